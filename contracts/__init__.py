@@ -1,0 +1,4 @@
+"""What two processes must agree on: events, topics, stage kinds, warehouse names, settings.
+
+Pure declarations on pydantic and the standard library. No I/O, no rule of the business, nothing of ours imported.
+"""

@@ -1,0 +1,30 @@
+"""Events of imports."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from contracts.events.envelope import Event
+
+
+class ImportStarted(Event):
+    """A file's rows are being written."""
+
+    type: ClassVar[str] = "import.started"
+    aggregate_type: ClassVar[str] = "import"
+
+    preset: str
+    entity: str
+    row_count: int = Field(ge=0)
+
+
+class ImportCompleted(Event):
+    """Every row of the file was written, was there already, or is in the error file."""
+
+    type: ClassVar[str] = "import.completed"
+    aggregate_type: ClassVar[str] = "import"
+
+    created_count: int = Field(ge=0)
+    updated_count: int = Field(ge=0)
+    unchanged_count: int = Field(ge=0)
+    failed_count: int = Field(ge=0)

@@ -1,0 +1,53 @@
+"""Events of contacts and companies: who owns them and how they hang together, never who they are."""
+
+from typing import ClassVar
+from uuid import UUID
+
+from pydantic import Field
+
+from contracts.events.envelope import Event
+
+
+class _ContactState(Event):
+    aggregate_type: ClassVar[str] = "contact"
+
+    company_id: UUID | None
+    owner_id: UUID | None
+    source_id: UUID | None = Field(description="Value of the organization's `source` picklist.")
+
+
+class ContactCreated(_ContactState):
+    """A contact exists."""
+
+    type: ClassVar[str] = "contact.created"
+
+
+class ContactUpdated(_ContactState):
+    """A contact changed; the full non-personal state, and which fields changed (personal ones by name only)."""
+
+    type: ClassVar[str] = "contact.updated"
+
+    changed_fields: list[str]
+
+
+class _CompanyState(Event):
+    aggregate_type: ClassVar[str] = "company"
+
+    owner_id: UUID | None
+    industry_id: UUID | None = Field(description="Value of the organization's `industry` picklist.")
+    employee_count: int | None = Field(ge=0)
+    country: str | None = Field(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2.")
+
+
+class CompanyCreated(_CompanyState):
+    """A company exists."""
+
+    type: ClassVar[str] = "company.created"
+
+
+class CompanyUpdated(_CompanyState):
+    """A company changed; the full non-personal state, and which fields changed."""
+
+    type: ClassVar[str] = "company.updated"
+
+    changed_fields: list[str]

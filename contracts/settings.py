@@ -1,0 +1,81 @@
+"""Settings from `SLUICE_*` variables: one small class per outside system, each process builds only what it uses."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class _Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="SLUICE_", extra="ignore", frozen=True)
+
+
+class DatabaseSettings(_Settings):
+    """PostgreSQL as the API and its workers see it: the `sluice_app` role, which owns nothing and obeys RLS."""
+
+    database_url: SecretStr = Field(description="postgresql://sluice_app:…@host:port/sluice")
+    database_pool_size: int = Field(default=10, ge=1, description="Connections per API process.")
+
+
+class OwnerDatabaseSettings(_Settings):
+    """PostgreSQL as migrations see it: the role that owns the tables and may create roles."""
+
+    database_owner_url: SecretStr = Field(description="postgresql://sluice_owner:…@host:port/sluice")
+
+
+class RelayDatabaseSettings(_Settings):
+    """PostgreSQL as the relay, `reconcile` and `rebuild` see it: may read the event log of all organizations."""
+
+    database_relay_url: SecretStr = Field(description="postgresql://sluice_relay:…@host:port/sluice")
+
+
+class WorkerDatabaseSettings(_Settings):
+    """PostgreSQL as the job worker sees it: may claim jobs of all organizations, then acts as `sluice_app` in one."""
+
+    database_worker_url: SecretStr = Field(description="postgresql://sluice_worker:…@host:port/sluice")
+
+
+class KafkaSettings(_Settings):
+    """The Kafka cluster."""
+
+    kafka_bootstrap_servers: str = Field(default="127.0.0.1:9092", description="host:port, comma separated.")
+    kafka_security_protocol: str = Field(default="PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.")
+    kafka_sasl_mechanism: str | None = Field(default=None, description="For example SCRAM-SHA-512.")
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: SecretStr | None = None
+    kafka_ssl_cafile: Path | None = None
+    kafka_replication_factor: int = Field(default=1, ge=1, description="Of topics that Sluice creates.")
+
+
+class WarehouseSettings(_Settings):
+    """The warehouse: `duckdb:///absolute/folder` (Delta tables and published DuckDB files in it) or `postgresql://…`."""
+
+    warehouse_url: SecretStr = Field(description="duckdb:///absolute/folder, or postgresql://user:…@host:port/warehouse")
+
+
+class ApiSettings(_Settings):
+    """How the API serves and signs."""
+
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(default=8000, ge=1, le=65535)
+    api_workers: int = Field(default=1, ge=1)
+    secret_key: SecretStr = Field(min_length=32, description="Signs tokens and cursors; the same on every API process.")
+    access_token_seconds: int = Field(default=900, ge=60)
+    refresh_token_seconds: int = Field(default=30 * 86400, ge=3600, description="Absolute life of a sign-in.")
+    files_path: Path = Field(default=Path(".sluice/files"), description="Uploaded import files and their error files.")
+
+
+class DashboardSettings(_Settings):
+    """How the dashboards find the API."""
+
+    api_url: str = "http://127.0.0.1:8000"
+    dashboards_port: int = Field(default=8501, ge=1, le=65535)
+
+
+class OrchestrationSettings(_Settings):
+    """Dagster and the continuous refresh."""
+
+    dagster_home: Path = Field(default=Path(".sluice/dagster"), description="Dagster's own storage.")
+    dagster_port: int = Field(default=3000, ge=1, le=65535)
+    dbt_target_path: Path = Field(default=Path(".sluice/dbt"), description="dbt's artifacts and logs.")
+    refresh_poll_seconds: float = Field(default=0.3, gt=0, description="How often to look for new raw events.")
