@@ -68,7 +68,7 @@ class ManagedProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509  # one prctl call, which takes no lock
                 user=self.spec.user,
                 group=self.spec.group,
                 extra_groups=[] if self.spec.user is not None else None,

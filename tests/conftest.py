@@ -1,4 +1,4 @@
-"""Servers that every test may use: PostgreSQL, a migrated database of one's own, a broker. All real, all from wheels."""
+"""Servers that every test may use: PostgreSQL, a migrated database of one's own, a broker. Real ones, from wheels."""
 
 import itertools
 import os

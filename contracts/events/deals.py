@@ -38,7 +38,7 @@ class DealCreated(_DealEvent):
 
 
 class DealUpdated(_DealEvent):
-    """Relations of a deal changed; the full state after the change, and which fields changed (the title by name only)."""
+    """Relations of a deal changed; the full state after it, and which fields changed (the title by name only)."""
 
     type: ClassVar[str] = "deal.updated"
 

@@ -1,4 +1,4 @@
-"""Events of pipelines and their stages. Their names are configuration, not personal, and reports of past days need them."""
+"""Events of pipelines and their stages. Their names are configuration, not personal: reports of past days need them."""
 
 from typing import ClassVar
 from uuid import UUID

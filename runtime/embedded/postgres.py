@@ -56,8 +56,9 @@ def _account() -> _Account | None:
     try:
         found = pwd.getpwnam(_SYSTEM_USER)
     except KeyError:
-        made = shutil.which("useradd") and subprocess.run(
-            ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", _SYSTEM_USER],
+        useradd = shutil.which("useradd")
+        made = useradd and subprocess.run(
+            [useradd, "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", _SYSTEM_USER],
             capture_output=True,
             check=False,
         )
