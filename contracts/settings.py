@@ -50,7 +50,9 @@ class KafkaSettings(_Settings):
 class WarehouseSettings(_Settings):
     """The warehouse: `duckdb:///absolute/folder` (Delta tables and published DuckDB files in it) or `postgresql://…`."""
 
-    warehouse_url: SecretStr = Field(description="duckdb:///absolute/folder, or postgresql://user:…@host:port/warehouse")
+    warehouse_url: SecretStr = Field(
+        description="duckdb:///absolute/folder, or postgresql://user:…@host:port/warehouse"
+    )
 
 
 class ApiSettings(_Settings):

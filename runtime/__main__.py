@@ -1,0 +1,5 @@
+"""`python -m runtime`: what `./sluice` runs."""
+
+from runtime.cli import main
+
+main()

@@ -1,0 +1,48 @@
+"""Entry of every long-running process: turns SIGTERM and Ctrl-C into a clean stop of the room's own `run`.
+
+The rooms are imported by name when their process starts: a relay that imported Dagster would weigh 200 MB more.
+"""
+
+import importlib
+import signal
+import sys
+import threading
+from types import FrameType
+
+from pydantic import ValidationError
+from pydantic_settings.exceptions import SettingsError
+
+#: Verb -> module whose `run(stop: threading.Event)` is the process.
+PROCESSES: dict[str, str] = {
+    "api": "api.serve",
+    "worker": "api.worker",
+    "relay": "ingest.relay",
+    "loader": "ingest.loader",
+    "refresh": "orchestration.refresh",
+    "dashboards": "dashboards.serve",
+}
+
+
+def serve(name: str) -> int:
+    """Run one process until it is told to stop. Returns its exit code."""
+    stop = threading.Event()
+
+    def ask_to_stop(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, ask_to_stop)
+    signal.signal(signal.SIGINT, ask_to_stop)
+    try:
+        importlib.import_module(PROCESSES[name]).run(stop)
+    except ValidationError as error:
+        missing = ", ".join(f"SLUICE_{str(item['loc'][0]).upper()} ({item['msg']})" for item in error.errors())
+        print(f"{name}: settings are missing or wrong: {missing}. See .env.example.", file=sys.stderr)
+        return 2
+    except SettingsError as error:
+        print(f"{name}: settings cannot be read: {error}. See .env.example.", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(serve(sys.argv[1]))

@@ -1,0 +1,216 @@
+"""The embedded stack: which processes there are, in which order they start, and what each may know.
+
+Every process gets only the credentials it uses. PostgreSQL and the broker come first, then the schema, then all else at
+once.
+"""
+
+import fcntl
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from api.db.bootstrap import RolePasswords, prepare_database
+from api.db.migrate import upgrade
+from runtime.embedded.broker import EmbeddedBroker
+from runtime.embedded.postgres import EmbeddedPostgres
+from runtime.home import PROJECT, Home, HomeError, Ports, Secrets
+from runtime.process import ProcessSpec, is_port_open
+from runtime.supervisor import Supervisor
+
+_DATABASE = "sluice"
+
+
+class StackError(RuntimeError):
+    """The stack cannot start: says why and what to do."""
+
+
+def _answers(url: str) -> Callable[[], bool]:
+    def ready() -> bool:
+        try:
+            with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310  # a loopback URL of ours
+                return int(response.status) == 200
+        except (urllib.error.URLError, OSError):
+            return False
+
+    return ready
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The embedded stack of one home folder on one set of ports."""
+
+    home: Home
+    ports: Ports
+    secrets: Secrets
+
+    @property
+    def postgres(self) -> EmbeddedPostgres:
+        """The PostgreSQL server."""
+        return EmbeddedPostgres(self.home.postgres, port=self.ports.postgres, password=self.secrets.postgres)
+
+    @property
+    def broker(self) -> EmbeddedBroker:
+        """The broker."""
+        return EmbeddedBroker(self.ports.broker)
+
+    @property
+    def api_url(self) -> str:
+        """Where the API answers."""
+        return f"http://127.0.0.1:{self.ports.api}"
+
+    @property
+    def dashboards_url(self) -> str:
+        """Where people sign in."""
+        return f"http://127.0.0.1:{self.ports.dashboards}"
+
+    @property
+    def dagster_url(self) -> str:
+        """Where data engineers look."""
+        return f"http://127.0.0.1:{self.ports.dagster}"
+
+    def environment(self) -> dict[str, str]:
+        """Every setting of the stack, for commands that a person runs beside it."""
+        url = self.postgres.url
+        secrets = self.secrets
+        return {
+            "SLUICE_DATABASE_URL": url("sluice_app", secrets.app, _DATABASE),
+            "SLUICE_DATABASE_OWNER_URL": url("sluice_owner", secrets.owner, _DATABASE),
+            "SLUICE_DATABASE_RELAY_URL": url("sluice_relay", secrets.relay, _DATABASE),
+            "SLUICE_DATABASE_WORKER_URL": url("sluice_worker", secrets.worker, _DATABASE),
+            "SLUICE_KAFKA_BOOTSTRAP_SERVERS": self.broker.bootstrap_servers,
+            "SLUICE_WAREHOUSE_URL": f"duckdb://{self.home.warehouse}",
+            "SLUICE_SECRET_KEY": secrets.secret_key,
+            "SLUICE_API_PORT": str(self.ports.api),
+            "SLUICE_FILES_PATH": str(self.home.files),
+            "SLUICE_API_URL": self.api_url,
+            "SLUICE_DASHBOARDS_PORT": str(self.ports.dashboards),
+            "SLUICE_DAGSTER_HOME": str(self.home.path / "dagster"),
+            "SLUICE_DAGSTER_PORT": str(self.ports.dagster),
+            "SLUICE_DBT_TARGET_PATH": str(self.home.path / "dbt"),
+        }
+
+    def prepare_schema(self) -> None:
+        """Make roles, database and tables, or bring them up to date. PostgreSQL must run."""
+        secrets = self.secrets
+        prepare_database(
+            self.postgres.url(),
+            database=_DATABASE,
+            passwords=RolePasswords(owner=secrets.owner, app=secrets.app, relay=secrets.relay, worker=secrets.worker),
+        )
+        upgrade(self.environment()["SLUICE_DATABASE_OWNER_URL"])
+
+    def specs(self) -> list[ProcessSpec]:
+        """Our own processes."""
+        return [
+            self._spec("relay", "DATABASE_RELAY_URL", "KAFKA_BOOTSTRAP_SERVERS", "WAREHOUSE_URL"),
+            self._spec("loader", "DATABASE_RELAY_URL", "KAFKA_BOOTSTRAP_SERVERS", "WAREHOUSE_URL"),
+            self._spec(
+                "api", "DATABASE_URL", "SECRET_KEY", "API_PORT", "FILES_PATH", "WAREHOUSE_URL",
+                port=self.ports.api, ready=_answers(f"{self.api_url}/readyz"),
+            ),
+            self._spec("worker", "DATABASE_WORKER_URL", "FILES_PATH"),
+            self._spec("refresh", "DATABASE_RELAY_URL", "WAREHOUSE_URL", "DAGSTER_HOME", "DBT_TARGET_PATH"),
+            self._spec(
+                "dagster", "DATABASE_RELAY_URL", "WAREHOUSE_URL", "DAGSTER_HOME", "DAGSTER_PORT", "DBT_TARGET_PATH",
+                port=self.ports.dagster, ready=_answers(f"{self.dagster_url}/server_info"),
+            ),
+            self._spec(
+                "dashboards", "API_URL", "DASHBOARDS_PORT",
+                port=self.ports.dashboards, ready=_answers(f"{self.dashboards_url}/_stcore/health"),
+            ),
+        ]  # fmt: skip
+
+    def _spec(
+        self, name: str, *settings: str, port: int | None = None, ready: Callable[[], bool] = lambda: True
+    ) -> ProcessSpec:
+        everything = self.environment()
+        return ProcessSpec(
+            name=name,
+            argv=[sys.executable, "-m", "runtime.serve", name],
+            env={f"SLUICE_{setting}": everything[f"SLUICE_{setting}"] for setting in settings},
+            cwd=PROJECT,
+            port=port,
+            ready=ready,
+            ready_seconds=120,
+        )
+
+    def check_ports(self) -> None:
+        """Refuse to start on a port that something else uses.
+
+        Raises:
+            StackError: names the port and the way out.
+        """
+        for name, port in vars(self.ports).items():
+            if is_port_open(port):
+                raise StackError(
+                    f"Port {port} ({name}) is in use. Stop the program that uses it, or choose others:"
+                    f" ./sluice up --port-base {_other_base(self.ports)}"
+                )
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Make sure that only one supervisor runs in this home.
+
+        Raises:
+            StackError: another one does.
+        """
+        with self.home.lock_file.open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise StackError(
+                    f"Sluice already runs in {self.home.path}. See ./sluice status, or stop it with ./sluice down."
+                ) from error
+            yield
+
+    def start(self, supervisor: Supervisor, say: Callable[[str], None]) -> None:
+        """Start everything and wait until each answers.
+
+        Raises:
+            ProcessError, PostgresSetupError: a process did not start; its log's last lines are in the message.
+        """
+        say("starting PostgreSQL and the broker")
+        self.postgres.prepare()
+        supervisor.start(self.postgres.spec())
+        supervisor.start(self.broker.spec())
+        supervisor.wait_ready("postgres")
+        say("bringing the schema up to date")
+        self.prepare_schema()
+        supervisor.wait_ready("broker")
+        say("starting API, worker, relay, loader, refresh, Dagster and dashboards")
+        specs = self.specs()
+        for spec in specs:
+            supervisor.start(spec)
+        for spec in specs:
+            supervisor.wait_ready(spec.name)
+            if spec.port:
+                say(f"{spec.name} answers on port {spec.port}")
+
+
+def _other_base(ports: Ports) -> int:
+    return 9000 if ports.api != 9000 else 9100
+
+
+def locate_stack(port_base: int | None) -> Stack:
+    """The stack of the current home folder.
+
+    Raises:
+        StackError: the home folder cannot be used.
+    """
+    home = Home.locate()
+    try:
+        home.prepare()
+    except HomeError as error:
+        raise StackError(str(error)) from error
+    return Stack(home, Ports.from_base(port_base), home.secrets())
+
+
+def adopt_environment(settings: Mapping[str, str]) -> None:
+    """Let commands of this process use the stack's settings, without overriding what a person set."""
+    # os.environ: settings are read from it, and here a command line takes a running stack's
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)

@@ -1,0 +1,71 @@
+"""What `./sluice status` shows: each process of the running stack, and how far the event log is behind."""
+
+import json
+from typing import Any
+
+import psutil
+import psycopg
+from rich.table import Table
+
+from runtime.stack import Stack
+
+
+def read_status(stack: Stack) -> dict[str, Any]:
+    """Processes as the supervisor last wrote them, checked against the machine, with their memory and lag."""
+    try:
+        state: dict[str, Any] = json.loads(stack.home.state_file.read_text())
+    except FileNotFoundError:
+        return {"running": False, "processes": []}
+    if not psutil.pid_exists(state["pid"]):
+        return {"running": False, "processes": []}
+    details = _process_details(stack)
+    for row in state["processes"]:
+        row["memory_mb"] = _memory_mb(row["pid"])
+        row["detail"] = details.get(row["name"], {})
+        if row["memory_mb"] is None:
+            row["state"] = "dead"
+    return {"running": True, **state}
+
+
+def _memory_mb(pid: int) -> int | None:
+    """Proportional memory of a process and its children in MB; None when it is gone."""
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+        return sum(_private_bytes(member) for member in family) // 1_000_000
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _private_bytes(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_full_info().pss)
+    except (psutil.AccessDenied, psutil.NoSuchProcess, AttributeError):
+        return 0
+
+
+def _process_details(stack: Stack) -> dict[str, Any]:
+    """State and lag as each process reports them in PostgreSQL."""
+    try:
+        with psycopg.connect(stack.environment()["SLUICE_DATABASE_RELAY_URL"], connect_timeout=2) as connection:
+            rows = connection.execute("select process, state, detail from process_status").fetchall()
+    except psycopg.Error:
+        return {}
+    return {name: {"state": state, **(detail or {})} for name, state, detail in rows}
+
+
+def as_table(status: dict[str, Any]) -> Table:
+    """The status as a table for people."""
+    table = Table("process", "state", "pid", "port", "restarts", "memory", "detail")
+    for row in status["processes"]:
+        detail = ", ".join(f"{name} {value}" for name, value in row["detail"].items() if value not in (None, "", {}))
+        table.add_row(
+            row["name"],
+            row["state"],
+            str(row["pid"]),
+            str(row["port"] or ""),
+            str(row["restarts"]),
+            f"{row['memory_mb']} MB" if row["memory_mb"] is not None else "",
+            detail,
+        )
+    return table

@@ -1,0 +1,120 @@
+"""Keeps a set of processes running: starts them, restarts what dies with back-off, says so, stops all cleanly."""
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from runtime.process import ManagedProcess, ProcessError, ProcessSpec
+
+_BACK_OFF_SECONDS = (0.5, 1, 2, 5, 10, 30)
+#: A process that has lived this long starts over with the shortest back-off.
+_STEADY_SECONDS = 60
+
+
+@dataclass
+class _Supervised:
+    process: ManagedProcess
+    restarts: int = 0
+    failures_in_a_row: int = 0
+    started_at: float = field(default_factory=time.monotonic)
+    due_at: float | None = None
+
+
+class Supervisor:
+    """Starts, watches and stops processes; writes what it knows to `state_file` for `sluice status`."""
+
+    def __init__(self, *, logs: Path, state_file: Path, say: Callable[[str], None]) -> None:
+        self._logs, self._state_file, self._say = logs, state_file, say
+        self._supervised: dict[str, _Supervised] = {}
+        self._stop = threading.Event()
+
+    def install_signal_handlers(self) -> None:
+        """Stop on SIGTERM, SIGINT and SIGHUP."""
+
+        def ask_to_stop(_signal: int, _frame: FrameType | None) -> None:
+            self._stop.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, ask_to_stop)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether a stop was asked for."""
+        return self._stop.is_set()
+
+    def start(self, spec: ProcessSpec) -> None:
+        """Start a process; `wait_ready` tells when it answers."""
+        process = ManagedProcess(spec, log_path=self._logs / f"{spec.name}.log")
+        self._supervised[spec.name] = _Supervised(process)
+        process.start()
+        self.write_state()
+
+    def wait_ready(self, name: str) -> None:
+        """Wait for a started process.
+
+        Raises:
+            ProcessError: it ended or did not answer in time, or a stop was asked for.
+        """
+        if self.is_stopping:
+            raise ProcessError("stopped while starting")
+        self._supervised[name].process.wait_ready()
+        self.write_state()
+
+    def watch(self) -> None:
+        """Restart what dies until a stop is asked for."""
+        while not self._stop.wait(0.25):
+            for name, supervised in self._supervised.items():
+                self._look_after(name, supervised)
+
+    def _look_after(self, name: str, supervised: _Supervised) -> None:
+        now = time.monotonic()
+        if supervised.process.is_running():
+            if now - supervised.started_at > _STEADY_SECONDS:
+                supervised.failures_in_a_row = 0
+            return
+        if supervised.due_at is None:
+            wait = _BACK_OFF_SECONDS[min(supervised.failures_in_a_row, len(_BACK_OFF_SECONDS) - 1)]
+            supervised.due_at = now + wait
+            supervised.failures_in_a_row += 1
+            code = supervised.process.exit_code()
+            self._say(
+                f"{name} ended with code {code}; starting it again in {wait:g} s (log: {supervised.process.log_path})"
+            )
+            self.write_state()
+        elif now >= supervised.due_at:
+            supervised.due_at, supervised.started_at = None, now
+            supervised.restarts += 1
+            supervised.process.start()
+            self._say(f"{name} is started again (restart {supervised.restarts})")
+            self.write_state()
+
+    def stop_all(self) -> None:
+        """Stop everything, what was started last first."""
+        for supervised in reversed(self._supervised.values()):
+            supervised.process.stop()
+        self._state_file.unlink(missing_ok=True)
+
+    def write_state(self) -> None:
+        """Write what `sluice status` shows, atomically."""
+        rows = [
+            {
+                "name": name,
+                "pid": one.process.pid,
+                "port": one.process.spec.port,
+                "state": "running" if one.process.is_running() else "restarting",
+                "restarts": one.restarts,
+                "log": str(one.process.log_path),
+            }
+            for name, one in self._supervised.items()
+        ]
+        state = {"pid": os.getpid(), "written_at": datetime.now(UTC).isoformat(), "processes": rows}
+        temporary = self._state_file.with_suffix(".tmp")
+        temporary.write_text(json.dumps(state))
+        temporary.replace(self._state_file)

@@ -1,0 +1,80 @@
+"""Events keep their shape: golden examples, generated schemas, and nothing personal in them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from contracts import generate
+from contracts.events.envelope import Event
+from contracts.events.registry import EVENT_CLASSES, UPCASTERS, UnreadableEventError, parse
+from contracts.topics import Topic, topic_of
+
+_EXAMPLES = sorted((Path(generate.__file__).parent / "examples").glob("*.json"))
+_PERSONAL = {"email", "phone", "first_name", "last_name", "title", "full_name", "text", "body", "address"}
+
+
+def _example(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(next(path for path in _EXAMPLES if path.stem == name).read_text())
+    return found
+
+
+@pytest.mark.parametrize("path", _EXAMPLES, ids=lambda path: path.stem)
+def test_golden_example_reads_back_unchanged(path: Path) -> None:
+    message = json.loads(path.read_text())
+    envelope = parse(message)
+    again = json.loads(envelope.model_dump_json())
+    assert again == message
+    schema = generate.schema_of(type(envelope.data))
+    jsonschema.validate(message, schema, format_checker=jsonschema.FormatChecker())
+
+
+def test_every_event_has_an_example_and_a_topic() -> None:
+    assert {path.stem for path in _EXAMPLES} == {f"{event.type}.v{event.version}" for event in EVENT_CLASSES}
+    assert {topic_of(event.aggregate_type) for event in EVENT_CLASSES} == set(Topic)
+
+
+def test_generated_files_match_the_models() -> None:
+    stale = [path.name for path, text in generate.generated_files().items() if path.read_text() != text]
+    assert stale == []
+
+
+@pytest.mark.parametrize("event", EVENT_CLASSES, ids=lambda event: f"{event.type}.v{event.version}")
+def test_no_event_carries_personal_data(event: type[Event]) -> None:
+    assert not _PERSONAL & set(event.model_fields)
+    if event.aggregate_type not in {"pipeline", "stage"}:  # names of configuration are no personal data
+        assert "name" not in event.model_fields
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"type": "deal.exploded"}, "unknown event type"),
+        ({"version": 99}, "unknown event type"),
+        ({"version": "1"}, "unknown event type"),
+        ({"data": None}, "data"),
+        ({"data": {"surprise": 1}}, "data"),
+        ({"aggregate_version": 0}, "aggregate_version"),
+        ({"occurred_at": "2026-01-01T00:00:00"}, "occurred_at"),
+        ({"aggregate_type": "contact"}, "aggregate_type"),
+        ({"organization_id": "acme"}, "organization_id"),
+        ({"extra": 1}, "extra"),
+    ],
+)
+def test_an_unreadable_message_says_why(change: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(UnreadableEventError, match=complaint):
+        parse({**_example("deal.created.v1"), **change})
+
+
+def test_an_old_version_is_read_through_its_upcasters(monkeypatch: pytest.MonkeyPatch) -> None:
+    def rename(data: dict[str, Any]) -> dict[str, Any]:
+        data["to_stage_id"] = data.pop("stage_id")
+        return data
+
+    monkeypatch.setitem(UPCASTERS, ("deal.created", 0), rename)
+    old = _example("deal.created.v1")
+    old["version"] = 0
+    old["data"]["stage_id"] = old["data"].pop("to_stage_id")
+    assert parse(old) == parse(_example("deal.created.v1"))
