@@ -1,0 +1,39 @@
+"""Errors of the metrics room.
+
+MetricError
+├── UnknownMetricError          no definition of that name
+├── ParameterError              a parameter is wrong: `field` says which
+├── UnknownPipelineError        no such pipeline in the organization, as known at that instant
+└── WarehouseNotReadyError      nothing published yet, or the organization is not in it yet
+"""
+
+
+class MetricError(Exception):
+    """Base of everything that a caller of a metric may have to handle."""
+
+
+class UnknownMetricError(MetricError):
+    """No metric has this name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"There is no metric named {name!r}.")
+
+
+class ParameterError(MetricError):
+    """A parameter of the question cannot be accepted."""
+
+    def __init__(self, field: str, message: str) -> None:
+        self.field, self.message = field, message
+        super().__init__(f"{field}: {message}")
+
+
+class UnknownPipelineError(MetricError):
+    """The organization has no such pipeline, as known at the question's `as_of`."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no such pipeline in the warehouse, as known at as_of.")
+
+
+class WarehouseNotReadyError(MetricError):
+    """There is no published version to read, or it does not hold the organization yet."""

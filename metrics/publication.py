@@ -1,0 +1,139 @@
+"""Layout of published warehouse versions, shared by the publisher (orchestration) and the reader (here).
+
+DuckDB: `<folder>/published/<version>.duckdb` is immutable, `CURRENT` names the version that readers open and is
+replaced by an atomic rename. PostgreSQL: schema `published`, and one row in `published.current_version`, which also
+serves as the lock between readers (shared) and the swap (exclusive).
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import psycopg
+
+from contracts.warehouse import PUBLISHED_SCHEMA
+
+_FORMAT = "%Y%m%dT%H%M%S%fZ"
+_NAME = re.compile(r"^\d{8}T\d{12}Z$")
+_CURRENT = "CURRENT"
+
+
+@dataclass(frozen=True)
+class PublishedVersion:
+    """One version of the marts: its name, and the instant at which it was published."""
+
+    version: str
+    published_at: datetime
+
+
+def version_at(instant: datetime) -> PublishedVersion:
+    """The version published at `instant`; names sort by time."""
+    moment = instant.astimezone(UTC)
+    return PublishedVersion(version=moment.strftime(_FORMAT), published_at=moment)
+
+
+def parse_version(name: str) -> PublishedVersion:
+    """Read a version's name back.
+
+    Raises:
+        ValueError: the text is no version name.
+    """
+    if not _NAME.match(name):
+        raise ValueError(f"{name!r} is no version name")
+    return PublishedVersion(version=name, published_at=datetime.strptime(name, _FORMAT).replace(tzinfo=UTC))
+
+
+def is_duckdb(warehouse_url: str) -> bool:
+    """Whether the warehouse is a folder of DuckDB files (else it is PostgreSQL)."""
+    return urlsplit(warehouse_url).scheme == "duckdb"
+
+
+def warehouse_folder(warehouse_url: str) -> Path:
+    """Folder of a `duckdb:///absolute/folder` warehouse."""
+    return Path(unquote(urlsplit(warehouse_url).path))
+
+
+class PublishedFolder:
+    """The published versions of a DuckDB warehouse."""
+
+    def __init__(self, warehouse: Path) -> None:
+        self.root = warehouse / "published"
+
+    def path_of(self, version: PublishedVersion) -> Path:
+        """The version's file."""
+        return self.root / f"{version.version}.duckdb"
+
+    def current(self) -> PublishedVersion | None:
+        """The version readers open now; None before the first one."""
+        try:
+            name = (self.root / _CURRENT).read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return None
+        return parse_version(name)
+
+    def point_to(self, version: PublishedVersion) -> None:
+        """Let readers open `version` from now on. Its file must be complete and synced."""
+        if not self.path_of(version).is_file():
+            raise FileNotFoundError(self.path_of(version))
+        replace_file(self.root / _CURRENT, version.version + "\n")
+
+    def prune(self, keep: int) -> list[PublishedVersion]:
+        """Delete all but the newest `keep` versions and the current one; answers what was deleted.
+
+        A reader that still holds a deleted file keeps reading it: the file goes when its last reader lets go.
+        """
+        current = self.current()
+        names = sorted(path.stem for path in self.root.glob("*.duckdb") if _NAME.match(path.stem))
+        doomed = [parse_version(name) for name in names[:-keep] if current is None or name != current.version]
+        for version in doomed:
+            self.path_of(version).unlink(missing_ok=True)
+        return doomed
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write a small file so that a reader, or a crash, sees the old text or the new one and nothing else."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    with draft.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+_VERSION_TABLE = f"{PUBLISHED_SCHEMA}.current_version"
+
+
+def prepare_postgres(connection: psycopg.Connection[Any]) -> None:
+    """Create schema `published` and the version's table where they are missing."""
+    connection.execute(f"create schema if not exists {PUBLISHED_SCHEMA}")
+    connection.execute(
+        f"create table if not exists {_VERSION_TABLE} "
+        "(only_row boolean primary key default true check (only_row), version text not null)"
+    )
+
+
+def lock_for_swap(connection: psycopg.Connection[Any]) -> None:
+    """First statement of the transaction that swaps the marts: waits for readers, and holds new ones off till commit."""
+    connection.execute(f"lock table {_VERSION_TABLE} in access exclusive mode")
+
+
+def record_postgres_version(connection: psycopg.Connection[Any], version: PublishedVersion) -> None:
+    """Name the version that the running swap transaction publishes."""
+    connection.execute(
+        f"insert into {_VERSION_TABLE} (version) values (%s) on conflict (only_row) do update set version = excluded.version",
+        (version.version,),
+    )
+
+
+def read_postgres_version(connection: psycopg.Connection[Any]) -> PublishedVersion | None:
+    """The current version; until the transaction ends no swap can commit, so all its statements see that version."""
+    try:
+        row = connection.execute(f"select version from {_VERSION_TABLE}").fetchone()
+    except psycopg.errors.UndefinedTable:
+        return None
+    return parse_version(row[0]) if row else None

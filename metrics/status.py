@@ -1,0 +1,183 @@
+"""State of the pipeline behind the numbers: checks, the last refresh, processes.
+
+Orchestration and the supervisor write their own section, the API reads all. `status.json` beside the published
+versions, or table `published.pipeline_status`; what it says is about the whole installation, never about one tenant's data.
+"""
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+import psycopg
+from psycopg.types.json import Jsonb
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.warehouse import PUBLISHED_SCHEMA
+from metrics.publication import PublishedFolder, is_duckdb, replace_file, warehouse_folder
+
+
+class CheckState(StrEnum):
+    """How a check ended."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAILED = "failed"
+
+
+class RefreshState(StrEnum):
+    """How a refresh of the marts stands."""
+
+    RUNNING = "running"
+    OK = "ok"
+    FAILED = "failed"
+
+
+class Check(BaseModel):
+    """Result of one data check."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    status: CheckState
+    message: str = ""
+    finished_at: datetime | None = None
+
+
+class Refresh(BaseModel):
+    """The last attempt to build and publish the marts."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: RefreshState
+    started_at: datetime
+    finished_at: datetime | None = None
+    error: str | None = None
+
+
+class Process(BaseModel):
+    """One process of the installation, as its supervisor last saw it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    state: str
+    seen_at: datetime | None = None
+    restarts: int = Field(default=0, ge=0)
+    message: str | None = None
+
+
+class PipelineStatus(BaseModel):
+    """Everything known about the pipeline; empty before its first run."""
+
+    model_config = ConfigDict(frozen=True)
+
+    processes: list[Process] = []
+    checks: list[Check] = []
+    last_refresh: Refresh | None = None
+
+
+class StatusStore(Protocol):
+    """Where the status lives: one implementation per warehouse."""
+
+    def read(self) -> PipelineStatus:
+        """The status as last written."""
+        ...
+
+    def update(
+        self,
+        *,
+        processes: list[Process] | None = None,
+        checks: list[Check] | None = None,
+        last_refresh: Refresh | None = None,
+    ) -> None:
+        """Replace the given sections and keep the others."""
+        ...
+
+
+class FileStatusStore:
+    """`published/status.json`: replaced by an atomic rename, writers take turns by a lock file."""
+
+    def __init__(self, warehouse: Path) -> None:
+        self._path = PublishedFolder(warehouse).root / "status.json"
+
+    def read(self) -> PipelineStatus:
+        try:
+            return PipelineStatus.model_validate_json(self._path.read_bytes())
+        except FileNotFoundError:
+            return PipelineStatus()
+
+    def update(
+        self,
+        *,
+        processes: list[Process] | None = None,
+        checks: list[Check] | None = None,
+        last_refresh: Refresh | None = None,
+    ) -> None:
+        sections = _sections(processes, checks, last_refresh)
+        with self._turn():
+            status = self.read().model_dump(mode="json") | sections
+            replace_file(self._path, json.dumps(status, indent=2) + "\n")
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+class PostgresStatusStore:
+    """Table `published.pipeline_status`: one row per section."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def read(self) -> PipelineStatus:
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            try:
+                rows = connection.execute(f"select section, body from {PUBLISHED_SCHEMA}.pipeline_status").fetchall()
+            except psycopg.errors.UndefinedTable:
+                return PipelineStatus()
+        return PipelineStatus.model_validate(dict(rows))
+
+    def update(
+        self,
+        *,
+        processes: list[Process] | None = None,
+        checks: list[Check] | None = None,
+        last_refresh: Refresh | None = None,
+    ) -> None:
+        with psycopg.connect(self._url) as connection:
+            # Two first writers at once must not collide on the catalog.
+            connection.execute("select pg_advisory_xact_lock(hashtextextended('sluice.pipeline_status', 0))")
+            connection.execute(f"create schema if not exists {PUBLISHED_SCHEMA}")
+            connection.execute(
+                f"create table if not exists {PUBLISHED_SCHEMA}.pipeline_status "
+                "(section text primary key, body jsonb not null, written_at timestamptz not null default now())"
+            )
+            for section, body in _sections(processes, checks, last_refresh).items():
+                connection.execute(
+                    f"insert into {PUBLISHED_SCHEMA}.pipeline_status (section, body) values (%s, %s) "
+                    "on conflict (section) do update set body = excluded.body, written_at = now()",
+                    (section, Jsonb(body)),
+                )
+
+
+def open_status_store(warehouse_url: str) -> StatusStore:
+    """The status store of a warehouse (`duckdb:///folder` or `postgresql://…`)."""
+    if is_duckdb(warehouse_url):
+        return FileStatusStore(warehouse_folder(warehouse_url))
+    return PostgresStatusStore(warehouse_url)
+
+
+def _sections(
+    processes: list[Process] | None, checks: list[Check] | None, last_refresh: Refresh | None
+) -> dict[str, Any]:
+    given = {"processes": processes, "checks": checks, "last_refresh": last_refresh}
+    status = PipelineStatus.model_validate({name: value for name, value in given.items() if value is not None})
+    return status.model_dump(mode="json", include={name for name, value in given.items() if value is not None})
