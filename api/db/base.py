@@ -1,0 +1,57 @@
+"""Base classes of all tables.
+
+`TenantRow` is any row of an organization, `Aggregate` one whose changes are events. Reading through a relationship
+that was not loaded is an error: say in the query what you need.
+"""
+
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+from sqlalchemy import BigInteger, DateTime, MetaData, Uuid, func
+from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
+from uuid_utils.compat import uuid7
+
+NAMING_CONVENTION = {
+    "pk": "%(table_name)s_pkey",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """Everything that is mapped."""
+
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+    type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: DateTime(timezone=True), UUID: Uuid(as_uuid=True)}
+
+
+class TenantRow(Base):
+    """A row of one organization."""
+
+    __abstract__ = True
+
+    organization_id: Mapped[UUID] = mapped_column(primary_key=True, sort_order=-20)
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7, sort_order=-19)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), sort_order=90)
+
+
+class Aggregate(TenantRow):
+    """A row whose changes are events. `event_log.append` raises `version` by one with each event.
+
+    The UPDATE says `WHERE version = <the version that was read>`: a lost update is an error, never silent.
+    """
+
+    __abstract__ = True
+
+    version: Mapped[int] = mapped_column(BigInteger, default=0, sort_order=80)
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now(), sort_order=91)
+
+    @declared_attr.directive
+    @classmethod
+    def __mapper_args__(cls) -> dict[str, Any]:
+        if cls.__dict__.get("__abstract__"):
+            return {}
+        return {"version_id_col": cls.version, "version_id_generator": False, "eager_defaults": True}

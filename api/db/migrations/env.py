@@ -1,0 +1,33 @@
+"""Alembic's entry: runs the versions beside it, in one transaction each, waiting little for locks."""
+
+from alembic import context
+from sqlalchemy import create_engine, pool, text
+
+#: Two processes that migrate one database at once queue up here.
+_LOCK = 7_221_190_002
+
+
+def _run_offline() -> None:
+    context.configure(url=context.config.attributes["url"], dialect_name="postgresql", literal_binds=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def _run_online() -> None:
+    engine = create_engine(context.config.attributes["url"], poolclass=pool.NullPool)
+    with engine.connect() as connection:
+        connection.execute(text("select pg_advisory_lock(:lock)"), {"lock": _LOCK})
+        # a migration that cannot have its lock soon gives up rather than queue every request behind it
+        connection.execute(text("set lock_timeout = '5s'"))
+        connection.commit()
+        context.configure(connection=connection, transaction_per_migration=True)
+        with context.begin_transaction():
+            context.run_migrations()
+        connection.commit()
+    engine.dispose()
+
+
+if context.is_offline_mode():
+    _run_offline()
+else:
+    _run_online()

@@ -1,0 +1,32 @@
+"""Organizations: the tenants, and how each counts its days and money."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, SmallInteger, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from api.db.base import Base
+
+
+class Organization(Base):
+    """One organization. Its id is its `organization_id`."""
+
+    __tablename__ = "organizations"
+
+    organization_id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    time_zone: Mapped[str]
+    currency: Mapped[str]
+    week_start: Mapped[int] = mapped_column(SmallInteger)
+    fiscal_year_start_month: Mapped[int] = mapped_column(SmallInteger)
+    version: Mapped[int] = mapped_column(BigInteger, default=0)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
+
+    __mapper_args__ = {"version_id_col": version, "version_id_generator": False, "eager_defaults": True}
+
+    @property
+    def id(self) -> UUID:
+        """The organization's id, by the name that every aggregate has."""
+        return self.organization_id

@@ -1,0 +1,24 @@
+"""Sign-ins: one row per family of refresh tokens."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from api.db.base import TenantRow
+
+
+class SignIn(TenantRow):
+    """One sign-in. Refresh token number `generation` is the active one; an older one that returns ends the sign-in."""
+
+    __tablename__ = "sessions"
+
+    user_id: Mapped[UUID]
+    generation: Mapped[int] = mapped_column(default=1)
+    rotated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+    revoked_because: Mapped[str | None]
+
+    __mapper_args__ = {"eager_defaults": True}

@@ -1,0 +1,30 @@
+"""Teams, a tree per organization, and who was in which when."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.orm import Mapped, mapped_column
+
+from api.db.base import Aggregate, TenantRow
+
+
+class Team(Aggregate):
+    """One team. Its manager need not be a member."""
+
+    __tablename__ = "teams"
+
+    name: Mapped[str]
+    parent_team_id: Mapped[UUID | None]
+    manager_id: Mapped[UUID | None]
+    is_active: Mapped[bool] = mapped_column(default=True)
+
+
+class TeamMember(TenantRow):
+    """A user's time in a team: half-open, `ended_at` null while it lasts. A user is in one team at a time."""
+
+    __tablename__ = "team_members"
+
+    team_id: Mapped[UUID]
+    user_id: Mapped[UUID]
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]

@@ -1,0 +1,33 @@
+"""Users: people as members of one organization. Events, owners and teams refer to `users.id`, never to people."""
+
+from uuid import UUID
+
+from sqlalchemy import ForeignKey
+from sqlalchemy.orm import Mapped, mapped_column
+
+from api.db.base import Aggregate
+from api.models.person import Person
+from contracts.access import RecordScope, Role
+
+
+class User(Aggregate):
+    """One member. E-mail and name are what this organization knows of the person."""
+
+    __tablename__ = "users"
+
+    person_id: Mapped[UUID] = mapped_column(ForeignKey(Person.id))
+    email: Mapped[str]
+    name: Mapped[str]
+    role: Mapped[str]
+    record_scope: Mapped[str]
+    is_active: Mapped[bool] = mapped_column(default=True)
+
+    @property
+    def role_kind(self) -> Role:
+        """The role as its enumeration."""
+        return Role(self.role)
+
+    @property
+    def scope_kind(self) -> RecordScope:
+        """The record scope as its enumeration."""
+        return RecordScope(self.record_scope)

@@ -1,0 +1,1 @@
+"""Tests of the API, through HTTP and a real PostgreSQL."""
