@@ -71,6 +71,7 @@ class DashboardSettings(_Settings):
     """How the dashboards find the API."""
 
     api_url: str = "http://127.0.0.1:8000"
+    dashboards_host: str = "127.0.0.1"
     dashboards_port: int = Field(default=8501, ge=1, le=65535)
 
 
@@ -78,6 +79,7 @@ class OrchestrationSettings(_Settings):
     """Dagster and the continuous refresh."""
 
     dagster_home: Path = Field(default=Path(".sluice/dagster"), description="Dagster's own storage.")
+    dagster_host: str = "127.0.0.1"
     dagster_port: int = Field(default=3000, ge=1, le=65535)
     dbt_target_path: Path = Field(default=Path(".sluice/dbt"), description="dbt's artifacts and logs.")
     refresh_poll_seconds: float = Field(default=0.3, gt=0, description="How often to look for new raw events.")

@@ -103,6 +103,11 @@ class Home:
         return self.path / "stack.json"
 
     @property
+    def ports_file(self) -> Path:
+        """The ports of the last start."""
+        return self.path / "ports.json"
+
+    @property
     def lock_file(self) -> Path:
         """Held by the running supervisor."""
         return self.path / "stack.lock"

@@ -5,13 +5,14 @@ once.
 """
 
 import fcntl
+import json
 import os
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from api.db.bootstrap import RolePasswords, prepare_database
 from api.db.migrate import upgrade
@@ -137,6 +138,16 @@ class Stack:
             ready=ready,
             ready_seconds=120,
         )
+
+    def remember_ports(self) -> None:
+        """Let other commands find the ports of the running stack."""
+        self.home.ports_file.write_text(json.dumps(vars(self.ports)))
+
+    def with_remembered_ports(self) -> "Stack":
+        """The same stack on the ports that it was last started with."""
+        if not self.home.ports_file.exists():
+            return self
+        return replace(self, ports=Ports(**json.loads(self.home.ports_file.read_text())))
 
     def check_ports(self) -> None:
         """Refuse to start on a port that something else uses.

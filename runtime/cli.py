@@ -1,0 +1,223 @@
+"""The command line: each verb is a few lines over the module that does it."""
+
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated, Any
+
+import psutil
+import psycopg
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from contracts.settings import RelayDatabaseSettings, WarehouseSettings
+from ingest.rebuild import rebuild as rebuild_warehouse
+from ingest.reconcile import reconcile as reconcile_warehouse
+from runtime.bench import BENCHMARKS, run_benchmarks
+from runtime.checks import run_checks
+from runtime.demo import DEMO_PASSWORD, DEMO_USERS, fill
+from runtime.embedded.postgres import PostgresSetupError
+from runtime.import_command import import_command
+from runtime.migrate import migrate
+from runtime.process import ProcessError
+from runtime.stack import Stack, StackError, adopt_environment, locate_stack
+from runtime.status import as_table, read_status
+from runtime.supervisor import Supervisor
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Sluice.")
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+
+@app.command()
+def up(
+    *,
+    demo: Annotated[bool, typer.Option(help="Fill the demo organization, unless it is there.")] = False,
+    port_base: Annotated[
+        int | None, typer.Option(min=1024, max=65530, help="Use five ports in a row from here instead of the usual.")
+    ] = None,
+) -> None:
+    """Start the whole embedded stack and keep it running until Ctrl-C."""
+    stack = locate_stack(port_base)
+    supervisor = Supervisor(logs=stack.home.logs, state_file=stack.home.state_file, say=console.print)
+    supervisor.install_signal_handlers()
+    with stack.lock():
+        stack.check_ports()
+        stack.remember_ports()
+        try:
+            stack.start(supervisor, console.print)
+            if demo:
+                fill(stack.api_url, say=console.print)
+            _print_welcome(stack, demo=demo)
+            supervisor.watch()
+        finally:
+            console.print("stopping")
+            supervisor.stop_all()
+
+
+def _print_welcome(stack: Stack, *, demo: bool) -> None:
+    console.print(f"\n[bold green]Sluice is ready.[/bold green]\n  dashboards  {stack.dashboards_url}")
+    console.print(f"  API         {stack.api_url}/docs\n  Dagster     {stack.dagster_url}")
+    if demo:
+        console.print(f"\n  sign in as  {', '.join(DEMO_USERS)}\n  password    {DEMO_PASSWORD}")
+    else:
+        console.print("\n  ./sluice demo fills a demo organization; POST /v1/auth/signup makes your own.")
+    console.print("\nCtrl-C stops everything; your data stays.\n")
+
+
+@app.command()
+def down() -> None:
+    """Stop the running stack."""
+    stack = locate_stack(None)
+    status = read_status(stack)
+    if not status["running"]:
+        console.print("Sluice is not running.")
+        return
+    supervisor = psutil.Process(status["pid"])
+    supervisor.send_signal(signal.SIGTERM)
+    supervisor.wait(60)
+    console.print("stopped")
+
+
+@app.command()
+def demo() -> None:
+    """Fill the demo organization of the running stack: 18 months of plausible, seeded history."""
+    stack = _running_stack()
+    fill(stack.api_url, say=console.print)
+    console.print(f"sign in as {', '.join(DEMO_USERS)}, password {DEMO_PASSWORD}")
+
+
+@app.command()
+def status(*, json_output: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """Every process: pid, port, state, restarts, memory, lag."""
+    found = read_status(locate_stack(None))
+    if json_output:
+        print(json.dumps(found, indent=2, default=str))
+    elif found["running"]:
+        console.print(as_table(found))
+    else:
+        console.print("Sluice is not running. Start it with ./sluice up.")
+    if not found["running"]:
+        raise typer.Exit(3)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def test(
+    context: typer.Context, *, everything: Annotated[bool, typer.Option("--all", help="The slow sweeps too.")] = False
+) -> None:
+    """All linters, types and tests; with arguments, pytest alone with these."""
+    raise typer.Exit(run_checks(console, everything=everything, pytest_arguments=context.args))
+
+
+@app.command()
+def bench(
+    names: Annotated[list[str] | None, typer.Argument(help=f"Any of: {', '.join(BENCHMARKS)}. All by default.")] = None,
+    *,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the results here.")] = None,
+) -> None:
+    """Benchmarks: each prints its figure, its limit measured in the same run, and the ratio."""
+    unknown = set(names or []) - set(BENCHMARKS)
+    if unknown:
+        raise StackError(f"There is no benchmark {', '.join(sorted(unknown))}. There are: {', '.join(BENCHMARKS)}.")
+    run_benchmarks(console, names or list(BENCHMARKS), json_file=json_file)
+
+
+app.command("import")(import_command)
+
+
+@app.command()
+def rebuild() -> None:
+    """Make the warehouse's raw events anew from PostgreSQL; the refresh then builds and publishes the marts."""
+    _use_running_stack()
+    with _progress() as progress:
+        task = progress.add_task("events", total=None)
+
+        def advance(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        rebuild_warehouse(_relay_url(), WarehouseSettings(), progress=advance)
+
+
+@app.command()
+def reconcile(*, json_output: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """Compare PostgreSQL with the warehouse's raw events; exit 1 on any difference."""
+    _use_running_stack()
+    report = reconcile_warehouse(_relay_url(), WarehouseSettings())
+    if json_output:
+        print(json.dumps(report.as_dict(), indent=2, default=str))
+    else:
+        console.print(str(report))
+    raise typer.Exit(0 if report.is_clean else 1)
+
+
+app.command("migrate")(migrate)
+
+
+def _relay_url() -> str:
+    return RelayDatabaseSettings().database_relay_url.get_secret_value()
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
+    )
+
+
+def _running_stack() -> Stack:
+    stack = locate_stack(None)
+    if not read_status(stack)["running"]:
+        raise StackError("Sluice is not running here. Start it with ./sluice up.")
+    return stack.with_remembered_ports()
+
+
+def _use_running_stack() -> None:
+    """Take the settings of the running embedded stack, unless the environment names a database itself."""
+    if "SLUICE_DATABASE_RELAY_URL" not in os.environ:  # os.environ: asks only whether a person configured a deployment
+        adopt_environment(_running_stack().environment())
+
+
+def _add_process_verb(name: str, text: str) -> None:
+    def run() -> None:
+        os.execv(sys.executable, [sys.executable, "-m", "runtime.serve", name])
+
+    app.command(name, help=text)(run)
+
+
+for _name, _text in {
+    "api": "The API server.",
+    "worker": "Background jobs of the API: imports.",
+    "relay": "Event log to Kafka.",
+    "loader": "Kafka to the warehouse's raw events.",
+    "refresh": "Builds and publishes the marts whenever events arrive.",
+    "dagster": "Dagster's web server, daemon and code server.",
+    "dashboards": "The Streamlit dashboards.",
+}.items():
+    _add_process_verb(_name, f"{_text} One process, configured by SLUICE_* variables (.env.example).")
+
+
+def _fail(message: str) -> None:
+    errors.print(f"[red]sluice:[/red] {message}", soft_wrap=True)
+
+
+def main() -> None:
+    """Run the command line; expected failures end in a sentence, not a traceback."""
+    threading.current_thread().name = "sluice"
+    try:
+        app()
+    except (StackError, ProcessError, PostgresSetupError) as error:
+        _fail(str(error))
+        sys.exit(1)
+    except psycopg.OperationalError as error:
+        _fail(f"PostgreSQL cannot be reached: {_first_line(error)}")
+        sys.exit(1)
+    except OSError as error:
+        _fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
+        sys.exit(1)
+
+
+def _first_line(error: Any) -> str:
+    return str(error).strip().splitlines()[0]
