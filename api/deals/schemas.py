@@ -1,0 +1,187 @@
+"""Bodies and answers of deals."""
+
+from datetime import date, datetime
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from api.fields import CurrencyCode, ExternalId, Instant, Label, MinorAmount, Name
+from contracts.events.envelope import ActorKind
+from contracts.stages import StageKind
+
+_DEAL_ID = "0192f0c1-2a3b-7c4d-8e5f-0a1b2c3d4e5f"
+_STAGE_ID = "0192f0c0-9a8b-7c6d-8e4f-3a2b1c0d9e8f"
+_PIPELINE_ID = "0192f0c0-1111-7c6d-8e4f-3a2b1c0d9e8f"
+
+OccurredAt = Annotated[
+    Instant | None,
+    Field(
+        description="When it was true, if not now. May lie in the past, not before the deal's creation.",
+        examples=["2026-05-01T09:30:00Z"],
+    ),
+]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class DealCreate(_Body):
+    """A new deal."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "pipeline_id": _PIPELINE_ID,
+                    "title": "400 seats for Acme",
+                    "amount_minor": 1250000,
+                    "currency": "EUR",
+                    "source": "Website",
+                    "close_date": "2026-09-30",
+                }
+            ]
+        }
+    )
+
+    pipeline_id: UUID
+    stage_id: UUID | None = Field(default=None, description="An open stage; default the pipeline's first.")
+    title: Name
+    amount_minor: MinorAmount | None = None
+    currency: CurrencyCode | None = Field(default=None, description="Default the organization's.")
+    owner_id: UUID | None = Field(default=None, description="A user; default the caller. `null` for nobody.")
+    company_id: UUID | None = None
+    contact_id: UUID | None = None
+    source: Label | None = None
+    close_date: date | None = Field(default=None, description="Day on which it is expected to close.")
+    external_id: ExternalId | None = Field(default=None, description="Its id in another system, unique here.")
+    occurred_at: OccurredAt = None
+
+
+class DealUpdate(_Body):
+    """The fields to change; those left out stay."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"amount_minor": 1400000, "close_date": "2026-10-15"}]})
+
+    title: Name | None = None
+    amount_minor: MinorAmount | None = None
+    currency: CurrencyCode | None = None
+    owner_id: UUID | None = None
+    company_id: UUID | None = None
+    contact_id: UUID | None = None
+    source: Label | None = None
+    close_date: date | None = None
+    occurred_at: OccurredAt = None
+
+    @model_validator(mode="after")
+    def _keep_what_a_deal_must_have(self) -> Self:
+        for name in ("title", "currency"):
+            if name in self.model_fields_set and getattr(self, name) is None:
+                raise ValueError(f"{name} must not be null")
+        return self
+
+
+class DealMove(_Body):
+    """A move to another stage of the deal's pipeline. Into a won or lost stage it is a win or a loss."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"stage_id": _STAGE_ID}]})
+
+    stage_id: UUID
+    occurred_at: OccurredAt = None
+    reason: Label | None = Field(default=None, description="Why it was lost; required into a lost stage.")
+
+
+class DealWin(_Body):
+    """A win, into the pipeline's first won stage."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"occurred_at": "2026-05-01T09:30:00Z"}]})
+
+    occurred_at: OccurredAt = None
+
+
+class DealLose(_Body):
+    """A loss, into the pipeline's first lost stage."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "Price"}]})
+
+    reason: Label
+    occurred_at: OccurredAt = None
+
+
+class DealReopen(_Body):
+    """Open a closed deal again."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"stage_id": _STAGE_ID}]})
+
+    stage_id: UUID | None = Field(default=None, description="An open stage; default the one it was closed from.")
+    occurred_at: OccurredAt = None
+
+
+class DealRead(BaseModel):
+    """A deal as it stands."""
+
+    model_config = ConfigDict(
+        from_attributes=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": _DEAL_ID,
+                    "version": 3,
+                    "pipeline_id": _PIPELINE_ID,
+                    "stage_id": _STAGE_ID,
+                    "stage_entered_at": "2026-05-01T09:30:00Z",
+                    "status": "open",
+                    "title": "400 seats for Acme",
+                    "amount_minor": 1250000,
+                    "currency": "EUR",
+                    "owner_id": None,
+                    "company_id": None,
+                    "contact_id": None,
+                    "source": "Website",
+                    "close_date": "2026-09-30",
+                    "lost_reason": None,
+                    "closed_at": None,
+                    "external_id": None,
+                    "created_at": "2026-04-20T08:00:00Z",
+                    "updated_at": "2026-05-01T09:30:02Z",
+                }
+            ]
+        },
+    )
+
+    id: UUID
+    version: int
+    pipeline_id: UUID
+    stage_id: UUID
+    stage_entered_at: datetime
+    status: StageKind
+    title: str
+    amount_minor: int | None
+    currency: str
+    owner_id: UUID | None
+    company_id: UUID | None
+    contact_id: UUID | None
+    source: str | None
+    close_date: date | None
+    lost_reason: str | None
+    closed_at: datetime | None
+    external_id: str | None
+    created_at: datetime = Field(description="When the deal began, which may be backdated.")
+    updated_at: datetime = Field(description="When it was last written to.")
+
+
+class DealHistoryEntry(BaseModel):
+    """One event of a deal. `changes` holds the event's own facts, ids as stored and picklist values by label."""
+
+    event_id: UUID
+    version: int = Field(description="The deal's version after this event.")
+    type: str = Field(examples=["deal.stage.changed"])
+    occurred_at: datetime = Field(description="When it was true.")
+    recorded_at: datetime = Field(description="When Sluice learned it.")
+    actor: ActorKind
+    actor_id: UUID | None
+    correlation_id: UUID
+    from_stage_id: UUID | None = Field(description="The stage the deal was in at `occurred_at`, as known then.")
+    to_stage_id: UUID | None = Field(description="The stage entered; null when the event enters none.")
+    changes: dict[str, Any]

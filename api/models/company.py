@@ -1,0 +1,21 @@
+"""Companies."""
+
+from uuid import UUID
+
+from sqlalchemy.orm import Mapped
+
+from api.db.base import Aggregate
+
+
+class Company(Aggregate):
+    """One company. `industry_id` is a value of the picklist `industry`."""
+
+    __tablename__ = "companies"
+
+    name: Mapped[str]
+    domain: Mapped[str | None]
+    industry_id: Mapped[UUID | None]
+    employee_count: Mapped[int | None]
+    country: Mapped[str | None]
+    owner_id: Mapped[UUID | None]
+    external_id: Mapped[str | None]

@@ -1,0 +1,21 @@
+"""Contacts."""
+
+from uuid import UUID
+
+from sqlalchemy.orm import Mapped
+
+from api.db.base import Aggregate
+
+
+class Contact(Aggregate):
+    """One person whom an organization sells to. `source_id` is a value of the picklist `source`."""
+
+    __tablename__ = "contacts"
+
+    name: Mapped[str]
+    email: Mapped[str | None]
+    phone: Mapped[str | None]
+    company_id: Mapped[UUID | None]
+    owner_id: Mapped[UUID | None]
+    source_id: Mapped[UUID | None]
+    external_id: Mapped[str | None]

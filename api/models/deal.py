@@ -1,0 +1,47 @@
+"""Deals."""
+
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger
+from sqlalchemy.orm import Mapped, mapped_column
+
+from api.db.base import Aggregate
+from contracts.stages import StageKind
+
+
+class Deal(Aggregate):
+    """One deal as it stands; its path through stages is in the event log.
+
+    `created_at` and `stage_entered_at` are on the clock of what was true, `updated_at` is when the row was written.
+    `last_occurred_at` is the latest `occurred_at` among the deal's events: a change from then on is the newest.
+    """
+
+    __tablename__ = "deals"
+
+    pipeline_id: Mapped[UUID]
+    stage_id: Mapped[UUID]
+    stage_entered_at: Mapped[datetime]
+    status: Mapped[str]
+    title: Mapped[str]
+    amount_minor: Mapped[int | None] = mapped_column(BigInteger)
+    currency: Mapped[str]
+    owner_id: Mapped[UUID | None]
+    company_id: Mapped[UUID | None]
+    contact_id: Mapped[UUID | None]
+    source_id: Mapped[UUID | None]
+    close_date: Mapped[date | None]
+    lost_reason_id: Mapped[UUID | None]
+    external_id: Mapped[str | None]
+    last_occurred_at: Mapped[datetime]
+    deleted_at: Mapped[datetime | None]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is neither won nor lost."""
+        return self.status == StageKind.OPEN
+
+    @property
+    def closed_at(self) -> datetime | None:
+        """When it was won or lost; a closed deal stands in the stage that closed it."""
+        return None if self.is_open else self.stage_entered_at

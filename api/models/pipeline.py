@@ -1,0 +1,14 @@
+"""Pipelines."""
+
+from sqlalchemy.orm import Mapped, mapped_column
+
+from api.db.base import Aggregate
+
+
+class Pipeline(Aggregate):
+    """One pipeline. Its row is locked by every change of its stages."""
+
+    __tablename__ = "pipelines"
+
+    name: Mapped[str]
+    is_active: Mapped[bool] = mapped_column(default=True)

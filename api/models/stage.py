@@ -1,0 +1,26 @@
+"""Stages of pipelines."""
+
+from uuid import UUID
+
+from sqlalchemy.orm import Mapped, mapped_column
+
+from api.db.base import Aggregate
+from contracts.stages import StageKind
+
+
+class Stage(Aggregate):
+    """One stage. Known by id and kind, never by name; a retired one keeps its row, because histories refer to it."""
+
+    __tablename__ = "stages"
+
+    pipeline_id: Mapped[UUID]
+    name: Mapped[str]
+    kind: Mapped[str]
+    position: Mapped[int]
+    target_days: Mapped[int | None]
+    is_retired: Mapped[bool] = mapped_column(default=False)
+
+    @property
+    def stage_kind(self) -> StageKind:
+        """The kind as its enumeration."""
+        return StageKind(self.kind)
