@@ -11,16 +11,17 @@ from typing import Annotated, Any
 import psutil
 import psycopg
 import typer
+from ingest.rebuild import rebuild as rebuild_warehouse
+from ingest.reconcile import reconcile as reconcile_warehouse
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from contracts.settings import RelayDatabaseSettings, WarehouseSettings
-from ingest.rebuild import rebuild as rebuild_warehouse
-from ingest.reconcile import reconcile as reconcile_warehouse
 from runtime.bench import BENCHMARKS, run_benchmarks
 from runtime.checks import run_checks
 from runtime.demo import DEMO_PASSWORD, DEMO_USERS, fill
 from runtime.embedded.postgres import PostgresSetupError
+from runtime.health import health
 from runtime.import_command import import_command
 from runtime.migrate import migrate
 from runtime.process import ProcessError
@@ -155,6 +156,7 @@ def reconcile(*, json_output: Annotated[bool, typer.Option("--json")] = False) -
 
 
 app.command("migrate")(migrate)
+app.command("health")(health)
 
 
 def _relay_url() -> str:

@@ -30,7 +30,9 @@ def health(name: str) -> None:
         elif name in {"relay", "loader"}:
             _check_report(name)
         else:
-            raise UnhealthyError(f"there is no health check for {name!r}; there are api, dagster, dashboards, relay, loader")
+            raise UnhealthyError(
+                f"there is no health check for {name!r}; there are api, dagster, dashboards, relay, loader"
+            )
     except (UnhealthyError, urllib.error.URLError, OSError, psycopg.Error) as error:
         typer.echo(f"{name}: {error}", err=True)
         raise typer.Exit(1) from error

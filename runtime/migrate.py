@@ -2,6 +2,8 @@
 
 from urllib.parse import unquote, urlsplit
 
+import psycopg
+from psycopg import sql
 from pydantic import Field, SecretStr
 from rich.console import Console
 
@@ -11,6 +13,7 @@ from contracts.settings import (
     DatabaseSettings,
     OwnerDatabaseSettings,
     RelayDatabaseSettings,
+    WarehouseSettings,
     WorkerDatabaseSettings,
 )
 
@@ -23,6 +26,22 @@ class AdminDatabaseSettings(OwnerDatabaseSettings):
 
 def _password(url: SecretStr) -> str:
     return unquote(urlsplit(url.get_secret_value()).password or "")
+
+
+def prepare_warehouse(admin_url: SecretStr, warehouse_url: SecretStr) -> None:
+    """Make the role and the database of a PostgreSQL warehouse; nothing to do for DuckDB. Idempotent."""
+    url = urlsplit(warehouse_url.get_secret_value())
+    if not url.scheme.startswith("postgres"):
+        return
+    role, database = unquote(url.username or ""), url.path.lstrip("/")
+    with psycopg.connect(admin_url.get_secret_value(), autocommit=True) as admin:
+        if admin.execute("select 1 from pg_roles where rolname = %s", [role]).fetchone() is None:
+            admin.execute(sql.SQL("create role {}").format(sql.Identifier(role)))
+        password = sql.Literal(_password(warehouse_url))
+        admin.execute(sql.SQL("alter role {} login password {}").format(sql.Identifier(role), password))
+        if admin.execute("select 1 from pg_database where datname = %s", [database]).fetchone() is None:
+            statement = sql.SQL("create database {} owner {} encoding 'UTF8' template template0")
+            admin.execute(statement.format(sql.Identifier(database), sql.Identifier(role)))
 
 
 def migrate() -> None:
@@ -40,4 +59,5 @@ def migrate() -> None:
         ),
     )
     upgrade(owner_url.get_secret_value())
+    prepare_warehouse(admin.database_admin_url, WarehouseSettings().warehouse_url)
     Console().print("the schema is up to date")

@@ -47,7 +47,9 @@ def _private_bytes(process: psutil.Process) -> int:
 def _process_details(stack: Stack) -> dict[str, Any]:
     """State and lag as each process reports them in PostgreSQL."""
     try:
-        with psycopg.connect(stack.with_remembered_ports().environment()["SLUICE_DATABASE_RELAY_URL"], connect_timeout=2) as connection:
+        with psycopg.connect(
+            stack.with_remembered_ports().environment()["SLUICE_DATABASE_RELAY_URL"], connect_timeout=2
+        ) as connection:
             rows = connection.execute("select process, state, detail from process_status").fetchall()
     except psycopg.Error:
         return {}

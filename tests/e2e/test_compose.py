@@ -1,0 +1,181 @@
+"""docker-compose.yml without a Docker engine: its references hold, and each service's exact command works against
+embedded servers, with PostgreSQL as the warehouse."""
+
+import re
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from contracts import settings
+from runtime.embedded.postgres import EmbeddedPostgres
+from runtime.home import PROJECT
+from runtime.migrate import AdminDatabaseSettings
+from runtime.process import ManagedProcess, ProcessSpec, free_port
+from tests.conftest import RunningBroker
+from tests.e2e.conftest import eventually
+
+_COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
+_OURS = {name: service for name, service in _COMPOSE["services"].items() if service.get("image") == "sluice:latest"}
+_PORT_SETTINGS = ("SLUICE_API_PORT", "SLUICE_DASHBOARDS_PORT", "SLUICE_DAGSTER_PORT")
+
+
+class TestReferences:
+    def test_every_dependency_and_volume_exists(self) -> None:
+        for name, service in _COMPOSE["services"].items():
+            assert set(service.get("depends_on", {})) <= set(_COMPOSE["services"]), name
+            for dependency, how in service.get("depends_on", {}).items():
+                if how["condition"] == "service_healthy":
+                    assert "healthcheck" in _COMPOSE["services"][dependency], dependency
+            for volume in service.get("volumes", []):
+                assert volume.split(":")[0] in _COMPOSE["volumes"], volume
+
+    def test_containers_run_unprivileged_on_a_read_only_root(self) -> None:
+        assert "USER 10001" in (PROJECT / "Dockerfile").read_text()
+        for name, service in _OURS.items():
+            assert service["read_only"], name
+            assert service["cap_drop"] == ["ALL"], name
+
+    def test_the_example_environment_lists_every_setting(self) -> None:
+        example = (PROJECT / ".env.example").read_text()
+        classes = [value for value in vars(settings).values() if isinstance(value, type)]
+        fields = {name for one in [*classes, AdminDatabaseSettings] for name in getattr(one, "model_fields", {})}
+        missing = {f"SLUICE_{name.upper()}" for name in fields if f"SLUICE_{name.upper()}=" not in example}
+        assert missing == set()
+        used = set(re.findall(r"\$\{(\w+):\?\}", (PROJECT / "docker-compose.yml").read_text()))
+        assert {name for name in used if f"{name}=" not in example} == set()
+
+
+class _Deployment:
+    """Starts services of the compose file as plain processes, with its hosts, folders and ports mapped to ours."""
+
+    def __init__(self, postgres: EmbeddedPostgres, broker: RunningBroker, folder: Path) -> None:
+        self._folder = folder
+        self._ports = {name: str(free_port()) for name in _PORT_SETTINGS}
+        self._hosts = {
+            "@postgres:5432/": f"@127.0.0.1:{postgres.port}/",
+            "kafka:9092": broker.bootstrap_servers,
+            "http://api:8000": f"http://127.0.0.1:{self._ports['SLUICE_API_PORT']}",
+            "/var/lib/sluice/": f"{folder}/",
+        }
+        self._running: list[ManagedProcess] = []
+        for name in ("files", "dagster", "dbt"):
+            (folder / name).mkdir()
+
+    @property
+    def api_url(self) -> str:
+        return self._hosts["http://api:8000"]
+
+    def environment(self, service: str) -> dict[str, str]:
+        return {name: self._map(name, value) for name, value in _OURS[service].get("environment", {}).items()}
+
+    def _map(self, name: str, value: str) -> str:
+        if name in self._ports:
+            return self._ports[name]
+        if name.endswith("_HOST"):
+            return "127.0.0.1"
+        for theirs, ours in self._hosts.items():
+            value = value.replace(theirs, ours)
+        value = re.sub(r"\$\{(\w+):\?\}", lambda found: self._secret(found[1]), value)
+        return value.replace("/sluice", "/compose_sluice").replace("/warehouse", "/compose_warehouse")
+
+    def _secret(self, name: str) -> str:
+        if name == "SLUICE_SECRET_KEY":
+            return "k" * 40
+        # the cluster is shared with other tests: roles keep the passwords that those use
+        role = name.removeprefix("SLUICE_").removesuffix("_PASSWORD").lower()
+        return f"{'superuser' if role == 'postgres' else role}-test-password"
+
+    def run(self, service: str) -> None:
+        """Run a one-shot service to its end."""
+        process = self._start(service)
+        eventually(lambda: not process.is_running(), seconds=60, what=f"{service} ends")
+        assert process.exit_code() == 0, process.log_tail()
+
+    def start(self, service: str) -> None:
+        """Start a service and wait until its own health check passes."""
+        process = self._start(service)
+        check = _OURS[service].get("healthcheck")
+        if check:
+            argv = [sys.executable if part == "python" else part for part in check["test"][1:]]
+
+            def is_healthy() -> bool:
+                assert process.is_running(), process.log_tail()
+                probe = ManagedProcess(
+                    ProcessSpec(name=f"{service}-health", argv=argv, env=self.environment(service), cwd=PROJECT),
+                    log_path=self._folder / f"{service}-health.log",
+                )
+                probe.start()
+                eventually(lambda: not probe.is_running(), seconds=30, what="the health check ends")
+                return probe.exit_code() == 0
+
+            eventually(is_healthy, seconds=120, what=f"{service} is healthy")
+
+    def _start(self, service: str) -> ManagedProcess:
+        process = ManagedProcess(
+            ProcessSpec(
+                name=service,
+                argv=[sys.executable, "-m", "runtime", *_OURS[service]["command"]],
+                env=self.environment(service),
+                cwd=PROJECT,
+            ),
+            log_path=self._folder / f"{service}.log",
+        )
+        process.start()
+        self._running.append(process)
+        return process
+
+    def assert_all_run(self) -> None:
+        for process in self._running:
+            assert process.is_running() or process.exit_code() == 0, process.log_tail()
+
+    def stop(self) -> None:
+        for process in reversed(self._running):
+            process.stop()
+
+
+@pytest.fixture
+def deployment(postgres: EmbeddedPostgres, fresh_broker: RunningBroker, tmp_path: Path) -> Iterator[_Deployment]:
+    made = _Deployment(postgres, fresh_broker, tmp_path)
+    yield made
+    made.stop()
+
+
+def test_each_service_runs_by_its_own_command_and_a_deal_reaches_the_funnel(deployment: _Deployment) -> None:
+    deployment.run("migrate")
+    for service in ("api", "worker", "relay", "loader", "refresh", "dagster", "dashboards"):
+        deployment.start(service)
+    with httpx.Client(base_url=deployment.api_url, timeout=30) as client:
+        client.post(
+            "/v1/auth/signup",
+            json={
+                "email": "owner@compose.example",
+                "password": "a-long-test-password",
+                "name": "Owner",
+                "organization_name": "Compose",
+                "time_zone": "UTC",
+                "currency": "USD",
+            },
+        ).raise_for_status()
+        tokens = client.post(
+            "/v1/auth/login", json={"email": "owner@compose.example", "password": "a-long-test-password"}
+        )
+        client.headers["Authorization"] = f"Bearer {tokens.raise_for_status().json()['access_token']}"
+        pipeline = client.get("/v1/pipelines").raise_for_status().json()["items"][0]
+        client.post("/v1/deals", json={"pipeline_id": pipeline["id"], "title": "One"}).raise_for_status()
+        year = datetime.now(UTC).year
+
+        def entered() -> int:
+            answer = client.get(
+                "/v1/metrics/funnel",
+                params={"pipeline_id": pipeline["id"], "from": f"{year}-01-01", "to": f"{year + 1}-01-01"},
+            )
+            return max((row["entered"] for row in answer.json().get("rows", [])), default=0)
+
+        eventually(lambda: entered() == 1, seconds=120, what="the deal is in the funnel of the PostgreSQL warehouse")
+    deployment.assert_all_run()
