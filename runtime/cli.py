@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import psutil
 import psycopg
@@ -106,8 +106,8 @@ def status(*, json_output: Annotated[bool, typer.Option("--json")] = False) -> N
         raise typer.Exit(3)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def test(
+@app.command("test", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def check(
     context: typer.Context, *, everything: Annotated[bool, typer.Option("--all", help="The slow sweeps too.")] = False
 ) -> None:
     """All linters, types and tests; with arguments, pytest alone with these."""
@@ -184,7 +184,7 @@ def _use_running_stack() -> None:
 
 def _add_process_verb(name: str, text: str) -> None:
     def run() -> None:
-        os.execv(sys.executable, [sys.executable, "-m", "runtime.serve", name])
+        os.execv(sys.executable, [sys.executable, "-m", "runtime.serve", name])  # noqa: S606  # becomes the process
 
     app.command(name, help=text)(run)
 
@@ -221,5 +221,5 @@ def main() -> None:
         sys.exit(1)
 
 
-def _first_line(error: Any) -> str:
+def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0]

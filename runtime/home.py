@@ -74,7 +74,7 @@ class Home:
         if free < MINIMUM_FREE_BYTES:
             raise HomeError(
                 f"Only {free // 1_000_000} MB are free where {self.path} lies; Sluice needs"
-                f" {MINIMUM_FREE_BYTES // 1_000_000} MB. Free some space or set SLUICE_HOME to a folder on another disk."
+                f" {MINIMUM_FREE_BYTES // 1_000_000} MB. Free some space, or set SLUICE_HOME to another disk."
             )
 
     @property
