@@ -1,0 +1,123 @@
+"""Sends records to Kafka so that order holds and nothing counts as sent that the broker did not confirm.
+
+kafka-python's futures of one partition may fail and succeed in any mixture when it gives up on one batch. So a call
+goes out in waves, each small enough to be a single batch per partition: a partition's part of a wave is in the log
+as a whole or not at all, and after a failure nothing more is sent.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from time import monotonic
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from kafka.producer.future import FutureRecordMetadata
+
+from bus.connection import client_options
+from bus.records import OutgoingRecord, Receipt, SendFailure
+from contracts.settings import KafkaSettings
+
+logger = logging.getLogger(__name__)
+
+#: Largest record that is tried. Brokers accept batches of 1 MiB by default, headers and framing included.
+MAX_RECORD_BYTES = 900_000
+
+_WAVE_BYTES = 900_000  # per partition; below _BATCH_BYTES, so that a wave is one batch
+_RECORD_OVERHEAD = 64
+_BATCH_BYTES = 1_000_000
+_TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
+_NOT_SENT = SendFailure("not sent: an earlier record failed")
+
+
+class KafkaRecordProducer:
+    """An idempotent producer. Connects on first use; a failed client is thrown away, nothing stale leaves later."""
+
+    def __init__(self, settings: KafkaSettings, *, delivery_timeout: float = 10.0) -> None:
+        self._settings = settings
+        self._delivery_timeout = delivery_timeout
+        self._client: KafkaProducer | None = None
+
+    def send_all(self, records: Sequence[OutgoingRecord]) -> list[Receipt | SendFailure]:
+        """One outcome per record, in order. Of one partition, no record is sent after one that failed."""
+        outcomes: list[Receipt | SendFailure] = []
+        oversized = next(
+            (index for index, record in enumerate(records) if record.size > MAX_RECORD_BYTES), len(records)
+        )
+        for wave in _waves(records[:oversized]):
+            outcomes += self._send_wave(wave)
+            if any(isinstance(outcome, SendFailure) for outcome in outcomes):
+                self._discard()
+                break
+        if len(outcomes) == oversized < len(records):
+            size = records[oversized].size
+            outcomes.append(SendFailure(f"record of {size} bytes is larger than {MAX_RECORD_BYTES}", is_permanent=True))
+        return outcomes + [_NOT_SENT] * (len(records) - len(outcomes))
+
+    def close(self) -> None:
+        """Give up the connection. Every record was waited for, so nothing is pending."""
+        self._discard()
+
+    def _send_wave(self, wave: Sequence[OutgoingRecord]) -> list[Receipt | SendFailure]:
+        futures: list[FutureRecordMetadata] = []
+        failure: SendFailure | None = None
+        deadline = monotonic() + self._delivery_timeout + 1.0
+        try:
+            client = self._connected()
+            futures.extend(_send(client, record) for record in wave)
+            client.flush(timeout=self._delivery_timeout + 1.0)
+        except (KafkaError, ValueError, AssertionError) as error:
+            failure = SendFailure(f"{type(error).__name__}: {error}")
+        outcomes = [_outcome(future, deadline) for future in futures]
+        return outcomes + [failure or _NOT_SENT] * (len(wave) - len(outcomes))
+
+    def _connected(self) -> KafkaProducer:
+        if self._client is None:
+            timeout_ms = int(self._delivery_timeout * 1000)
+            self._client = KafkaProducer(
+                **client_options(self._settings),
+                enable_idempotence=True,  # said aloud: otherwise a conflicting option would switch it off in silence
+                delivery_timeout_ms=timeout_ms,
+                request_timeout_ms=timeout_ms // 2,
+                max_block_ms=timeout_ms,
+                batch_size=_BATCH_BYTES,
+                linger_ms=timeout_ms // 4,  # the flush sends each wave; until then its batches must stay whole
+                allow_auto_create_topics=False,
+            )
+        return self._client
+
+    def _discard(self) -> None:
+        client, self._client = self._client, None
+        if client is None:
+            return
+        try:
+            client.close(timeout=1)
+        except KafkaError:
+            client._sender.force_close()  # close() gives up when its flush fails and would leave the sender alive
+
+
+def _waves(records: Sequence[OutgoingRecord]) -> Iterator[Sequence[OutgoingRecord]]:
+    start, sizes = 0, dict[tuple[str, int], int]()
+    for index, record in enumerate(records):
+        place, size = (record.topic, record.partition), record.size + _RECORD_OVERHEAD
+        if index > start and sizes.get(place, 0) + size > _WAVE_BYTES:
+            yield records[start:index]
+            start, sizes = index, {}
+        sizes[place] = sizes.get(place, 0) + size
+    if start < len(records):
+        yield records[start:]
+
+
+def _send(client: KafkaProducer, record: OutgoingRecord) -> FutureRecordMetadata:
+    return client.send(
+        record.topic, value=record.value, key=record.key, headers=record.headers, partition=record.partition
+    )
+
+
+def _outcome(future: FutureRecordMetadata, deadline: float) -> Receipt | SendFailure:
+    try:
+        metadata = future.get(timeout=max(0.0, deadline - monotonic()))
+    except _TOO_LARGE as error:
+        return SendFailure(f"{type(error).__name__}: {error}", is_permanent=True)
+    except (KafkaError, AssertionError) as error:
+        return SendFailure(f"{type(error).__name__}: {error}")
+    return Receipt(metadata.partition, metadata.offset)

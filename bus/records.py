@@ -1,0 +1,122 @@
+"""What goes through the transport, and the two interfaces (`Producer`, `Consumer`) that Kafka and memory share."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+
+class TransportError(Exception):
+    """The broker could not be reached or refused; nothing is known to have happened. Worth another attempt later."""
+
+
+class OffsetLostError(TransportError):
+    """The broker no longer has the record that a consumer asked for: going on would skip records."""
+
+
+class Partition(NamedTuple):
+    """One partition of one topic."""
+
+    topic: str
+    number: int
+
+
+class Message(Protocol):
+    """A received record."""
+
+    @property
+    def topic(self) -> str:
+        """Topic it was read from."""
+
+    @property
+    def partition(self) -> int:
+        """Number of the partition."""
+
+    @property
+    def offset(self) -> int:
+        """Offset within the partition."""
+
+    @property
+    def key(self) -> bytes | None:
+        """Key, or None."""
+
+    @property
+    def value(self) -> bytes | None:
+        """Value, or None."""
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]:
+        """Headers in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingRecord:
+    """A record to send. The caller picks the partition (see `bus.partitioner`)."""
+
+    topic: str
+    partition: int
+    key: bytes
+    value: bytes | None
+    headers: list[tuple[str, bytes]] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """Bytes on the wire, roughly."""
+        headers = sum(len(name) + len(content) for name, content in self.headers)
+        return len(self.key) + len(self.value or b"") + headers
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The broker has the record, here."""
+
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendFailure:
+    """The broker did not confirm the record. `is_permanent`: sending the same record again cannot help."""
+
+    reason: str
+    is_permanent: bool = False
+
+
+class Producer(Protocol):
+    """Sends records and waits for the broker's word on each."""
+
+    def send_all(self, records: Sequence[OutgoingRecord]) -> list[Receipt | SendFailure]:
+        """One outcome per record, in order. Of one partition, no record is sent after one that failed."""
+
+    def close(self) -> None:
+        """Give up the connection."""
+
+
+class Consumer(Protocol):
+    """Reads partitions from offsets that the caller keeps."""
+
+    def assign(self, positions: Mapping[Partition, int]) -> None:
+        """Read exactly these partitions from these offsets on."""
+
+    def poll(self, timeout: float) -> Mapping[Partition, Sequence[Message]]:
+        """Next records, waiting up to `timeout` seconds for the first.
+
+        Raises:
+            OffsetLostError: an assigned offset is gone.
+            TransportError: the broker refused.
+        """
+
+    def close(self) -> None:
+        """Give up the connection."""
+
+
+class Admin(Protocol):
+    """Makes topics and says which they are."""
+
+    def ensure_topics(self) -> None:
+        """Create the topics of `bus.topics` that do not exist yet."""
+
+    def topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
+        """Identity of each topic that exists: a topic made anew under an old name has another one."""
+
+    def close(self) -> None:
+        """Give up the connection."""
