@@ -1,0 +1,96 @@
+{#-
+  Everything in which the engines differ. Models call these and stay plain SQL.
+-#}
+
+{#- Text of a JSON document's field; SQL null for a JSON null and for a field that is not there. -#}
+{% macro json_text(document, field) -%}
+    {{ return(adapter.dispatch('json_text', 'sluice')(document, field)) }}
+{%- endmacro %}
+
+{% macro duckdb__json_text(document, field) -%}
+    json_extract_string({{ document }}, '$.{{ field }}')
+{%- endmacro %}
+
+{% macro postgres__json_text(document, field) -%}
+    ({{ document }} ->> '{{ field }}')
+{%- endmacro %}
+
+{#- Day that an instant falls on in a zone. -#}
+{% macro local_day(instant, time_zone) -%}
+    cast(timezone({{ time_zone }}, {{ instant }}) as date)
+{%- endmacro %}
+
+{#-
+  First instant of a day in a zone. A midnight that the clocks skip is the instant of the change; of a midnight that
+  occurs twice the engines give the later one, the day begins with the earlier.
+-#}
+{% macro day_start(day, time_zone) -%}
+    case
+        when
+            {{ local_day("timezone(" ~ time_zone ~ ", cast(" ~ day ~ " as timestamp)) - interval '1 hour'", time_zone) }}
+            = {{ day }}
+            then timezone({{ time_zone }}, cast({{ day }} as timestamp)) - interval '1 hour'
+        else timezone({{ time_zone }}, cast({{ day }} as timestamp))
+    end
+{%- endmacro %}
+
+{#- Lateral table with one row per day, both ends included, in its column `day`. -#}
+{% macro each_day(first_day, last_day, alias='days') -%}
+    {{ return(adapter.dispatch('each_day', 'sluice')(first_day, last_day, alias)) }}
+{%- endmacro %}
+
+{% macro duckdb__each_day(first_day, last_day, alias) -%}
+    lateral (
+        select cast(unnest(generate_series({{ first_day }}, {{ last_day }}, interval '1 day')) as date) as day
+    ) as {{ alias }}
+{%- endmacro %}
+
+{% macro postgres__each_day(first_day, last_day, alias) -%}
+    lateral (
+        select cast(series.instant as date) as day
+        from generate_series(
+            cast({{ first_day }} as timestamp), cast({{ last_day }} as timestamp), interval '1 day'
+        ) as series (instant)
+    ) as {{ alias }}
+{%- endmacro %}
+
+{#- ISO weekday, 1 is Monday. -#}
+{% macro iso_weekday(day) -%}
+    cast(extract(isodow from {{ day }}) as integer)
+{%- endmacro %}
+
+{#- A day moved by a number of days. -#}
+{% macro add_days(day, days) -%}
+    cast({{ day }} + cast({{ days }} as integer) as date)
+{%- endmacro %}
+
+{#-
+  The raw relation. DuckDB sees the Delta table through orchestration/raw_delta.py, which registers it on every
+  connection; PostgreSQL reads the loader's table. Before the loader's first commit both give no rows.
+-#}
+{% macro raw_events() -%}
+    {{ return(adapter.dispatch('raw_events', 'sluice')()) }}
+{%- endmacro %}
+
+{% macro duckdb__raw_events() -%}
+    {%- do source('raw', 'events') -%}
+    {{ return('raw_events_delta') }}
+{%- endmacro %}
+
+{% macro postgres__raw_events() -%}
+    {%- set raw = source('raw', 'events') -%}
+    {%- if execute and adapter.get_relation(raw.database, raw.schema, raw.identifier) is none -%}
+        {{ return(_no_raw_events()) }}
+    {%- endif -%}
+    {{ return(raw) }}
+{%- endmacro %}
+
+{% macro _no_raw_events() -%}
+    (
+        select
+            {% for column in graph.sources['source.sluice.raw.events'].columns.values() -%}
+                cast(null as {{ column.data_type }}) as {{ adapter.quote(column.name) }}{{ "," if not loop.last }}
+            {% endfor %}
+        where false
+    )
+{%- endmacro %}

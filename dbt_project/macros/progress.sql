@@ -1,0 +1,56 @@
+{#-
+  Which events a build has to work on. Every build that finds new events gives them the next batch number (stg_events).
+  A batch is confirmed when all models and tests of a build succeeded; until then each build works on it again, so a
+  build that failed half-way, or whose tests failed, loses nothing and publishes nothing unchecked.
+-#}
+
+{% macro build_progress() -%}
+    {{ return(api.Relation.create(database=target.database, schema='staging', identifier='build_progress')) }}
+{%- endmacro %}
+
+{% macro create_build_progress() -%}
+    {%- if flags.WHICH in ('build', 'run', 'test') -%}
+        create schema if not exists staging;
+        create table if not exists {{ build_progress() }} (
+            confirmed_batch bigint not null, confirmed_through timestamp with time zone
+        )
+    {%- endif -%}
+{%- endmacro %}
+
+{#- Number of the newest confirmed batch, 0 before the first. -#}
+{% macro confirmed_batch() -%}
+    (select coalesce(max(confirmed_batch), 0) from {{ build_progress() }})
+{%- endmacro %}
+
+{#- The newest recorded_at among the confirmed events, null before the first. -#}
+{% macro confirmed_through() -%}
+    (select max(confirmed_through) from {{ build_progress() }})
+{%- endmacro %}
+
+{#- Rendered at the end of a run: confirms the newest batch if the run built and tested the whole project. -#}
+{% macro confirm_batch(results) -%}
+    {%- if execute and flags.WHICH == 'build' -%}
+        {%- set succeeded = [] -%}
+        {%- set failed = [] -%}
+        {%- for result in results -%}
+            {%- if result.status in ('success', 'pass', 'warn') -%}
+                {%- do succeeded.append(result.node.unique_id) -%}
+            {%- else -%}
+                {%- do failed.append(result.node.unique_id) -%}
+            {%- endif -%}
+        {%- endfor -%}
+        {%- set missing = [] -%}
+        {%- for node in graph.nodes.values()
+            if node.resource_type in ('model', 'test') and node.unique_id not in succeeded
+        -%}
+            {%- do missing.append(node.unique_id) -%}
+        {%- endfor -%}
+        {%- if not failed and not missing -%}
+            insert into {{ build_progress() }} (confirmed_batch, confirmed_through)
+            select max(batch_id), max(recorded_at)
+            from {{ api.Relation.create(database=target.database, schema='staging', identifier='stg_events') }}
+            having max(batch_id) > {{ confirmed_batch() }};
+            delete from {{ build_progress() }} where confirmed_batch < {{ confirmed_batch() }}
+        {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}

@@ -1,0 +1,61 @@
+{#-
+  One query for what every relation owes: a unique key, no nulls but where they mean something, known values, intervals
+  that do not end before they begin. Each failing row says what is wrong and how often. One test instead of a dozen: a
+  refresh runs all of them each time.
+-#}
+{% test sound_rows(model, key, nullable=[], accepted={}, ordered=[]) %}
+    {%- set checks = {} -%}
+    {%- for column in columns_of(model.identifier) if column not in nullable -%}
+        {%- do checks.update({column ~ ' is null': column ~ ' is null'}) -%}
+    {%- endfor -%}
+    {%- for column, values in accepted.items() -%}
+        {%- do checks.update(
+            {column ~ ' is unknown': column ~ " not in ('" ~ values | join("', '") ~ "')"}
+        ) -%}
+    {%- endfor -%}
+    {%- for first, last in ordered -%}
+        {%- do checks.update({last ~ ' before ' ~ first: last ~ ' < ' ~ first}) -%}
+    {%- endfor -%}
+
+    with duplicates as (
+        select 1
+        from {{ model }}
+        group by {{ key | join(', ') }}
+        having count(*) > 1
+    ),
+
+    counts as (
+        select
+            {% for condition in checks.values() -%}
+                count(case when {{ condition }} then 1 end) as check_{{ loop.index }}{{ "," if not loop.last }}
+            {% endfor %}
+        from {{ model }}
+    ),
+
+    problems as (
+        select
+            'duplicate key' as problem,
+            count(*) as row_count
+        from duplicates
+        {%- for name in checks %}
+        union all
+        select
+            '{{ name }}' as problem,
+            check_{{ loop.index }} as row_count
+        from counts
+        {%- endfor %}
+    )
+
+    select * from problems where row_count > 0
+{% endtest %}
+
+{#- Names of a model's declared columns; its contract makes them all there are. -#}
+{% macro columns_of(name) -%}
+    {%- set names = [] -%}
+    {%- if execute -%}
+        {%- for node in graph.nodes.values() if node.resource_type == 'model' and node.name == name -%}
+            {%- do names.extend(node.columns.keys()) -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {{ return(names) }}
+{%- endmacro %}

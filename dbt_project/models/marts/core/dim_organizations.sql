@@ -1,0 +1,20 @@
+with facts as (
+    select
+        organization_id,
+        occurred_at,
+        recorded_at,
+        aggregate_version,
+        true as sets_state,
+        true as is_first,
+        false as is_last,
+        time_zone,
+        currency,
+        week_start,
+        fiscal_year_start_month
+    from {{ ref('stg_organization_events') }}
+),
+
+{{ bitemporal_states(
+    keys=['organization_id'],
+    groups={'sets_state': ['time_zone', 'currency', 'week_start', 'fiscal_year_start_month']},
+) }}

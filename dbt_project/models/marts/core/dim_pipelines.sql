@@ -1,0 +1,16 @@
+with facts as (
+    select
+        organization_id,
+        pipeline_id,
+        occurred_at,
+        recorded_at,
+        aggregate_version,
+        true as sets_state,
+        true as is_first,
+        false as is_last,
+        name,
+        is_active
+    from {{ ref('stg_pipeline_events') }}
+),
+
+{{ bitemporal_states(keys=['organization_id', 'pipeline_id'], groups={'sets_state': ['name', 'is_active']}) }}

@@ -1,0 +1,20 @@
+with facts as (
+    select
+        organization_id,
+        user_id,
+        occurred_at,
+        recorded_at,
+        aggregate_version,
+        true as sets_state,
+        true as is_first,
+        false as is_last,
+        role,
+        record_scope,
+        is_active
+    from {{ ref('stg_user_events') }}
+),
+
+{{ bitemporal_states(
+    keys=['organization_id', 'user_id'],
+    groups={'sets_state': ['role', 'record_scope', 'is_active']},
+) }}

@@ -1,0 +1,133 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='affected',
+        unique_key=['organization_id', 'day'],
+        on_schema_change='fail',
+        meta={'affected': 'int_affected_days'},
+        indexes=[{'columns': ['organization_id', 'day']}],
+    )
+}}
+
+{% set affected = ref('int_affected_days') %}
+
+with organizations as (
+    select
+        organization_id,
+        time_zone
+    from {{ ref('dim_organizations') }}
+    where known_to is null and valid_to is null
+),
+
+-- the position a stage had at the time; before a stage's first version, the first
+positions as (
+    select
+        organization_id,
+        stage_id,
+        position,
+        case when lag(valid_from) over stage is not null then valid_from end as valid_from,
+        valid_to
+    from {{ ref('dim_stages') }}
+    where known_to is null
+    window stage as (partition by organization_id, stage_id order by valid_from)
+),
+
+entries as (
+    select
+        entries.organization_id,
+        entries.deal_id,
+        entries.entry_number,
+        entries.pipeline_id,
+        entries.stage_id,
+        entries.next_stage_id,
+        entries.left_at,
+        {{ local_day('entries.entered_at', 'organizations.time_zone') }} as entered_on,
+        {{ local_day('entries.left_at', 'organizations.time_zone') }} as left_on,
+        row_number() over (
+            partition by entries.organization_id, entries.deal_id, entries.stage_id order by entries.entry_number
+        ) as visit_number,
+        lead(entries.cause) over (
+            partition by entries.organization_id, entries.deal_id order by entries.entry_number
+        ) as next_cause
+    from {{ ref('fct_stage_entries') }} as entries
+    inner join organizations on entries.organization_id = organizations.organization_id
+    where entries.known_to is null
+),
+
+entered as (
+    select
+        organization_id,
+        pipeline_id,
+        stage_id,
+        entered_on as day,
+        case when visit_number = 1 then 1 else 0 end as first_entries,
+        case when visit_number > 1 then 1 else 0 end as reentries,
+        0 as moved_on,
+        0 as moved_back,
+        0 as won_from,
+        0 as lost_from
+    from entries
+    where {{ is_affected(affected, ['organization_id', 'entered_on'], columns=['organization_id', 'day']) }}
+),
+
+departures as (
+    select * from entries
+    where
+        left_at is not null
+        and {{ is_affected(affected, ['organization_id', 'left_on'], columns=['organization_id', 'day']) }}
+),
+
+departed as (
+    select
+        departures.organization_id,
+        departures.pipeline_id,
+        departures.stage_id,
+        departures.left_on as day,
+        0 as first_entries,
+        0 as reentries,
+        case
+            when departures.next_cause in ('won', 'lost') then 0
+            when following.position > present.position then 1
+            else 0
+        end as moved_on,
+        case
+            when departures.next_cause in ('won', 'lost') then 0
+            when following.position < present.position then 1
+            else 0
+        end as moved_back,
+        case when departures.next_cause = 'won' then 1 else 0 end as won_from,
+        case when departures.next_cause = 'lost' then 1 else 0 end as lost_from
+    from departures
+    left join positions as present
+        on
+            departures.organization_id = present.organization_id
+            and departures.stage_id = present.stage_id
+            and (present.valid_from is null or present.valid_from <= departures.left_at)
+            and (present.valid_to is null or present.valid_to > departures.left_at)
+    left join positions as following
+        on
+            departures.organization_id = following.organization_id
+            and departures.next_stage_id = following.stage_id
+            and (following.valid_from is null or following.valid_from <= departures.left_at)
+            and (following.valid_to is null or following.valid_to > departures.left_at)
+),
+
+movements as (
+    select * from entered
+    union all
+    select * from departed
+)
+
+select
+    organization_id,
+    pipeline_id,
+    stage_id,
+    day,
+    cast(sum(first_entries) as bigint) as first_entries,
+    cast(sum(reentries) as bigint) as reentries,
+    cast(sum(moved_on) as bigint) as moved_on,
+    cast(sum(moved_back) as bigint) as moved_back,
+    cast(sum(won_from) as bigint) as won_from,
+    cast(sum(lost_from) as bigint) as lost_from
+from movements
+group by organization_id, pipeline_id, stage_id, day

@@ -1,0 +1,74 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        indexes=[
+            {'columns': ['event_id'], 'unique': true},
+            {'columns': ['batch_id']},
+            {'columns': ['organization_id', 'aggregate_type', 'aggregate_id']},
+        ],
+    )
+}}
+
+with unread as (
+    select
+        cast(event_id as uuid) as event_id,
+        cast(organization_id as uuid) as organization_id,
+        type,
+        version,
+        aggregate_type,
+        cast(aggregate_id as uuid) as aggregate_id,
+        aggregate_version,
+        occurred_at,
+        recorded_at,
+        actor,
+        cast(actor_id as uuid) as actor_id,
+        data,
+        loaded_at,
+        row_number() over (partition by event_id order by loaded_at, topic, "partition", "offset") as copy_number
+    from {{ raw_events() }} as raw
+    where loaded_at >= {{ unread_since(this) }}
+),
+
+unseen as (
+    select * from unread
+    where
+        copy_number = 1
+        {% if is_incremental() %}
+        and not exists (select 1 from {{ this }} as seen where seen.event_id = unread.event_id)
+        {% endif %}
+),
+
+batch as (
+    select
+        1 + {{ confirmed_batch() }}
+        {% if is_incremental() %}
+        + (select greatest(coalesce(max(batch_id), 0) - {{ confirmed_batch() }}, 0) from {{ this }})
+        {% endif %}
+        as batch_id
+)
+
+select
+    -- ids
+    unseen.event_id,
+    unseen.organization_id,
+    unseen.aggregate_type,
+    unseen.aggregate_id,
+    unseen.aggregate_version,
+    unseen.actor,
+    unseen.actor_id,
+
+    -- what happened
+    unseen.type,
+    unseen.version,
+    unseen.data,
+
+    -- timestamps
+    unseen.occurred_at,
+    unseen.recorded_at,
+    unseen.loaded_at,
+
+    -- bookkeeping
+    cast(batch.batch_id as bigint) as batch_id
+from unseen
+cross join batch

@@ -1,0 +1,263 @@
+"""Runs the dbt project inside this process: build, manifest, documentation.
+
+The only place that sets the SLUICE_DBT_* variables of profiles.yml (dbt reads its connection from the environment and
+nowhere else). A parsed project is kept, so that a warm refresh pays for its queries only. One build at a time.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from dbt.adapters.factory import get_adapter_by_type
+from dbt.cli.main import dbtRunner, dbtRunnerResult
+from dbt.contracts.graph.manifest import Manifest
+from dbt_common.events.base_types import EventMsg
+
+from contracts.settings import WarehouseSettings
+from contracts.warehouse import RAW_EVENTS, RAW_SCHEMA
+
+PROJECT_DIR = Path(__file__).resolve().parent.parent / "dbt_project"
+
+_SUCCEEDED = {"success", "pass", "warn"}
+_lock = threading.Lock()
+_manifests: dict[tuple[str, str], Manifest] = {}
+
+
+class DbtError(RuntimeError):
+    """A node failed, or dbt could not start: names the node, where there is one, and says what dbt said."""
+
+    def __init__(self, message: str, *, node: str | None = None, failures: tuple[str, ...] = ()) -> None:
+        self.node, self.failures = node, failures
+        super().__init__(f"dbt node {node}: {message}" if node else f"dbt: {message}")
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """What became of one model or test."""
+
+    name: str
+    resource_type: str
+    status: str
+    seconds: float
+    message: str | None = None
+    failures: int | None = None
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the node did what it should (a warning counts)."""
+        return self.status in _SUCCEEDED
+
+
+@dataclass(frozen=True)
+class DbtBuild:
+    """Outcome of a build in which nothing failed."""
+
+    nodes: tuple[NodeResult, ...]
+    seconds: float
+    artifacts_path: Path = field(compare=False)
+
+
+OnNode = Callable[[NodeResult], None]
+
+
+def build(
+    warehouse: WarehouseSettings,
+    *,
+    target_path: Path,
+    select: str | None = None,
+    full_refresh: bool = False,
+    on_node: OnNode | None = None,
+    tests: bool = True,
+) -> DbtBuild:
+    """Bring the models up to date with the raw events and test them.
+
+    Incremental unless `full_refresh`. A build of the whole project with its tests confirms the events it worked on; any
+    other leaves them to the next. `on_node` hears of each node as it finishes. The DuckDB file is closed on return.
+
+    Raises:
+        DbtError: a model or test failed (the first one is named), or dbt could not run.
+        ValueError: a full refresh of a selection: batch numbers of its models would no longer agree with the others'.
+    """
+    if full_refresh and select:
+        raise ValueError("A full refresh rebuilds the whole project; it takes no selection.")
+    arguments = ["build", "--exclude-resource-type", "unit_test"]
+    if not tests:
+        arguments += ["--exclude-resource-type", "test"]
+    if select:
+        arguments += ["--select", *select.split()]
+    if full_refresh:
+        arguments.append("--full-refresh")
+    result = _invoke(arguments, warehouse=warehouse, target_path=target_path, on_node=on_node)
+    nodes = tuple(_node_results(result))
+    _raise_first_failure(nodes)
+    return DbtBuild(nodes=nodes, seconds=result.result.elapsed_time, artifacts_path=target_path)
+
+
+def run_unit_tests(warehouse: WarehouseSettings, *, target_path: Path, select: str | None = None) -> DbtBuild:
+    """Run the project's dbt unit tests; the warehouse must have been built before.
+
+    Raises:
+        DbtError: a unit test failed, or dbt could not run.
+    """
+    arguments = ["test", "--resource-type", "unit_test"] + (["--select", *select.split()] if select else [])
+    result = _invoke(arguments, warehouse=warehouse, target_path=target_path)
+    nodes = tuple(_node_results(result))
+    _raise_first_failure(nodes)
+    return DbtBuild(nodes=nodes, seconds=result.result.elapsed_time, artifacts_path=target_path)
+
+
+def parse_manifest(*, target_path: Path, target: str = "duckdb") -> Path:
+    """Write the project's manifest.json without a warehouse and return its path (for `dagster_dbt.dbt_assets`).
+
+    Raises:
+        DbtError: the project does not parse.
+    """
+    with _environment({}):
+        _run(["parse"], target=target, target_path=target_path)
+    return target_path / "manifest.json"
+
+
+def generate_docs(warehouse: WarehouseSettings, *, target_path: Path) -> Path:
+    """Write dbt's documentation site of a built warehouse and return its index page.
+
+    Raises:
+        DbtError: dbt could not run.
+    """
+    _invoke(["docs", "generate", "--static"], warehouse=warehouse, target_path=target_path)
+    return target_path / "static_index.html"
+
+
+def connection_variables(warehouse: WarehouseSettings) -> dict[str, str]:
+    """The SLUICE_DBT_* variables by which profiles.yml reaches a warehouse.
+
+    Raises:
+        ValueError: the warehouse's URL is neither `duckdb:///folder` nor `postgresql://…`.
+    """
+    url = urlsplit(warehouse.warehouse_url.get_secret_value())
+    if url.scheme == "duckdb":
+        folder = Path(unquote(url.path))
+        return {
+            "SLUICE_DBT_DUCKDB_PATH": str(folder / "build" / "warehouse.duckdb"),
+            "SLUICE_DBT_RAW_EVENTS_PATH": str(folder / RAW_SCHEMA / RAW_EVENTS),
+        }
+    if url.scheme in ("postgresql", "postgres"):
+        return {
+            "SLUICE_DBT_HOST": unquote(url.hostname or "127.0.0.1"),
+            "SLUICE_DBT_PORT": str(url.port or 5432),
+            "SLUICE_DBT_USER": unquote(url.username or ""),
+            "SLUICE_DBT_PASSWORD": unquote(url.password or ""),
+            "SLUICE_DBT_DATABASE": unquote(url.path.lstrip("/")),
+        }
+    raise ValueError(f"SLUICE_WAREHOUSE_URL must begin with duckdb:/// or postgresql://, not {url.scheme}://")
+
+
+def _invoke(
+    arguments: list[str], *, warehouse: WarehouseSettings, target_path: Path, on_node: OnNode | None = None
+) -> dbtRunnerResult:
+    variables = connection_variables(warehouse)
+    duckdb_path = variables.get("SLUICE_DBT_DUCKDB_PATH")
+    if duckdb_path:
+        Path(duckdb_path).parent.mkdir(parents=True, exist_ok=True)
+    target = "duckdb" if duckdb_path else "postgres"
+    with _environment(variables):
+        key = (target, variables.get("SLUICE_DBT_DATABASE", ""))
+        if key not in _manifests:
+            _manifests[key] = _run(["parse"], target=target, target_path=target_path).result
+        try:
+            return _run(arguments, target=target, target_path=target_path, manifest=_manifests[key], on_node=on_node)
+        finally:
+            _close(target)
+
+
+def _run(
+    arguments: list[str],
+    *,
+    target: str,
+    target_path: Path,
+    manifest: Manifest | None = None,
+    on_node: OnNode | None = None,
+) -> dbtRunnerResult:
+    runner = dbtRunner(manifest=manifest, callbacks=[_listener(on_node)] if on_node else [])
+    result = runner.invoke(
+        [
+            *arguments,
+            "--project-dir", str(PROJECT_DIR),
+            "--profiles-dir", str(PROJECT_DIR),
+            "--target", target,
+            "--target-path", str(target_path),
+            "--log-path", str(target_path / "logs"),
+            "--log-level", "none",
+            "--log-level-file", "warn",
+            "--quiet",
+        ]
+    )  # fmt: skip
+    if result.exception is not None:
+        raise DbtError(str(result.exception)) from result.exception
+    return result
+
+
+def _close(target: str) -> None:
+    """Give up the connections: readers copy the DuckDB file, and PostgreSQL counts what stays open."""
+    adapter = get_adapter_by_type(target)
+    adapter.cleanup_connections()
+    close_all = getattr(adapter.ConnectionManager, "close_all_connections", None)
+    if close_all is not None:
+        close_all()
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Hold the process's dbt environment: one call at a time, the variables gone afterwards."""
+    with _lock:
+        os.environ.update(variables)
+        try:
+            yield
+        finally:
+            for name in variables:
+                del os.environ[name]
+
+
+def _listener(on_node: OnNode) -> Callable[[EventMsg], None]:
+    def listen(message: EventMsg) -> None:
+        if message.info.name != "NodeFinished":
+            return
+        info, result = message.data.node_info, message.data.run_result
+        on_node(
+            NodeResult(
+                name=info.node_name,
+                resource_type=info.resource_type,
+                status=result.status,
+                seconds=result.execution_time,
+                message=result.message or None,
+                failures=result.num_failures,
+            )
+        )
+
+    return listen
+
+
+def _node_results(result: dbtRunnerResult) -> Iterator[NodeResult]:
+    for outcome in result.result.results:
+        yield NodeResult(
+            name=outcome.node.name,
+            resource_type=str(outcome.node.resource_type),
+            status=str(outcome.status),
+            seconds=outcome.execution_time,
+            message=outcome.message,
+            failures=outcome.failures,
+        )
+
+
+def _raise_first_failure(nodes: tuple[NodeResult, ...]) -> None:
+    failed = [node for node in nodes if not node.is_success and node.status != "skipped"]
+    if failed:
+        first = failed[0]
+        raise DbtError(
+            first.message or first.status, node=first.name, failures=tuple(node.name for node in failed)
+        )
+
+
