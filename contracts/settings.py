@@ -64,6 +64,11 @@ class ApiSettings(_Settings):
     secret_key: SecretStr = Field(min_length=32, description="Signs tokens and cursors; the same on every API process.")
     access_token_seconds: int = Field(default=900, ge=60)
     refresh_token_seconds: int = Field(default=30 * 86400, ge=3600, description="Absolute life of a sign-in.")
+    refresh_grace_seconds: int = Field(
+        default=30, ge=0, le=300, description="How long a lost answer to a refresh may be asked for again."
+    )
+    password_hash_memory_kib: int = Field(default=47_104, ge=8, description="Cost of one argon2id hash; tests lower it.")
+    password_hash_concurrency: int = Field(default=2, ge=1, le=16, description="Hashes at once, per API process.")
     files_path: Path = Field(default=Path(".sluice/files"), description="Uploaded import files and their error files.")
 
 

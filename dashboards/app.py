@@ -1,0 +1,49 @@
+"""The script that Streamlit runs for every page: which pages there are, and who may open them."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from dashboards import client, session, sidebar, states
+from dashboards.answers import Me
+from dashboards.session import SignIn
+from dashboards.views import data_health, funnel, sign_in, team
+
+PAGES: tuple[tuple[str, str, str, Callable[[SignIn, Me], None]], ...] = (
+    ("Funnel", "funnel", ":material/filter_alt:", funnel.render),
+    ("Team", "team", ":material/groups:", team.render),
+    ("Data health", "data-health", ":material/monitor_heart:", data_health.render),
+)
+
+
+def page_of(render: Callable[[SignIn, Me], None], who: SignIn | None, me: Me | None) -> Callable[[], None]:
+    """What an address shows: signed out, the sign-in; and nothing more where an error is shown already."""
+
+    def page() -> None:
+        if who is None:
+            sign_in.render()
+        elif me is not None:
+            render(who, me)
+
+    return page
+
+
+def main() -> None:
+    """Find out who looks, and open the page in the address. The address stays as it is through a sign-in."""
+    st.set_page_config(page_title="Sluice", page_icon=sidebar.ICON, layout="wide")
+    who = session.current()
+    me: Me | None = None
+    if who is not None:
+        with states.explained():
+            me = client.me(who)
+    pages = [
+        st.Page(page_of(render, who, me), title=title, icon=icon, url_path=path, default=position == 0)
+        for position, (title, path, icon, render) in enumerate(PAGES)
+    ]
+    page = st.navigation(pages, position="sidebar" if me else "hidden")
+    if who is not None and me is not None:
+        sidebar.render(who, me)
+    page.run()
+
+
+main()

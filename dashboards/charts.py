@@ -1,0 +1,183 @@
+"""Frame -> Altair chart, nothing else. Colours are told apart by people with any colour vision, on light and dark."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import altair as alt
+import pandas as pd
+
+from dashboards.frames import LOST_HERE, STILL_HERE, WENT_ON
+
+Chart = alt.LayerChart | alt.FacetChart
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Colours of one theme."""
+
+    text: str
+    quiet: str
+    track: str
+    went_on: str
+    still_here: str
+    lost: str
+    low: str
+
+
+LIGHT = Palette("#18232f", "#5c6b7a", "#eef2f4", "#14707c", "#8cc2c8", "#d98a4b", "#e6f1f2")
+DARK = Palette("#e5ebf0", "#9aa8b5", "#1c2731", "#4fb5c0", "#2b6a72", "#e3a06a", "#16303a")
+
+#: Name of the selection: the stage that was clicked.
+CLICKED = "stage"
+
+_ROW = 46
+_FONT = 13
+
+
+def funnel(parts: pd.DataFrame, palette: Palette, *, chosen: str | None = None) -> Chart:
+    """The funnel as horizontal bars: what each stage's deals did, beside three columns of figures."""
+    rows = parts.drop_duplicates("stage_id")
+    y = alt.Y(
+        "stage:N",
+        sort=alt.EncodingSortField("order"),
+        title=None,
+        axis=alt.Axis(labelFontSize=_FONT, labelLimit=190, labelPadding=10, ticks=False, domain=False, grid=False),
+    )
+    x_axis = alt.X("start:Q", scale=alt.Scale(domain=[0, 1]), axis=None)
+    faded = alt.condition(f"datum.stage_id === '{chosen}'", alt.value(1.0), alt.value(0.55)) if chosen else alt.value(1)
+    clicked = alt.selection_point(name=CLICKED, fields=["stage_id"], on="click", clear=False)
+    track = (
+        alt.Chart(rows)
+        .transform_calculate(whole="1", none="0")
+        .mark_bar(cornerRadius=4, height=26, color=palette.track, cursor="pointer")
+        .encode(y=y, x=alt.X("none:Q", scale=alt.Scale(domain=[0, 1]), axis=None), x2="whole:Q")
+    )
+    bars = (
+        alt.Chart(parts)
+        .mark_bar(height=26, cornerRadius=2, cursor="pointer")
+        .encode(
+            y=y,
+            x=x_axis,
+            x2="end:Q",
+            opacity=faded,
+            color=alt.Color(
+                "part:N",
+                scale=alt.Scale(
+                    domain=[WENT_ON, STILL_HERE, LOST_HERE], range=[palette.went_on, palette.still_here, palette.lost]
+                ),
+                legend=alt.Legend(title=None, orient="bottom", direction="horizontal", symbolType="square", offset=14),
+            ),
+            tooltip=[
+                alt.Tooltip("stage:N", title="Stage"),
+                alt.Tooltip("entered:N", title="Entered"),
+                alt.Tooltip("part:N", title="Of these"),
+                alt.Tooltip("value:N", title="So many"),
+                alt.Tooltip("time:N", title="Median time in stage"),
+            ],
+        )
+        .add_params(clicked)
+    )
+    figures = [
+        _column(rows, "entered", 74, palette.text, y=y, heading="Entered", weight=600),
+        _column(rows, "of_cohort", 150, palette.text, y=y, heading="Of cohort"),
+        _column(rows, "of_previous", 244, palette.quiet, y=y, heading="Of step before"),
+    ]
+    chart = alt.layer(track, bars, *[mark for pair in figures for mark in pair])
+    return _plain(chart.properties(height=alt.Step(_ROW)))
+
+
+def cohorts(cells: pd.DataFrame, palette: Palette) -> Chart:
+    """Groups against stages: the darker a cell, the larger the share of the group's deals that got there."""
+    x = alt.X(
+        "stage:N",
+        sort=alt.EncodingSortField("order"),
+        title=None,
+        axis=alt.Axis(orient="top", labelAngle=0, labelLimit=120, labelFontSize=12, ticks=False, domain=False),
+    )
+    y = alt.Y(
+        "group:N",
+        sort=alt.EncodingSortField("rank"),
+        title=None,
+        axis=alt.Axis(labelFontSize=_FONT, labelLimit=190, labelPadding=10, ticks=False, domain=False),
+    )
+    base = alt.Chart(cells).encode(x=x, y=y)
+    squares = base.mark_rect(cornerRadius=3, stroke=None, xOffset=1, x2Offset=-1, yOffset=1, y2Offset=-1).encode(
+        color=alt.Color("share:Q", scale=alt.Scale(domain=[0, 1], range=[palette.low, palette.went_on]), legend=None),
+        tooltip=[
+            alt.Tooltip("group:N", title="Group"),
+            alt.Tooltip("size:N", title="In the cohort"),
+            alt.Tooltip("stage:N", title="Stage"),
+            alt.Tooltip("entered:N", title="Entered"),
+            alt.Tooltip("text:N", title="Share"),
+        ],
+    )
+    on_dark = "#ffffff" if palette is LIGHT else "#10171e"
+    texts = base.mark_text(fontSize=12).encode(
+        text="text:N", color=alt.condition("datum.share > 0.55", alt.value(on_dark), alt.value(palette.text))
+    )
+    return _plain(alt.layer(squares, texts).properties(height=alt.Step(34)))
+
+
+def ranking(rows: pd.DataFrame, palette: Palette) -> Chart:
+    """Won amount per name as bars, best first. Columns: name, value, text, chosen."""
+    y = alt.Y(
+        "name:N",
+        sort=alt.EncodingSortField("rank"),
+        title=None,
+        axis=alt.Axis(labelFontSize=_FONT, labelLimit=170, labelPadding=8, ticks=False, domain=False, grid=False),
+    )
+    top = max(float(rows["value"].max()), 1.0) if len(rows) else 1.0
+    x = alt.X("value:Q", scale=alt.Scale(domain=[0, top * 1.22]), axis=None)
+    base = alt.Chart(rows).encode(y=y, x=x)
+    bars = base.mark_bar(height=18, cornerRadius=3, color=palette.went_on).encode(
+        tooltip=[alt.Tooltip("name:N", title="Name"), alt.Tooltip("text:N", title="Won amount")]
+    )
+    texts = base.mark_text(align="left", dx=6, fontSize=12, color=palette.text).encode(text="text:N")
+    return _plain(alt.layer(bars, texts).properties(height=alt.Step(32)))
+
+
+def rates(rows: pd.DataFrame, palette: Palette) -> Chart:
+    """Win rate per name as dots on one scale. Columns: name, value (0 to 1 or none), text."""
+    y = alt.Y("name:N", sort=alt.EncodingSortField("rank"), title=None, axis=None)
+    x = alt.X("value:Q", scale=alt.Scale(domain=[0, 1]), axis=None)
+    known = alt.Chart(rows.dropna(subset=["value"]))
+    lines = (
+        alt.Chart(rows)
+        .transform_calculate(none="0", whole="1")
+        .mark_bar(height=4, cornerRadius=2, color=palette.track)
+        .encode(y=y, x=alt.X("none:Q", axis=None), x2="whole:Q")
+    )
+    dots = known.mark_circle(size=130, color=palette.went_on, opacity=1).encode(
+        y=y,
+        x=x,
+        tooltip=[alt.Tooltip("name:N", title="Name"), alt.Tooltip("text:N", title="Win rate")],
+    )
+    texts = (
+        alt.Chart(rows)
+        .mark_text(align="right", dx=46, fontSize=12, color=palette.text)
+        .encode(y=y, x=alt.value("width"), text="text:N")
+    )
+    return _plain(alt.layer(lines, dots, texts).properties(height=alt.Step(32)))
+
+
+def _column(
+    rows: pd.DataFrame, field: str, right: int, colour: str, *, y: alt.Y, heading: str, weight: Literal[400, 600] = 400
+) -> tuple[Any, Any]:
+    """A column of texts whose right edge lies `right` pixels beyond the bars, and its heading."""
+    mark: dict[str, Any] = {"align": "right", "dx": right, "fontSize": _FONT}
+    texts = (
+        alt.Chart(rows)
+        .mark_text(**mark, color=colour, fontWeight=weight)
+        .encode(y=y, x=alt.value("width"), text=f"{field}:N")
+    )
+    head = (
+        alt.Chart(pd.DataFrame({"heading": [heading]}))
+        .mark_text(**(mark | {"fontSize": 11}), color=colour, opacity=0.75, baseline="bottom")
+        .encode(y=alt.value(-4), x=alt.value("width"), text="heading:N")
+    )
+    return texts, head
+
+
+def _plain(chart: alt.LayerChart | alt.FacetChart) -> Chart:
+    plain: Chart = chart.configure_view(strokeWidth=0).configure_axis(grid=False)
+    return plain

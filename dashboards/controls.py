@@ -1,0 +1,252 @@
+"""The controls that pages share, and the question that they add up to. Every choice is in the page's address."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import streamlit as st
+
+from contracts.stages import StageKind
+from dashboards import links, money, periods
+from dashboards.answers import Organization, Pipeline
+from dashboards.periods import Period, PeriodName
+
+DEFAULT_PERIOD = PeriodName.LAST_QUARTER
+
+ORDERS = {
+    "reached": "Reached this stage or a later one",
+    "visited": "Were in this stage themselves",
+    "strict": "Went through every stage in order",
+}
+REGRESSES = {"furthest": "Keep their furthest stage", "current": "Fall to their present stage"}
+UNITS = {"deals": "Deals", "amount": "Amount"}
+GROUPS = {"": "Nothing", "owner": "Owner", "team": "Team", "source": "Source", "month": "Month"}
+_LONGEST_WINDOW = 3650
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What every page asks about: one pipeline (or all), a period, and what was known when."""
+
+    pipeline: Pipeline | None
+    period_name: PeriodName
+    period: Period
+    as_of: datetime | None
+
+    def parameters(self) -> dict[str, str | int | None]:
+        """As the API takes them."""
+        return {
+            "pipeline_id": self.pipeline.id if self.pipeline else None,
+            "from": self.period.start.isoformat(),
+            "to": self.period.end.isoformat(),
+            "as_of": self.as_of.astimezone(UTC).isoformat() if self.as_of else None,
+        }
+
+    def link(self) -> dict[str, str | None]:
+        """As the address carries them."""
+        custom = self.period_name is PeriodName.CUSTOM
+        return {
+            "pipeline": self.pipeline.id if self.pipeline else None,
+            "period": self.period_name.value,
+            "from": self.period.start.isoformat() if custom else None,
+            "to": self.period.end.isoformat() if custom else None,
+            "as_of": self.as_of.replace(tzinfo=None).isoformat(timespec="minutes") if self.as_of else None,
+        }
+
+
+@dataclass(frozen=True)
+class Counting:
+    """How a funnel counts (see the funnel's parameters in the metric's description)."""
+
+    cohort: str
+    order: str
+    regress: str
+    window_days: int | None
+    unit: str
+    group_by: str
+
+    def parameters(self) -> dict[str, str | int | None]:
+        """As the API takes them, without the grouping."""
+        return {
+            "cohort": self.cohort,
+            "order": self.order,
+            "regress": self.regress,
+            "window_days": self.window_days,
+            "unit": self.unit,
+        }
+
+    def link(self) -> dict[str, str | None]:
+        """As the address carries them."""
+        return {
+            "cohort": None if self.cohort == "created" else self.cohort,
+            "order": None if self.order == "reached" else self.order,
+            "regress": None if self.regress == "furthest" else self.regress,
+            "window": str(self.window_days) if self.window_days else None,
+            "unit": None if self.unit == "deals" else self.unit,
+            "by": self.group_by or None,
+        }
+
+
+#: As everybody counts who has chosen nothing else.
+USUAL = Counting("created", "reached", "furthest", None, "deals", "")
+
+
+def pipeline(known: list[Pipeline], *, with_all: bool = False) -> Pipeline | None:
+    """The pipeline control. None stands for all pipelines."""
+    names = {item.id: item.name for item in known}
+    options = ([""] if with_all else []) + list(names)
+    if st.session_state.get("pipeline") not in options:
+        st.session_state.pop("pipeline", None)
+    links.restore("pipeline", options[0], links.one_of(options))
+    chosen = st.selectbox(
+        "Pipeline",
+        options,
+        format_func=lambda key: names.get(key, "All pipelines"),
+        key="pipeline",
+        persist_state="session",
+    )
+    return next((item for item in known if item.id == chosen), None)
+
+
+def period(organization: Organization, today: date) -> tuple[PeriodName, Period]:
+    """The period control; chosen days get two date fields of their own."""
+    links.restore("period", DEFAULT_PERIOD.value, links.one_of([name.value for name in PeriodName]))
+    name = PeriodName(
+        st.selectbox(
+            "Period",
+            [name.value for name in PeriodName],
+            format_func=lambda value: periods.LABELS[PeriodName(value)],
+            key="period",
+            persist_state="session",
+        )
+    )
+    month = organization.fiscal_year_start_month
+    if name is not PeriodName.CUSTOM:
+        return name, periods.named(name, today, fiscal_start_month=month)
+    usual = periods.named(DEFAULT_PERIOD, today, fiscal_start_month=month)
+    links.restore("from", usual.start, _day)
+    links.restore("to", usual.end, _day)
+    start: date = st.date_input("From", key="from", format="YYYY-MM-DD", persist_state="session")
+    end: date = st.date_input(
+        "Up to, not including", key="to", format="YYYY-MM-DD", min_value=start, persist_state="session"
+    )
+    return name, Period(start, max(end, start + timedelta(days=1)))
+
+
+def as_of(organization: Organization, now: datetime) -> datetime | None:
+    """The control for what was known when; None is now."""
+    links.restore("as_of_mode", "then" if "as_of" in st.query_params else "now", links.one_of(["now", "then"]))
+    mode = st.selectbox(
+        "What was known",
+        ["now", "then"],
+        format_func=lambda value: "Now" if value == "now" else "At an earlier time",
+        key="as_of_mode",
+        help="Shows the figures as this page would have shown them then: later corrections are left out.",
+        persist_state="session",
+    )
+    if mode == "now":
+        return None
+    local = now.astimezone(organization.zone)
+    links.restore("as_of", local.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None), _minute)
+    chosen: datetime = st.datetime_input("As known at", key="as_of", format="YYYY-MM-DD", persist_state="session")
+    return chosen.replace(tzinfo=organization.zone)
+
+
+def counting(of: Pipeline) -> Counting:
+    """The controls of how a funnel counts, in one row."""
+    cohorts = {"created": "Created in the period", "closed": "Closed in the period"} | {
+        f"entered:{stage.id}": f"Entered “{stage.name}” in the period"
+        for stage in of.stages
+        if stage.kind is not StageKind.LOST
+    }
+    if st.session_state.get("cohort") not in cohorts:
+        st.session_state.pop("cohort", None)
+    columns = st.columns([1.15, 1.3, 1.15, 0.8])
+    with columns[0]:
+        cohort = choose("Which deals", "cohort", cohorts)
+    with columns[1]:
+        order = choose("A stage counts the deals that", "order", ORDERS)
+    with columns[2]:
+        regress = choose("Deals moved back", "regress", REGRESSES)
+    with columns[3]:
+        links.restore("window", None, _window)
+        window = st.number_input(
+            "Within days",
+            min_value=1,
+            max_value=_LONGEST_WINDOW,
+            value=None,
+            step=1,
+            placeholder="No limit",
+            key="window",
+            help="Counts a step only if it was taken within so many days of entering the cohort.",
+            persist_state="session",
+        )
+    links.restore("by", "", links.one_of(list(GROUPS)))
+    return Counting(cohort, order, regress, window, st.session_state["unit"], st.session_state["by"])
+
+
+def unit() -> None:
+    """The control of what is counted; `counting` picks its value up."""
+    choose("Count", "unit", UNITS)
+
+
+def group() -> None:
+    """The control of the comparison; `counting` has picked its value up."""
+    _pick("Compare by", "by", GROUPS)
+
+
+def show_days(chosen: Period) -> None:
+    """Set the period control to these days."""
+    st.session_state["period"] = PeriodName.CUSTOM.value
+    st.session_state["from"], st.session_state["to"] = chosen.start, chosen.end
+
+
+def describe(scope: Scope, counts: Counting, organization: Organization) -> str:
+    """The question in words, to stand under the chart that answers it."""
+    known = f"as known at {money.moment(scope.as_of, organization.zone)}" if scope.as_of else "as known now"
+    cohort = {"created": "created", "closed": "closed"}.get(counts.cohort, "that entered the chosen stage")
+    parts = [
+        f"Deals {cohort} {scope.period}",
+        scope.pipeline.name if scope.pipeline else "all pipelines",
+        f"each stage counts deals that {_inside(ORDERS[counts.order])}",
+        f"deals moved back {_inside(REGRESSES[counts.regress])}",
+        f"within {counts.window_days} days" if counts.window_days else "no time limit",
+        f"counted in {organization.currency}" if counts.unit == "amount" else "counted in deals",
+        f"{known} ({organization.time_zone})",
+    ]
+    return " · ".join(parts)
+
+
+def choose(label: str, key: str, options: dict[str, str]) -> str:
+    """A control for one of the options (value in the address -> label)."""
+    links.restore(key, next(iter(options)), links.one_of(list(options)))
+    return st.selectbox(label, list(options), format_func=options.__getitem__, key=key, persist_state="session")
+
+
+def _pick(label: str, key: str, options: dict[str, str]) -> str:
+    links.restore(key, next(iter(options)), links.one_of(list(options)))
+    chosen = st.segmented_control(
+        label, list(options), format_func=options.__getitem__, key=key, required=True, persist_state="session"
+    )
+    return chosen or next(iter(options))
+
+
+def _inside(label: str) -> str:
+    return label[0].lower() + label[1:]
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _minute(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=None)
+    except ValueError:
+        return None
+
+
+def _window(text: str) -> int | None:
+    return int(text) if text.isdecimal() and 1 <= int(text) <= _LONGEST_WINDOW else None

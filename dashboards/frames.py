@@ -1,0 +1,222 @@
+"""Answers as frames, for charts and tables. Pure; shares and sums are the API's, here they are only arranged."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+
+from contracts.stages import StageKind
+from dashboards import money
+from dashboards.answers import DealRow, FunnelAnswer, FunnelRow, TeamRow
+
+#: How a stage's bar is divided, in drawing order.
+WENT_ON, STILL_HERE, LOST_HERE = "Went on", "Still here", "Lost here"
+
+Write = Callable[[int], str]
+
+
+def shown(rows: Sequence[FunnelRow]) -> list[FunnelRow]:
+    """The stages of a funnel in order: lost stages are not steps, each step says what it lost."""
+    return sorted(
+        (row for row in rows if row.kind is not StageKind.LOST),
+        key=lambda row: (row.kind is StageKind.WON, row.position),
+    )
+
+
+def cohort_size(rows: Sequence[FunnelRow]) -> int:
+    """The whole cohort, from the stage whose share of it is largest (exact to the last unit when that is all of it)."""
+    widest = max(rows, key=lambda row: row.share_of_cohort or 0.0, default=None)
+    return round(widest.entered / widest.share_of_cohort) if widest is not None and widest.share_of_cohort else 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a cohort, in deals or minor units."""
+
+    cohort: int
+    won: int
+    won_share: float | None
+    still_open: int
+    lost: int
+
+
+def outcome(answer: FunnelAnswer) -> Outcome:
+    """What became of the funnel's whole cohort."""
+    won = max((row for row in answer.rows if row.kind is StageKind.WON), key=lambda row: row.entered, default=None)
+    steps = shown(answer.rows)
+    return Outcome(
+        cohort=cohort_size(answer.rows),
+        won=won.entered if won else 0,
+        won_share=won.share_of_cohort if won else None,
+        still_open=sum(row.still_here for row in steps if row.kind is StageKind.OPEN),
+        lost=sum(row.lost for row in steps),
+    )
+
+
+def funnel_parts(answer: FunnelAnswer, write: Write) -> pd.DataFrame:
+    """One line per stage and part of its bar, in shares of the cohort, with the texts that the chart prints."""
+    lines: list[dict[str, Any]] = []
+    for order, row in enumerate(shown(answer.rows)):
+        size = cohort_size(answer.rows) or 1
+        went_on = max(row.entered - row.still_here - row.lost, 0)
+        parts = [(WENT_ON, went_on), (STILL_HERE, row.still_here), (LOST_HERE, row.lost)]
+        if row.kind is StageKind.WON or went_on + row.still_here + row.lost != row.entered:
+            # Won deals stay; and with "falls to its present stage" the parts need not add up: show the whole.
+            parts = [(WENT_ON, row.entered)]
+        start = 0.0
+        for part, value in parts:
+            end = start + value / size
+            lines.append(
+                {
+                    "stage_id": row.stage_id,
+                    "stage": answer.label(row.stage_id),
+                    "order": order,
+                    "is_won": row.kind is StageKind.WON,
+                    "part": part,
+                    "start": start,
+                    "end": end,
+                    "value": write(value),
+                    "entered": write(row.entered),
+                    "of_cohort": money.share(row.share_of_cohort),
+                    "of_previous": money.share(row.share_of_previous) if order else "",
+                    "time": money.days(row.median_days),
+                }
+            )
+            start = end
+    return pd.DataFrame(lines)
+
+
+def funnel_table(answer: FunnelAnswer) -> pd.DataFrame:
+    """One line per stage with every figure; amounts stay in minor units."""
+    return pd.DataFrame(
+        [
+            {
+                "stage_id": row.stage_id,
+                "Stage": answer.label(row.stage_id),
+                "Entered": row.entered,
+                "Of cohort": row.share_of_cohort,
+                "Of step before": row.share_of_previous,
+                "Median days": row.median_days,
+                "90 % within days": row.p90_days,
+                "Still here": row.still_here if row.kind is StageKind.OPEN else None,
+                "Lost here": row.lost if row.kind is StageKind.OPEN else None,
+                "Why lost": reasons(row, answer),
+                "Moved back": row.moved_back if row.kind is StageKind.OPEN else None,
+            }
+            for row in shown(answer.rows)
+        ]
+    )
+
+
+def reasons(row: FunnelRow, answer: FunnelAnswer, *, most: int = 3) -> str:
+    """The most frequent reasons for which deals were lost here, with their share of the losses."""
+    known = sorted(row.lost_reasons.items(), key=lambda item: (-item[1], answer.label(item[0])))
+    total = sum(row.lost_reasons.values())
+    words = [f"{answer.label(key) if key else 'No reason given'} {money.share(n / total)}" for key, n in known if n]
+    return ", ".join(words[:most]) + (", …" if len(words) > most else "")
+
+
+def group_cells(answer: FunnelAnswer, write: Write, *, most: int = 20) -> pd.DataFrame:
+    """One line per group and stage: the share of the group's own cohort. The largest groups first."""
+    groups: dict[str, list[FunnelRow]] = {}
+    for row in answer.rows:
+        groups.setdefault(row.group or "", []).append(row)
+    by_month = answer.parameters.get("group_by") == "month"
+    ranked = sorted(groups, key=(lambda key: key) if by_month else (lambda key: -cohort_size(groups[key])))
+    return pd.DataFrame(
+        [
+            {
+                "group": answer.label(key) if not by_month else key,
+                "rank": rank,
+                "size": write(cohort_size(groups[key])),
+                "stage": answer.label(row.stage_id),
+                "order": row.position,
+                "share": row.share_of_cohort,
+                "text": money.share(row.share_of_cohort),
+                "entered": write(row.entered),
+            }
+            for rank, key in enumerate(ranked[:most])
+            for row in shown(groups[key])
+        ]
+    )
+
+
+def team_table(rows: Sequence[TeamRow], label: Callable[[object], str], *, by_team: bool) -> pd.DataFrame:
+    """One line per owner or team, best first; amounts in minor units."""
+    frame = pd.DataFrame(
+        [
+            {
+                "id": (row.team_id if by_team else row.owner_id) or "",
+                "Name": label(row.team_id if by_team else row.owner_id),
+                "Won amount": row.won_amount_minor,
+                "Won": row.deals_won,
+                "Lost": row.deals_lost,
+                "Win rate": row.win_rate,
+                "Created": row.deals_created,
+                "Median days to win": row.median_cycle_days,
+                "Open": row.open_deals,
+                "Open amount": row.open_amount_minor,
+            }
+            for row in rows
+        ]
+    )
+    return frame if frame.empty else frame.sort_values(["Won amount", "Won", "Name"], ascending=[False, False, True])
+
+
+def deals_table(deals: Sequence[DealRow], label: Callable[[object], str]) -> pd.DataFrame:
+    """One line per deal behind a figure."""
+    return pd.DataFrame(
+        [
+            {
+                "Deal": deal.title or f"Deal {deal.deal_id[:8]}",
+                "Owner": label(deal.owner_id),
+                "Stage": label(deal.stage_id),
+                "Status": deal.status.capitalize(),
+                "Amount": deal.amount_minor,
+                "currency": deal.currency,
+            }
+            for deal in deals
+        ]
+    )
+
+
+def deals_file(deals: Sequence[DealRow], labels: Mapping[str, str]) -> pd.DataFrame:
+    """The deals behind a figure for a file: amounts in whole units beside their currency, ids to look them up by."""
+    return pd.DataFrame(
+        [
+            {
+                "deal_id": deal.deal_id,
+                "deal": deal.title,
+                "owner": labels.get(deal.owner_id or "", ""),
+                "stage": labels.get(deal.stage_id or "", ""),
+                "status": deal.status,
+                "amount": plain_amount(deal.amount_minor, deal.currency),
+                "currency": deal.currency,
+            }
+            for deal in deals
+        ]
+    )
+
+
+def team_file(frame: pd.DataFrame, currency: str) -> pd.DataFrame:
+    """The team table for a file: amounts in whole units beside their currency."""
+    file = frame.drop(columns="id").assign(Currency=currency)
+    for column in ("Won amount", "Open amount"):
+        file[column] = [plain_amount(int(value), currency) for value in file[column]]
+    return file
+
+
+def plain_amount(amount_minor: int | None, currency: str | None) -> str:
+    """An amount for a file, to the last minor unit, without sign and separators: `1240.50`."""
+    if amount_minor is None or currency is None:
+        return ""
+    digits = money.minor_digits(currency)
+    return f"{Decimal(amount_minor).scaleb(-digits):.{digits}f}"
+
+
+def as_csv(frame: pd.DataFrame) -> bytes:
+    """The frame as CSV for spreadsheets: UTF-8 with a mark, and no cell that a spreadsheet would run as a formula."""
+    safe = frame.map(lambda cell: f"'{cell}" if isinstance(cell, str) and cell[:1] in "=+-@\t\r" and cell else cell)
+    return b"\xef\xbb\xbf" + safe.to_csv(index=False).encode()

@@ -1,0 +1,123 @@
+"""What a page shows around its figures: how fresh they are, how they were counted, what to do if there are none."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import streamlit as st
+
+from dashboards import client, money, session
+from dashboards.answers import Freshness, MetricAnswer
+from dashboards.charts import DARK, LIGHT, Palette
+from dashboards.session import SignIn
+
+_REFRESH_SECONDS = 5
+_SEEN = "warehouse_version"
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turns an answer that did not come into words and a next step. A sign-in that ended leads to the sign-in page."""
+    try:
+        yield
+    except client.SignedOutError as error:
+        session.end(error.message)
+        st.rerun()
+    except client.UnreachableError as error:
+        _failure(
+            "Sluice cannot be reached", f"{error.message} Your data is safe. This page tries again by itself.", error
+        )
+        _try_again()
+    except client.NotReadyError as error:
+        _failure(
+            "The figures are not ready yet",
+            "The first figures are being built from your data. This takes a few seconds after the start; "
+            "if it takes minutes, look at **Data health**.",
+            error,
+            calm=True,
+        )
+        _try_again()
+    except client.ForbiddenError as error:
+        _failure("You may not see this", f"{error.message} Ask an administrator of your organization.", error)
+    except client.RefusedError as error:
+        _failure("This question could not be answered", error.message, error)
+
+
+def version_to_show(sign_in: SignIn) -> str | None:
+    """The version of the figures that this run of the page shows; remembered, so that a newer one is noticed."""
+    version = client.freshness(sign_in).warehouse_version
+    st.session_state[_SEEN] = version
+    return version
+
+
+def page_head(title: str, who: SignIn, zone: ZoneInfo, *, follows: bool = True) -> None:
+    """The page's title, and at its right how fresh the figures are."""
+    left, right = st.columns([1, 2], vertical_alignment="bottom")
+    left.title(title, anchor=False)
+    with right, st.container(horizontal_alignment="right"):
+        freshness_line(who, zone, follows=follows)
+
+
+@st.fragment(run_every=_REFRESH_SECONDS)
+def freshness_line(sign_in: SignIn, zone: ZoneInfo, *, follows: bool = True) -> None:
+    """How fresh the figures are, kept up to date; when newer ones are published, the page shows them (`follows`)."""
+    try:
+        fresh = client.freshness(sign_in)
+    except client.ApiError:
+        st.markdown(":material/cloud_off: :gray[How fresh the figures are is not known: Sluice does not answer.]")
+        return
+    if follows and fresh.warehouse_version != st.session_state.get(_SEEN):
+        st.session_state[_SEEN] = fresh.warehouse_version
+        st.rerun()
+    st.markdown(freshness_words(fresh, datetime.now(UTC), zone), help=_freshness_help(zone))
+
+
+def freshness_words(fresh: Freshness, now: datetime, zone: ZoneInfo) -> str:
+    """For example: `through 14:03:22 · 3 events behind`."""
+    through = f"through {money.clock(fresh.through, now, zone)}" if fresh.through else "no data yet"
+    if fresh.events_behind is None:
+        return f":gray[:material/schedule: {through}]"
+    if fresh.events_behind == 0:
+        return f":gray[:material/check_circle: {through} · up to date]"
+    noun = "event" if fresh.events_behind == 1 else "events"
+    return f":gray[:material/sync: {through} · {fresh.events_behind:,} {noun} behind]"
+
+
+def provenance(answer: MetricAnswer, question: str) -> None:
+    """How a chart was counted: the question, and the definition that answered it."""
+    short = answer.definition.removeprefix("sha256:")[:8]
+    st.caption(f"{question} · definition {answer.metric} v{answer.version}, `{short}`")
+    for note in answer.notes:
+        st.caption(f":material/info: {note}")
+
+
+def nothing_here(title: str, advice: str) -> None:
+    """A designed empty state."""
+    with st.container(border=True, horizontal_alignment="center"):
+        st.markdown(f"#### :gray[:material/inbox:] {title}", text_alignment="center")
+        st.markdown(advice, text_alignment="center")
+
+
+def palette() -> Palette:
+    """The colours for the theme that the browser shows."""
+    return DARK if st.context.theme.type == "dark" else LIGHT
+
+
+def _failure(title: str, advice: str, error: client.ApiError, *, calm: bool = False) -> None:
+    reference = f"\n\n:gray[Reference for support: {error.reference}]" if error.reference else ""
+    show = st.info if calm else st.error
+    show(f"**{title}**\n\n{advice}{reference}", icon=":material/hourglass_top:" if calm else ":material/error:")
+
+
+@st.fragment(run_every=_REFRESH_SECONDS)
+def _try_again() -> None:
+    """Run the page again in a while; the first run of this fragment is the one that drew it."""
+    first = st.session_state.setdefault("failed_at", datetime.now(UTC))
+    if st.button("Try again", icon=":material/refresh:") or (datetime.now(UTC) - first).total_seconds() > 4:
+        del st.session_state["failed_at"]
+        st.rerun()
+
+
+def _freshness_help(zone: ZoneInfo) -> str:
+    return f"Everything recorded up to this time is in the figures. Times are those of {zone.key}."

@@ -1,0 +1,160 @@
+"""The data-health page: whether the figures can be trusted right now, and what to do if not."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+import streamlit as st
+
+from dashboards import client, money, states
+from dashboards.answers import Check, Freshness, Me, Process, Refresh
+from dashboards.session import SignIn
+
+_REFRESH_SECONDS = 5
+_FAR_BEHIND = 1000
+_GOOD_STATES = frozenset({"running", "ready", "ok", "up", "starting"})
+_MARKS = {"ok": ":material/check_circle:", "warn": ":material/warning:", "failed": ":material/error:"}
+_ORDER = {"failed": 0, "warn": 1, "ok": 2}
+
+
+def render(who: SignIn, me: Me) -> None:
+    """Draw the page; it keeps itself up to date."""
+    st.title("Data health", anchor=False)
+    _live(who, me.organization.zone)
+
+
+@st.fragment(run_every=_REFRESH_SECONDS)
+def _live(who: SignIn, zone: ZoneInfo) -> None:
+    with states.explained():
+        fresh = client.freshness(who)
+        _verdict(fresh)
+        _figures(fresh, zone)
+        _last_refresh(fresh.last_refresh, zone)
+        _checks(fresh.checks, zone)
+        _processes(fresh.processes, zone)
+
+
+def problems(fresh: Freshness) -> list[tuple[str, str]]:
+    """What is wrong and what to do about it, worst first; empty when all is well."""
+    found: list[tuple[str, str]] = []
+    if fresh.last_refresh is not None and fresh.last_refresh.status == "failed":
+        advice = (
+            "You see the last good figures; nothing wrong was published. Sluice tries again with the next change. "
+            "If it stays so, pass the message below to whoever runs Sluice."
+        )
+        found.append(("The last update of the figures failed", advice))
+    found += [
+        (
+            f"The check “{_words(check.name)}” failed",
+            f"{check.message or 'It gave no reason.'} The figures stay as they were until it passes.",
+        )
+        for check in fresh.checks
+        if check.status == "failed"
+    ]
+    found += [
+        (
+            f"The process “{_words(process.name)}” is {process.state}",
+            "New changes may arrive late until it runs again. Sluice restarts it by itself; if it keeps stopping, "
+            f"look at its log. {process.message or ''}".strip(),
+        )
+        for process in fresh.processes
+        if process.state is not None and process.state.lower() not in _GOOD_STATES
+    ]
+    if fresh.events_behind is not None and fresh.events_behind >= _FAR_BEHIND:
+        found.append(
+            (
+                f"The figures are {fresh.events_behind:,} events behind",
+                "After a large import this is usual and passes within minutes. Otherwise see which process below lags.",
+            )
+        )
+    return found
+
+
+def _verdict(fresh: Freshness) -> None:
+    if fresh.warehouse_version is None:
+        st.info(
+            "**No figures have been published yet.** The first ones appear within seconds of the first deal.",
+            icon=":material/hourglass_top:",
+        )
+    found = problems(fresh)
+    for title, advice in found:
+        st.error(f"**{title}**\n\n{advice}", icon=":material/error:")
+    warnings = [check for check in fresh.checks if check.status == "warn"]
+    if not found and warnings:
+        st.warning(
+            f"**The figures are sound, with {len(warnings)} remark{'s' * (len(warnings) > 1)}.** See the checks."
+        )
+    elif not found and fresh.warehouse_version is not None:
+        st.success("**All is well.** The figures are complete and every check passed.", icon=":material/verified:")
+
+
+def _figures(fresh: Freshness, zone: ZoneInfo) -> None:
+    now = datetime.now(UTC)
+    first, second, third, fourth = st.columns(4)
+    first.metric("Figures are complete through", money.clock(fresh.through, now, zone), border=True)
+    second.metric("Events not in them yet", money.count(fresh.events_behind), border=True)
+    third.metric("Published", money.clock(fresh.published_at, now, zone), border=True)
+    passed = sum(check.status == "ok" for check in fresh.checks)
+    fourth.metric("Checks passed", f"{passed} of {len(fresh.checks)}" if fresh.checks else money.NOTHING, border=True)
+    st.caption(f"Times are those of {zone.key}. Version of the figures: `{fresh.warehouse_version or 'none'}`")
+
+
+def _last_refresh(refresh: Refresh | None, zone: ZoneInfo) -> None:
+    st.subheader("Last update of the figures", anchor=False)
+    if refresh is None:
+        st.caption("There has been none yet.")
+        return
+    words = {"ok": "succeeded", "failed": "failed", "running": "is running"}.get(refresh.status, refresh.status)
+    took = ""
+    if refresh.started_at and refresh.finished_at:
+        took = f", took {(refresh.finished_at - refresh.started_at).total_seconds():.1f} s"
+    mark = _MARKS.get(refresh.status, ":material/sync:")
+    st.markdown(f"{mark} It {words}: started {money.moment(refresh.started_at, zone)}{took}.")
+    if refresh.error:
+        st.code(refresh.error, language=None, wrap_lines=True)
+
+
+def _checks(checks: list[Check], zone: ZoneInfo) -> None:
+    st.subheader("Checks of the data", anchor=False)
+    if not checks:
+        st.caption("No check has run yet.")
+        return
+    ranked = sorted(checks, key=lambda check: (_ORDER.get(check.status, 0), check.name))
+    frame = pd.DataFrame(
+        [
+            {
+                "State": {"ok": "✓ Passed", "warn": "▲ Remark", "failed": "✕ Failed"}.get(check.status, check.status),
+                "Check": _words(check.name),
+                "What it found": check.message or "",
+                "Ended": money.moment(check.finished_at, zone),
+            }
+            for check in ranked
+        ]
+    )
+    st.dataframe(frame, hide_index=True, key="checks", alt="Checks of the data and how they ended")
+
+
+def _processes(processes: list[Process], zone: ZoneInfo) -> None:
+    st.subheader("Processes", anchor=False)
+    if not processes:
+        st.caption("This installation reports no processes here.")
+        return
+    frame = pd.DataFrame(
+        [
+            {
+                "Process": _words(process.name),
+                "State": (process.state or "unknown").capitalize(),
+                "Behind": process.lag,
+                "Restarts": process.restarts,
+                "Seen": money.moment(process.seen_at, zone),
+                "Message": process.message or "",
+            }
+            for process in processes
+        ]
+    )
+    empty = [column for column in ("Behind", "Message") if not frame[column].replace("", None).notna().any()]
+    st.dataframe(frame.drop(columns=empty), hide_index=True, key="processes", alt="Processes and their state")
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").replace(".", " · ")

@@ -1,0 +1,40 @@
+"""The sign-in page: a person's own account, nothing else."""
+
+import streamlit as st
+
+from dashboards import client, session, sidebar
+
+
+def render() -> None:
+    """Ask for e-mail address and password until they are right."""
+    _, middle, _ = st.columns([1, 1.1, 1])
+    with middle:
+        st.space("large")
+        st.image(sidebar.LOGO, width=150)
+        st.header("Sign in", anchor=False)
+        if notice := st.session_state.get("sign_in_notice"):
+            st.info(notice, icon=":material/lock_clock:")
+        with st.form("sign_in_form", border=True):
+            email = st.text_input("E-mail address", autocomplete="username", key="email")
+            password = st.text_input("Password", type="password", autocomplete="current-password", key="password")
+            asked = st.form_submit_button("Sign in", type="primary", width="stretch")
+        if asked:
+            _try(email, password)
+        st.caption("Use the account you use in Sluice. Figures show the deals that you may see there.")
+
+
+def _try(email: str, password: str) -> None:
+    if not email.strip() or not password:
+        st.error("Please fill in both fields.", icon=":material/edit:")
+        return
+    try:
+        with st.spinner("Signing in"):
+            sign_in = client.log_in(email, password)
+    except client.UnreachableError as error:
+        st.error(f"**{error.message}** Please try again in a moment.", icon=":material/cloud_off:")
+    except client.ApiError as error:
+        st.error(error.message, icon=":material/error:")
+    else:
+        st.session_state.pop("sign_in_notice", None)
+        session.begin(sign_in)
+        st.rerun()
