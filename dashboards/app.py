@@ -15,6 +15,9 @@ PAGES: tuple[tuple[str, str, str, Callable[[SignIn, Me], None]], ...] = (
     ("Data health", "data-health", ":material/monitor_heart:", data_health.render),
 )
 
+#: The theme has no setting for the margins beside the content, and tables need the room.
+_WIDER = "<style>[data-testid=stMainBlockContainer] {padding-left: 2.5rem; padding-right: 2.5rem}</style>"
+
 
 def page_of(render: Callable[[SignIn, Me], None], who: SignIn | None, me: Me | None) -> Callable[[], None]:
     """What an address shows: signed out, the sign-in; and nothing more where an error is shown already."""
@@ -31,6 +34,7 @@ def page_of(render: Callable[[SignIn, Me], None], who: SignIn | None, me: Me | N
 def main() -> None:
     """Find out who looks, and open the page in the address. The address stays as it is through a sign-in."""
     st.set_page_config(page_title="Sluice", page_icon=sidebar.ICON, layout="wide")
+    st.html(_WIDER)
     who = session.current()
     me: Me | None = None
     if who is not None:

@@ -27,8 +27,8 @@ class Palette:
 LIGHT = Palette("#18232f", "#5c6b7a", "#eef2f4", "#14707c", "#8cc2c8", "#d98a4b", "#e6f1f2")
 DARK = Palette("#e5ebf0", "#9aa8b5", "#1c2731", "#4fb5c0", "#2b6a72", "#e3a06a", "#16303a")
 
-#: Name of the selection: the stage that was clicked.
-CLICKED = "stage"
+#: Names of the selections: the stage that was clicked, the cell of a group and a stage.
+CLICKED_STAGE, CLICKED_CELL = "stage", "cell"
 
 _ROW = 46
 _FONT = 13
@@ -41,11 +41,11 @@ def funnel(parts: pd.DataFrame, palette: Palette, *, chosen: str | None = None) 
         "stage:N",
         sort=alt.EncodingSortField("order"),
         title=None,
-        axis=alt.Axis(labelFontSize=_FONT, labelLimit=190, labelPadding=10, ticks=False, domain=False, grid=False),
+        axis=_names(palette, 190),
     )
     x_axis = alt.X("start:Q", scale=alt.Scale(domain=[0, 1]), axis=None)
     faded = alt.condition(f"datum.stage_id === '{chosen}'", alt.value(1.0), alt.value(0.55)) if chosen else alt.value(1)
-    clicked = alt.selection_point(name=CLICKED, fields=["stage_id"], on="click", clear=False)
+    clicked = alt.selection_point(name=CLICKED_STAGE, fields=["stage_id"], on="click", clear=False)
     track = (
         alt.Chart(rows)
         .transform_calculate(whole="1", none="0")
@@ -65,7 +65,9 @@ def funnel(parts: pd.DataFrame, palette: Palette, *, chosen: str | None = None) 
                 scale=alt.Scale(
                     domain=[WENT_ON, STILL_HERE, LOST_HERE], range=[palette.went_on, palette.still_here, palette.lost]
                 ),
-                legend=alt.Legend(title=None, orient="bottom", direction="horizontal", symbolType="square", offset=14),
+                legend=alt.Legend(
+                    title=None, orient="top", direction="horizontal", symbolType="square", offset=4, labelFontSize=12
+                ),
             ),
             tooltip=[
                 alt.Tooltip("stage:N", title="Stage"),
@@ -80,7 +82,7 @@ def funnel(parts: pd.DataFrame, palette: Palette, *, chosen: str | None = None) 
     figures = [
         _column(rows, "entered", 74, palette.text, y=y, heading="Entered", weight=600),
         _column(rows, "of_cohort", 150, palette.text, y=y, heading="Of cohort"),
-        _column(rows, "of_previous", 244, palette.quiet, y=y, heading="Of step before"),
+        _column(rows, "of_previous", 232, palette.quiet, y=y, heading="Of previous"),
     ]
     chart = alt.layer(track, bars, *[mark for pair in figures for mark in pair])
     return _plain(chart.properties(height=alt.Step(_ROW)))
@@ -91,17 +93,27 @@ def cohorts(cells: pd.DataFrame, palette: Palette) -> Chart:
     x = alt.X(
         "stage:N",
         sort=alt.EncodingSortField("order"),
+        scale=alt.Scale(paddingInner=0.02),
         title=None,
-        axis=alt.Axis(orient="top", labelAngle=0, labelLimit=120, labelFontSize=12, ticks=False, domain=False),
+        axis=alt.Axis(
+            orient="top",
+            labelAngle=0,
+            labelLimit=120,
+            labelFontSize=12,
+            labelColor=palette.text,
+            ticks=False,
+            domain=False,
+        ),
     )
     y = alt.Y(
         "group:N",
         sort=alt.EncodingSortField("rank"),
+        scale=alt.Scale(paddingInner=0.1),
         title=None,
-        axis=alt.Axis(labelFontSize=_FONT, labelLimit=190, labelPadding=10, ticks=False, domain=False),
+        axis=_names(palette, 190),
     )
     base = alt.Chart(cells).encode(x=x, y=y)
-    squares = base.mark_rect(cornerRadius=3, stroke=None, xOffset=1, x2Offset=-1, yOffset=1, y2Offset=-1).encode(
+    squares = base.mark_rect(cornerRadius=3, cursor="pointer").encode(
         color=alt.Color("share:Q", scale=alt.Scale(domain=[0, 1], range=[palette.low, palette.went_on]), legend=None),
         tooltip=[
             alt.Tooltip("group:N", title="Group"),
@@ -112,10 +124,11 @@ def cohorts(cells: pd.DataFrame, palette: Palette) -> Chart:
         ],
     )
     on_dark = "#ffffff" if palette is LIGHT else "#10171e"
-    texts = base.mark_text(fontSize=12).encode(
-        text="text:N", color=alt.condition("datum.share > 0.55", alt.value(on_dark), alt.value(palette.text))
+    clicked = alt.selection_point(name=CLICKED_CELL, fields=["stage_id", "group_key"], on="click", clear=False)
+    texts = base.mark_text(fontSize=12, cursor="pointer").encode(
+        text="text:N", color=alt.condition("datum.share > 0.7", alt.value(on_dark), alt.value(palette.text))
     )
-    return _plain(alt.layer(squares, texts).properties(height=alt.Step(34)))
+    return _plain(alt.layer(squares.add_params(clicked), texts).properties(height=alt.Step(34)))
 
 
 def ranking(rows: pd.DataFrame, palette: Palette) -> Chart:
@@ -124,7 +137,7 @@ def ranking(rows: pd.DataFrame, palette: Palette) -> Chart:
         "name:N",
         sort=alt.EncodingSortField("rank"),
         title=None,
-        axis=alt.Axis(labelFontSize=_FONT, labelLimit=170, labelPadding=8, ticks=False, domain=False, grid=False),
+        axis=_names(palette, 170),
     )
     top = max(float(rows["value"].max()), 1.0) if len(rows) else 1.0
     x = alt.X("value:Q", scale=alt.Scale(domain=[0, top * 1.22]), axis=None)
@@ -176,6 +189,18 @@ def _column(
         .encode(y=alt.value(-4), x=alt.value("width"), text="heading:N")
     )
     return texts, head
+
+
+def _names(palette: Palette, widest: int) -> alt.Axis:
+    return alt.Axis(
+        labelFontSize=_FONT,
+        labelColor=palette.text,
+        labelLimit=widest,
+        labelPadding=10,
+        ticks=False,
+        domain=False,
+        grid=False,
+    )
 
 
 def _plain(chart: alt.LayerChart | alt.FacetChart) -> Chart:

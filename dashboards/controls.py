@@ -225,7 +225,13 @@ def choose(label: str, key: str, options: dict[str, str]) -> str:
 def _pick(label: str, key: str, options: dict[str, str]) -> str:
     links.restore(key, next(iter(options)), links.one_of(list(options)))
     chosen = st.segmented_control(
-        label, list(options), format_func=options.__getitem__, key=key, required=True, persist_state="session"
+        label,
+        list(options),
+        format_func=options.__getitem__,
+        key=key,
+        required=True,
+        label_visibility="collapsed",
+        persist_state="session",
     )
     return chosen or next(iter(options))
 

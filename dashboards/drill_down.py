@@ -7,7 +7,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from contracts.stages import StageKind
-from dashboards import client, frames, links, money, states, tables
+from dashboards import charts, client, frames, links, money, states, tables
 from dashboards.answers import DealsAnswer, FunnelAnswer, FunnelRow
 from dashboards.client import Parameters
 from dashboards.session import SignIn
@@ -30,15 +30,25 @@ def link() -> dict[str, str | None]:
     """The chosen figure, as the address carries it."""
     links.restore("stage", "", lambda text: text)
     links.restore("measure", "entered", links.one_of(list(FUNNEL_MEASURES)))
+    links.restore("group", "", lambda text: text)
     stage = str(st.session_state["stage"])
-    return {"stage": stage or None, "measure": str(st.session_state["measure"]) if stage else None}
+    if not stage:
+        return {}
+    return {"stage": stage, "measure": str(st.session_state["measure"]), "group": str(st.session_state["group"])}
 
 
 def choose_clicked_stage() -> None:
     """The reader clicked a bar of the funnel."""
-    points = st.session_state["funnel_chart"]["selection"].get("stage") or []
+    points = st.session_state["funnel_chart"]["selection"].get(charts.CLICKED_STAGE) or []
     if points:
-        st.session_state["stage"] = points[0]["stage_id"]
+        st.session_state["stage"], st.session_state["group"] = points[0]["stage_id"], ""
+
+
+def choose_clicked_cell() -> None:
+    """The reader clicked a cell of the comparison."""
+    points = st.session_state["cohorts"]["selection"].get(charts.CLICKED_CELL) or []
+    if points:
+        st.session_state["stage"], st.session_state["group"] = points[0]["stage_id"], points[0]["group_key"]
 
 
 def choose_selected_row(target: str, table: str) -> None:
@@ -59,32 +69,60 @@ def selectable(table: str, ids: list[str], target: str) -> dict[str, Any]:
     }
 
 
-def funnel_deals(who: SignIn, answer: FunnelAnswer, asked: Parameters, *, version: str | None, currency: str) -> None:
-    """The controls of a funnel's figure, and its deals."""
-    steps = frames.shown(answer.rows)
-    names = {"": "Choose a stage"} | {row.stage_id: answer.label(row.stage_id) for row in steps}
+def funnel_deals(
+    who: SignIn,
+    answer: FunnelAnswer,
+    asked: Parameters,
+    *,
+    grouped: FunnelAnswer | None,
+    version: str | None,
+    currency: str,
+) -> None:
+    """The controls of a funnel's figure (of one group, if it is `grouped`), and its deals."""
+    names = {"": "Choose a stage"} | {row.stage_id: answer.label(row.stage_id) for row in frames.shown(answer.rows)}
     if st.session_state["stage"] not in names:
         st.session_state["stage"] = ""
     st.subheader("Deals behind a figure", anchor=False)
-    left, right = st.columns([1, 2])
+    left, middle, right = st.columns([1, 1, 2])
     stage = left.selectbox("Stage", list(names), format_func=names.__getitem__, key="stage", persist_state="session")
-    row = next((row for row in steps if row.stage_id == stage), None)
+    group = _group(middle, grouped)
+    of = answer if grouped is None or not group else grouped
+    row = next((row for row in of.rows if row.stage_id == stage and group in ("", row.group or frames.NO_GROUP)), None)
     measures = FUNNEL_MEASURES if row is None or row.kind is StageKind.OPEN else {"entered": "Entered"}
     measure = _measure(right, measures, "measure")
     if row is None:
-        st.caption("Click a bar or a line of the table, or choose a stage here, to open its deals.")
+        st.caption("Click a bar, a cell or a line of the table, or choose a stage here, to open its deals.")
         return
+    cell = {"stage_id": stage, "measure": measure}
+    if grouped is not None and group:
+        cell |= {"group": group, "group_by": str(grouped.parameters["group_by"])}
     with st.spinner("Opening the deals"):
-        deals = client.deals_behind(who, "funnel", {**asked, "stage_id": stage, "measure": measure}, version=version)
+        deals = client.deals_behind(who, "funnel", {**asked, **cell}, version=version)
     is_amount = answer.parameters.get("unit") == "amount"
-    expected = _funnel_figure(row, measure)
+    whose = f"{frames.group_name(of, group)}, " if group else ""
     _show(
         deals,
-        f"{names[stage]}, {measures[measure].lower()}",
-        equals=(deals.total.amount_minor if is_amount else deals.total.count) == expected,
+        f"{whose}{names[stage]}, {measures[measure].lower()}",
+        equals=(deals.total.amount_minor if is_amount else deals.total.count) == _funnel_figure(row, measure),
         currency=currency,
         file="funnel-deals.csv",
     )
+
+
+def _group(where: DeltaGenerator, grouped: FunnelAnswer | None) -> str:
+    keys = sorted({row.group or frames.NO_GROUP for row in grouped.rows}) if grouped else []
+    if st.session_state["group"] not in keys:
+        st.session_state["group"] = ""
+    if grouped is None:
+        return ""
+    chosen = where.selectbox(
+        "Group",
+        ["", *keys],
+        format_func=lambda key: frames.group_name(grouped, key) if key else "All",
+        key="group",
+        persist_state="session",
+    )
+    return chosen or ""
 
 
 def team_deals(
@@ -115,7 +153,7 @@ def team_deals(
         st.caption("Click a line of the table, or choose a name here, to open the deals.")
         return
     with st.spinner("Opening the deals"):
-        parameters = {**asked, "measure": measure, "owner_id" if by_owner else "team_id": chosen}
+        parameters = {**asked, "measure": measure, "group": chosen}
         deals = client.deals_behind(who, "team_performance", parameters, version=version)
     _show(
         deals,
@@ -151,7 +189,7 @@ def _show(deals: DealsAnswer, what: str, *, equals: bool, currency: str, file: s
         states.nothing_here("No deals", "This figure is zero: there is nothing behind it.")
         return
     table = frames.deals_table(deals.items, lambda key: deals.labels.get(str(key), money.NOTHING) if key else "None")
-    right.download_button(
+    right.container(horizontal_alignment="right").download_button(
         "Download CSV",
         frames.as_csv(frames.deals_file(deals.items, deals.labels)),
         file_name=file,

@@ -10,9 +10,13 @@ import pandas as pd
 from contracts.stages import StageKind
 from dashboards import money
 from dashboards.answers import DealRow, FunnelAnswer, FunnelRow, TeamRow
+from dashboards.periods import month_of
 
 #: How a stage's bar is divided, in drawing order.
 WENT_ON, STILL_HERE, LOST_HERE = "Went on", "Still here", "Lost here"
+
+#: How the API is asked for the deals of no owner, team or source.
+NO_GROUP = "none"
 
 Write = Callable[[int], str]
 
@@ -97,20 +101,20 @@ def funnel_table(answer: FunnelAnswer) -> pd.DataFrame:
                 "Stage": answer.label(row.stage_id),
                 "Entered": row.entered,
                 "Of cohort": row.share_of_cohort,
-                "Of step before": row.share_of_previous,
+                "Of previous": row.share_of_previous,
                 "Median days": row.median_days,
-                "90 % within days": row.p90_days,
+                "90 % within": row.p90_days,
                 "Still here": row.still_here if row.kind is StageKind.OPEN else None,
                 "Lost here": row.lost if row.kind is StageKind.OPEN else None,
-                "Why lost": reasons(row, answer),
                 "Moved back": row.moved_back if row.kind is StageKind.OPEN else None,
+                "Why lost": reasons(row, answer),
             }
             for row in shown(answer.rows)
         ]
     )
 
 
-def reasons(row: FunnelRow, answer: FunnelAnswer, *, most: int = 3) -> str:
+def reasons(row: FunnelRow, answer: FunnelAnswer, *, most: int = 2) -> str:
     """The most frequent reasons for which deals were lost here, with their share of the losses."""
     known = sorted(row.lost_reasons.items(), key=lambda item: (-item[1], answer.label(item[0])))
     total = sum(row.lost_reasons.values())
@@ -122,13 +126,15 @@ def group_cells(answer: FunnelAnswer, write: Write, *, most: int = 20) -> pd.Dat
     """One line per group and stage: the share of the group's own cohort. The largest groups first."""
     groups: dict[str, list[FunnelRow]] = {}
     for row in answer.rows:
-        groups.setdefault(row.group or "", []).append(row)
+        groups.setdefault(row.group or NO_GROUP, []).append(row)
     by_month = answer.parameters.get("group_by") == "month"
     ranked = sorted(groups, key=(lambda key: key) if by_month else (lambda key: -cohort_size(groups[key])))
     return pd.DataFrame(
         [
             {
-                "group": answer.label(key) if not by_month else key,
+                "group": group_name(answer, key),
+                "group_key": key,
+                "stage_id": row.stage_id,
                 "rank": rank,
                 "size": write(cohort_size(groups[key])),
                 "stage": answer.label(row.stage_id),
@@ -143,12 +149,19 @@ def group_cells(answer: FunnelAnswer, write: Write, *, most: int = 20) -> pd.Dat
     )
 
 
+def group_name(answer: FunnelAnswer, key: str) -> str:
+    """What a group is called: an owner's name, a month."""
+    if answer.parameters.get("group_by") == "month":
+        return f"{month_of(key).start:%b %Y}"
+    return "None" if key == NO_GROUP else answer.label(key)
+
+
 def team_table(rows: Sequence[TeamRow], label: Callable[[object], str], *, by_team: bool) -> pd.DataFrame:
     """One line per owner or team, best first; amounts in minor units."""
     frame = pd.DataFrame(
         [
             {
-                "id": (row.team_id if by_team else row.owner_id) or "",
+                "id": (row.team_id if by_team else row.owner_id) or NO_GROUP,
                 "Name": label(row.team_id if by_team else row.owner_id),
                 "Won amount": row.won_amount_minor,
                 "Won": row.deals_won,

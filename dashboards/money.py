@@ -27,14 +27,14 @@ def major(amount_minor: int, currency: str) -> float:
     return float(amount_minor / 10 ** minor_digits(currency))
 
 
-def amount(amount_minor: int | None, currency: str) -> str:
-    """An amount to the last minor unit; a whole amount without decimals: `€1,240`, `€1,240.50`, `CHF 75`."""
+def amount(amount_minor: int | None, currency: str, *, decimals: bool | None = None) -> str:
+    """An amount to the last minor unit: `€1,240.50`, `CHF 75`. A whole one has decimals only if asked for."""
     if amount_minor is None:
         return NOTHING
     digits = minor_digits(currency)
     whole, part = divmod(abs(amount_minor), 10**digits)
-    decimals = f".{part:0{digits}d}" if part else ""
-    return f"{'−' if amount_minor < 0 else ''}{_sign(currency)}{whole:,}{decimals}"
+    cents = f".{part:0{digits}d}" if digits and (part or decimals) else ""
+    return f"{'−' if amount_minor < 0 else ''}{_sign(currency)}{whole:,}{cents}"
 
 
 def short_amount(amount_minor: int | None, currency: str) -> str:

@@ -55,7 +55,7 @@ def page_head(title: str, who: SignIn, zone: ZoneInfo, *, follows: bool = True) 
     """The page's title, and at its right how fresh the figures are."""
     left, right = st.columns([1, 2], vertical_alignment="bottom")
     left.title(title, anchor=False)
-    with right, st.container(horizontal_alignment="right"):
+    with right:
         freshness_line(who, zone, follows=follows)
 
 
@@ -70,7 +70,8 @@ def freshness_line(sign_in: SignIn, zone: ZoneInfo, *, follows: bool = True) -> 
     if follows and fresh.warehouse_version != st.session_state.get(_SEEN):
         st.session_state[_SEEN] = fresh.warehouse_version
         st.rerun()
-    st.markdown(freshness_words(fresh, datetime.now(UTC), zone), help=_freshness_help(zone))
+    with st.container(horizontal_alignment="right"):
+        st.markdown(freshness_words(fresh, datetime.now(UTC), zone), help=_freshness_help(zone), width="content")
 
 
 def freshness_words(fresh: Freshness, now: datetime, zone: ZoneInfo) -> str:

@@ -15,38 +15,39 @@ _COUNT = "{:,.0f}"
 
 FUNNEL_COLUMNS: dict[str, Any] = {
     "stage_id": None,
-    "Stage": st.column_config.TextColumn(pinned=True),
+    "Stage": st.column_config.TextColumn(width=130),
+    "Entered": st.column_config.Column(width=80),
     "Of cohort": st.column_config.ProgressColumn(
-        min_value=0, max_value=1, format="percent", help="Share of all deals of the cohort."
+        min_value=0, max_value=100, format="%.0f %%", width=130, help="Share of all deals of the cohort."
     ),
-    "Of step before": st.column_config.Column(help="Share of the deals that entered the stage before."),
-    "Median days": st.column_config.Column(help="Half of the deals stayed shorter in the stage."),
-    "90 % within days": st.column_config.Column(help="Nine of ten deals stayed at most so long."),
-    "Still here": st.column_config.Column(help="Open deals that are in the stage."),
-    "Lost here": st.column_config.Column(help="Deals that were lost from this stage."),
-    "Why lost": st.column_config.TextColumn(width="medium"),
-    "Moved back": st.column_config.Column(help="Deals that went back from here to an earlier stage."),
+    "Of previous": st.column_config.Column(width=90, help="Share of the deals that entered the stage before."),
+    "Median days": st.column_config.Column(width=95, help="Half of the deals stayed shorter in the stage."),
+    "90 % within": st.column_config.Column(width=95, help="Nine of ten deals stayed at most so many days."),
+    "Still here": st.column_config.Column(width=80, help="Open deals that are in the stage."),
+    "Lost here": st.column_config.Column(width=80, help="Deals that were lost from this stage."),
+    "Moved back": st.column_config.Column(width=95, help="Deals that went back from here to an earlier stage."),
+    "Why lost": st.column_config.TextColumn(width=230, help="The most frequent reasons, of the deals lost here."),
 }
 
-DEAL_COLUMNS: dict[str, Any] = {"currency": None, "Deal": st.column_config.TextColumn(width="large", pinned=True)}
+DEAL_COLUMNS: dict[str, Any] = {"currency": None, "Deal": st.column_config.TextColumn(width="large")}
 
 
 def funnel(frame: pd.DataFrame, unit: str, currency: str) -> Styler:
     """The funnel's table."""
-    write: Write | str = _money(currency) if unit == "amount" else _COUNT
+    write: Write | str = _money(currency, frame["Entered"]) if unit == "amount" else _COUNT
     figures = ["Entered", "Still here", "Lost here", "Moved back"]
     formats: dict[Any, Write | str | None] = dict.fromkeys(figures, write)
-    formats |= {"Of step before": money.share, "Median days": "{:,.1f}", "90 % within days": "{:,.1f}"}
-    return frame.style.format(formats, na_rep=money.NOTHING)
+    formats |= {"Of previous": money.share, "Median days": "{:,.1f}", "90 % within": "{:,.1f}"}
+    return _percent(frame, "Of cohort").style.format(formats, na_rep=money.NOTHING)
 
 
 def team_columns(noun: str) -> dict[str, Any]:
     """Columns of the team table; the first is headed `noun`."""
     return {
         "id": None,
-        "Name": st.column_config.TextColumn(noun, pinned=True),
+        "Name": st.column_config.TextColumn(noun, width="medium"),
         "Win rate": st.column_config.ProgressColumn(
-            min_value=0, max_value=1, format="percent", help="Won deals of those closed in the period."
+            min_value=0, max_value=100, format="%.0f %%", help="Won deals of those closed in the period."
         ),
         "Created": st.column_config.Column(help="Deals created in the period."),
         "Median days to win": st.column_config.Column(help="From creation to winning, for deals won in the period."),
@@ -56,8 +57,8 @@ def team_columns(noun: str) -> dict[str, Any]:
 
 def team(frame: pd.DataFrame, currency: str) -> Styler:
     """The team's table."""
-    write = _money(currency)
-    return frame.style.format(
+    write = _money(currency, pd.concat([frame["Won amount"], frame["Open amount"]]))
+    return _percent(frame, "Win rate").style.format(
         {
             "Won amount": write,
             "Open amount": write,
@@ -77,10 +78,19 @@ def deals(frame: pd.DataFrame, currency: str) -> Styler:
     styler = frame.style
     for code in currencies.unique():
         styler = styler.format(
-            _money(code), subset=pd.IndexSlice[frame.index[currencies == code], ["Amount"]], na_rep=money.NOTHING
+            _money(code, frame["Amount"][currencies == code]),
+            subset=pd.IndexSlice[frame.index[currencies == code], ["Amount"]],
+            na_rep=money.NOTHING,
         )
     return styler
 
 
-def _money(currency: str) -> Write:
-    return lambda value: money.amount(int(value), currency)
+def _money(currency: str, column: pd.Series) -> Write:
+    """Writes a column's amounts alike: all with their decimals, or none if all are whole."""
+    unit = 10 ** money.minor_digits(currency)
+    is_whole = bool((column.dropna() % unit == 0).all())
+    return lambda value: money.amount(int(value), currency, decimals=not is_whole)
+
+
+def _percent(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    return frame.assign(**{column: pd.to_numeric(frame[column]) * 100})

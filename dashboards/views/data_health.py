@@ -124,7 +124,7 @@ def _checks(checks: list[Check], zone: ZoneInfo) -> None:
         [
             {
                 "State": {"ok": "✓ Passed", "warn": "▲ Remark", "failed": "✕ Failed"}.get(check.status, check.status),
-                "Check": _words(check.name),
+                "Check": _words(check.name).capitalize(),
                 "What it found": check.message or "",
                 "Ended": money.moment(check.finished_at, zone),
             }
@@ -142,7 +142,7 @@ def _processes(processes: list[Process], zone: ZoneInfo) -> None:
     frame = pd.DataFrame(
         [
             {
-                "Process": _words(process.name),
+                "Process": _words(process.name).capitalize(),
                 "State": (process.state or "unknown").capitalize(),
                 "Behind": process.lag,
                 "Restarts": process.restarts,

@@ -36,8 +36,8 @@ def render(who: SignIn, me: Me) -> None:
             return
         _headline(who, answer, scope, counts, organization, version)
         _chart_and_table(answer, scope, counts, organization)
-        _groups(who, scope, counts, organization, version)
-        drill_down.funnel_deals(who, answer, asked, version=version, currency=organization.currency)
+        grouped = _groups(who, scope, counts, organization, version)
+        drill_down.funnel_deals(who, answer, asked, grouped=grouped, version=version, currency=organization.currency)
 
 
 def _controls(organization: Organization, known: list[Pipeline]) -> tuple[Scope, Counting]:
@@ -84,19 +84,32 @@ def _headline(
     first, second, third, fourth, fifth = st.columns(5)
     noun = "Deals" if counts.unit == "deals" else "Amount"
     first.metric(
-        noun, write(now.cohort), _change(now.cohort, before.cohort), border=True, help=against + write(before.cohort)
+        noun,
+        write(now.cohort),
+        _change(now.cohort, before.cohort),
+        border=True,
+        height="stretch",
+        help=against + write(before.cohort),
     )
-    second.metric("Won", write(now.won), _change(now.won, before.won), border=True, help=against + write(before.won))
+    second.metric(
+        "Won",
+        write(now.won),
+        _change(now.won, before.won),
+        border=True,
+        height="stretch",
+        help=against + write(before.won),
+    )
     shares = (now.won_share, before.won_share)
     third.metric(
         "Won so far, of all",
         money.share(now.won_share),
         money.points(shares[0] - shares[1]) if shares[0] is not None and shares[1] is not None else None,
         border=True,
+        height="stretch",
         help=f"{against}{money.share(before.won_share)}. Deals still open may yet be won.",
     )
-    fourth.metric("Won amount", money.short_amount(won_amount, organization.currency), border=True)
-    fifth.metric("Still open", write(now.still_open), border=True, help=f"Lost: {write(now.lost)}")
+    fourth.metric("Won amount", money.short_amount(won_amount, organization.currency), border=True, height="stretch")
+    fifth.metric("Still open", write(now.still_open), border=True, height="stretch", help=f"Lost: {write(now.lost)}")
 
 
 def _chart_and_table(answer: FunnelAnswer, scope: Scope, counts: Counting, organization: Organization) -> None:
@@ -116,23 +129,32 @@ def _chart_and_table(answer: FunnelAnswer, scope: Scope, counts: Counting, organ
         tables.funnel(table, counts.unit, organization.currency),
         hide_index=True,
         column_config=tables.FUNNEL_COLUMNS,
+        placeholder=money.NOTHING,
         alt="Every figure of every stage",
         **drill_down.selectable("funnel_table", list(table["stage_id"]), "stage"),
     )
 
 
-def _groups(who: SignIn, scope: Scope, counts: Counting, organization: Organization, version: str | None) -> None:
+def _groups(
+    who: SignIn, scope: Scope, counts: Counting, organization: Organization, version: str | None
+) -> FunnelAnswer | None:
     st.subheader("Compare", anchor=False)
     controls.group()
     if not counts.group_by:
-        return
+        return None
     asked = scope.parameters() | counts.parameters() | {"group_by": counts.group_by}
     answer = client.funnel(who, asked, version=version)
     with st.container(border=True):
         cells = frames.group_cells(answer, _writer(counts, organization))
-        st.altair_chart(charts.cohorts(cells, states.palette()), key="cohorts", alt="Share of each group per stage")
+        st.altair_chart(
+            charts.cohorts(cells, states.palette()),
+            key="cohorts",
+            on_select=drill_down.choose_clicked_cell,
+            alt="Share of each group per stage",
+        )
         grouped = f"{controls.describe(scope, counts, organization)} · by {controls.GROUPS[counts.group_by].lower()}"
         states.provenance(answer, grouped)
+    return answer
 
 
 def _empty(who: SignIn, organization: Organization, scope: Scope, counts: Counting, version: str | None) -> None:

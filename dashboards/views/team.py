@@ -93,6 +93,7 @@ def _table(table: pd.DataFrame, organization: Organization, scope: Scope, level:
         tables.team(table, organization.currency),
         hide_index=True,
         column_config=tables.team_columns(LEVELS[level]),
+        placeholder=money.NOTHING,
         alt="Every figure per name",
         **drill_down.selectable("team_table", list(table["id"]), "who"),
     )

@@ -6,12 +6,12 @@ It counts simply but truly, so that pages show figures that fit together; the re
 import random
 import secrets
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 Row = dict[str, Any]
@@ -34,7 +34,7 @@ TEAMS = {"t1": "Enterprise", "t2": "Mid-market", "t3": "Small business"}
 SOURCES = {"s1": "Website", "s2": "Referral", "s3": "Outbound", "s4": "Event"}
 REASONS = {"r1": "Price", "r2": "No decision", "r3": "Competitor", "r4": "Wrong fit"}
 LABELS = {key: name for key, (name, _) in OWNERS.items()} | TEAMS | SOURCES | REASONS
-WORDS = "Harbour Lantern Quarry Meridian Juniper Cobalt Saffron Timber Orchard Granite Velvet Falcon".split()
+WORDS = ("Harbour", "Lantern", "Quarry", "Meridian", "Juniper", "Cobalt", "Saffron", "Timber", "Orchard", "Falcon")
 
 
 @dataclass
@@ -164,7 +164,7 @@ def application(double: Double) -> FastAPI:
     app = FastAPI()
 
     @app.middleware("http")
-    async def gate(request: Request, call_next: Callable[[Request], Any]) -> Any:
+    async def gate(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
         path = request.url.path
         double.asked.append((path, dict(request.query_params)))
         if (problem := double.problems.get(path)) is not None:
@@ -175,22 +175,8 @@ def application(double: Double) -> FastAPI:
             return _problem(401, "not_authenticated", "The access token is missing or has expired.")
         return await call_next(request)
 
-    @app.post("/v1/auth/login")
-    def login(body: Row) -> Any:
-        if body != {"email": "manager@example.com", "password": "sluice-demo"}:
-            return _problem(401, "wrong_credentials", "Wrong e-mail or password.")
-        return double.tokens()
-
-    @app.post("/v1/auth/refresh")
-    def refresh(body: Row) -> Any:
-        if body["refresh_token"] not in double.refresh:
-            return _problem(401, "refresh_token_invalid", "The sign-in has ended.")
-        double.refresh.discard(body["refresh_token"])
-        return double.tokens()
-
-    @app.post("/v1/auth/logout", status_code=204)
-    def logout() -> None:
-        double.end_sign_ins()
+    _serve_sign_in(app, double)
+    _serve_metrics(app, double)
 
     @app.get("/v1/me")
     def me() -> Row:
@@ -204,6 +190,29 @@ def application(double: Double) -> FastAPI:
     def freshness() -> Row:
         return double.freshness
 
+    return app
+
+
+def _serve_sign_in(app: FastAPI, double: Double) -> None:
+    @app.post("/v1/auth/login", response_model=None)
+    def login(body: Row) -> Row | Response:
+        if body != {"email": "manager@example.com", "password": "sluice-demo"}:
+            return _problem(401, "wrong_credentials", "Wrong e-mail or password.")
+        return double.tokens()
+
+    @app.post("/v1/auth/refresh", response_model=None)
+    def refresh(body: Row) -> Row | Response:
+        if body["refresh_token"] not in double.refresh:
+            return _problem(401, "refresh_token_invalid", "The sign-in has ended.")
+        double.refresh.discard(body["refresh_token"])
+        return double.tokens()
+
+    @app.post("/v1/auth/logout", status_code=204)
+    def logout() -> None:
+        double.end_sign_ins()
+
+
+def _serve_metrics(app: FastAPI, double: Double) -> None:
     @app.get("/v1/metrics/funnel")
     def funnel(request: Request) -> Row:
         asked = dict(request.query_params)
@@ -222,18 +231,19 @@ def application(double: Double) -> FastAPI:
     def funnel_rows(request: Request) -> Row:
         asked = dict(request.query_params)
         position = int(asked["stage_id"].rpartition("-")[2])
-        deals = [deal for deal in _cohort(double.deals, asked) if _counts(deal, position, asked, asked["measure"])]
+        cohort = _cohort(double.deals, asked)
+        if "group" in asked:
+            cohort = _groups(cohort, asked["group_by"])[asked["group"]]
+        deals = [deal for deal in cohort if _counts(deal, position, asked, asked["measure"])]
         return _page(deals, asked)
 
     @app.get("/v1/metrics/team_performance/rows")
     def team_rows(request: Request) -> Row:
         asked = dict(request.query_params)
         deals = _of_pipeline(double.deals, asked)
-        wanted = asked.get("owner_id") or asked.get("team_id")
+        wanted = asked["group"]
         mine = [deal for deal in deals if wanted in (deal.owner, OWNERS[deal.owner][1])]
         return _page([deal for deal in mine if _is(deal, asked["measure"], asked)], asked)
-
-    return app
 
 
 ME = {
@@ -286,8 +296,7 @@ def _cohort(deals: list[Deal], asked: Row) -> list[Deal]:
     return [
         deal
         for deal in _of_pipeline(deals, asked)
-        if (deal.status != "open" or not by_close)
-        and _in_period(_closed_on(deal) if by_close else deal.created, asked)
+        if (deal.status != "open" or not by_close) and _in_period(_closed_on(deal) if by_close else deal.created, asked)
     ]
 
 
