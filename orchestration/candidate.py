@@ -1,0 +1,116 @@
+"""The candidate: the build as it stands before it is published, and the quick checks that it must pass.
+
+Counts and instants only, in milliseconds. Tests of the models are dbt's; the slow suite is in `expectations`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import duckdb
+import psycopg
+
+from contracts.warehouse import BUILD_SCHEMA, Mart
+from metrics.publication import is_duckdb
+from orchestration.publish import Publication, build_path
+
+#: Marts whose facts are never taken back: a correction is a further row.
+GROWING_MARTS = (
+    Mart.DIM_STAGES,
+    Mart.FCT_STAGE_ENTRIES,
+    Mart.FCT_DEAL_VERSIONS,
+    Mart.FCT_DEALS,
+)
+
+#: How far clocks of two machines may be apart.
+_CLOCK_TOLERANCE = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What the checks need to know of a build."""
+
+    row_counts: Mapping[str, int]
+    event_count: int
+    through: datetime | None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Result of one check of the candidate."""
+
+    name: str
+    mart: Mart
+    passed: bool
+    message: str
+
+
+def read_candidate(warehouse_url: str) -> Candidate:
+    """Look at the build. The caller holds the build lock."""
+    if is_duckdb(warehouse_url):
+        with duckdb.connect(str(build_path(warehouse_url))) as connection:
+            return _read(lambda query: connection.execute(query).fetchone(), prefix="")
+    with psycopg.connect(warehouse_url) as postgres:
+        return _read(lambda query: postgres.execute(query).fetchone(), prefix=f"{BUILD_SCHEMA}.")
+
+
+def judge(
+    candidate: Candidate, previous: Publication | None, *, now: datetime, may_shrink: bool = False
+) -> list[Finding]:
+    """All checks of a candidate against the version that readers have now."""
+    findings = [_no_fewer_rows(candidate, previous, mart, may_shrink=may_shrink) for mart in GROWING_MARTS]
+    return [*findings, _no_fewer_events(candidate, previous, may_shrink=may_shrink), _no_future(candidate, now)]
+
+
+def check_names() -> list[tuple[str, Mart]]:
+    """Name and mart of every check that `judge` makes."""
+    growing = [("no_fewer_rows", mart) for mart in GROWING_MARTS]
+    return [
+        *growing,
+        ("no_fewer_events", Mart.WAREHOUSE_FRESHNESS),
+        ("nothing_from_the_future", Mart.WAREHOUSE_FRESHNESS),
+    ]
+
+
+def _read(fetch: Callable[[str], tuple[Any, ...] | None], prefix: str) -> Candidate:
+    counts = ", ".join(f"(select count(*) from {prefix}{mart.value})" for mart in Mart)
+    row = fetch(
+        f"select max(through), coalesce(sum(event_count), 0), {counts} from {prefix}{Mart.WAREHOUSE_FRESHNESS.value}"
+    ) or (None, 0, *(0 for _ in Mart))
+    return Candidate(
+        row_counts=dict(zip((mart.value for mart in Mart), row[2:], strict=True)),
+        event_count=int(row[1]),
+        through=row[0],
+    )
+
+
+def _no_fewer_rows(candidate: Candidate, previous: Publication | None, mart: Mart, *, may_shrink: bool) -> Finding:
+    count = candidate.row_counts[mart.value]
+    before = previous.row_counts.get(mart.value, 0) if previous else 0
+    return Finding(
+        name="no_fewer_rows",
+        mart=mart,
+        passed=may_shrink or count >= before,
+        message=f"{mart.value} has {count:,} rows; the published version has {before:,}.",
+    )
+
+
+def _no_fewer_events(candidate: Candidate, previous: Publication | None, *, may_shrink: bool) -> Finding:
+    before = previous.event_count if previous else 0
+    return Finding(
+        name="no_fewer_events",
+        mart=Mart.WAREHOUSE_FRESHNESS,
+        passed=may_shrink or candidate.event_count >= before,
+        message=f"{candidate.event_count:,} events are counted; the published version counts {before:,}.",
+    )
+
+
+def _no_future(candidate: Candidate, now: datetime) -> Finding:
+    through = candidate.through
+    return Finding(
+        name="nothing_from_the_future",
+        mart=Mart.WAREHOUSE_FRESHNESS,
+        passed=through is None or through <= now + _CLOCK_TOLERANCE,
+        message=f"Newest event: {through.isoformat() if through else 'none'}; checked at {now.isoformat()}.",
+    )

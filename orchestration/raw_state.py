@@ -1,0 +1,129 @@
+"""How far raw is: cheap enough to ask several times a second, exact enough to name what a build has read.
+
+DuckDB warehouse: the Delta table's version and the statistics in its log. PostgreSQL warehouse: the loader's offsets.
+Nothing here reads an event.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import polars as pl
+import psycopg
+from deltalake import DeltaTable
+
+from contracts.warehouse import RAW_EVENTS, RAW_SCHEMA
+from metrics.publication import is_duckdb, warehouse_folder
+
+
+@dataclass(frozen=True)
+class RawState:
+    """Raw at one moment. `version` differs whenever rows were added or removed."""
+
+    version: str
+    row_count: int
+    recorded_through: datetime | None
+
+
+class RawWatch(Protocol):
+    """Tells whether raw changed, at the price of a look."""
+
+    def version(self) -> str | None:
+        """The present version; None while there is no raw relation."""
+        ...
+
+    def state(self) -> RawState | None:
+        """The present version with its row count and newest `recorded_at`; None while there is no raw relation."""
+        ...
+
+
+def watch_raw(warehouse_url: str) -> RawWatch:
+    """The watch of a warehouse (`duckdb:///folder` or `postgresql://…`)."""
+    if is_duckdb(warehouse_url):
+        return DeltaWatch(raw_path(warehouse_url))
+    return PostgresWatch(warehouse_url)
+
+
+def raw_path(warehouse_url: str) -> Path:
+    """Folder of the Delta table that the loader writes."""
+    return warehouse_folder(warehouse_url) / "raw" / RAW_EVENTS
+
+
+class DeltaWatch:
+    """Watches a Delta table on a local disk."""
+
+    def __init__(self, table: Path) -> None:
+        self._table = table
+        self._version: int | None = None
+
+    def version(self) -> str | None:
+        """The Delta version; a look costs one `stat` while nothing is new."""
+        if self._version is None:
+            self._version = self._read_version()
+        elif self._commit_exists(self._version + 1) or not self._commit_exists(self._version):
+            # the second case: the log was cleaned up, or the table was made anew
+            self._version = self._read_version()
+        return None if self._version is None else str(self._version)
+
+    def state(self) -> RawState | None:
+        """Row count and newest `recorded_at` from the log's file statistics."""
+        if not self._log.is_dir():
+            return None
+        table = DeltaTable(str(self._table))
+        files = pl.DataFrame(table.get_add_actions(flatten=True))
+        newest = files["max.recorded_at"].max() if "max.recorded_at" in files.columns else None
+        return RawState(
+            version=str(table.version()),
+            row_count=int(files["num_records"].sum()) if files.height else 0,
+            recorded_through=_aware(newest),
+        )
+
+    @property
+    def _log(self) -> Path:
+        return self._table / "_delta_log"
+
+    def _commit_exists(self, version: int) -> bool:
+        return (self._log / f"{version:020d}.json").exists()
+
+    def _read_version(self) -> int | None:
+        return DeltaTable(str(self._table)).version() if self._log.is_dir() else None
+
+
+class PostgresWatch:
+    """Watches raw in a PostgreSQL warehouse over one connection of its own."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def version(self) -> str | None:
+        """Digest of the loader's offsets, which move in the transaction that adds rows."""
+        row = self._fetch(
+            "select md5(string_agg(offsets::text, ' ' order by offsets::text))"
+            f" from {RAW_SCHEMA}.loader_offsets offsets"
+        )
+        return row[0] if row else None
+
+    def state(self) -> RawState | None:
+        """As `version`, with what a count of the raw table says."""
+        version = self.version()
+        row = self._fetch(f"select count(*), max(recorded_at) from {RAW_SCHEMA}.{RAW_EVENTS}") if version else None
+        return RawState(version=str(version), row_count=row[0], recorded_through=row[1]) if row else None
+
+    def _fetch(self, query: str) -> tuple[Any, ...] | None:
+        try:
+            if self._connection is None or self._connection.closed:
+                self._connection = psycopg.connect(self._url, autocommit=True)
+            return self._connection.execute(query).fetchone()
+        except psycopg.errors.UndefinedTable:
+            return None
+        except psycopg.OperationalError:
+            self._connection = None
+            raise
+
+
+def _aware(moment: object) -> datetime | None:
+    if not isinstance(moment, datetime):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
