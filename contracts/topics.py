@@ -44,6 +44,11 @@ def topic_of(aggregate_type: str) -> Topic:
     return _TOPIC_OF_AGGREGATE[aggregate_type]
 
 
+def aggregate_types_of(topic: Topic) -> list[str]:
+    """Aggregate types whose events a topic carries."""
+    return [aggregate_type for aggregate_type, its_topic in _TOPIC_OF_AGGREGATE.items() if its_topic is topic]
+
+
 def key_of(organization_id: UUID | str, aggregate_id: UUID | str) -> bytes:
     """Partition key of an aggregate's events."""
     return f"{organization_id}:{aggregate_id}".encode()

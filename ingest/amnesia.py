@@ -1,0 +1,84 @@
+"""What to do when the broker has lost its data: begin a new epoch and publish again what the warehouse never got.
+
+All of it happens in one transaction that no batch can overlap: the new epoch's row, the events that go back to
+pending, and the marker record. A crash in between leaves the marker and the newest row different, which is again
+"the broker lost its data".
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from uuid import UUID
+
+import psycopg
+from uuid_utils.compat import uuid7
+
+from bus.records import Partition
+from contracts.topics import Topic, aggregate_types_of
+from ingest.epoch import EpochTopic, Marker
+from ingest.outbox import closed_gate, newest_epoch
+
+logger = logging.getLogger(__name__)
+
+_REPUBLISH = """
+with stored as (
+    select * from unnest(%(types)s::text[], %(partitions)s::int[], %(offsets)s::bigint[])
+        as s (aggregate_type, partition, next_offset)
+)
+update event_log e
+set published_at = null, published_epoch = null, published_partition = null, published_offset = null
+where e.published_epoch = %(epoch)s
+  and e.published_offset >= coalesce((
+      select s.next_offset from stored s
+      where s.aggregate_type = e.aggregate_type and s.partition = e.published_partition
+  ), 0)
+"""
+
+_BEGIN = "insert into transport_epoch (epoch, started_at) values (%s, clock_timestamp())"
+
+StoredOffsets = Callable[[UUID], Mapping[Partition, int]]
+
+
+def establish_epoch(connection: psycopg.Connection, topic: EpochTopic, stored_offsets: StoredOffsets) -> Marker:
+    """The epoch of the broker's present data; a new one where the broker's marker is not that of the newest epoch.
+
+    `stored_offsets` answers with the warehouse's next offsets within an epoch.
+    """
+    marker = topic.read()
+    if marker is not None and marker.epoch == newest_epoch(connection):
+        return marker
+    with closed_gate(connection):
+        newest = newest_epoch(connection)
+        marker = topic.read()  # again: another relay may have been faster
+        if marker is not None and marker.epoch == newest:
+            return marker
+        epoch = UUID(str(uuid7()))
+        republished = 0 if newest is None else _republish(connection, newest, stored_offsets(newest))
+        connection.execute(_BEGIN, (epoch,))
+        marker = topic.write(epoch)
+    logger.warning(
+        "the broker is empty or other topics: a new epoch begins",
+        extra={"epoch": str(epoch), "previous_epoch": str(newest), "republished": republished},
+    )
+    return marker
+
+
+def offsets_by_aggregate_type(offsets: Mapping[Partition, int]) -> list[tuple[str, int, int]]:
+    """(aggregate type, partition, next offset): the event log knows an event's aggregate type, not its topic."""
+    return [
+        (aggregate_type, place.number, offset)
+        for place, offset in offsets.items()
+        for aggregate_type in aggregate_types_of(Topic(place.topic))
+    ]
+
+
+def _republish(connection: psycopg.Connection, epoch: UUID, offsets: Mapping[Partition, int]) -> int:
+    stored = offsets_by_aggregate_type(offsets)
+    return connection.execute(
+        _REPUBLISH,
+        {
+            "epoch": epoch,
+            "types": [row[0] for row in stored],
+            "partitions": [row[1] for row in stored],
+            "offsets": [row[2] for row in stored],
+        },
+    ).rowcount

@@ -1,0 +1,90 @@
+"""What the loader, reconcile and rebuild may ask of a warehouse's raw relation."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+import polars as pl
+
+from bus.records import Partition
+from contracts.warehouse import RAW_EVENT_COLUMNS
+
+
+class SinkUnavailableError(Exception):
+    """The warehouse cannot be read or written now (down, full, locked); nothing was committed."""
+
+
+class OffsetConflictError(Exception):
+    """The sink's offsets are not those the caller began from: somebody else loaded these records. Nothing was done."""
+
+
+class OffsetRange(NamedTuple):
+    """Records of one partition: from `start` up to, not including, `next`."""
+
+    start: int
+    next: int
+
+
+class GroupKey(NamedTuple):
+    """The unit in which two copies of the events are compared. `day` is that of recorded_at in UTC."""
+
+    organization_id: UUID
+    type: str
+    day: date
+
+
+@dataclass(frozen=True)
+class GroupSum:
+    """How many events a group has, and the sum of their content hashes (60 bits each)."""
+
+    count: int
+    hash_sum: int
+
+
+#: Polars type of each raw column.
+FRAME_SCHEMA: dict[str, pl.DataType] = {
+    name: {
+        "string": pl.String(),
+        "int32": pl.Int32(),
+        "int64": pl.Int64(),
+        "timestamp": pl.Datetime("us", "UTC"),
+    }[kind]
+    for name, (kind, _) in RAW_EVENT_COLUMNS.items()
+}
+
+
+class RawSink(Protocol):
+    """The raw relation of one warehouse."""
+
+    def offsets(self, epoch: UUID) -> dict[Partition, int]:
+        """Next offset to load of each partition that has any, within an epoch."""
+
+    def append(self, rows: pl.DataFrame, *, epoch: UUID, ranges: Mapping[Partition, OffsetRange]) -> None:
+        """Add rows and move the offsets, in one commit. No rows are fine: then only the offsets move.
+
+        Raises:
+            OffsetConflictError: an offset is not where its range starts.
+            SinkUnavailableError: nothing was written.
+        """
+
+    def replace(self, batches: Iterator[pl.DataFrame], *, epoch: UUID | None, offsets: Mapping[Partition, int]) -> None:
+        """Put the batches in place of all rows and set the offsets of all of the epoch's partitions (those not named
+        to 0), in one commit that readers see at once. `epoch` None: nothing was ever published.
+
+        Raises:
+            SinkUnavailableError: nothing was changed.
+        """
+
+    def group_sums(self) -> dict[GroupKey, GroupSum]:
+        """Distinct events per group."""
+
+    def hashes(self, key: GroupKey) -> dict[UUID, set[int]]:
+        """Content hash of each event of a group; more than one where copies differ."""
+
+    def compact(self) -> None:
+        """Tidy up after many small commits. Readers are not disturbed."""
+
+    def close(self) -> None:
+        """Give up connections."""

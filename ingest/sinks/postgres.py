@@ -1,0 +1,184 @@
+"""Raw events in a PostgreSQL warehouse: rows by COPY, the next offsets beside them in the same transaction."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from uuid import UUID
+
+import polars as pl
+import psycopg
+from psycopg import sql
+
+from bus.records import Partition
+from contracts.warehouse import RAW_EVENT_COLUMNS, RAW_EVENTS, RAW_SCHEMA
+from ingest.sinks.fingerprint import POSTGRES_DAY, POSTGRES_HASH
+from ingest.sinks.interface import GroupKey, GroupSum, OffsetConflictError, OffsetRange, SinkUnavailableError
+
+_NOT_NULL = frozenset(RAW_EVENT_COLUMNS) - {"actor_id", "causation_id"}
+_COLUMNS = sql.SQL(", ").join(
+    sql.SQL("{} {} {}").format(
+        sql.Identifier(name),
+        sql.SQL(kind),
+        sql.SQL("not null" if name in _NOT_NULL else ""),
+    )
+    for name, (_, kind) in RAW_EVENT_COLUMNS.items()
+)
+_NAMES = sql.SQL(", ").join(map(sql.Identifier, RAW_EVENT_COLUMNS))
+_TABLE = sql.Identifier(RAW_SCHEMA, RAW_EVENTS)
+_OFFSETS = sql.Identifier(RAW_SCHEMA, "loader_offsets")
+_COPY = sql.SQL("copy {} ({}) from stdin (format csv)")
+_TIMESTAMP = "%Y-%m-%d %H:%M:%S%.6f+00"
+
+_DISTINCT = sql.SQL(
+    f"select distinct event_id, organization_id, type, {POSTGRES_DAY} as day, {POSTGRES_HASH} as content_hash from {{}}"
+).format(_TABLE)
+
+#: Two processes that open a new warehouse at once must not both make its tables.
+_SETUP_LOCK = 7_221_194
+
+
+class PostgresSink:
+    """The raw schema of a PostgreSQL warehouse. Reconnects by itself after an outage."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: psycopg.Connection | None = None
+        with self._transaction() as connection:
+            connection.execute("select pg_advisory_xact_lock(%s)", (_SETUP_LOCK,))
+            self._set_up(connection)
+
+    def offsets(self, epoch: UUID) -> dict[Partition, int]:
+        """Next offset to load of each partition that has any, within an epoch."""
+        query = sql.SQL("select topic, partition, next_offset from {} where epoch = %s").format(_OFFSETS)
+        with self._transaction() as connection:
+            return {Partition(topic, number): offset for topic, number, offset in connection.execute(query, (epoch,))}
+
+    def append(self, rows: pl.DataFrame, *, epoch: UUID, ranges: Mapping[Partition, OffsetRange]) -> None:
+        """Add rows and move the offsets, in one transaction."""
+        places = sorted(ranges)
+        with self._transaction() as connection:
+            _claim_offsets(connection, epoch, places)
+            for place, offset in _locked_offsets(connection, epoch).items():
+                if place in ranges and offset != ranges[place].start:
+                    raise OffsetConflictError(f"{place.topic}-{place.number} is at {offset}, not {ranges[place].start}")
+            _copy(connection, _TABLE, rows)
+            _set_offsets(connection, epoch, {place: ranges[place].next for place in places})
+
+    def replace(self, batches: Iterator[pl.DataFrame], *, epoch: UUID | None, offsets: Mapping[Partition, int]) -> None:
+        """Put the batches in place of all rows and set the offsets of all of the epoch's partitions."""
+        staging = sql.Identifier("rebuilt_events")
+        with self._transaction() as connection:
+            connection.execute(sql.SQL("create temporary table {} ({}) on commit drop").format(staging, _COLUMNS))
+            for frame in batches:
+                _copy(connection, staging, frame)
+            # from here on readers and the loader wait, until the commit shows them the new rows
+            connection.execute(sql.SQL("lock table {}, {} in access exclusive mode").format(_OFFSETS, _TABLE))
+            connection.execute(sql.SQL("truncate {}").format(_TABLE))
+            connection.execute(sql.SQL("insert into {} select * from {}").format(_TABLE, staging))
+            if epoch is not None:
+                reset = sql.SQL("update {} set next_offset = 0 where epoch = %s").format(_OFFSETS)
+                connection.execute(reset, (epoch,))
+                _claim_offsets(connection, epoch, sorted(offsets))
+                _set_offsets(connection, epoch, offsets)
+
+    def group_sums(self) -> dict[GroupKey, GroupSum]:
+        """Distinct events per group."""
+        query = sql.SQL(
+            "select organization_id, type, day, count(*), sum(content_hash) from ({}) d group by 1, 2, 3"
+        ).format(_DISTINCT)
+        with self._transaction() as connection:
+            return {
+                GroupKey(organization_id, kind, day): GroupSum(count, int(total))
+                for organization_id, kind, day, count, total in connection.execute(query)
+            }
+
+    def hashes(self, key: GroupKey) -> dict[UUID, set[int]]:
+        """Content hash of each event of a group; more than one where copies differ."""
+        query = sql.SQL(
+            "select event_id, content_hash from ({}) d where organization_id = %s and type = %s and day = %s"
+        ).format(_DISTINCT)
+        found: dict[UUID, set[int]] = {}
+        with self._transaction() as connection:
+            for event_id, content_hash in connection.execute(query, tuple(key)):
+                found.setdefault(event_id, set()).add(content_hash)
+        return found
+
+    def compact(self) -> None:
+        """PostgreSQL tidies up by itself."""
+
+    def close(self) -> None:
+        """Give up the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[psycopg.Connection]:
+        try:
+            if self._connection is None or self._connection.closed:
+                self._connection = psycopg.connect(
+                    self._url,
+                    autocommit=True,
+                    connect_timeout=5,
+                    application_name="sluice-loader",
+                    options="-c TimeZone=UTC",
+                )
+            with self._connection.transaction():
+                yield self._connection
+        except psycopg.Error as error:
+            self.close()
+            raise SinkUnavailableError(f"PostgreSQL warehouse: {error}") from error
+
+    def _set_up(self, connection: psycopg.Connection) -> None:
+        schema = sql.Identifier(RAW_SCHEMA)
+        connection.execute(sql.SQL("create schema if not exists {}").format(schema))
+        connection.execute(sql.SQL("create table if not exists {} ({})").format(_TABLE, _COLUMNS))
+        connection.execute(
+            sql.SQL(
+                "create table if not exists {} (epoch uuid not null, topic text not null, partition integer not null,"
+                " next_offset bigint not null, primary key (epoch, topic, partition))"
+            ).format(_OFFSETS)
+        )
+        connection.execute(
+            sql.SQL("create index if not exists ix_raw_events_loaded_at on {} using brin (loaded_at)").format(_TABLE)
+        )
+
+
+def _claim_offsets(connection: psycopg.Connection, epoch: UUID, places: list[Partition]) -> None:
+    query = sql.SQL(
+        "insert into {} (epoch, topic, partition, next_offset) select %s, t, p, 0 from unnest(%s::text[], %s::int[])"
+        " as places (t, p) on conflict do nothing"
+    ).format(_OFFSETS)
+    connection.execute(query, (epoch, [place.topic for place in places], [place.number for place in places]))
+
+
+def _locked_offsets(connection: psycopg.Connection, epoch: UUID) -> dict[Partition, int]:
+    query = sql.SQL(
+        "select topic, partition, next_offset from {} where epoch = %s order by topic, partition for update"
+    ).format(_OFFSETS)
+    return {Partition(topic, number): offset for topic, number, offset in connection.execute(query, (epoch,))}
+
+
+def _set_offsets(connection: psycopg.Connection, epoch: UUID, offsets: Mapping[Partition, int]) -> None:
+    query = sql.SQL(
+        "update {} o set next_offset = n.next_offset"
+        " from unnest(%s::text[], %s::int[], %s::bigint[]) as n (topic, partition, next_offset)"
+        " where o.epoch = %s and o.topic = n.topic and o.partition = n.partition"
+    ).format(_OFFSETS)
+    places = list(offsets)
+    connection.execute(
+        query,
+        (
+            [place.topic for place in places],
+            [place.number for place in places],
+            [offsets[place] for place in places],
+            epoch,
+        ),
+    )
+
+
+def _copy(connection: psycopg.Connection, table: sql.Identifier, rows: pl.DataFrame) -> None:
+    if rows.is_empty():
+        return
+    content = rows.select(list(RAW_EVENT_COLUMNS)).write_csv(include_header=False, datetime_format=_TIMESTAMP)
+    with connection.cursor() as cursor, cursor.copy(_COPY.format(table, _NAMES)) as copy:
+        copy.write(content)

@@ -1,0 +1,1 @@
+"""Tests of the relay, the loader and their repairs."""

@@ -1,0 +1,220 @@
+"""The relay against a real PostgreSQL and a real broker: nothing lost, order kept, whatever is killed."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from threading import Barrier, Event, Thread
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from ingest.outbox import Outbox, release_parked
+from ingest.relay import Relay, run
+from tests.conftest import Database, RunningBroker
+from tests.ingest.topic_reader import first_deliveries, read_events
+from tests.ingest.writers import (
+    count,
+    insert_event,
+    insert_events,
+    new_id,
+    relay_settings,
+    running,
+    wait_until,
+    wait_until_published,
+)
+
+WRITERS = 8
+AGGREGATES = 12
+
+
+@pytest.fixture
+def warehouse_url(tmp_path: Path) -> str:
+    return f"duckdb://{tmp_path / 'warehouse'}"
+
+
+def _write_interleaved(url: str, ids: list[UUID], rounds: int, seed: int, barrier: Barrier) -> None:
+    """Transactions that begin, dawdle on other aggregates, and take locks in any order they can."""
+    generator = random.Random(seed)
+    barrier.wait()
+    with psycopg.connect(url) as connection:
+        for _ in range(rounds):
+            with connection.transaction():
+                insert_event(connection, new_id(), 1)  # so that the transaction has an early id
+                for aggregate_id in sorted(generator.sample(ids, generator.randint(1, 3))):
+                    connection.execute("select pg_advisory_xact_lock(hashtext(%s))", (str(aggregate_id),))
+                    row = connection.execute(
+                        "select coalesce(max(aggregate_version), 0) from event_log where aggregate_id = %s",
+                        (aggregate_id,),
+                    ).fetchone()
+                    insert_event(connection, aggregate_id, (row[0] if row else 0) + 1)
+
+
+def _assert_all_in_order(database: Database, broker: RunningBroker) -> int:
+    """Nothing lost, every aggregate's versions +1; how many were delivered twice."""
+    total = count(database.relay_url, "select count(*) from event_log")
+    events = read_events(broker, at_least=total)
+    deliveries = first_deliveries(events)
+    assert sum(map(len, deliveries.values())) == total, "lost events"
+    wrong = {key: versions for key, versions in deliveries.items() if versions != list(range(1, len(versions) + 1))}
+    assert not wrong, f"out of order: {wrong}"
+    return len(events) - total
+
+
+def test_o2_commit_order_under_concurrent_interleaved_writers(
+    database: Database, fresh_broker: RunningBroker, warehouse_url: str
+) -> None:
+    settings = relay_settings(database, fresh_broker, warehouse_url)
+    ids = [new_id() for _ in range(AGGREGATES)]
+    barrier = Barrier(WRITERS)
+    writers = [
+        Thread(target=_write_interleaved, args=(database.app_url, ids, 40, seed, barrier)) for seed in range(WRITERS)
+    ]
+    with running(lambda stop: Relay(*settings).run(stop)):
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+        wait_until_published(database)
+    assert _assert_all_in_order(database, fresh_broker) == 0
+
+
+def test_o3_two_relays_share_the_shards_and_keep_order(
+    database: Database, fresh_broker: RunningBroker, warehouse_url: str
+) -> None:
+    settings = relay_settings(database, fresh_broker, warehouse_url)
+    owners = (
+        "select count(distinct pid) from pg_locks where locktype = 'advisory' and classid = 7221191"
+        " and database = (select oid from pg_database where datname = current_database())"
+    )
+    with running(lambda stop: Relay(*settings, batch_size=50).run(stop), count=2):
+        wait_until(lambda: count(database.relay_url, owners) == 2, what="both relays own shards")
+        for seed in range(10):
+            insert_events(database.app_url, 100, aggregates=20, seed=seed)
+        wait_until_published(database)
+    assert _assert_all_in_order(database, fresh_broker) == 0
+
+
+_RELAY_PROCESS = (
+    "import signal, threading; stop = threading.Event();"
+    "signal.signal(signal.SIGTERM, lambda *_: stop.set()); from ingest.relay import run; run(stop)"
+)
+
+
+def _start_relay(database: Database, broker: RunningBroker, warehouse_url: str) -> subprocess.Popen[bytes]:
+    environment = {
+        **os.environ,
+        "SLUICE_DATABASE_RELAY_URL": database.relay_url,
+        "SLUICE_KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers,
+        "SLUICE_WAREHOUSE_URL": warehouse_url,
+    }
+    return subprocess.Popen([sys.executable, "-c", _RELAY_PROCESS], env=environment, cwd=Path(__file__).parents[2])
+
+
+def test_o1_relay_killed_in_the_middle_of_batches_loses_nothing(
+    database: Database, fresh_broker: RunningBroker, warehouse_url: str
+) -> None:
+    generator = random.Random(7)
+    published = "select count(*) from event_log where published_at is not null"
+    for round_number in range(4):
+        insert_events(database.app_url, 3_000, aggregates=40, seed=round_number)
+        before = count(database.relay_url, published)
+        process = _start_relay(database, fresh_broker, warehouse_url)
+        wait_until(lambda so_far=before: count(database.relay_url, published) > so_far, what="it publishes")
+        Event().wait(generator.uniform(0, 0.15))
+        process.kill()
+        process.wait()
+    process = _start_relay(database, fresh_broker, warehouse_url)
+    wait_until_published(database)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(15) == 0
+    _assert_all_in_order(database, fresh_broker)
+
+
+def test_o4_an_open_write_transaction_holds_nobody_up(
+    database: Database, fresh_broker: RunningBroker, warehouse_url: str
+) -> None:
+    settings = relay_settings(database, fresh_broker, warehouse_url)
+    with psycopg.connect(database.app_url) as slow, running(lambda stop: Relay(*settings).run(stop)):
+        insert_event(slow, new_id(), 1)
+        insert_events(database.app_url, 100)
+        wait_until_published(database)
+        slow.commit()
+        wait_until_published(database)
+    assert _assert_all_in_order(database, fresh_broker) == 0
+
+
+def test_o5_poison_parks_one_aggregate_until_it_is_released(
+    database: Database, fresh_broker: RunningBroker, warehouse_url: str
+) -> None:
+    settings = relay_settings(database, fresh_broker, warehouse_url)
+    unknown, oversized, healthy = new_id(), new_id(), new_id()
+    with psycopg.connect(database.app_url) as connection:
+        insert_event(connection, unknown, 1, kind="deal.abducted")
+        insert_event(connection, oversized, 1, data={"text": "x" * 1_000_000})
+        for aggregate_id in (unknown, oversized, healthy):
+            insert_event(connection, aggregate_id, 2)
+    with running(lambda stop: Relay(*settings).run(stop)):
+        wait_until(
+            lambda: count(database.relay_url, "select count(*) from event_log where published_at is not null") == 1,
+            what="the healthy aggregate is published",
+        )
+        insert_events(database.app_url, 50)
+        wait_until(
+            lambda: count(database.relay_url, "select count(*) from event_log where published_at is null") == 4,
+            what="only the parked aggregates wait",
+        )
+        with psycopg.connect(database.relay_url) as connection:
+            reasons = dict(
+                connection.execute("select aggregate_id, parked_reason from event_log where parked_reason is not null")
+            )
+        assert "unknown event type 'deal.abducted' version 1" in reasons[unknown]
+        assert "larger than" in reasons[oversized]
+        with psycopg.connect(database.owner_url) as owner:
+            owner.execute("alter table event_log no force row level security")
+            owner.execute("update event_log set type = 'deal.deleted' where aggregate_id = %s", (unknown,))
+        with psycopg.connect(database.relay_url) as connection:
+            assert release_parked(connection, unknown) == 1
+        wait_until(
+            lambda: count(database.relay_url, "select count(*) from event_log where published_at is null") == 2,
+            what="the released aggregate is published",
+        )
+    assert first_deliveries(read_events(fresh_broker, at_least=53))[unknown] == [1, 2]
+
+
+def test_o7_outages_of_broker_and_database_are_waited_out(
+    database: Database, fresh_broker: RunningBroker, warehouse_url: str
+) -> None:
+    settings = relay_settings(database, fresh_broker, warehouse_url)
+    state = "select count(*) from process_status where process = 'relay' and state = '{}'"
+    with running(lambda stop: run(stop, database=settings[0], kafka=settings[1], warehouse=settings[2])):
+        wait_until(lambda: count(database.relay_url, state.format("running")) == 1, what="the relay runs")
+        fresh_broker.kill()
+        insert_events(database.app_url, 200)
+        wait_until(lambda: count(database.relay_url, state.format("broker unavailable")) == 1, what="it says so")
+        fresh_broker.start()
+        wait_until_published(database, seconds=60)
+        with psycopg.connect(database.admin_url, autocommit=True) as admin:
+            admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'sluice_relay'")
+        insert_events(database.app_url, 200, seed=2)
+        wait_until_published(database)
+    assert _assert_all_in_order(database, fresh_broker) == 0
+    assert count(database.relay_url, state.format("stopped")) == 1
+
+
+def test_o3_a_relay_that_lost_its_connection_cannot_mark(database: Database) -> None:
+    insert_events(database.app_url, 1)
+    zombie, heir = Outbox(database.relay_url), Outbox(database.relay_url)
+    zombie.balance_shards()
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        pid = zombie.connection.info.backend_pid
+        admin.execute("select pg_terminate_backend(%s)", (pid,))
+    with pytest.raises(psycopg.OperationalError):
+        zombie.park(1, "too late")
+    heir.balance_shards()
+    assert len(heir.pending(limit=10)) == 1
+    zombie.close()
+    heir.close()
