@@ -1,0 +1,151 @@
+"""Names that make an endpoint's signature read as prose.
+
+    async def update_team(team_id: UUID, body: TeamUpdate, caller: Administrator, if_match: IfMatch, session: Session)
+
+`CurrentCaller` is anyone signed in, `RecordWriter` may change records, `Administrator` may change users, teams and
+pipelines, `IfMatch` is the version that the caller read. `Session` is the transaction.
+"""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, Header, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy import text
+
+from api import idempotency
+from api.context import Context
+from api.errors import Forbidden, PreconditionFailed, PreconditionRequired, Unauthenticated
+from api.routing import Session
+from api.services import services_of
+from contracts.access import RecordScope, Role
+from contracts.events.envelope import ActorKind
+
+__all__ = [
+    "Administrator",
+    "Caller",
+    "CurrentCaller",
+    "IfMatch",
+    "OptionalIfMatch",
+    "RecordWriter",
+    "Session",
+    "require",
+]
+
+_bearer = HTTPBearer(auto_error=False, description="The access token that sign-in answers.")
+_ENTER = text("select * from enter_request(:organization_id, :session_id, :read_only)")
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Who is calling, as the database says at this moment."""
+
+    user_id: UUID
+    organization_id: UUID
+    session_id: UUID
+    role: Role
+    record_scope: RecordScope
+    correlation_id: UUID
+
+    @property
+    def context(self) -> Context:
+        """What the events of this request carry."""
+        return Context(
+            organization_id=self.organization_id,
+            actor=ActorKind.USER,
+            actor_id=self.user_id,
+            correlation_id=self.correlation_id,
+        )
+
+
+async def _current_caller(
+    request: Request,
+    session: Session,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            alias=idempotency.HEADER,
+            description="Makes repeating a POST safe: one key has one effect and one answer for 24 hours. Optional;"
+            " without it a repeated POST is a new one. Other methods ignore it.",
+        ),
+    ] = None,
+) -> Caller:
+    del idempotency_key  # declared for the documentation; `claim` reads the header itself
+    if credentials is None:
+        raise Unauthenticated
+    claims = services_of(request).access_tokens.read(credentials.credentials, now=datetime.now(UTC))
+    entered = await session.execute(
+        _ENTER,
+        {
+            "organization_id": claims.organization_id,
+            "session_id": claims.session_id,
+            "read_only": request.method in _SAFE_METHODS,
+        },
+    )
+    row = entered.one_or_none()
+    if row is None or row.user_id != claims.user_id:
+        raise Unauthenticated("This sign-in has ended. Sign in again.")
+    request.state.claimed_key = await idempotency.claim(
+        session, request, organization_id=claims.organization_id, user_id=claims.user_id
+    )
+    return Caller(
+        user_id=row.user_id,
+        organization_id=claims.organization_id,
+        session_id=claims.session_id,
+        role=Role(row.role),
+        record_scope=RecordScope(row.record_scope),
+        correlation_id=request.state.correlation_id,
+    )
+
+
+#: Anyone signed in.
+CurrentCaller = Annotated[Caller, Depends(_current_caller)]
+
+
+def require(*roles: Role) -> Callable[[Caller], Coroutine[Any, Any, Caller]]:
+    """Dependency: the caller, if their role is among `roles`; 403 otherwise."""
+
+    async def allowed(caller: CurrentCaller) -> Caller:
+        if caller.role not in roles:
+            raise Forbidden(f"Your role ({caller.role}) may not do this.")
+        return caller
+
+    return allowed
+
+
+#: May change users, teams, pipelines and settings.
+Administrator = Annotated[Caller, Depends(require(Role.OWNER, Role.ADMIN))]
+#: May change records: companies, contacts, deals.
+RecordWriter = Annotated[Caller, Depends(require(Role.OWNER, Role.ADMIN, Role.MANAGER, Role.REP))]
+
+
+_IfMatchHeader = Annotated[
+    str | None, Header(alias="If-Match", description="The ETag that you read.", examples=['"3"'])
+]
+
+
+def _given_version(if_match: _IfMatchHeader = None) -> int | None:
+    if if_match is None:
+        return None
+    tag = if_match.strip()
+    digits = tag[1:-1]
+    if not 3 <= len(tag) <= 20 or tag[0] != '"' or tag[-1] != '"' or not (digits.isascii() and digits.isdigit()):
+        raise PreconditionFailed  # not a tag of ours, so not the present one
+    return int(digits)
+
+
+def _expected_version(version: Annotated[int | None, Depends(_given_version)]) -> int:
+    if version is None:
+        raise PreconditionRequired
+    return version
+
+
+#: The version of the resource that the caller read. 428 without, 412 when it is not the present one.
+IfMatch = Annotated[int, Depends(_expected_version)]
+#: The same where a change may also be asked for blindly.
+OptionalIfMatch = Annotated[int | None, Depends(_given_version)]

@@ -1,0 +1,129 @@
+"""`Idempotency-Key`: a POST that is repeated with the same key has one effect and answers the same.
+
+The key's row is written in the transaction of the effect: both are there or neither. A key belongs to one user, is
+good for 24 hours, and remembers a keyed fingerprint of the request, so neither bodies nor passwords are stored.
+Only answers of success are kept; after an error the same key simply tries again.
+"""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.errors import Conflict, InvalidRequest, Unprocessable
+from api.services import services_of
+
+HEADER = "Idempotency-Key"
+
+_LONGEST_KEY = 255
+_KEPT_HEADERS = ("content-type", "etag", "location")
+
+_CLAIM = text("select * from claim_idempotency_key(:organization_id, :user_id, :key)")
+# old keys go with new ones: a few each time keeps the table as large as a day
+_KEEP = text("""
+with expired as (
+    select organization_id, user_id, key from idempotency_keys
+    where organization_id = :organization_id and created_at <= now() - interval '24 hours'
+        and not (user_id = :user_id and key = :key)
+    order by created_at limit 20
+), purged as (
+    delete from idempotency_keys as k using expired as e
+    where k.organization_id = e.organization_id and k.user_id = e.user_id and k.key = e.key
+)
+insert into idempotency_keys (organization_id, user_id, key, fingerprint, status, headers, body)
+values (:organization_id, :user_id, :key, :fingerprint, :status, :headers, :body)
+on conflict (organization_id, user_id, key) do update
+    set fingerprint = excluded.fingerprint, status = excluded.status, headers = excluded.headers,
+        body = excluded.body, created_at = now()
+""")
+
+
+class IdempotencyKeyReused(Unprocessable):
+    """The key was used for another request."""
+
+    code = "idempotency_key_reused"
+
+    def __init__(self) -> None:
+        super().__init__("This Idempotency-Key was used for a different request. Take a new one.")
+
+
+class RequestInProgress(Conflict):
+    """The first request with this key has not finished."""
+
+    code = "request_in_progress"
+
+    def __init__(self) -> None:
+        super().__init__("A request with this Idempotency-Key is still running.", headers={"Retry-After": "1"})
+
+
+class Replay(Exception):  # control flow between a dependency and the route, never an answer of error
+    """The request was done before: `response` is what it answered."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__()
+        self.response = response
+
+
+@dataclass(frozen=True)
+class ClaimedKey:
+    """A key that this transaction holds."""
+
+    organization_id: UUID
+    user_id: UUID
+    key: str
+    fingerprint: bytes
+
+
+async def claim(session: AsyncSession, request: Request, *, organization_id: UUID, user_id: UUID) -> ClaimedKey | None:
+    """Take the request's key, if it is a POST and has one.
+
+    Raises:
+        Replay: done before.
+        RequestInProgress, IdempotencyKeyReused, InvalidRequest: as they say.
+    """
+    key = request.headers.get(HEADER) if request.method == "POST" else None
+    if key is None:
+        return None
+    if not 1 <= len(key) <= _LONGEST_KEY or not key.isprintable():
+        raise InvalidRequest(f"An Idempotency-Key has 1 to {_LONGEST_KEY} printable characters.")
+    fingerprint = await _fingerprint(request)
+    scope = {"organization_id": organization_id, "user_id": user_id, "key": key}
+    found = (await session.execute(_CLAIM, scope)).one()
+    if found.state == "running":
+        raise RequestInProgress
+    if found.state == "done":
+        if found.fingerprint != fingerprint:
+            raise IdempotencyKeyReused
+        headers = {**found.headers, "Idempotency-Replayed": "true"}
+        raise Replay(Response(found.body, status_code=found.status, headers=headers))
+    return ClaimedKey(organization_id, user_id, key, fingerprint)
+
+
+async def keep(session: AsyncSession, claimed: ClaimedKey, response: Response) -> None:
+    """Store the answer beside the effect."""
+    await session.execute(
+        _KEEP,
+        {
+            "organization_id": claimed.organization_id,
+            "user_id": claimed.user_id,
+            "key": claimed.key,
+            "fingerprint": claimed.fingerprint,
+            "status": response.status_code,
+            "headers": Jsonb({name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}),
+            "body": bytes(response.body),
+        },
+    )
+
+
+async def _fingerprint(request: Request) -> bytes:
+    body = await request.body()
+    _, _, boundary = request.headers.get("content-type", "").partition("boundary=")
+    if boundary:
+        # a client draws a new boundary for each attempt
+        body = body.replace(boundary.strip('"').encode(), b"")
+    message = f"{request.method} {request.url.path}?{request.url.query}\n".encode() + body
+    return services_of(request).signer.sign("idempotency", message)

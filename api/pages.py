@@ -1,0 +1,105 @@
+"""Pages of lists: keyset, never offset, so a row that stays is seen exactly once while others come and go.
+
+A cursor is opaque and signed, and belongs to one list, its filters and one organization; elsewhere it is a 400.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Generic, TypeVar
+from uuid import UUID
+
+from fastapi import Depends, Query, Request
+from pydantic import BaseModel
+from pydantic_core import from_json, to_json
+from sqlalchemy import Select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
+
+from api.dependencies import CurrentCaller
+from api.errors import InvalidCursor
+from api.security import decode_base64, encode_base64
+from api.services import services_of
+
+DEFAULT_LIMIT, LARGEST_LIMIT = 50, 200
+_SIGNATURE_BYTES = 16
+_PURPOSE = "cursor"
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class PageOf(BaseModel, Generic[T]):
+    """One page of a list. Ask again with `cursor=next_cursor`; the last page has none."""
+
+    items: list[T]
+    next_cursor: str | None
+
+
+class Pagination:
+    """Which page the caller wants."""
+
+    def __init__(self, request: Request, caller: CurrentCaller, *, limit: int, cursor: str | None) -> None:
+        filters = sorted((k, v) for k, v in request.query_params.multi_items() if k not in {"limit", "cursor"})
+        self._list = to_json([str(caller.organization_id), request.url.path, filters])
+        self._signer = services_of(request).signer
+        self.limit = limit
+        self.after: list[Any] | None = None if cursor is None else self._read(cursor)
+
+    def cursor(self, values: list[Any]) -> str:
+        """The cursor of the row that has these sort values (JSON-able, the id last)."""
+        payload = to_json(values)
+        signature = self._signer.sign(_PURPOSE, self._list + payload)[:_SIGNATURE_BYTES]
+        return encode_base64(signature + payload)
+
+    def _read(self, cursor: str) -> list[Any]:
+        raw = decode_base64(cursor) or b""
+        signature, payload = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
+        if signature != self._signer.sign(_PURPOSE, self._list + payload)[:_SIGNATURE_BYTES] or not payload:
+            raise InvalidCursor
+        values: list[Any] = from_json(payload)
+        return values
+
+
+def _pagination(
+    request: Request,
+    caller: CurrentCaller,
+    limit: Annotated[int, Query(ge=1, le=LARGEST_LIMIT, description="Rows per page.")] = DEFAULT_LIMIT,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.", max_length=2000)] = None,
+) -> Pagination:
+    return Pagination(request, caller, limit=limit, cursor=cursor)
+
+
+#: `?limit=&cursor=`
+Page = Annotated[Pagination, Depends(_pagination)]
+
+
+async def fetch_page(
+    session: AsyncSession,
+    query: Select[R],
+    *,
+    page: Pagination,
+    id_column: InstrumentedAttribute[UUID],
+    sort_column: InstrumentedAttribute[Any] | None = None,
+    newest_first: bool = False,
+) -> tuple[list[R], str | None]:
+    """One page of `query`'s entities in the order (sort_column, id), and the cursor of the next page.
+
+    `sort_column` must not be null in any row; without one the order is that of the ids, which is that of creation.
+    """
+    columns = [id_column] if sort_column is None else [sort_column, id_column]
+    if page.after is not None:
+        after = tuple_(*(_typed(column, value) for column, value in zip(columns, page.after, strict=True)))
+        here = tuple_(*columns)
+        query = query.where(here < after if newest_first else here > after)
+    query = query.order_by(*(column.desc() if newest_first else column.asc() for column in columns))
+    rows = list((await session.execute(query.limit(page.limit + 1))).scalars())
+    if len(rows) <= page.limit:
+        return rows, None
+    rows.pop()
+    return rows, page.cursor([getattr(rows[-1], column.key) for column in columns])
+
+
+def _typed(column: InstrumentedAttribute[Any], value: Any) -> Any:  # noqa: ANN401 # a JSON value becomes the column's
+    kind = column.type.python_type
+    if kind is UUID:
+        return UUID(value)
+    return datetime.fromisoformat(value) if kind is datetime else value

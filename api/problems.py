@@ -1,0 +1,119 @@
+"""Turns every error into a problem document: the edge where exceptions of a request end."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import psycopg
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm.exc import StaleDataError
+from starlette.exceptions import HTTPException
+
+from api.errors import Conflict, CrmError, InvalidRequest, PreconditionFailed, Unavailable, Unprocessable
+
+_MEDIA_TYPE = "application/problem+json"
+
+_CODES = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_large", 415: "unsupported_media_type"}
+
+#: Another attempt may succeed: a lock or statement took too long, two transactions blocked each other, no connection.
+_RETRIABLE = (
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.QueryCanceled,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+    psycopg.OperationalError,
+)
+
+
+def problem_response(
+    error: CrmError, *, correlation_id: str | None = None, instance: str | None = None
+) -> JSONResponse:
+    """The answer that an error is."""
+    document = error.problem()
+    document |= {"instance": instance, "correlation_id": correlation_id}
+    return JSONResponse(document, status_code=error.status, headers=error.headers, media_type=_MEDIA_TYPE)
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Answer every error of `app` as a problem."""
+    handlers: dict[type[Exception], Callable[[Request, Any], Awaitable[JSONResponse]]] = {
+        CrmError: _on_crm_error,
+        RequestValidationError: _on_invalid_request,
+        HTTPException: _on_http_exception,
+        StaleDataError: _on_stale_data,
+        PoolTimeoutError: _on_busy,
+        DBAPIError: _on_database_error,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
+
+
+def _answer(request: Request, error: CrmError) -> JSONResponse:
+    return problem_response(error, correlation_id=str(request.state.correlation_id), instance=request.scope["path"])
+
+
+async def _on_crm_error(request: Request, error: CrmError) -> JSONResponse:
+    return _answer(request, error)
+
+
+async def _on_stale_data(request: Request, _error: StaleDataError) -> JSONResponse:
+    return _answer(request, PreconditionFailed())
+
+
+async def _on_busy(request: Request, _error: PoolTimeoutError) -> JSONResponse:
+    return _answer(request, Unavailable())
+
+
+async def _on_database_error(request: Request, error: DBAPIError) -> JSONResponse:
+    if isinstance(error.orig, _RETRIABLE):
+        return _answer(request, Unavailable())
+    if isinstance(error, DataError):
+        return _answer(request, Unprocessable("A value of this request cannot be stored."))
+    if isinstance(error, IntegrityError):
+        return _answer(request, Conflict("This contradicts something that exists."))
+    raise error
+
+
+async def _on_http_exception(request: Request, error: HTTPException) -> JSONResponse:
+    code = _CODES.get(error.status_code, "invalid_request" if error.status_code < 500 else "internal_error")
+    document = {
+        "type": f"urn:sluice:problem:{code}",
+        "title": str(error.detail),
+        "status": error.status_code,
+        "code": code,
+        "detail": str(error.detail),
+        "instance": request.scope["path"],
+        "correlation_id": str(request.state.correlation_id),
+    }
+    return JSONResponse(document, status_code=error.status_code, headers=error.headers, media_type=_MEDIA_TYPE)
+
+
+async def _on_invalid_request(request: Request, error: RequestValidationError) -> JSONResponse:
+    found = error.errors()
+    if any(item["type"] == "json_invalid" for item in found):
+        return _answer(request, InvalidRequest("The body is not valid JSON."))
+    wrong = Unprocessable("The request does not fit the schema; `errors` says where.")
+    document = wrong.problem() | {
+        "code": "validation_failed",
+        "type": "urn:sluice:problem:validation_failed",
+        "instance": request.scope["path"],
+        "correlation_id": str(request.state.correlation_id),
+        "errors": [_field_problem(item) for item in found],
+    }
+    return JSONResponse(document, status_code=wrong.status, media_type=_MEDIA_TYPE)
+
+
+def _field_problem(item: dict[str, Any]) -> dict[str, Any]:
+    """One wrong field. Never the value: it may be a password."""
+    place, *path = item["loc"] or ("body",)
+    found = {"code": item["type"], "detail": item["msg"]}
+    if place == "body":
+        return found | {"pointer": "".join(f"/{_escaped(part)}" for part in path)}
+    return found | {"parameter": ".".join(str(part) for part in path), "in": place}
+
+
+def _escaped(part: object) -> str:
+    return str(part).replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,109 @@
+"""One request, one transaction: the route opens it, the endpoint works in it, the route commits before it answers.
+
+Slices make their router with `slice_router`. Around each endpoint the route also keeps the answer for a repeated
+`Idempotency-Key` and sets the `ETag` of resources.
+"""
+
+from collections.abc import Callable, Coroutine
+from enum import Enum
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from pydantic_core import from_json
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import idempotency
+from api.errors import CrmError
+from api.services import services_of
+
+
+class Problem(BaseModel):
+    """An error, after RFC 9457. Branch on `code`."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    instance: str | None = None
+    correlation_id: str | None = None
+    errors: list[dict[str, Any]] | None = None
+
+
+class TransactionRoute(APIRoute):
+    """A route whose endpoint runs in one transaction."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap FastAPI's handler: commit after the answer is rendered, before it is sent."""
+        answer = super().get_route_handler()
+        is_resource = _is_resource(self.response_model)
+
+        async def in_transaction(request: Request) -> Response:
+            try:
+                async with services_of(request).database.transaction() as session:
+                    request.state.session = session
+                    request.state.claimed_key = None
+                    if request.method == "POST" and idempotency.HEADER in request.headers:
+                        # the fingerprint needs the body, which forms would consume
+                        await request.body()
+                    response = await answer(request)
+                    if is_resource and "etag" not in response.headers:
+                        response.headers["ETag"] = f'"{from_json(bytes(response.body))["version"]}"'
+                    if request.state.claimed_key is not None and response.status_code < 300:
+                        await idempotency.keep(session, request.state.claimed_key, response)
+            except idempotency.Replay as replay:
+                return replay.response
+            return response
+
+        return in_transaction
+
+
+def _is_resource(model: Any) -> bool:  # noqa: ANN401 # whatever an endpoint declared
+    return isinstance(model, type) and issubclass(model, BaseModel) and {"id", "version"} <= set(model.model_fields)
+
+
+def problems(*errors: type[CrmError]) -> dict[int | str, dict[str, Any]]:
+    """For `responses=`: the problems that an endpoint may answer, by status, each with its code."""
+    by_status: dict[int | str, list[type[CrmError]]] = {}
+    for error in errors:
+        by_status.setdefault(error.status, []).append(error)
+    return {
+        status: {
+            "description": "; ".join(f"`{error.code}`: {_first_line(error)}" for error in kinds),
+            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status, kinds in by_status.items()
+    }
+
+
+def _first_line(error: type[CrmError]) -> str:
+    return (error.__doc__ or error.title).strip().splitlines()[0]
+
+
+def slice_router(*, prefix: str, tags: list[str | Enum]) -> APIRouter:
+    """A router under /v1 whose endpoints run in transactions; operation ids are the functions' names."""
+    return APIRouter(
+        prefix=f"/v1{prefix}",
+        tags=tags,
+        route_class=TransactionRoute,
+        generate_unique_id_function=lambda route: route.name,
+        responses={
+            "default": {
+                "description": "A problem (RFC 9457)",
+                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            }
+        },
+    )
+
+
+def _session(request: Request) -> AsyncSession:
+    session: AsyncSession = request.state.session
+    return session
+
+
+#: The request's transaction.
+Session = Annotated[AsyncSession, Depends(_session)]

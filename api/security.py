@@ -1,0 +1,180 @@
+"""Passwords, tokens and signatures. Pure of the database: what is stored where is the identity slice's affair.
+
+Every secret use has a key of its own, derived from the one `secret_key`. Refresh tokens are computed, not stored: a
+copy of the database signs nobody in.
+"""
+
+import asyncio
+import base64
+import binascii
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error, InvalidHashError
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import OctKey
+
+from api.errors import Unauthenticated
+
+_ISSUER = "sluice"
+_AUDIENCE = "sluice-api"
+_TOKEN_TYPE = "at+jwt"  # noqa: S105 # a media type
+_ALGORITHMS = ["HS256"]
+
+
+class Signer:
+    """Keyed signatures for one purpose each."""
+
+    def __init__(self, secret_key: str) -> None:
+        self._secret = secret_key.encode()
+
+    def key(self, purpose: str) -> bytes:
+        """The key of one purpose."""
+        return hmac.digest(self._secret, b"sluice:" + purpose.encode(), "sha256")
+
+    def sign(self, purpose: str, message: bytes) -> bytes:
+        """32 bytes that only holders of the secret key can make for this purpose and message."""
+        return hmac.digest(self.key(purpose), message, "sha256")
+
+    def matches(self, purpose: str, message: bytes, *, signature: bytes) -> bool:
+        """Whether `signature` is ours, in constant time."""
+        return hmac.compare_digest(self.sign(purpose, message), signature)
+
+
+class Passwords:
+    """argon2id hashes, few at a time: each takes tens of MiB, so unbounded sign-ins would exhaust memory."""
+
+    def __init__(self, *, memory_kib: int, concurrency: int) -> None:
+        self._hasher = PasswordHasher(time_cost=1, memory_cost=memory_kib, parallelism=1)
+        self._slots = asyncio.Semaphore(concurrency)
+        self._nobody = self._hasher.hash(secrets.token_urlsafe(16))
+
+    async def hash(self, password: str) -> str:
+        """Hash for storage."""
+        async with self._slots:
+            return await asyncio.to_thread(self._hasher.hash, password)
+
+    async def verify(self, password: str, stored: str | None) -> bool:
+        """Whether `password` belongs to the stored hash. Takes the same work where there is none."""
+        async with self._slots:
+            matches = await asyncio.to_thread(self._verify, password, stored or self._nobody)
+        return matches and stored is not None
+
+    def _verify(self, password: str, stored: str) -> bool:
+        try:
+            return self._hasher.verify(stored, password)
+        except (Argon2Error, InvalidHashError):
+            return False
+
+
+@dataclass(frozen=True)
+class AccessClaims:
+    """What a valid access token says. That the session still lives is for the database to say."""
+
+    organization_id: UUID
+    user_id: UUID
+    session_id: UUID
+
+
+class AccessTokens:
+    """Short-lived signed tokens (RFC 9068 type), accepted only in the one form in which we make them."""
+
+    def __init__(self, signer: Signer, *, seconds: int) -> None:
+        self._key = OctKey.import_key(signer.key("access-token"))
+        self.seconds = seconds
+
+    def issue(self, claims: AccessClaims, *, now: datetime) -> str:
+        """A token that is good for `seconds`."""
+        issued_at = int(now.timestamp())
+        payload = {
+            "iss": _ISSUER,
+            "aud": _AUDIENCE,
+            "sub": str(claims.user_id),
+            "org": str(claims.organization_id),
+            "sid": str(claims.session_id),
+            "iat": issued_at,
+            "exp": issued_at + self.seconds,
+        }
+        return jwt.encode({"alg": _ALGORITHMS[0], "typ": _TOKEN_TYPE}, payload, self._key, algorithms=_ALGORITHMS)
+
+    def read(self, token: str, *, now: datetime) -> AccessClaims:
+        """The claims of a token of ours that has not expired.
+
+        Raises:
+            Unauthenticated: anything else.
+        """
+        try:
+            decoded = jwt.decode(token, self._key, algorithms=_ALGORITHMS)
+            claims = decoded.claims
+            issued_at, expires_at = claims["iat"], claims["exp"]
+            read = AccessClaims(UUID(claims["org"]), UUID(claims["sub"]), UUID(claims["sid"]))
+        except (JoseError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Unauthenticated("The access token is not valid.") from error
+        ours = (
+            decoded.header == {"alg": _ALGORITHMS[0], "typ": _TOKEN_TYPE}
+            and claims.get("iss") == _ISSUER
+            and claims.get("aud") == _AUDIENCE
+            and type(issued_at) is int
+            and type(expires_at) is int
+        )
+        if not ours or not issued_at - 60 <= now.timestamp() < expires_at <= issued_at + self.seconds:
+            raise Unauthenticated("The access token is not valid any more.")
+        return read
+
+
+@dataclass(frozen=True)
+class RefreshClaims:
+    """Which sign-in a refresh token belongs to, and the how manieth token of it this is."""
+
+    organization_id: UUID
+    session_id: UUID
+    generation: int
+
+
+class RefreshTokens:
+    """Refresh tokens: claims and their signature. The active generation of a sign-in is a column of its row."""
+
+    _PURPOSE = "refresh-token"
+
+    def __init__(self, signer: Signer, *, seconds: int, grace_seconds: int) -> None:
+        self._signer = signer
+        self.life = timedelta(seconds=seconds)
+        self.grace = timedelta(seconds=grace_seconds)
+
+    def issue(self, claims: RefreshClaims) -> str:
+        """The token: the same claims give the same token."""
+        body = claims.organization_id.bytes + claims.session_id.bytes + claims.generation.to_bytes(4, "big")
+        return "rt_" + encode_base64(body + self._signer.sign(self._PURPOSE, body))
+
+    def read(self, token: str) -> RefreshClaims:
+        """The claims of a token of ours.
+
+        Raises:
+            Unauthenticated: not one of ours.
+        """
+        raw = decode_base64(token.removeprefix("rt_"))
+        if raw is None or len(raw) != 68 or not token.startswith("rt_"):
+            raise Unauthenticated("The refresh token is not valid.")
+        body, signature = raw[:36], raw[36:]
+        if not self._signer.matches(self._PURPOSE, body, signature=signature):
+            raise Unauthenticated("The refresh token is not valid.")
+        return RefreshClaims(UUID(bytes=body[:16]), UUID(bytes=body[16:32]), int.from_bytes(body[32:], "big"))
+
+
+def encode_base64(raw: bytes) -> str:
+    """URL-safe text without padding."""
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def decode_base64(text: str) -> bytes | None:
+    """The bytes of a text that `encode_base64` may have made; None for any other."""
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (ValueError, binascii.Error):
+        return None
+    return raw if encode_base64(raw) == text else None

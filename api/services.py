@@ -1,0 +1,48 @@
+"""What an API process is made of besides its routes: built once by `create_app`, found by dependencies."""
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from api.db.session import Database
+from api.security import AccessTokens, Passwords, RefreshTokens, Signer
+from contracts.settings import ApiSettings, DatabaseSettings, WarehouseSettings
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts that requests share."""
+
+    settings: ApiSettings
+    database: Database
+    signer: Signer
+    passwords: Passwords
+    access_tokens: AccessTokens
+    refresh_tokens: RefreshTokens
+    warehouse: WarehouseSettings | None
+
+
+def build_services(
+    settings: ApiSettings, database: DatabaseSettings, *, warehouse: WarehouseSettings | None
+) -> Services:
+    """The parts, from settings. Opens no connection yet. Without a warehouse, metrics are unavailable."""
+    signer = Signer(settings.secret_key.get_secret_value())
+    return Services(
+        settings=settings,
+        database=Database(database.database_url.get_secret_value(), pool_size=database.database_pool_size),
+        signer=signer,
+        passwords=Passwords(
+            memory_kib=settings.password_hash_memory_kib, concurrency=settings.password_hash_concurrency
+        ),
+        access_tokens=AccessTokens(signer, seconds=settings.access_token_seconds),
+        refresh_tokens=RefreshTokens(
+            signer, seconds=settings.refresh_token_seconds, grace_seconds=settings.refresh_grace_seconds
+        ),
+        warehouse=warehouse,
+    )
+
+
+def services_of(request: Request) -> Services:
+    """The parts of the app that serves this request."""
+    services: Services = request.app.state.services
+    return services

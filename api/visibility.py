@@ -1,0 +1,54 @@
+"""Whose records a caller sees: the one meaning of record scopes, for lists, single records and metrics alike."""
+
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.dependencies import Caller
+from contracts.access import RecordScope
+
+# a caller's teams are the one they are in and those they manage; `subtree` adds every team below
+_VISIBLE = text("""
+with recursive own_teams as (
+    select t.id from teams as t
+    where t.organization_id = :organization_id and t.is_active
+        and (
+            t.manager_id = :user_id
+            or t.id in (
+                select m.team_id from team_members as m
+                where m.organization_id = :organization_id and m.user_id = :user_id and m.ended_at is null
+            )
+        )
+), seen_teams as (
+    select id from own_teams
+    union
+    select t.id from teams as t join seen_teams as s on t.parent_team_id = s.id
+    where t.organization_id = :organization_id and :with_subteams
+)
+select m.user_id from team_members as m join seen_teams as s on s.id = m.team_id
+where m.organization_id = :organization_id and m.ended_at is null
+union
+select t.manager_id from teams as t join seen_teams as s on s.id = t.id
+where t.organization_id = :organization_id and t.manager_id is not null
+""")
+
+
+async def visible_users(session: AsyncSession, caller: Caller) -> frozenset[UUID] | None:
+    """Users whose records the caller sees, themselves included; None means everybody's, also records nobody owns.
+
+    With a set, records nobody owns are not seen.
+    """
+    if caller.record_scope is RecordScope.ALL:
+        return None
+    if caller.record_scope is RecordScope.OWN:
+        return frozenset({caller.user_id})
+    found = await session.execute(
+        _VISIBLE,
+        {
+            "organization_id": caller.organization_id,
+            "user_id": caller.user_id,
+            "with_subteams": caller.record_scope is RecordScope.SUBTREE,
+        },
+    )
+    return frozenset({caller.user_id, *found.scalars()})
