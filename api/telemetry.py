@@ -59,7 +59,7 @@ class Telemetry:
 
         try:
             await self._app(scope, receive, send_tagged)
-        except Exception:  # the edge of the request: a fault is logged whole and answered without its trace
+        except Exception:  # noqa: BLE001 # the edge of the request: a fault is logged whole and answered without its trace
             _log.exception("request failed")
             if status == 0:
                 fault = CrmError("Something went wrong on our side. Quote the correlation id when you report it.")

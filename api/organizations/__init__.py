@@ -1,0 +1,1 @@
+"""Organizations: the tenant's name, zone, calendar and currency."""
