@@ -66,3 +66,7 @@ MinorAmount = Annotated[
 Count = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 #: An instant with its offset, answered in UTC.
 Instant = Annotated[AwareDatetime, BeforeValidator(_text_only), AfterValidator(_bounded)]
+#: Part of a name, in any case.
+SearchText = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_storable)
+]

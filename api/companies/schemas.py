@@ -5,10 +5,11 @@ from typing import Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
 
 from api.fields import Count, CountryCode, ExternalId, Label, Name, ShortText
 
-_EXAMPLE = {"name": "Acme GmbH", "domain": "acme.example", "industry": "Software", "country": "DE"}
+_EXAMPLE: JsonDict = {"name": "Acme GmbH", "domain": "acme.example", "industry": "Software", "country": "DE"}
 
 
 class CompanyCreate(BaseModel):

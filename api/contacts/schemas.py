@@ -5,10 +5,16 @@ from typing import Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, EmailStr, Field, model_validator
+from pydantic.config import JsonDict
 
 from api.fields import ExternalId, Label, Name, PhoneNumber
 
-_EXAMPLE = {"name": "Ada Lovelace", "email": "ada@acme.example", "phone": "+49 30 1234567", "source": "Website"}
+_EXAMPLE: JsonDict = {
+    "name": "Ada Lovelace",
+    "email": "ada@acme.example",
+    "phone": "+49 30 1234567",
+    "source": "Website",
+}
 
 
 class ContactCreate(BaseModel):

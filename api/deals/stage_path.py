@@ -7,13 +7,10 @@ repository's business.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from contracts.stages import StageKind
-
-#: A caller's clock may run this far ahead of ours before an instant counts as lying in the future.
-CLOCK_TOLERANCE = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,16 +47,3 @@ class StagePath:
     def with_entry(self, entry: StageEntry) -> "StagePath":
         """The path after one more entry, wherever its clock puts it."""
         return StagePath((*self.entries, entry))
-
-
-def effective_instant(occurred_at: datetime | None, *, now: datetime, latest: datetime) -> datetime | None:
-    """When a change counts as having happened; None when the given instant lies in the future.
-
-    Without an instant a change happens now, and never before what is already known: two processes' clocks may differ
-    by more than the time between two requests. An instant within the tolerance ahead of our clock counts as now.
-    """
-    if occurred_at is None:
-        return max(now, latest)
-    if occurred_at > now + CLOCK_TOLERANCE:
-        return None
-    return min(occurred_at, max(now, latest))

@@ -5,6 +5,7 @@ from typing import Annotated, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.config import JsonValue
 
 from api.fields import StageName
 from contracts.stages import StageKind
@@ -18,7 +19,7 @@ TargetDays = Annotated[
     int, Field(strict=True, ge=0, le=100_000, description="How long a deal should stay in the stage, in days.")
 ]
 
-_STAGES = [
+_STAGES: JsonValue = [
     {"name": "New", "kind": "open", "target_days": 7},
     {"name": "Proposal", "kind": "open", "target_days": 14},
     {"name": "Won", "kind": "won"},

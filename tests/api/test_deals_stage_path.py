@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.deals.stage_path import CLOCK_TOLERANCE, StageEntry, StagePath, effective_instant
+from api.deals.instants import CLOCK_TOLERANCE, OccurredBeforeCreation, OccurredInFuture, instant_of_change
+from api.deals.stage_path import StageEntry, StagePath
 from contracts.stages import StageKind
 
 MAY = datetime(2026, 5, 1, tzinfo=UTC)
@@ -51,21 +52,25 @@ class TestPath:
         assert grown.present == max(entries, key=lambda e: (e.occurred_at, e.version))
 
 
-class TestEffectiveInstant:
+class TestInstantOfChange:
     NOW = MAY + timedelta(days=30)
 
     @pytest.mark.parametrize(
         ("given_instant", "expected"),
-        [
-            (None, NOW),
-            (NOW - timedelta(days=3), NOW - timedelta(days=3)),
-            (NOW + CLOCK_TOLERANCE, NOW),
-            (NOW + CLOCK_TOLERANCE + timedelta(seconds=1), None),
-        ],
+        [(None, None), (NOW - timedelta(days=3), NOW - timedelta(days=3)), (MAY, MAY), (NOW + CLOCK_TOLERANCE, None)],
     )
-    def test_now_past_tolerance_and_future(self, given_instant: datetime | None, expected: datetime | None) -> None:
-        assert effective_instant(given_instant, now=self.NOW, latest=MAY) == expected
+    def test_now_is_the_databases_to_say(self, given_instant: datetime | None, expected: datetime | None) -> None:
+        assert instant_of_change(given_instant, now=self.NOW, created_at=MAY, latest=MAY) == expected
 
     def test_a_change_without_an_instant_never_precedes_what_is_known(self) -> None:
         ahead = self.NOW + timedelta(seconds=2)
-        assert effective_instant(None, now=self.NOW, latest=ahead) == ahead
+        assert instant_of_change(None, now=self.NOW, created_at=MAY, latest=ahead) == ahead
+
+    def test_beyond_the_tolerance_is_the_future(self) -> None:
+        instant = self.NOW + CLOCK_TOLERANCE + timedelta(seconds=1)
+        with pytest.raises(OccurredInFuture):
+            instant_of_change(instant, now=self.NOW, created_at=MAY, latest=MAY)
+
+    def test_before_the_deal_began_nothing_happened_to_it(self) -> None:
+        with pytest.raises(OccurredBeforeCreation):
+            instant_of_change(MAY - timedelta(seconds=1), now=self.NOW, created_at=MAY, latest=MAY)

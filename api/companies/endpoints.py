@@ -1,0 +1,102 @@
+"""`/v1/companies`: the companies a caller sees."""
+
+from collections.abc import Sequence
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Query, Response
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.companies import repository, service
+from api.companies.repository import CompanyFilter
+from api.companies.schemas import CompanyCreate, CompanyRead, CompanyUpdate
+from api.db.constraints import UnknownReference
+from api.dependencies import CurrentCaller, IfMatch, RecordWriter, Session
+from api.documentation import answers_with
+from api.errors import NotFound, PreconditionFailed, PreconditionRequired
+from api.fields import SearchText
+from api.labels import labels_of
+from api.models.company import Company
+from api.pages import Page, PageOf, fetch_page
+from api.routing import slice_router
+from api.visibility import visible_users
+
+router = slice_router(prefix="/companies", tags=["companies"])
+
+_PLAIN = CompanyRead.model_fields.keys() - {"industry"}
+
+
+def _filter(
+    owner_id: UUID | None = None,
+    q: Annotated[SearchText | None, Query(description="Part of the name, in any case.")] = None,
+) -> CompanyFilter:
+    return CompanyFilter(owner_id=owner_id, text=q)
+
+
+@router.post("", status_code=201, responses=answers_with(UnknownReference, service.CompanyExternalIdTaken))
+async def create_company(
+    body: CompanyCreate, caller: RecordWriter, session: Session, response: Response
+) -> CompanyRead:
+    """Create a company."""
+    owner_id = body.owner_id if "owner_id" in body.model_fields_set else caller.user_id
+    company = await service.create_company(session, caller.context, body=body, owner_id=owner_id)
+    response.headers["Location"] = f"/v1/companies/{company.id}"
+    [answer] = await _answers(session, caller.organization_id, [company])
+    return answer
+
+
+@router.get("")
+async def list_companies(
+    caller: CurrentCaller, session: Session, page: Page, only: Annotated[CompanyFilter, Depends(_filter)]
+) -> PageOf[CompanyRead]:
+    """List the companies you see, newest first."""
+    owner_ids = await visible_users(session, caller)
+    query = repository.select_companies(caller.organization_id, owner_ids, only=only)
+    companies, cursor = await fetch_page(session, query, page=page, id_column=Company.id, newest_first=True)
+    return PageOf(items=await _answers(session, caller.organization_id, companies), next_cursor=cursor)
+
+
+@router.get("/{company_id}", responses=answers_with(NotFound))
+async def read_company(company_id: UUID, caller: CurrentCaller, session: Session) -> CompanyRead:
+    """Read a company."""
+    owner_ids = await visible_users(session, caller)
+    company = await repository.get_company(session, caller.organization_id, company_id=company_id, owner_ids=owner_ids)
+    if company is None:
+        raise NotFound("company")
+    [answer] = await _answers(session, caller.organization_id, [company])
+    return answer
+
+
+@router.patch(
+    "/{company_id}",
+    responses=answers_with(
+        NotFound, PreconditionFailed, PreconditionRequired, UnknownReference, service.CompanyExternalIdTaken
+    ),
+)
+async def update_company(
+    company_id: UUID, body: CompanyUpdate, caller: RecordWriter, session: Session, if_match: IfMatch
+) -> CompanyRead:
+    """Change a company."""
+    company = await service.update_company(
+        session,
+        caller.context,
+        company_id=company_id,
+        owner_ids=await visible_users(session, caller),
+        expected_version=if_match,
+        changes=body.model_dump(exclude_unset=True),
+    )
+    [answer] = await _answers(session, caller.organization_id, [company])
+    return answer
+
+
+async def _answers(session: AsyncSession, organization_id: UUID, companies: Sequence[Company]) -> list[CompanyRead]:
+    """The companies in order, their industry by label."""
+    values = {company.industry_id for company in companies if company.industry_id is not None}
+    labels = await labels_of(session, organization_id, ids=values)
+    return [
+        CompanyRead(
+            **{name: getattr(company, name) for name in _PLAIN},
+            industry=None if company.industry_id is None else labels[company.industry_id],
+        )
+        for company in companies
+    ]
