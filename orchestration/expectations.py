@@ -1,0 +1,66 @@
+"""The Great Expectations suite over raw: `python -m orchestration.expectations FOLDER`.
+
+Reads the frames that `raw_profile` wrote into the folder and writes `findings.json` beside them.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import great_expectations as gx
+import pandas as pd
+from great_expectations.expectations.core import (
+    ExpectColumnValuesToBeBetween,
+    ExpectColumnValuesToBeInSet,
+    ExpectColumnValuesToNotBeNull,
+)
+
+from orchestration.raw_profile import RawCheck
+
+#: Clocks of two machines may be this far apart.
+_CLOCK_TOLERANCE_SECONDS = 300
+
+
+def expectations(types: list[str]) -> Mapping[tuple[RawCheck, str], list[Any]]:
+    """Check and frame -> what is expected of it."""
+    ids = ("event_id", "organization_id", "type", "aggregate_id", "aggregate_version")
+    return {
+        (RawCheck.IDS_PRESENT, "events"): [ExpectColumnValuesToNotBeNull(column=column) for column in ids],
+        (RawCheck.TYPES_KNOWN, "events"): [ExpectColumnValuesToBeInSet(column="type", value_set=types)],
+        (RawCheck.INSTANTS_PLAUSIBLE, "events"): [
+            ExpectColumnValuesToBeBetween(column=column, max_value=_CLOCK_TOLERANCE_SECONDS)
+            for column in ("occurred_ahead", "recorded_ahead")
+        ],
+        (RawCheck.VERSIONS_CONTIGUOUS, "aggregates"): [ExpectColumnValuesToBeBetween(column="incomplete", max_value=0)],
+    }
+
+
+def judge(folder: Path) -> list[dict[str, Any]]:
+    """Validate the frames in a folder; one finding per check."""
+    context = gx.get_context(mode="ephemeral")
+    context.enable_analytics(False)
+    source = context.data_sources.add_pandas("raw")
+    findings = []
+    for (check, frame), expected in expectations(json.loads((folder / "types.json").read_text())).items():
+        rows = pd.read_parquet(folder / f"{frame}.parquet")
+        batch = source.add_dataframe_asset(check.value).add_batch_definition_whole_dataframe("all")
+        suite = gx.ExpectationSuite(name=check.value, expectations=expected)
+        result = batch.get_batch(batch_parameters={"dataframe": rows}).validate(suite)
+        failed = [_describe(one) for one in result.results if not one.success]
+        message = "; ".join(failed) or f"{len(expected)} expectations hold for {len(rows):,} rows of {frame}."
+        findings.append({"check": check.value, "passed": bool(result.success), "message": message})
+    return findings
+
+
+def _describe(result: Any) -> str:  # noqa: ANN401  # great_expectations publishes no types
+    column = result.expectation_config.kwargs.get("column")
+    found = result.result
+    samples = ", ".join(str(value) for value in found.get("partial_unexpected_list", [])[:3])
+    return f"{column}: {found.get('unexpected_count', 'some')} values are not as expected ({samples or 'empty'})"
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1])
+    (target / "findings.json").write_text(json.dumps(judge(target)), encoding="utf-8")

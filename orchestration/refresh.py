@@ -1,0 +1,133 @@
+"""The continuous refresh: when raw has something new, run Dagster's `refresh` job here, warm, in this process.
+
+Event-driven: nothing runs while nothing is new. A failure is visible in the status and in Dagster's record, and is
+tried again with growing pauses; the next success clears it.
+"""
+
+import logging
+import threading
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from time import monotonic
+
+import dagster as dg
+
+from contracts.settings import OrchestrationSettings
+from ingest.heartbeat import Heartbeat
+from orchestration.definitions import build_defs
+from orchestration.defs.jobs import REFRESH
+from orchestration.instance import LOOP_TAG, fail_abandoned_runs, open_instance, prune_runs
+from orchestration.manifest import load_manifest
+from orchestration.publish import last_publication
+from orchestration.raw_state import RawState, RawWatch, watch_raw
+from orchestration.report import record_failure
+from orchestration.resources import Pipeline
+
+logger = logging.getLogger(__name__)
+
+_BACK_OFF_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+_PRUNE_EVERY_RUNS = 20
+
+#: Dagster's own record of a run is complete; a run every few seconds would fill this process's log.
+_QUIET = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
+
+
+@dataclass
+class Refresher:
+    """Decides whether to refresh, and does it. One per warehouse."""
+
+    pipeline: Pipeline
+    instance: dg.DagsterInstance
+    job: dg.JobDefinition
+    watch: RawWatch
+    _done: RawState | None = None
+    _runs: int = 0
+    _failures: int = field(default=0, init=False)
+    _not_before: float = field(default=0.0, init=False)
+
+    @classmethod
+    def over(cls, pipeline: Pipeline, instance: dg.DagsterInstance) -> "Refresher":
+        """A refresher with everything imported and parsed, so that its first run is a warm one."""
+        definitions = build_defs(pipeline=pipeline, manifest=load_manifest(pipeline.dbt_target_path))
+        return cls(pipeline, instance, definitions.resolve_job_def(REFRESH), watch_raw(pipeline.url))
+
+    def refresh_if_due(self) -> bool | None:
+        """Refresh where raw has something new and no pause is due: whether it succeeded; None where nothing was run."""
+        if monotonic() < self._not_before:
+            return None
+        state = self._something_new()
+        if state is None:
+            return None
+        succeeded = self._run()
+        if succeeded:
+            self._done, self._failures = state, 0
+        else:
+            pause = _BACK_OFF_SECONDS[min(self._failures, len(_BACK_OFF_SECONDS) - 1)]
+            self._failures += 1
+            self._not_before = monotonic() + pause
+        return succeeded
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last run failed."""
+        return self._failures > 0
+
+    def _something_new(self) -> RawState | None:
+        """The state of raw, if it holds rows that no published version has seen from here."""
+        version = self.watch.version()
+        if version is None or (self._done is not None and version == self._done.version):
+            return None
+        state = self.watch.state()
+        if state is None or state.row_count == 0:
+            return None
+        known = self._done or self._already_published()
+        if known is not None and (state.row_count, state.recorded_through) == (known.row_count, known.recorded_through):
+            self._done = state  # compacted, or only offsets moved
+            return None
+        return state
+
+    def _already_published(self) -> RawState | None:
+        """What the last process published, taken as done if raw has no row more than that."""
+        last = last_publication(self.pipeline.url)
+        return RawState(version="", row_count=last.event_count, recorded_through=last.through) if last else None
+
+    def _run(self) -> bool:
+        started_at = datetime.now(UTC)
+        result = self.job.execute_in_process(
+            run_config=_QUIET, instance=self.instance, tags={LOOP_TAG: "true"}, raise_on_error=False
+        )
+        if not result.success:
+            logger.warning("refresh %s failed; readers keep the version they have", result.run_id)
+            record_failure(self.pipeline.status, started_at, f"Dagster run {result.run_id} failed; see its events.")
+        self._runs += 1
+        if self._runs % _PRUNE_EVERY_RUNS == 0:
+            prune_runs(self.instance)
+        return result.success
+
+
+def run(stop: threading.Event) -> None:
+    """Refresh until told to stop. A refresh that has begun is finished first."""
+    settings = OrchestrationSettings()
+    pipeline = Pipeline.from_settings()
+    heartbeat = Heartbeat("refresh", pipeline.event_log_url)
+    with open_instance(settings.dagster_home) as instance:
+        fail_abandoned_runs(instance, of_loop=True)
+        refresher = Refresher.over(pipeline, instance)
+        while not stop.is_set():
+            _attempt(refresher, heartbeat)
+            stop.wait(settings.refresh_poll_seconds)
+    heartbeat.say("stopped")
+    heartbeat.close()
+
+
+def _attempt(refresher: Refresher, heartbeat: Heartbeat) -> None:
+    try:
+        succeeded = refresher.refresh_if_due()
+    except Exception as error:  # the edge of one attempt: a warehouse that is down comes back
+        logger.exception("cannot look at raw")
+        heartbeat.say("unavailable", error=f"{type(error).__name__}: {error}")
+        return
+    if succeeded is False:
+        heartbeat.say("failing", error="the last refresh failed; see the checks")
+    elif succeeded or not refresher.is_failing:
+        heartbeat.say("running")

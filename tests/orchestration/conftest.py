@@ -1,0 +1,96 @@
+"""Warehouses to publish: a tiny hand-made build for what needs no models, and a real one made by dbt."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+
+import dagster as dg
+import psycopg
+import pytest
+from psycopg import sql
+
+from contracts.settings import WarehouseSettings
+from orchestration.instance import open_instance
+from orchestration.refresh import Refresher
+from orchestration.resources import Pipeline
+from runtime.embedded.postgres import EmbeddedPostgres
+from tests.warehouse_builder import EventLog, duckdb_warehouse, load_raw
+from tests.warehouse_builder import Pipeline as LoggedPipeline
+
+_names = itertools.count(1)
+
+
+@pytest.fixture
+def warehouse_database(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """URL of an empty database to keep a warehouse in."""
+    name = f"warehouse_{next(_names)}"
+    with psycopg.connect(postgres.url(), autocommit=True) as admin:
+        admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+        yield postgres.url(database=name)
+        admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+@dataclass
+class Installation:
+    """A DuckDB warehouse with a refresh loop's parts, and a log of events that go into it."""
+
+    warehouse: WarehouseSettings
+    pipeline: Pipeline
+    instance: dg.DagsterInstance
+    refresher: Refresher
+    log: EventLog
+    _loaded: int = 0
+
+    @property
+    def url(self) -> str:
+        """The warehouse's URL."""
+        return self.pipeline.url
+
+    def new_deal(self) -> None:
+        """A deal begins now and reaches raw."""
+        self.log.deal(self.log_pipeline, at=datetime.now(UTC) - timedelta(seconds=1))
+        self.load()
+
+    @cached_property
+    def log_pipeline(self) -> LoggedPipeline:
+        """The pipeline that the log's deals run through."""
+        return self.log.pipeline(at=datetime.now(UTC) - timedelta(days=3))
+
+    def load(self) -> None:
+        """Put the log's new events into raw, as the loader would."""
+        load_raw(self.warehouse, self.log.events[self._loaded :])
+        self._loaded = len(self.log.events)
+
+
+@pytest.fixture(scope="session")
+def dbt_target(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """dbt's artifacts, shared by all tests so that the project is parsed once."""
+    return tmp_path_factory.mktemp("dbt")
+
+
+@pytest.fixture
+def make_installation(tmp_path: Path, dbt_target: Path) -> Iterator[Callable[[], Installation]]:
+    """Makes an installation over a folder of the test's own."""
+    with open_instance(tmp_path / "dagster") as instance:
+
+        def make() -> Installation:
+            warehouse = duckdb_warehouse(tmp_path / "warehouse")
+            pipeline = Pipeline(warehouse=warehouse, dbt_target_path=dbt_target, event_log_url="")
+            return Installation(warehouse, pipeline, instance, Refresher.over(pipeline, instance), EventLog())
+
+        yield make
+
+
+@pytest.fixture
+def installation(make_installation: Callable[[], Installation]) -> Installation:
+    """An installation with one organization, a pipeline and two deals, not yet refreshed."""
+    made = make_installation()
+    start = datetime.now(UTC) - timedelta(days=3)
+    made.log.organization(at=start)
+    for hour in (1, 2):
+        made.log.deal(made.log_pipeline, at=start + timedelta(hours=hour))
+    made.load()
+    return made
