@@ -18,7 +18,7 @@ class UnhealthyError(RuntimeError):
 
 
 def health(name: str) -> None:
-    """Exit 0 when the named process answers (api, dagster, dashboards) or has reported lately (relay, loader)."""
+    """Exit 0 when the named process answers (api, dagster, dashboards) or has reported lately."""
     urls = {
         "api": lambda: f"http://127.0.0.1:{ApiSettings().api_port}/readyz",
         "dagster": lambda: f"http://127.0.0.1:{OrchestrationSettings().dagster_port}/server_info",
@@ -27,11 +27,11 @@ def health(name: str) -> None:
     try:
         if name in urls:
             _check_url(urls[name]())
-        elif name in {"relay", "loader"}:
+        elif name in {"relay", "loader", "refresh"}:
             _check_report(name)
         else:
             raise UnhealthyError(
-                f"there is no health check for {name!r}; there are api, dagster, dashboards, relay, loader"
+                f"there is no health check for {name!r}; there are api, dagster, dashboards, relay, loader, refresh"
             )
     except (UnhealthyError, urllib.error.URLError, OSError, psycopg.Error) as error:
         typer.echo(f"{name}: {error}", err=True)

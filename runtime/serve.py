@@ -19,6 +19,7 @@ PROCESSES: dict[str, str] = {
     "relay": "ingest.relay",
     "loader": "ingest.loader",
     "refresh": "orchestration.refresh",
+    "dagster": "orchestration.serve",
     "dashboards": "dashboards.serve",
 }
 
