@@ -12,13 +12,12 @@ from api.companies.repository import CompanyFilter
 from api.companies.schemas import CompanyCreate, CompanyRead, CompanyUpdate
 from api.db.constraints import UnknownReference
 from api.dependencies import CurrentCaller, IfMatch, RecordWriter, Session
-from api.documentation import answers_with
 from api.errors import NotFound, PreconditionFailed, PreconditionRequired
 from api.fields import SearchText
-from api.labels import labels_of
 from api.models.company import Company
 from api.pages import Page, PageOf, fetch_page
-from api.routing import slice_router
+from api.picklists import service as picklists
+from api.routing import problems, slice_router
 from api.visibility import visible_users
 
 router = slice_router(prefix="/companies", tags=["companies"])
@@ -33,7 +32,7 @@ def _filter(
     return CompanyFilter(owner_id=owner_id, text=q)
 
 
-@router.post("", status_code=201, responses=answers_with(UnknownReference, service.CompanyExternalIdTaken))
+@router.post("", status_code=201, responses=problems(UnknownReference, service.CompanyExternalIdTaken))
 async def create_company(
     body: CompanyCreate, caller: RecordWriter, session: Session, response: Response
 ) -> CompanyRead:
@@ -56,7 +55,7 @@ async def list_companies(
     return PageOf(items=await _answers(session, caller.organization_id, companies), next_cursor=cursor)
 
 
-@router.get("/{company_id}", responses=answers_with(NotFound))
+@router.get("/{company_id}", responses=problems(NotFound))
 async def read_company(company_id: UUID, caller: CurrentCaller, session: Session) -> CompanyRead:
     """Read a company."""
     owner_ids = await visible_users(session, caller)
@@ -69,7 +68,7 @@ async def read_company(company_id: UUID, caller: CurrentCaller, session: Session
 
 @router.patch(
     "/{company_id}",
-    responses=answers_with(
+    responses=problems(
         NotFound, PreconditionFailed, PreconditionRequired, UnknownReference, service.CompanyExternalIdTaken
     ),
 )
@@ -92,7 +91,7 @@ async def update_company(
 async def _answers(session: AsyncSession, organization_id: UUID, companies: Sequence[Company]) -> list[CompanyRead]:
     """The companies in order, their industry by label."""
     values = {company.industry_id for company in companies if company.industry_id is not None}
-    labels = await labels_of(session, organization_id, ids=values)
+    labels = await picklists.labels(session, organization_id=organization_id, ids=values)
     return [
         CompanyRead(
             **{name: getattr(company, name) for name in _PLAIN},

@@ -13,9 +13,9 @@ from api.context import Context
 from api.db.constraints import Problems, explained, unknown
 from api.errors import Conflict, NotFound, PreconditionFailed
 from api.event_log import append
-from api.labels import value_id_of
 from api.models.company import Company
 from api.owners import require_owner
+from api.picklists.service import Picklist, find_or_create
 from contracts.events.relations import CompanyCreated, CompanyUpdated
 
 
@@ -48,7 +48,7 @@ async def create_company(
         version=0,
         name=body.name,
         domain=body.domain,
-        industry_id=await value_id_of(session, context, picklist="industry", label=body.industry),
+        industry_id=await _industry_id(session, context, label=body.industry),
         employee_count=body.employee_count,
         country=body.country,
         owner_id=owner_id,
@@ -85,7 +85,7 @@ async def update_company(
         raise PreconditionFailed
     wanted = dict(changes)
     if "industry" in wanted:
-        wanted["industry_id"] = await value_id_of(session, context, picklist="industry", label=wanted.pop("industry"))
+        wanted["industry_id"] = await _industry_id(session, context, label=wanted.pop("industry"))
     changed = {name: value for name, value in wanted.items() if getattr(company, name) != value}
     if not changed:
         return company
@@ -111,3 +111,9 @@ def _state(company: Company) -> dict[str, Any]:
 
 def _problems(external_id: str | None) -> Problems:
     return _REFERENCES | {"uq_companies_external_id": lambda: CompanyExternalIdTaken(external_id)}
+
+
+async def _industry_id(session: AsyncSession, context: Context, *, label: str | None) -> UUID | None:
+    if label is None:
+        return None
+    return await find_or_create(session, context, picklist=Picklist.INDUSTRY, label=label)

@@ -12,13 +12,12 @@ from api.contacts.repository import ContactFilter
 from api.contacts.schemas import ContactCreate, ContactRead, ContactUpdate
 from api.db.constraints import UnknownReference
 from api.dependencies import CurrentCaller, IfMatch, RecordWriter, Session
-from api.documentation import answers_with
 from api.errors import NotFound, PreconditionFailed, PreconditionRequired
 from api.fields import SearchText
-from api.labels import labels_of
 from api.models.contact import Contact
 from api.pages import Page, PageOf, fetch_page
-from api.routing import slice_router
+from api.picklists import service as picklists
+from api.routing import problems, slice_router
 from api.visibility import visible_users
 
 router = slice_router(prefix="/contacts", tags=["contacts"])
@@ -34,7 +33,7 @@ def _filter(
     return ContactFilter(owner_id=owner_id, company_id=company_id, text=q)
 
 
-@router.post("", status_code=201, responses=answers_with(UnknownReference, service.ContactExternalIdTaken))
+@router.post("", status_code=201, responses=problems(UnknownReference, service.ContactExternalIdTaken))
 async def create_contact(
     body: ContactCreate, caller: RecordWriter, session: Session, response: Response
 ) -> ContactRead:
@@ -57,7 +56,7 @@ async def list_contacts(
     return PageOf(items=await _answers(session, caller.organization_id, contacts), next_cursor=cursor)
 
 
-@router.get("/{contact_id}", responses=answers_with(NotFound))
+@router.get("/{contact_id}", responses=problems(NotFound))
 async def read_contact(contact_id: UUID, caller: CurrentCaller, session: Session) -> ContactRead:
     """Read a contact."""
     owner_ids = await visible_users(session, caller)
@@ -70,7 +69,7 @@ async def read_contact(contact_id: UUID, caller: CurrentCaller, session: Session
 
 @router.patch(
     "/{contact_id}",
-    responses=answers_with(
+    responses=problems(
         NotFound, PreconditionFailed, PreconditionRequired, UnknownReference, service.ContactExternalIdTaken
     ),
 )
@@ -93,7 +92,7 @@ async def update_contact(
 async def _answers(session: AsyncSession, organization_id: UUID, contacts: Sequence[Contact]) -> list[ContactRead]:
     """The contacts in order, their source by label."""
     values = {contact.source_id for contact in contacts if contact.source_id is not None}
-    labels = await labels_of(session, organization_id, ids=values)
+    labels = await picklists.labels(session, organization_id=organization_id, ids=values)
     return [
         ContactRead(
             **{name: getattr(contact, name) for name in _PLAIN},

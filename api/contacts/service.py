@@ -13,9 +13,9 @@ from api.context import Context
 from api.db.constraints import Problems, explained, unknown
 from api.errors import Conflict, NotFound, PreconditionFailed
 from api.event_log import append
-from api.labels import value_id_of
 from api.models.contact import Contact
 from api.owners import require_owner
+from api.picklists.service import Picklist, find_or_create
 from contracts.events.relations import ContactCreated, ContactUpdated
 
 
@@ -53,7 +53,7 @@ async def create_contact(
         email=body.email,
         phone=body.phone,
         company_id=body.company_id,
-        source_id=await value_id_of(session, context, picklist="source", label=body.source),
+        source_id=await _source_id(session, context, label=body.source),
         owner_id=owner_id,
         external_id=body.external_id,
     )
@@ -88,7 +88,7 @@ async def update_contact(
         raise PreconditionFailed
     wanted = dict(changes)
     if "source" in wanted:
-        wanted["source_id"] = await value_id_of(session, context, picklist="source", label=wanted.pop("source"))
+        wanted["source_id"] = await _source_id(session, context, label=wanted.pop("source"))
     changed = {name: value for name, value in wanted.items() if getattr(contact, name) != value}
     if not changed:
         return contact
@@ -113,3 +113,9 @@ def _state(contact: Contact) -> dict[str, Any]:
 
 def _problems(external_id: str | None) -> Problems:
     return _REFERENCES | {"uq_contacts_external_id": lambda: ContactExternalIdTaken(external_id)}
+
+
+async def _source_id(session: AsyncSession, context: Context, *, label: str | None) -> UUID | None:
+    if label is None:
+        return None
+    return await find_or_create(session, context, picklist=Picklist.SOURCE, label=label)

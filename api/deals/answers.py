@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.deals.schemas import DealHistoryEntry, DealRead
-from api.labels import labels_of
 from api.models.deal import Deal
+from api.picklists import service as picklists
 from contracts.events.envelope import Envelope, Event
 
 #: Facts that are picklist values, and the names under which their labels are answered.
@@ -19,7 +19,7 @@ _PLAIN = DealRead.model_fields.keys() - set(_LABELLED.values())
 async def deal_answers(session: AsyncSession, organization_id: UUID, deals: Sequence[Deal]) -> list[DealRead]:
     """The deals, in order."""
     values = {getattr(deal, column) for deal in deals for column in _LABELLED} - {None}
-    labels = await labels_of(session, organization_id, ids=values)
+    labels = await picklists.labels(session, organization_id=organization_id, ids=values)
     return [_answer(deal, labels) for deal in deals]
 
 
@@ -41,7 +41,7 @@ async def history_answers(
     ordered = sorted(history, key=lambda one: (one.occurred_at, one.aggregate_version))
     said = [envelope.data.model_dump(mode="json") for envelope in ordered]
     values = {UUID(facts[column]) for facts in said for column in _LABELLED if facts.get(column)}
-    labels = await labels_of(session, organization_id, ids=values)
+    labels = await picklists.labels(session, organization_id=organization_id, ids=values)
     return [_entry(envelope, facts, labels) for envelope, facts in zip(ordered, said, strict=True)]
 
 

@@ -22,13 +22,12 @@ from api.deals.schemas import (
     DealWin,
 )
 from api.dependencies import Caller, CurrentCaller, IfMatch, OptionalIfMatch, RecordWriter, Session
-from api.documentation import answers_with
 from api.errors import NotFound, PreconditionFailed, PreconditionRequired
 from api.fields import SearchText
 from api.models.deal import Deal
 from api.pages import Page, PageOf, fetch_page
 from api.pipelines.stages import StageIsRetired
-from api.routing import slice_router
+from api.routing import problems, slice_router
 from api.visibility import visible_users
 from contracts.stages import Outcome, StageKind
 
@@ -94,7 +93,7 @@ ChangeTarget = Annotated[move.DealTarget, Depends(_target_as_read)]
 @router.post(
     "",
     status_code=201,
-    responses=answers_with(
+    responses=problems(
         UnknownReference,
         move.StageNotOpen,
         OccurredInFuture,
@@ -122,7 +121,7 @@ async def list_deals(
     return PageOf(items=await deal_answers(session, caller.organization_id, deals), next_cursor=cursor)
 
 
-@router.get("/{deal_id}", responses=answers_with(NotFound))
+@router.get("/{deal_id}", responses=problems(NotFound))
 async def read_deal(target: Target, caller: CurrentCaller, session: Session) -> DealRead:
     """Read a deal."""
     return await deal_answer(session, caller.organization_id, await _seen(session, caller, target))
@@ -130,7 +129,7 @@ async def read_deal(target: Target, caller: CurrentCaller, session: Session) -> 
 
 @router.patch(
     "/{deal_id}",
-    responses=answers_with(NotFound, PreconditionFailed, PreconditionRequired, UnknownReference, *_CLOCK_ERRORS),
+    responses=problems(NotFound, PreconditionFailed, PreconditionRequired, UnknownReference, *_CLOCK_ERRORS),
 )
 async def update_deal(target: ChangeTarget, body: DealUpdate, caller: RecordWriter, session: Session) -> DealRead:
     """Change facts of a deal. Each kind of fact that changes is an event, and a version."""
@@ -141,15 +140,13 @@ async def update_deal(target: ChangeTarget, body: DealUpdate, caller: RecordWrit
     return await deal_answer(session, caller.organization_id, deal)
 
 
-@router.delete(
-    "/{deal_id}", status_code=204, responses=answers_with(NotFound, PreconditionFailed, PreconditionRequired)
-)
+@router.delete("/{deal_id}", status_code=204, responses=problems(NotFound, PreconditionFailed, PreconditionRequired))
 async def delete_deal(target: ChangeTarget, caller: RecordWriter, session: Session) -> None:
     """Delete a deal. Reports as of earlier instants still know it."""
     await service.delete_deal(session, caller.context, target=target, now=datetime.now(UTC))
 
 
-@router.post("/{deal_id}/move", responses=answers_with(*_MOVE_ERRORS, move.ReasonNeeded))
+@router.post("/{deal_id}/move", responses=problems(*_MOVE_ERRORS, move.ReasonNeeded))
 async def move_deal(target: CommandTarget, body: DealMove, caller: RecordWriter, session: Session) -> DealRead:
     """Move a deal to another stage of its pipeline. Into a won or lost stage it is a win or a loss.
 
@@ -167,7 +164,7 @@ async def move_deal(target: CommandTarget, body: DealMove, caller: RecordWriter,
     return await deal_answer(session, caller.organization_id, deal)
 
 
-@router.post("/{deal_id}/win", responses=answers_with(*_MOVE_ERRORS))
+@router.post("/{deal_id}/win", responses=problems(*_MOVE_ERRORS))
 async def win_deal(
     target: CommandTarget, caller: RecordWriter, session: Session, body: DealWin | None = None
 ) -> DealRead:
@@ -177,7 +174,7 @@ async def win_deal(
     return await deal_answer(session, caller.organization_id, deal)
 
 
-@router.post("/{deal_id}/lose", responses=answers_with(*_MOVE_ERRORS))
+@router.post("/{deal_id}/lose", responses=problems(*_MOVE_ERRORS))
 async def lose_deal(target: CommandTarget, body: DealLose, caller: RecordWriter, session: Session) -> DealRead:
     """Lose a deal, and say why."""
     deal = await move.close_deal(
@@ -191,7 +188,7 @@ async def lose_deal(target: CommandTarget, body: DealLose, caller: RecordWriter,
     return await deal_answer(session, caller.organization_id, deal)
 
 
-@router.post("/{deal_id}/reopen", responses=answers_with(*_MOVE_ERRORS, move.DealIsOpen, move.StageNotOpen))
+@router.post("/{deal_id}/reopen", responses=problems(*_MOVE_ERRORS, move.DealIsOpen, move.StageNotOpen))
 async def reopen_deal(
     target: CommandTarget, caller: RecordWriter, session: Session, body: DealReopen | None = None
 ) -> DealRead:
@@ -206,7 +203,7 @@ async def reopen_deal(
     return await deal_answer(session, caller.organization_id, deal)
 
 
-@router.get("/{deal_id}/history", responses=answers_with(NotFound))
+@router.get("/{deal_id}/history", responses=problems(NotFound))
 async def list_deal_history(target: Target, caller: CurrentCaller, session: Session) -> PageOf[DealHistoryEntry]:
     """List every event of a deal on one page, in the order in which they were true."""
     deal = await _seen(session, caller, target)

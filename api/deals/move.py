@@ -17,9 +17,9 @@ from api.deals.instants import OccurredBeforeCreation, instant_of_change
 from api.deals.stage_path import StagePath
 from api.errors import Conflict, NotFound, PreconditionFailed, Unprocessable
 from api.event_log import append
-from api.labels import value_id_of
 from api.models.deal import Deal
 from api.models.stage import Stage
+from api.picklists.service import Picklist, find_or_create
 from api.pipelines.stages import StageIsRetired
 from contracts.events.deals import DealClosed, DealReopened, DealStageChanged
 from contracts.events.envelope import Event
@@ -243,7 +243,9 @@ async def _move_in_the_past(
 async def _close(
     session: AsyncSession, context: Context, deal: Deal, *, stage: Stage, instant: datetime | None, reason: str | None
 ) -> Deal:
-    lost_reason_id = await value_id_of(session, context, picklist="lost_reason", label=reason)
+    lost_reason_id = None
+    if reason is not None:
+        lost_reason_id = await find_or_create(session, context, picklist=Picklist.LOST_REASON, label=reason)
     event = DealClosed(
         pipeline_id=deal.pipeline_id,
         from_stage_id=deal.stage_id,

@@ -18,10 +18,10 @@ from api.deals.move import DealTarget, Occurrence, StageNotOpen, lock_deal
 from api.deals.schemas import DealCreate
 from api.errors import Conflict
 from api.event_log import NewEvent, append, append_many
-from api.labels import value_id_of
 from api.models.deal import Deal
 from api.models.stage import Stage
 from api.owners import require_owner
+from api.picklists.service import Picklist, find_or_create
 from api.pipelines.stages import StageIsRetired
 from contracts.events.deals import DealCreated, DealDeleted
 from contracts.events.envelope import Event
@@ -81,7 +81,7 @@ async def create_deal(
         owner_id=owner_id,
         company_id=body.company_id,
         contact_id=body.contact_id,
-        source_id=await value_id_of(session, context, picklist="source", label=body.source),
+        source_id=await _source_id(session, context, label=body.source),
         close_date=body.close_date,
     )
     deal = Deal(
@@ -128,7 +128,7 @@ async def update_deal(
     if "owner_id" in wanted and wanted["owner_id"] != deal.owner_id:
         await require_owner(session, context, owner_id=wanted["owner_id"])
     if "source" in wanted:
-        wanted["source_id"] = await value_id_of(session, context, picklist="source", label=wanted.pop("source"))
+        wanted["source_id"] = await _source_id(session, context, label=wanted.pop("source"))
     title = wanted.pop("title", deal.title)
     is_backdated = instant is not None and instant < deal.last_occurred_at
     before = await _facts_at(session, context, deal, instant=instant) if is_backdated else DealFacts.of(deal)
@@ -201,3 +201,9 @@ async def _beginning(
     if stage.stage_kind is not StageKind.OPEN:
         raise StageNotOpen
     return _Beginning(stage, currency)
+
+
+async def _source_id(session: AsyncSession, context: Context, *, label: str | None) -> UUID | None:
+    if label is None:
+        return None
+    return await find_or_create(session, context, picklist=Picklist.SOURCE, label=label)

@@ -8,7 +8,6 @@ from fastapi import Query, Response
 
 from api.db.rows import find
 from api.dependencies import Administrator, CurrentCaller, IfMatch, Session
-from api.documentation import answers_with
 from api.errors import NotFound, PreconditionFailed, PreconditionRequired
 from api.models.pipeline import Pipeline
 from api.models.stage import Stage
@@ -22,14 +21,14 @@ from api.pipelines.schemas import (
     StageRead,
     StageUpdate,
 )
-from api.routing import slice_router
+from api.routing import problems, slice_router
 
 router = slice_router(prefix="/pipelines", tags=["pipelines"])
 
 _CHANGE_ERRORS = (NotFound, PreconditionFailed, PreconditionRequired)
 
 
-@router.post("", status_code=201, responses=answers_with(service.PipelineNameTaken))
+@router.post("", status_code=201, responses=problems(service.PipelineNameTaken))
 async def create_pipeline(
     body: PipelineCreate, caller: Administrator, session: Session, response: Response
 ) -> PipelineRead:
@@ -56,7 +55,7 @@ async def list_pipelines(
     return PageOf(items=[_answer(pipeline, found) for pipeline in pipelines], next_cursor=cursor)
 
 
-@router.get("/{pipeline_id}", responses=answers_with(NotFound))
+@router.get("/{pipeline_id}", responses=problems(NotFound))
 async def read_pipeline(
     pipeline_id: UUID,
     caller: CurrentCaller,
@@ -74,7 +73,7 @@ async def read_pipeline(
 
 @router.patch(
     "/{pipeline_id}",
-    responses=answers_with(*_CHANGE_ERRORS, service.PipelineNameTaken, service.PipelineHasOpenDeals),
+    responses=problems(*_CHANGE_ERRORS, service.PipelineNameTaken, service.PipelineHasOpenDeals),
 )
 async def update_pipeline(
     pipeline_id: UUID, body: PipelineUpdate, caller: Administrator, session: Session, if_match: IfMatch
@@ -91,7 +90,7 @@ async def update_pipeline(
     return _answer(pipeline, await repository.stages_of(session, caller.organization_id, pipeline_ids=[pipeline_id]))
 
 
-@router.post("/{pipeline_id}/stages", status_code=201, responses=answers_with(NotFound, stages.StageNameTaken))
+@router.post("/{pipeline_id}/stages", status_code=201, responses=problems(NotFound, stages.StageNameTaken))
 async def add_stage(pipeline_id: UUID, body: StageCreate, caller: Administrator, session: Session) -> StageRead:
     """Add a stage. Stages in its way step aside."""
     stage = await stages.add_stage(session, caller.context, pipeline_id=pipeline_id, draft=_draft(body))
@@ -100,7 +99,7 @@ async def add_stage(pipeline_id: UUID, body: StageCreate, caller: Administrator,
 
 @router.patch(
     "/{pipeline_id}/stages/{stage_id}",
-    responses=answers_with(*_CHANGE_ERRORS, stages.StageNameTaken, stages.StageIsRetired),
+    responses=problems(*_CHANGE_ERRORS, stages.StageNameTaken, stages.StageIsRetired),
 )
 async def update_stage(
     pipeline_id: UUID,
@@ -125,7 +124,7 @@ async def update_stage(
 @router.delete(
     "/{pipeline_id}/stages/{stage_id}",
     status_code=204,
-    responses=answers_with(*_CHANGE_ERRORS, stages.StageHasOpenDeals, stages.LastStageOfKind, stages.StageIsRetired),
+    responses=problems(*_CHANGE_ERRORS, stages.StageHasOpenDeals, stages.LastStageOfKind, stages.StageIsRetired),
 )
 async def retire_stage(
     pipeline_id: UUID, stage_id: UUID, caller: Administrator, session: Session, if_match: IfMatch

@@ -1,0 +1,1 @@
+"""The CRM's slices over HTTP, in process, on a real database."""
