@@ -35,7 +35,7 @@ class Heartbeat:
         changed = self._said != (state, error)
         if changed:
             log = logger.warning if error else logger.info
-            log("%s is %s", self._process, state, extra={"process": self._process, "state": state, "error": error})
+            log("%s is %s", self._process, state, extra={"reporter": self._process, "state": state, "error": error})
         if self._url is None or not (changed or self.is_due()):
             self._said = (state, error)
             return

@@ -103,8 +103,12 @@ class Outbox:
         )
         self.connection.prepare_threshold = 2
         self.shards: set[int] = set()
-        self.connection.execute("listen sluice_events")
-        self.connection.execute("select pg_advisory_lock_shared(%s, 0)", (_MEMBER_LOCK,))
+        try:
+            self.connection.execute("listen sluice_events")
+            self.connection.execute("select pg_advisory_lock_shared(%s, 0)", (_MEMBER_LOCK,))
+        except psycopg.Error:
+            self.connection.close()
+            raise
 
     def close(self) -> None:
         """Close the connection; its locks are free at once."""

@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from threading import Barrier, Event, Thread
 from uuid import UUID
@@ -104,6 +105,10 @@ _RELAY_PROCESS = (
 )
 
 
+def _is_more_than(url: str, query: str, number: int) -> bool:
+    return count(url, query) > number
+
+
 def _start_relay(database: Database, broker: RunningBroker, warehouse_url: str) -> subprocess.Popen[bytes]:
     environment = {
         **os.environ,
@@ -123,7 +128,7 @@ def test_o1_relay_killed_in_the_middle_of_batches_loses_nothing(
         insert_events(database.app_url, 3_000, aggregates=40, seed=round_number)
         before = count(database.relay_url, published)
         process = _start_relay(database, fresh_broker, warehouse_url)
-        wait_until(lambda so_far=before: count(database.relay_url, published) > so_far, what="it publishes")
+        wait_until(partial(_is_more_than, database.relay_url, published, before), what="it publishes")
         Event().wait(generator.uniform(0, 0.15))
         process.kill()
         process.wait()
@@ -168,9 +173,8 @@ def test_o5_poison_parks_one_aggregate_until_it_is_released(
             what="only the parked aggregates wait",
         )
         with psycopg.connect(database.relay_url) as connection:
-            reasons = dict(
-                connection.execute("select aggregate_id, parked_reason from event_log where parked_reason is not null")
-            )
+            parked = "select aggregate_id, parked_reason from event_log where parked_reason is not null"
+            reasons: dict[UUID, str] = dict(connection.execute(parked).fetchall())
         assert "unknown event type 'deal.abducted' version 1" in reasons[unknown]
         assert "larger than" in reasons[oversized]
         with psycopg.connect(database.owner_url) as owner:

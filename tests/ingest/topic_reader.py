@@ -6,7 +6,7 @@ from uuid import UUID
 
 from bus.admin import KafkaAdmin
 from bus.consumer import KafkaRecordConsumer
-from bus.records import Partition
+from bus.records import Message, Partition
 from bus.topics import EVENT_TOPICS, TOPICS
 from contracts.settings import KafkaSettings
 from tests.conftest import RunningBroker
@@ -30,6 +30,20 @@ def read_events(broker: RunningBroker, *, at_least: int = 0) -> list[dict[str, A
             events.extend(json.loads(message.value or b"null") for message in messages)
     consumer.close()
     return events
+
+
+def read_topic(broker: RunningBroker, topic: str, *, at_least: int) -> list[Message]:
+    """Every message of one topic."""
+    consumer = KafkaRecordConsumer(KafkaSettings(kafka_bootstrap_servers=broker.bootstrap_servers))
+    consumer.assign({Partition(topic, number): 0 for number in range(TOPICS[topic][0])})
+    found: list[Message] = []
+    for _ in range(50):
+        for messages in consumer.poll(0.2).values():
+            found.extend(messages)
+        if len(found) >= at_least:
+            break
+    consumer.close()
+    return found
 
 
 def first_deliveries(events: list[dict[str, Any]]) -> dict[UUID, list[int]]:

@@ -105,9 +105,9 @@ def running(target: Callable[[Event], None], *, count: int = 1) -> Iterator[None
         stop.set()
         for thread in threads:
             thread.join(60)
+        if failures:  # also when the block failed: this is why
+            raise failures[0]
     assert not any(thread.is_alive() for thread in threads), "a process did not stop"
-    if failures:
-        raise failures[0]
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float = 30.0, what: str = "it happens") -> None:
@@ -121,7 +121,7 @@ def wait_until(condition: Callable[[], bool], *, seconds: float = 30.0, what: st
 def count(url: str, query: str) -> int:
     """The one number that a query answers."""
     with psycopg.connect(url, autocommit=True) as connection:
-        row = connection.execute(query).fetchone()  # type: ignore[call-overload]
+        row = connection.execute(query).fetchone()
     assert row is not None
     return int(row[0])
 
