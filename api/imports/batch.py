@@ -1,0 +1,121 @@
+"""One transaction of an import: what it may use, and what it has to answer for each row."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+from uuid_utils.compat import uuid7
+
+from api.context import Context
+from api.event_log import NewEvent, append_many
+from api.imports.bulk import insert_rows
+from api.imports.options import ImportOptions
+from api.imports.prepare import PreparedFile
+from api.imports.presets import Entity
+from api.imports.problems import shown
+from api.models.import_job import ImportProblem
+
+
+class Fate(StrEnum):
+    """What became of a row. Every row has exactly one."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Line:
+    """Where a row stands: which file, which number."""
+
+    file: int
+    row: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """What all transactions of one import share."""
+
+    import_id: UUID
+    context: Context
+    options: ImportOptions
+    currency: str
+    #: The import's own clock: what it learns without a date of its own was learned now.
+    learned_at: datetime
+    files: Sequence[PreparedFile]
+
+
+@dataclass
+class Batch:
+    """One transaction at work. Fates, problems and warnings are stored with the rows, or not at all."""
+
+    session: AsyncSession
+    assignment: Assignment
+    fates: dict[Entity, Counter[Fate]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    created: dict[str, list[str]] = field(default_factory=dict)
+    problems: list[dict[str, Any]] = field(default_factory=list)
+    _events: list[NewEvent] = field(default_factory=list)
+
+    @property
+    def organization_id(self) -> UUID:
+        """The organization whose rows these are."""
+        return self.assignment.context.organization_id
+
+    @property
+    def options(self) -> ImportOptions:
+        """What was asked of the import."""
+        return self.assignment.options
+
+    def settle(self, entity: Entity, fate: Fate, *, count: int = 1) -> None:
+        """Say what became of rows."""
+        self.fates.setdefault(entity, Counter())[fate] += count
+
+    def fail(self, line: Line, column: str, *, value: str | None, problem: str, fix: str) -> None:
+        """Fail a row and say why."""
+        self.settle(self.assignment.files[line.file].file.entity, Fate.FAILED)
+        self.report(line, column, value=value, problem=problem, fix=fix)
+
+    def report(self, line: Line, column: str, *, value: str | None, problem: str, fix: str) -> None:
+        """Say what is wrong with a row that is counted already."""
+        self.problems.append(
+            {
+                "organization_id": self.organization_id,
+                "id": uuid7(),
+                "import_id": self.assignment.import_id,
+                "file_index": line.file,
+                "row_number": line.row,
+                "field": column,
+                "value": shown(value).replace("\0", "\ufffd"),
+                "problem": problem,
+                "fix": fix,
+            }
+        )
+
+    def note_created(self, kind: str, names: Sequence[str]) -> None:
+        """Remember what was created because rows named it."""
+        if names:
+            self.created.setdefault(kind, []).extend(names)
+
+    def emit(self, *events: NewEvent) -> None:
+        """Queue events; the caller has locked the aggregates and numbered the versions."""
+        self._events.extend(events)
+
+    async def finish(self) -> None:
+        """Write queued events, all recorded at one instant, and the problems."""
+        now: datetime = (await self.session.execute(text("select clock_timestamp()"))).scalar_one()
+        context = replace(self.assignment.context, recorded_at=now)
+        await append_many(self.session, self._events, context=context)
+        await insert_rows(self.session, ImportProblem, self.problems)
+        self._events, self.problems = [], []
+
+    def counts(self) -> Mapping[str, Mapping[str, int]]:
+        """Fates per entity, ready to be stored."""
+        return {entity.value: {fate.value: n for fate, n in count.items()} for entity, count in self.fates.items()}

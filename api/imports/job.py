@@ -1,0 +1,247 @@
+"""One import from its first step to its last, a transaction each; and the same work rolled back, as a preview.
+
+The import's row says how many steps are committed: progress, counts and problems are written in the transaction of the
+rows they speak of. A job whose worker died is taken up at the next step, with the same result.
+"""
+
+import shutil
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import func, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.context import Context
+from api.db.session import Database, enter_organization
+from api.event_log import append
+from api.imports.batch import Assignment, Batch, Fate
+from api.imports.options import ImportOptions
+from api.imports.plan import Plan, make_plan, rows_in
+from api.imports.prepare import ImportFile, PreparedFile, prepare_file
+from api.imports.presets import Entity
+from api.imports.problems import FileProblem
+from api.imports.values import ReadingRules
+from api.models.import_job import ImportJob
+from api.models.organization import Organization
+from contracts.events.envelope import ActorKind
+from contracts.events.imports import ImportCompleted, ImportStarted
+
+#: Names listed in a warning before it says how many more there are.
+_NAMED_IN_WARNING = 10
+_BECOME_APP = text("set local role sluice_app")
+#: Imports of one organization write one after the other: each must see what the other created.
+_ONE_WRITER = text("select pg_advisory_xact_lock(hashtextextended(cast(:organization_id as text), 7221190003))")
+_NO_TIMEOUT = text("set local statement_timeout = '120s'")
+
+
+class ClaimLostError(RuntimeError):
+    """Another worker took the job over, because this one seemed dead."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A job that this worker holds."""
+
+    organization_id: UUID
+    import_id: UUID
+    token: UUID
+
+
+def blank_progress(totals: Mapping[Entity, int]) -> dict[str, dict[str, int]]:
+    """Progress per entity before the first row."""
+    return {entity.value: {"total": total, "done": 0, **dict.fromkeys(Fate, 0)} for entity, total in totals.items()}
+
+
+async def run_job(database: Database, claim: Claim, *, files_path: Path, stop: threading.Event) -> None:
+    """Do what is left of a job. Returns early, with the job unfinished, when `stop` is set.
+
+    Raises:
+        ClaimLostError: another worker has it now.
+    """
+    async with database.transaction() as session:
+        job = await _enter(session, claim)
+        organization = await _organization(session, claim.organization_id)
+    folder = files_path / str(claim.organization_id) / str(claim.import_id)
+    work = folder / "prepared"
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        files = stored_files(job, folder)
+        plan = _prepare(job, organization, files=files, work=work)
+    except FileProblem as problem:
+        await _give_up(database, claim, str(problem))
+        return
+    assignment = _assignment(job, organization, plan.files)
+    for number in range(job.steps_done, len(plan.steps) + 1):
+        if stop.is_set():
+            return
+        async with database.transaction() as session:
+            await _run_step(session, claim, plan=plan, number=number, assignment=assignment)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def stored_files(job: ImportJob, folder: Path) -> list[ImportFile]:
+    """An import's files where they were stored."""
+    return [ImportFile(file["name"], Entity(file["entity"]), folder / file["stored_as"]) for file in job.files]
+
+
+async def preview(
+    session: AsyncSession, job: ImportJob, *, files: Sequence[ImportFile], work: Path, limit: int
+) -> tuple[Plan, Batch]:
+    """Do the whole work for the first `limit` rows of each file, then undo it.
+
+    The session's transaction is rolled back to where it was; nothing is written.
+
+    Raises:
+        FileProblem: a file cannot be read at all.
+    """
+    organization = await _organization(session, job.organization_id)
+    plan = _prepare(job, organization, files=files, work=work, limit=limit)
+    savepoint = await session.begin_nested()
+    try:
+        await session.execute(_ONE_WRITER, {"organization_id": str(job.organization_id)})
+        total = Batch(session, _assignment(job, organization, plan.files))
+        for step in plan.steps:
+            await step(total)
+            await session.flush()
+        return plan, total
+    finally:
+        await savepoint.rollback()
+        session.expunge_all()
+
+
+def _prepare(
+    job: ImportJob, organization: Organization, *, files: Sequence[ImportFile], work: Path, limit: int | None = None
+) -> Plan:
+    options = ImportOptions.model_validate(job.options)
+    rules = ReadingRules(
+        time_zone=ZoneInfo(organization.time_zone).key,
+        now=job.created_at,
+        day_first=options.day_first,
+        decimal_comma=options.decimal_comma,
+    )
+    currency = options.currency or organization.currency
+    prepared = [
+        prepare_file(number, file, options=options, rules=rules, currency=currency, folder=work, limit=limit)
+        for number, file in enumerate(files)
+    ]
+    return make_plan(prepared)
+
+
+def _assignment(job: ImportJob, organization: Organization, files: Sequence[PreparedFile]) -> Assignment:
+    options = ImportOptions.model_validate(job.options)
+    return Assignment(
+        import_id=job.id,
+        context=Context(
+            organization_id=job.organization_id,
+            actor=ActorKind.IMPORT,
+            actor_id=job.id,
+            correlation_id=job.id,
+        ),
+        options=options,
+        currency=options.currency or organization.currency,
+        learned_at=job.created_at,
+        files=files,
+    )
+
+
+async def _enter(session: AsyncSession, claim: Claim) -> ImportJob:
+    """Become the app inside the job's organization, and make sure that the job is still this worker's."""
+    await session.execute(_BECOME_APP)
+    await enter_organization(session, claim.organization_id)
+    query = select(ImportJob).where(
+        ImportJob.organization_id == claim.organization_id,
+        ImportJob.id == claim.import_id,
+        ImportJob.claim == claim.token,
+        ImportJob.state == "running",
+    )
+    job = (await session.scalars(query.with_for_update())).one_or_none()
+    if job is None:
+        raise ClaimLostError(str(claim.import_id))
+    return job
+
+
+async def _organization(session: AsyncSession, organization_id: UUID) -> Organization:
+    query = select(Organization).where(Organization.organization_id == organization_id)
+    return (await session.scalars(query)).one()
+
+
+async def _run_step(session: AsyncSession, claim: Claim, *, plan: Plan, number: int, assignment: Assignment) -> None:
+    job = await _enter(session, claim)
+    await session.execute(_NO_TIMEOUT)
+    await session.execute(_ONE_WRITER, {"organization_id": str(claim.organization_id)})
+    batch = Batch(session, assignment)
+    if number == 0:
+        await _begin(session, job, plan=plan, assignment=assignment)
+    if number < len(plan.steps):
+        await plan.steps[number](batch)
+        await session.flush()
+        await batch.finish()
+        job.progress = add_counts(job.progress, batch.counts())
+        job.warnings = [*job.warnings, *_warnings(batch)]
+    else:
+        await _complete(session, job, assignment=assignment)
+    job.steps_done = number + 1
+
+
+async def _begin(session: AsyncSession, job: ImportJob, *, plan: Plan, assignment: Assignment) -> None:
+    totals = rows_in(plan.files)
+    job.progress = blank_progress(totals)
+    job.warnings = [warning for one in plan.files for warning in one.warnings]
+    job.started_at = func.clock_timestamp()
+    started = ImportStarted(
+        preset=assignment.options.preset,
+        entity=",".join(entity.value for entity in Entity if entity in totals),
+        row_count=sum(totals.values()),
+    )
+    await append(session, started, context=assignment.context, aggregate=job)
+
+
+async def _complete(session: AsyncSession, job: ImportJob, *, assignment: Assignment) -> None:
+    job.state, job.claim = "completed", None
+    job.completed_at = func.clock_timestamp()
+    sums = {fate: sum(counts[fate] for counts in job.progress.values()) for fate in Fate}
+    completed = ImportCompleted(
+        created_count=sums[Fate.CREATED],
+        updated_count=sums[Fate.UPDATED],
+        unchanged_count=sums[Fate.UNCHANGED],
+        failed_count=sums[Fate.FAILED],
+    )
+    await append(session, completed, context=assignment.context, aggregate=job)
+
+
+async def _give_up(database: Database, claim: Claim, reason: str) -> None:
+    async with database.transaction() as session:
+        job = await _enter(session, claim)
+        job.state, job.claim, job.error = "failed", None, reason
+        job.completed_at = func.clock_timestamp()
+
+
+def add_counts(
+    progress: Mapping[str, Mapping[str, int]], counts: Mapping[str, Mapping[str, int]]
+) -> dict[str, dict[str, int]]:
+    """Progress after one more batch."""
+    after = {entity: dict(figures) for entity, figures in progress.items()}
+    for entity, fates in counts.items():
+        for fate, count in fates.items():
+            after[entity][fate] += count
+            after[entity]["done"] += count
+    return after
+
+
+def _warnings(batch: Batch) -> list[str]:
+    return [
+        *dict.fromkeys(batch.warnings),
+        *(f"Created {kind}: {listing(names)}." for kind, names in batch.created.items()),
+    ]
+
+
+def listing(names: Sequence[Any]) -> str:
+    """A few names, and how many more."""
+    more = len(names) - _NAMED_IN_WARNING
+    shown = ", ".join(str(name) for name in names[:_NAMED_IN_WARNING])
+    return f"{shown} and {more} more" if more > 0 else shown

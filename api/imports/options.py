@@ -1,0 +1,57 @@
+"""What a person may ask of an import."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.imports.presets import Entity
+from contracts.stages import StageKind
+
+
+class Creatable(StrEnum):
+    """Things that a row may name and the organization may lack."""
+
+    STAGES = "stages"
+    PIPELINES = "pipelines"
+    USERS = "users"
+    PICKLISTS = "picklists"
+    COMPANIES = "companies"
+    CONTACTS = "contacts"
+
+
+class ImportOptions(BaseModel):
+    """How files are to be read, and what may be created on the way."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={"examples": [{"preset": "generic", "create_missing": True, "day_first": True}]},
+    )
+
+    preset: Literal["generic"] = "generic"
+    map: dict[Entity, dict[str, str]] = Field(
+        default_factory=dict,
+        description="Per entity: heading in the file -> column of the preset; an empty column leaves the heading out.",
+    )
+    create_missing: bool | list[Creatable] = Field(
+        default=False, description="What to create when a row names it: true for all, or a list of kinds."
+    )
+    pipeline: Annotated[str, Field(min_length=1, max_length=120)] | None = Field(
+        default=None, description="Pipeline of deals whose row names none; else the organization's first one."
+    )
+    stage_kinds: dict[str, StageKind] = Field(
+        default_factory=dict, description="Kind of stages that the import creates; a stage not listed is open."
+    )
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = Field(
+        default=None, description="Currency of amounts whose row names none; else the organization's."
+    )
+    delimiter: Literal["auto", ",", ";", "tab", "|"] = "auto"
+    encoding: Literal["auto", "utf-8", "cp1251", "cp1252", "iso-8859-1", "utf-16"] = "auto"
+    day_first: bool = Field(default=False, description="Whether 03/04/2025 is the third of April.")
+    decimal_comma: bool = Field(default=False, description="Whether 1.234,56 is a thousand and some.")
+    preview: bool = Field(default=False, description="Read and check only; write nothing.")
+
+    def may_create(self, kind: Creatable) -> bool:
+        """Whether rows may bring a new thing of this kind into being."""
+        return self.create_missing if isinstance(self.create_missing, bool) else kind in self.create_missing

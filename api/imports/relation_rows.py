@@ -1,0 +1,241 @@
+"""Rows of companies and contacts files, and the companies and contacts that other rows name."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
+from uuid import UUID
+
+import polars as pl
+from sqlalchemy import ColumnElement, func, or_, select
+from uuid_utils.compat import uuid7
+
+from api.event_log import NewEvent
+from api.imports.batch import Batch, Fate, Line
+from api.imports.bulk import insert_rows, is_one_of, update_rows
+from api.imports.directory import Directory, UnknownNameError
+from api.imports.options import Creatable
+from api.imports.prepare import FILE, ROW
+from api.imports.presets import Entity
+from api.models.company import Company
+from api.models.contact import Contact
+from contracts.events.envelope import Event
+from contracts.events.relations import CompanyCreated, CompanyUpdated, ContactCreated, ContactUpdated
+
+Row = Mapping[str, Any]
+Record = TypeVar("Record", Company, Contact)
+
+_COMPANY_FACTS = ("owner_id", "industry_id", "employee_count", "country")
+_CONTACT_FACTS = ("company_id", "owner_id", "source_id")
+
+
+class _Refused(ValueError):
+    """A row's reference that leads nowhere."""
+
+    def __init__(self, column: str, error: UnknownNameError) -> None:
+        super().__init__(str(error))
+        self.column, self.error = column, error
+
+
+async def write_companies(batch: Batch, directory: Directory, frame: pl.DataFrame) -> None:
+    """Write a chunk of companies. A row is a known company's by its external id, else by its name."""
+    rows = frame.to_dicts()
+    known = await _companies(batch, [row["name"] for row in rows], [row["external_id"] for row in rows], lock=True)
+    wanted = []
+    for row in rows:
+        try:
+            owner_id = _find(row, "owner_email", directory.user_id)
+            industry_id = _find(row, "industry", partial(directory.value_id, "industry"))
+        except _Refused as refused:
+            _fail(batch, row, refused)
+            continue
+        record = known.get(f"0:{row['external_id']}") or known.get(f"1:{row['name'].lower()}")
+        if record is not None and row["external_id"] and record.external_id not in (None, row["external_id"]):
+            record = None
+        fields = {
+            "name": row["name"],
+            "domain": row["domain"],
+            "industry_id": industry_id,
+            "employee_count": row["employees"],
+            "country": row["country"],
+            "owner_id": owner_id,
+            "external_id": row["external_id"],
+        }
+        wanted.append((record, fields))
+    await _write(batch, Company, wanted, entity=Entity.COMPANIES)
+
+
+async def write_contacts(batch: Batch, directory: Directory, frame: pl.DataFrame) -> None:
+    """Write a chunk of contacts. A row is a known contact's by its external id, its e-mail, or its name and company."""
+    rows = frame.to_dicts()
+    companies = await company_ids(batch, [row["company"] for row in rows])
+    known = await _contacts(batch, rows)
+    wanted = []
+    for row in rows:
+        try:
+            owner_id = _find(row, "owner_email", directory.user_id)
+            source_id = _find(row, "source", partial(directory.value_id, "source"))
+            company_id = _find(row, "company", partial(company_of, companies))
+        except _Refused as refused:
+            _fail(batch, row, refused)
+            continue
+        fields = {
+            "name": row["name"],
+            "email": row["email"],
+            "phone": row["phone"],
+            "company_id": company_id,
+            "owner_id": owner_id,
+            "source_id": source_id,
+            "external_id": row["external_id"],
+        }
+        wanted.append((_known_contact(known, fields), fields))
+    await _write(batch, Contact, wanted, entity=Entity.CONTACTS)
+
+
+async def company_ids(batch: Batch, names: Sequence[str | None]) -> dict[str, UUID]:
+    """Ids of companies by lower-case name; missing ones are made if the options allow."""
+    by_lower = {name.lower(): name for name in names if name}
+    known = await _companies(batch, list(by_lower.values()), [], lock=False)
+    ids = {lower: known[f"1:{lower}"].id for lower in by_lower if f"1:{lower}" in known}
+    missing = [name for lower, name in by_lower.items() if lower not in ids]
+    if missing and batch.options.may_create(Creatable.COMPANIES):
+        blank = dict.fromkeys(("domain", "industry_id", "employee_count", "country", "owner_id", "external_id"))
+        made = await _create(batch, Company, [{"name": name, **blank} for name in missing])
+        batch.note_created("companies", missing)
+        ids |= {name.lower(): id_ for name, id_ in zip(missing, made, strict=True)}
+    return ids
+
+
+async def contact_ids(batch: Batch, wanted: Mapping[str, UUID | None]) -> dict[str, UUID]:
+    """Ids of contacts by e-mail address; missing ones are made if the options allow, at the company given."""
+    query = select(func.lower(Contact.email), Contact.id).where(
+        Contact.organization_id == batch.organization_id, is_one_of(func.lower(Contact.email), list(wanted))
+    )
+    found = (await batch.session.execute(query.order_by(Contact.id.desc()))).all()
+    ids: dict[str, UUID] = {row[0]: row[1] for row in found}
+    missing = [email for email in wanted if email not in ids]
+    if missing and batch.options.may_create(Creatable.CONTACTS):
+        blank = dict.fromkeys(("phone", "owner_id", "source_id", "external_id"))
+        rows = [
+            {"name": email.split("@")[0], "email": email, "company_id": wanted[email], **blank} for email in missing
+        ]
+        made = await _create(batch, Contact, rows)
+        batch.note_created("contacts", missing)
+        ids |= dict(zip(missing, made, strict=True))
+    return ids
+
+
+def company_of(companies: Mapping[str, UUID], name: str | None) -> UUID | None:
+    """Id of a company named in a row; None for no name.
+
+    Raises:
+        UnknownNameError: it is not among them.
+    """
+    if name is None:
+        return None
+    if name.lower() not in companies:
+        raise UnknownNameError(
+            "There is no such company.", fix="Import companies first, or let the import create missing ones."
+        )
+    return companies[name.lower()]
+
+
+def _find(row: Row, column: str, look_up: Callable[[str | None], UUID | None]) -> UUID | None:
+    try:
+        return look_up(row[column])
+    except UnknownNameError as error:
+        raise _Refused(column, error) from error
+
+
+def _fail(batch: Batch, row: Row, refused: _Refused) -> None:
+    line = Line(row[FILE], row[ROW])
+    batch.fail(line, refused.column, value=row[refused.column], problem=refused.error.problem, fix=refused.error.fix)
+
+
+async def _companies(
+    batch: Batch, names: Sequence[str], external_ids: Sequence[str | None], *, lock: bool
+) -> dict[str, Company]:
+    """Companies by `0:<external id>` and `1:<lower-case name>`; the oldest where several share a name."""
+    either: ColumnElement[bool] = or_(
+        is_one_of(func.lower(Company.name), [name.lower() for name in names]),
+        is_one_of(Company.external_id, [one for one in external_ids if one]),
+    )
+    query = select(Company).where(Company.organization_id == batch.organization_id, either).order_by(Company.id)
+    found = (await batch.session.scalars(query.with_for_update() if lock else query)).all()
+    by_name = {f"1:{one.name.lower()}": one for one in reversed(found)}
+    return by_name | {f"0:{one.external_id}": one for one in found if one.external_id}
+
+
+async def _contacts(batch: Batch, rows: Sequence[Row]) -> dict[str, Contact]:
+    either: ColumnElement[bool] = or_(
+        is_one_of(Contact.external_id, [row["external_id"] for row in rows if row["external_id"]]),
+        is_one_of(func.lower(Contact.email), [row["email"] for row in rows if row["email"]]),
+        is_one_of(func.lower(Contact.name), [row["name"].lower() for row in rows if not row["email"]]),
+    )
+    query = select(Contact).where(Contact.organization_id == batch.organization_id, either).order_by(Contact.id)
+    found = (await batch.session.scalars(query.with_for_update())).all()
+    known: dict[str, Contact] = {}
+    for one in reversed(found):
+        known[f"2:{one.name.lower()}:{one.company_id}"] = one
+        known |= {f"1:{one.email.lower()}": one} if one.email else {}
+        known |= {f"0:{one.external_id}": one} if one.external_id else {}
+    return known
+
+
+def _known_contact(known: Mapping[str, Contact], fields: Mapping[str, Any]) -> Contact | None:
+    external_id, email = fields["external_id"], fields["email"]
+    if external_id and f"0:{external_id}" in known:
+        return known[f"0:{external_id}"]
+    found = known.get(f"1:{email}") if email else known.get(f"2:{fields['name'].lower()}:{fields['company_id']}")
+    is_another = found is not None and external_id and found.external_id not in (None, external_id)
+    return None if is_another else found
+
+
+async def _write(
+    batch: Batch,
+    model: type[Record],
+    wanted: Sequence[tuple[Record | None, dict[str, Any]]],
+    *,
+    entity: Entity,
+) -> None:
+    """Create what is new, change what differs. An empty cell leaves what is known."""
+    new = [fields for record, fields in wanted if record is None]
+    await _create(batch, model, new)
+    batch.settle(entity, Fate.CREATED, count=len(new))
+    updates = []
+    for record, fields in wanted:
+        if record is None:
+            continue
+        changes = {name: value for name, value in fields.items() if value not in (None, getattr(record, name))}
+        batch.settle(entity, Fate.UPDATED if changes else Fate.UNCHANGED)
+        if changes:
+            updates.append(_update(batch, record, changes))
+    await update_rows(batch.session, model, updates)
+
+
+async def _create(batch: Batch, model: type[Record], rows: Sequence[Mapping[str, Any]]) -> list[UUID]:
+    full = [{"organization_id": batch.organization_id, "id": uuid7(), "version": 1, **fields} for fields in rows]
+    await insert_rows(batch.session, model, full)
+    for row in full:
+        batch.emit(NewEvent(event=_created(model, row), aggregate_id=row["id"], aggregate_version=1))
+    return [row["id"] for row in full]
+
+
+def _created(model: type[Company] | type[Contact], row: Mapping[str, Any]) -> Event:
+    if model is Company:
+        return CompanyCreated(**{name: row[name] for name in _COMPANY_FACTS})
+    return ContactCreated(**{name: row[name] for name in _CONTACT_FACTS})
+
+
+def _update(batch: Batch, record: Company | Contact, changes: Mapping[str, Any]) -> dict[str, Any]:
+    names = _COMPANY_FACTS if isinstance(record, Company) else _CONTACT_FACTS
+    state = {name: changes.get(name, getattr(record, name)) for name in names}
+    changed = [name.removesuffix("_id") if name != "external_id" else name for name in changes]
+    updated = (
+        CompanyUpdated(**state, changed_fields=changed)
+        if isinstance(record, Company)
+        else ContactUpdated(**state, changed_fields=changed)
+    )
+    batch.emit(NewEvent(event=updated, aggregate_id=record.id, aggregate_version=record.version + 1))
+    kept = {column.key: getattr(record, column.key) for column in type(record).__table__.columns}
+    written = {name: value for name, value in kept.items() if name not in ("created_at", "updated_at")}
+    return {**written, **changes, "version": record.version + 1, "updated_at": batch.assignment.learned_at}

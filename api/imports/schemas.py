@@ -1,0 +1,106 @@
+"""Answers of imports."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from api.imports.presets import Entity
+
+_FILE: dict[str, JsonValue] = {"name": "deals.csv", "entity": "deals", "size": 48213}
+_FIGURES: dict[str, JsonValue] = {"total": 610, "done": 400, "created": 398, "updated": 0, "unchanged": 0, "failed": 2}
+
+
+class ImportedFile(BaseModel):
+    """One uploaded file."""
+
+    name: str
+    entity: Entity
+    size: int = Field(description="Bytes.")
+
+
+class Progress(BaseModel):
+    """How far the rows of one entity are. `done` is the sum of the four fates, and in the end equals `total`."""
+
+    total: int
+    done: int
+    created: int
+    updated: int
+    unchanged: int
+    failed: int
+
+
+class ImportRead(BaseModel):
+    """An import."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "0192f0c1-2a3b-7c4d-8e5f-0a1b2c3d4e5f",
+                    "version": 1,
+                    "state": "running",
+                    "options": {"preset": "generic", "create_missing": True},
+                    "files": [_FILE],
+                    "progress": {"deals": _FIGURES},
+                    "counts": _FIGURES,
+                    "warnings": ["Created stages: Sales: Demo (open)."],
+                    "error": None,
+                    "created_by": "0192f0c0-9a8b-7c6d-8e4f-3a2b1c0d9e8f",
+                    "created_at": "2026-05-01T09:30:00Z",
+                    "started_at": "2026-05-01T09:30:01Z",
+                    "completed_at": None,
+                }
+            ]
+        }
+    )
+
+    id: UUID
+    version: int
+    state: str = Field(description="queued, running, completed, or failed (then `error` says why).")
+    options: dict[str, Any]
+    files: list[ImportedFile]
+    progress: dict[Entity, Progress]
+    counts: Progress = Field(description="The sum over all entities.")
+    warnings: list[str]
+    error: str | None
+    created_by: UUID | None
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+
+
+class PreviewedFile(BaseModel):
+    """How a file was understood."""
+
+    name: str
+    entity: Entity
+    encoding: str
+    delimiter: str
+    columns: list[str] = Field(description="Columns that were found, by their own heading or by the map.")
+    rows_read: int
+    is_whole: bool = Field(description="Whether the preview read the file to its end.")
+    first_rows: list[dict[str, Any]] = Field(description="The first good rows, as they were read.")
+
+
+class RowProblem(BaseModel):
+    """One thing wrong with one row."""
+
+    file: str
+    row: int = Field(description="As a spreadsheet counts: the headings are row 1.")
+    field: str
+    value: str
+    problem: str
+    fix: str
+
+
+class ImportPreview(BaseModel):
+    """What an import would do. Nothing was written."""
+
+    files: list[PreviewedFile]
+    counts: dict[Entity, dict[str, int]] = Field(description="Fates of the rows that were read.")
+    would_create: dict[str, list[str]] = Field(description="What rows name and the organization lacks.")
+    problems: list[RowProblem] = Field(description="The first hundred.")
+    problem_count: int
+    warnings: list[str]

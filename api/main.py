@@ -1,0 +1,114 @@
+"""The application: all slices in one explicit list, and what surrounds them."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.companies.endpoints import router as companies
+from api.contacts.endpoints import router as contacts
+from api.deals.endpoints import router as deals
+from api.errors import Unavailable
+from api.identity.auth_endpoints import router as auth
+from api.identity.user_endpoints import router as users
+from api.imports.endpoints import router as imports
+from api.organizations.endpoints import router as organizations
+from api.picklists.endpoints import router as picklists
+from api.pipelines.endpoints import router as pipelines
+from api.problems import install_problem_handlers, problem_response
+from api.routing import Problem
+from api.services import Services, build_services
+from api.teams.endpoints import router as teams
+from api.telemetry import RequestFigures, Telemetry
+from contracts.settings import ApiSettings, DatabaseSettings, WarehouseSettings
+
+#: Bodies may have this many bytes; imports say otherwise for themselves.
+LARGEST_BODY = 2 * 1024 * 1024
+
+SLICES: Sequence[APIRouter] = (
+    auth,
+    users,
+    organizations,
+    teams,
+    picklists,
+    companies,
+    contacts,
+    pipelines,
+    deals,
+    imports,
+)
+
+_DESCRIPTION = """
+The operational API of Sluice. Errors are problems (RFC 9457) with a stable `code`. Lists are cursor pages. A PATCH or
+DELETE needs the `ETag` you read as `If-Match`; a POST may carry an `Idempotency-Key`. Money is integer minor units
+beside an ISO 4217 code, instants are RFC 3339 in UTC.
+"""
+
+
+def create_app(
+    settings: ApiSettings, database: DatabaseSettings, *, warehouse: WarehouseSettings | None = None
+) -> FastAPI:
+    """The API, ready to be served. Connections open when it starts to serve."""
+    services = build_services(settings, database, warehouse=warehouse)
+    registry = CollectorRegistry()
+    app = FastAPI(
+        title="Sluice",
+        version="1",
+        description=_DESCRIPTION,
+        max_body_size=LARGEST_BODY,
+        lifespan=_lifespan,
+        swagger_ui_parameters={"persistAuthorization": True},
+    )
+    app.state.services = services
+    app.state.registry = registry
+    for router in SLICES:
+        app.include_router(router)
+    app.include_router(_operations(services, registry))
+    install_problem_handlers(app)
+    app.add_middleware(Telemetry, figures=RequestFigures(registry))
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    await app.state.services.database.close()
+
+
+def _operations(services: Services, registry: CollectorRegistry) -> APIRouter:
+    """Endpoints for whoever runs this: no authentication, no tenant data."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @router.get("/readyz")
+    async def readyz() -> Response:
+        try:
+            async with services.database.transaction() as session:
+                await session.execute(text("select 1 from transport_epoch limit 1"))
+        except SQLAlchemyError:
+            return problem_response(Unavailable("PostgreSQL does not answer."))
+        return JSONResponse({"status": "ready"})
+
+    @router.get("/metrics")
+    async def prometheus_figures() -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = Problem.model_json_schema()
+        app.openapi_schema = document
+    return app.openapi_schema
