@@ -1,4 +1,4 @@
-"""Organizations and their members for the CRM's tests. Rows of identity are written directly: sign-in has tests of its own."""
+"""Organizations and members for the CRM's tests. Rows of identity are written directly: sign-in has its own tests."""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -32,19 +32,19 @@ class Member:
     user_id: UUID
     http: httpx.AsyncClient
 
-    async def get(self, path: str, **options: Any) -> httpx.Response:
-        return await self.http.get(path, **options)
+    async def get(self, path: str, *, params: dict[str, Any] | None = None) -> httpx.Response:
+        return await self.http.get(path, params=params)
 
-    async def post(self, path: str, body: Any = None, **headers: str) -> httpx.Response:
+    async def post(self, path: str, body: object = None, **headers: str) -> httpx.Response:
         return await self.http.post(path, json=body, headers=headers)
 
-    async def patch(self, path: str, body: Any, *, version: int) -> httpx.Response:
+    async def patch(self, path: str, body: object, *, version: int) -> httpx.Response:
         return await self.http.patch(path, json=body, headers={"If-Match": f'"{version}"'})
 
     async def delete(self, path: str, *, version: int) -> httpx.Response:
         return await self.http.delete(path, headers={"If-Match": f'"{version}"'})
 
-    async def made(self, path: str, body: Any) -> dict[str, Any]:
+    async def made(self, path: str, body: object) -> dict[str, Any]:
         """Post and insist that it worked."""
         answer = await self.post(path, body)
         assert answer.status_code in (200, 201), answer.text
@@ -56,7 +56,7 @@ class Member:
         found: dict[str, Any] = (await self.get("/v1/pipelines")).json()["items"][0]
         return found
 
-    async def deal(self, **fields: Any) -> dict[str, Any]:
+    async def deal(self, **fields: object) -> dict[str, Any]:
         """A deal in the first pipeline."""
         body = {"pipeline_id": (await self.pipeline())["id"], "title": "400 seats", **fields}
         return await self.made("/v1/deals", body)
@@ -98,8 +98,8 @@ class Crm:
             email = f"{user_id}@example.com"
             admin.execute("insert into people (id, email, name) values (%s, %s, 'P')", (person_id, email))
             admin.execute(
-                "insert into users (organization_id, id, version, person_id, email, name, role, record_scope, is_active)"
-                " values (%s, %s, 1, %s, %s, 'P', %s, %s, %s)",
+                "insert into users (organization_id, id, version, person_id, email, name, role, record_scope,"
+                " is_active) values (%s, %s, 1, %s, %s, 'P', %s, %s, %s)",
                 (organization_id, user_id, person_id, email, role, DEFAULT_SCOPES[role], is_active),
             )
             admin.execute(

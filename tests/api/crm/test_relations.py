@@ -1,5 +1,6 @@
 """Companies and contacts alike: one table of cases for what they share, then what is their own."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -8,124 +9,115 @@ from uuid_utils.compat import uuid7
 from contracts.access import Role
 from tests.api.crm.conftest import Crm, Member, assert_problem
 
-KINDS = pytest.mark.parametrize(
-    ("path", "full", "change"),
-    [
-        (
-            "/v1/companies",
-            {
-                "name": "Acme",
-                "domain": "acme.example",
-                "industry": "Software",
-                "employee_count": 400,
-                "country": "DE",
-                "external_id": "A-1",
-            },
-            {"employee_count": 420, "industry": "Retail"},
-        ),
-        (
-            "/v1/contacts",
-            {
-                "name": "Ada Lovelace",
-                "email": "ada@acme.example",
-                "phone": "+49 30 1",
-                "source": "Website",
-                "external_id": "C-1",
-            },
-            {"phone": "+49 30 2", "source": "Referral"},
-        ),
-    ],
-    ids=["companies", "contacts"],
+
+@dataclass(frozen=True)
+class Kind:
+    """A path, a full body for it, and a change to two of its fields."""
+
+    path: str
+    full: dict[str, Any]
+    change: dict[str, Any]
+
+
+COMPANY = Kind(
+    "/v1/companies",
+    {
+        "name": "Acme",
+        "domain": "acme.example",
+        "industry": "Software",
+        "employee_count": 400,
+        "country": "DE",
+        "external_id": "A-1",
+    },
+    {"employee_count": 420, "industry": "Retail"},
 )
+CONTACT = Kind(
+    "/v1/contacts",
+    {
+        "name": "Ada Lovelace",
+        "email": "ada@acme.example",
+        "phone": "+49 30 1",
+        "source": "Website",
+        "external_id": "C-1",
+    },
+    {"phone": "+49 30 2", "source": "Referral"},
+)
+KINDS = pytest.mark.parametrize("kind", [COMPANY, CONTACT], ids=["companies", "contacts"])
 
 
 @KINDS
 class TestCreate:
-    async def test_answers_what_was_sent_with_id_version_and_etag(
-        self, owner: Member, path: str, full: dict[str, Any], change: dict[str, Any]
-    ) -> None:
-        answer = await owner.post(path, full)
+    async def test_answers_what_was_sent_with_id_version_and_etag(self, owner: Member, kind: Kind) -> None:
+        answer = await owner.post(kind.path, kind.full)
         made = answer.json()
         assert answer.status_code == 201
-        assert {name: made[name] for name in full} == full
+        assert {name: made[name] for name in kind.full} == kind.full
         assert (made["version"], answer.headers["etag"]) == (1, '"1"')
         assert made["owner_id"] == str(owner.user_id)
         assert (await owner.get(answer.headers["location"])).json() == made
 
-    async def test_event_carries_no_personal_data(
-        self, crm: Crm, owner: Member, path: str, full: dict[str, Any], change: dict[str, Any]
-    ) -> None:
-        made = await owner.made(path, full)
+    async def test_event_carries_no_personal_data(self, crm: Crm, owner: Member, kind: Kind) -> None:
+        made = await owner.made(kind.path, kind.full)
         [event] = crm.events(made["id"])
         assert event["type"] in ("company.created", "contact.created")
-        assert not {full["name"], full.get("email"), full.get("phone")} & set(map(str, event["data"].values()))
+        assert not {kind.full["name"], kind.full.get("email"), kind.full.get("phone")} & set(
+            map(str, event["data"].values())
+        )
 
     async def test_external_id_is_taken_once_per_organization(
-        self, owner: Member, stranger: Member, path: str, full: dict[str, Any], change: dict[str, Any]
+        self, owner: Member, stranger: Member, kind: Kind
     ) -> None:
-        await owner.made(path, full)
-        assert_problem(await owner.post(path, full), 409, "external_id_taken")
-        await stranger.made(path, full)
+        await owner.made(kind.path, kind.full)
+        assert_problem(await owner.post(kind.path, kind.full), 409, "external_id_taken")
+        await stranger.made(kind.path, kind.full)
 
-    async def test_idempotency_key_makes_one(
-        self, owner: Member, path: str, full: dict[str, Any], change: dict[str, Any]
-    ) -> None:
-        first = await owner.post(path, full, **{"Idempotency-Key": "k"})
-        second = await owner.post(path, full, **{"Idempotency-Key": "k"})
+    async def test_idempotency_key_makes_one(self, owner: Member, kind: Kind) -> None:
+        first = await owner.post(kind.path, kind.full, **{"Idempotency-Key": "k"})
+        second = await owner.post(kind.path, kind.full, **{"Idempotency-Key": "k"})
         assert first.json() == second.json()
-        assert len((await owner.get(path)).json()["items"]) == 1
+        assert len((await owner.get(kind.path)).json()["items"]) == 1
 
     async def test_owner_must_be_an_active_user_here(
-        self, crm: Crm, owner: Member, stranger: Member, path: str, full: dict[str, Any], change: dict[str, Any]
+        self, crm: Crm, owner: Member, stranger: Member, kind: Kind
     ) -> None:
         gone = crm.member(owner.organization_id, Role.REP, is_active=False)
         for owner_id in (stranger.user_id, gone.user_id, uuid7()):
-            answer = await owner.post(path, full | {"owner_id": str(owner_id)})
+            answer = await owner.post(kind.path, kind.full | {"owner_id": str(owner_id)})
             assert assert_problem(answer, 422, "unknown_reference")["errors"][0]["pointer"] == "/owner_id"
 
-    async def test_analyst_may_not(
-        self, crm: Crm, owner: Member, path: str, full: dict[str, Any], change: dict[str, Any]
-    ) -> None:
+    async def test_analyst_may_not(self, crm: Crm, owner: Member, kind: Kind) -> None:
         analyst = crm.member(owner.organization_id, Role.ANALYST)
-        assert_problem(await analyst.post(path, full), 403, "forbidden")
+        assert_problem(await analyst.post(kind.path, kind.full), 403, "forbidden")
 
 
 @KINDS
 class TestUpdate:
-    async def test_changes_only_what_was_sent(
-        self, crm: Crm, owner: Member, path: str, full: dict[str, Any], change: dict[str, Any]
-    ) -> None:
-        made = await owner.made(path, full)
-        answer = await owner.patch(f"{path}/{made['id']}", change, version=1)
+    async def test_changes_only_what_was_sent(self, crm: Crm, owner: Member, kind: Kind) -> None:
+        made = await owner.made(kind.path, kind.full)
+        answer = await owner.patch(f"{kind.path}/{made['id']}", kind.change, version=1)
         assert answer.status_code == 200
         assert {k: v for k, v in answer.json().items() if k != "updated_at"} == {
-            k: v for k, v in (made | change | {"version": 2}).items() if k != "updated_at"
+            k: v for k, v in (made | kind.change | {"version": 2}).items() if k != "updated_at"
         }
         changed = crm.events(made["id"])[-1]["data"]["changed_fields"]
         assert len(changed) == 2
 
-    async def test_same_values_write_nothing(
-        self, crm: Crm, owner: Member, path: str, full: dict[str, Any], change: dict[str, Any]
-    ) -> None:
-        made = await owner.made(path, full)
-        assert (await owner.patch(f"{path}/{made['id']}", full, version=1)).json()["version"] == 1
+    async def test_same_values_write_nothing(self, crm: Crm, owner: Member, kind: Kind) -> None:
+        made = await owner.made(kind.path, kind.full)
+        assert (await owner.patch(f"{kind.path}/{made['id']}", kind.full, version=1)).json()["version"] == 1
         assert len(crm.events(made["id"])) == 1
 
-    async def test_needs_the_present_version(
-        self, owner: Member, path: str, full: dict[str, Any], change: dict[str, Any]
-    ) -> None:
-        made = await owner.made(path, full)
-        one = f"{path}/{made['id']}"
-        assert_problem(await owner.http.patch(one, json=change), 428, "precondition_required")
-        assert (await owner.patch(one, change, version=1)).status_code == 200
-        assert_problem(await owner.patch(one, full, version=1), 412, "precondition_failed")
+    async def test_needs_the_present_version(self, owner: Member, kind: Kind) -> None:
+        made = await owner.made(kind.path, kind.full)
+        one = f"{kind.path}/{made['id']}"
+        assert_problem(await owner.http.patch(one, json=kind.change), 428, "precondition_required")
+        assert (await owner.patch(one, kind.change, version=1)).status_code == 200
+        assert_problem(await owner.patch(one, kind.full, version=1), 412, "precondition_failed")
 
-    async def test_another_organizations_is_not_found(
-        self, owner: Member, stranger: Member, path: str, full: dict[str, Any], change: dict[str, Any]
-    ) -> None:
-        made = await owner.made(path, full)
-        foreign = await stranger.patch(f"{path}/{made['id']}", change, version=1)
-        missing = await stranger.patch(f"{path}/{uuid7()}", change, version=1)
+    async def test_another_organizations_is_not_found(self, owner: Member, stranger: Member, kind: Kind) -> None:
+        made = await owner.made(kind.path, kind.full)
+        foreign = await stranger.patch(f"{kind.path}/{made['id']}", kind.change, version=1)
+        missing = await stranger.patch(f"{kind.path}/{uuid7()}", kind.change, version=1)
         unlike = {"instance", "correlation_id"}
         assert {k: v for k, v in assert_problem(foreign, 404).items() if k not in unlike} == {
             k: v for k, v in assert_problem(missing, 404).items() if k not in unlike
@@ -134,49 +126,43 @@ class TestUpdate:
 
 @KINDS
 class TestList:
-    async def test_pages_newest_first_and_complete(
-        self, owner: Member, path: str, full: dict[str, Any], change: dict[str, Any]
-    ) -> None:
-        made = [(await owner.made(path, {"name": f"N{number}"}))["id"] for number in range(5)]
+    async def test_pages_newest_first_and_complete(self, owner: Member, kind: Kind) -> None:
+        made = [(await owner.made(kind.path, {"name": f"N{number}"}))["id"] for number in range(5)]
         seen: list[str] = []
         cursor = None
         while True:
-            page = (await owner.get(path, params={"limit": 2} | ({"cursor": cursor} if cursor else {}))).json()
+            page = (await owner.get(kind.path, params={"limit": 2} | ({"cursor": cursor} if cursor else {}))).json()
             seen += [item["id"] for item in page["items"]]
             cursor = page["next_cursor"]
             if cursor is None:
                 break
         assert seen == made[::-1]
 
-    async def test_filters_by_text_and_owner(
-        self, crm: Crm, owner: Member, path: str, full: dict[str, Any], change: dict[str, Any]
-    ) -> None:
+    async def test_filters_by_text_and_owner(self, crm: Crm, owner: Member, kind: Kind) -> None:
         rep = crm.member(owner.organization_id, Role.REP)
-        mine = await owner.made(path, {"name": "100% Acme"})
-        other = await rep.made(path, {"name": "Beta"})
+        mine = await owner.made(kind.path, {"name": "100% Acme"})
+        other = await rep.made(kind.path, {"name": "Beta"})
         for params, expected in (
             ({"q": "acme"}, [mine["id"]]),
             ({"q": "%"}, [mine["id"]]),
             ({"owner_id": str(rep.user_id)}, [other["id"]]),
             ({}, [other["id"], mine["id"]]),
         ):
-            page = (await owner.get(path, params=params)).json()
+            page = (await owner.get(kind.path, params=params)).json()
             assert [item["id"] for item in page["items"]] == expected
 
-    async def test_record_scope_decides_what_is_seen(
-        self, crm: Crm, owner: Member, path: str, full: dict[str, Any], change: dict[str, Any]
-    ) -> None:
+    async def test_record_scope_decides_what_is_seen(self, crm: Crm, owner: Member, kind: Kind) -> None:
         organization_id = owner.organization_id
         rep, colleague = (crm.member(organization_id, Role.REP) for _ in range(2))
         manager = crm.member(organization_id, Role.MANAGER)
         crm.put_in_team(organization_id, manager=manager, members=[rep])
-        mine = await rep.made(path, {"name": "Mine"})
-        theirs = await colleague.made(path, {"name": "Theirs"})
+        mine = await rep.made(kind.path, {"name": "Mine"})
+        theirs = await colleague.made(kind.path, {"name": "Theirs"})
         for who, visible in ((rep, [mine]), (manager, [mine]), (owner, [theirs, mine])):
-            page = (await who.get(path)).json()
+            page = (await who.get(kind.path)).json()
             assert [item["id"] for item in page["items"]] == [one["id"] for one in visible]
-        assert_problem(await rep.get(f"{path}/{theirs['id']}"), 404)
-        assert_problem(await rep.patch(f"{path}/{theirs['id']}", change, version=1), 404)
+        assert_problem(await rep.get(f"{kind.path}/{theirs['id']}"), 404)
+        assert_problem(await rep.patch(f"{kind.path}/{theirs['id']}", kind.change, version=1), 404)
 
 
 class TestContactOnly:
@@ -212,7 +198,7 @@ class TestBadInput:
             ("/v1/contacts", [1, 2]),
         ],
     )
-    async def test_is_a_problem_that_names_the_field(self, owner: Member, path: str, body: Any) -> None:
+    async def test_is_a_problem_that_names_the_field(self, owner: Member, path: str, body: object) -> None:
         problem = assert_problem(await owner.post(path, body), 422, "validation_failed")
         assert problem["errors"]
 
