@@ -118,14 +118,15 @@ def prepare_postgres(connection: psycopg.Connection[Any]) -> None:
 
 
 def lock_for_swap(connection: psycopg.Connection[Any]) -> None:
-    """First statement of the transaction that swaps the marts: waits for readers, and holds new ones off till commit."""
+    """First statement of the transaction that swaps the marts: waits for readers and holds new ones off till commit."""
     connection.execute(f"lock table {_VERSION_TABLE} in access exclusive mode")
 
 
 def record_postgres_version(connection: psycopg.Connection[Any], version: PublishedVersion) -> None:
     """Name the version that the running swap transaction publishes."""
     connection.execute(
-        f"insert into {_VERSION_TABLE} (version) values (%s) on conflict (only_row) do update set version = excluded.version",
+        f"insert into {_VERSION_TABLE} (version) values (%s) "
+        "on conflict (only_row) do update set version = excluded.version",
         (version.version,),
     )
 

@@ -1,7 +1,8 @@
 """State of the pipeline behind the numbers: checks, the last refresh, processes.
 
 Orchestration and the supervisor write their own section, the API reads all. `status.json` beside the published
-versions, or table `published.pipeline_status`; what it says is about the whole installation, never about one tenant's data.
+versions, or table `published.pipeline_status`; it speaks of the
+installation as a whole, never of one tenant's data.
 """
 
 import fcntl
@@ -68,6 +69,7 @@ class Process(BaseModel):
     state: str
     seen_at: datetime | None = None
     restarts: int = Field(default=0, ge=0)
+    lag: float | None = Field(default=None, description="Events not yet handled, where the process has such a figure.")
     message: str | None = None
 
 
@@ -106,6 +108,7 @@ class FileStatusStore:
         self._path = PublishedFolder(warehouse).root / "status.json"
 
     def read(self) -> PipelineStatus:
+        """The status as last written."""
         try:
             return PipelineStatus.model_validate_json(self._path.read_bytes())
         except FileNotFoundError:
@@ -118,6 +121,7 @@ class FileStatusStore:
         checks: list[Check] | None = None,
         last_refresh: Refresh | None = None,
     ) -> None:
+        """Replace the given sections and keep the others."""
         sections = _sections(processes, checks, last_refresh)
         with self._turn():
             status = self.read().model_dump(mode="json") | sections
@@ -138,6 +142,7 @@ class PostgresStatusStore:
         self._url = url
 
     def read(self) -> PipelineStatus:
+        """The status as last written."""
         with psycopg.connect(self._url, autocommit=True) as connection:
             try:
                 rows = connection.execute(f"select section, body from {PUBLISHED_SCHEMA}.pipeline_status").fetchall()
@@ -152,6 +157,7 @@ class PostgresStatusStore:
         checks: list[Check] | None = None,
         last_refresh: Refresh | None = None,
     ) -> None:
+        """Replace the given sections and keep the others."""
         with psycopg.connect(self._url) as connection:
             # Two first writers at once must not collide on the catalog.
             connection.execute("select pg_advisory_xact_lock(hashtextextended('sluice.pipeline_status', 0))")

@@ -1,0 +1,36 @@
+"""The few places where DuckDB and PostgreSQL say the same thing differently. All else compiles to one SQL text."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """One engine's spelling."""
+
+    name: str
+    schema: str
+    placeholder: str
+    microseconds: str
+
+    def bound(self, name: str) -> str:
+        """How a statement refers to the bound parameter `name`."""
+        return self.placeholder.format(name=name)
+
+    def microseconds_between(self, start: str, end: str) -> str:
+        """Whole microseconds from one timestamptz expression to another."""
+        return self.microseconds.format(start=start, end=end)
+
+
+DUCKDB = Dialect(
+    name="duckdb",
+    schema="main",
+    placeholder="${name}",
+    microseconds="(epoch_us({end}) - epoch_us({start}))",
+)
+
+POSTGRES = Dialect(
+    name="postgres",
+    schema="published",
+    placeholder="%({name})s",
+    microseconds="cast(extract(epoch from ({end} - {start})) * 1000000 as bigint)",
+)

@@ -1,0 +1,195 @@
+"""The funnel: which stages each deal of the cohort counts at, under the declared policies.
+
+`order` and `regress` decide `entered` alone. Visits are facts whatever the policy: time in a stage, still here, lost
+from here, moved back. With `window_days`, an entry later than that after entering the cohort is no step.
+"""
+
+from typing import Any
+
+from contracts.stages import StageKind
+from metrics.cells import Cells, ratio
+from metrics.compile import Statement
+from metrics.credit import add_cohort, add_credited, add_deals, add_entries
+from metrics.parameters import Order, Regress, Unit
+from metrics.question import Question, Stage
+
+_DAY = 86_400_000_000
+_OPEN, _WON, _LOST = (f"'{kind.value}'" for kind in (StageKind.OPEN, StageKind.WON, StageKind.LOST))
+
+
+def build(statement: Statement, question: Question) -> None:
+    """Add the funnel's `facts`: measures cohort, visited, entered, still_here, lost, moved_back."""
+    add_deals(statement, question)
+    add_entries(statement, question)
+    add_cohort(statement, question)
+    add_credited(statement, question)
+    statement.table(
+        "stages",
+        {"stage_id": "uuid", "rank": "bigint", "kind": "text"},
+        [(stage.stage_id, stage.rank, stage.kind.value) for stage in question.stages],
+    )
+    _add_steps(statement, question)
+    _add_standing(statement, question)
+    _add_counted(statement, question)
+    _add_marks(statement)
+    statement.step(
+        "facts",
+        "select c.deal_id, c.group_key, s.stage_id, k.measure, k.lost_reason_id,\n"
+        "  c.amount_minor, c.currency, c.counted_minor, k.days\n"
+        "from marks k join credited c on c.deal_id = k.deal_id left join stages s on s.rank = k.rank",
+    )
+
+
+def _add_steps(statement: Statement, question: Question) -> None:
+    """`steps`: the visits that count as steps; `visits`: one row per deal and stage, two visits are one."""
+    has_entered_in_time = _in_time(statement, question, "e.entered_at")
+    has_moved_in_time = _in_time(statement, question, "e.left_at")
+    statement.step(
+        "steps",
+        "select m.deal_id, e.entry_number, s.rank, s.kind, e.left_at, e.lost_reason_id,\n"
+        f"  {statement.dialect.microseconds_between('e.entered_at', 'e.left_at')} as stayed,\n"
+        f"  case when s.kind in ({_OPEN}, {_WON}) and n.kind = {_OPEN} and n.rank < s.rank and {has_moved_in_time}\n"
+        "    then 1 else 0 end as is_moved_back\n"
+        "from moments m\n"
+        "join entries e on e.deal_id = m.deal_id\n"
+        "join stages s on s.stage_id = e.stage_id\n"
+        f"left join stages n on n.stage_id = e.next_stage_id\nwhere {has_entered_in_time}",
+    )
+    statement.step(
+        "visits",
+        "select deal_id, rank, max(kind) as kind, max(is_moved_back) as is_moved_back,\n"
+        f"  case when count(*) = count(left_at) then cast(sum(stayed) as double precision) / {_DAY} end as days\n"
+        "from steps group by deal_id, rank",
+    )
+
+
+def _in_time(statement: Statement, question: Question, instant: str) -> str:
+    days = question.parameters.window_days
+    if days is None:
+        return "true"
+    return f"{statement.dialect.microseconds_between('m.at', instant)} <= {statement.bind(days * _DAY, 'bigint')}"
+
+
+def _add_standing(statement: Statement, question: Question) -> None:
+    """`standing`: furthest stage of each deal, the one last entered before any loss, and the last one of all.
+
+    The last stage is read from the greatest entry number in one pass: it is carried in the number's low digits.
+    """
+    base = statement.bind(len(question.stages) + 1, "bigint")
+    last = f"entry_number * {base} + rank"
+    statement.step(
+        "standing",
+        f"select deal_id, max(case when kind <> {_LOST} then rank end) as furthest,\n"
+        f"  mod(max(case when kind <> {_LOST} then {last} end), {base}) as present,\n"
+        f"  mod(max({last}), {base}) as last\n"
+        "from steps group by deal_id",
+    )
+
+
+def _add_counted(statement: Statement, question: Question) -> None:
+    """`counted(deal_id, rank)`: the stages at which a deal counts as entered."""
+    is_current = question.parameters.regress is Regress.CURRENT
+    if question.parameters.order is Order.REACHED:
+        reach = "present" if is_current else "furthest"
+        passed = (
+            "select t.deal_id, s.rank, s.kind from standing t\n"
+            f"join stages s on s.rank <= t.{reach} and s.kind = {_OPEN}\n"
+            f"union all select deal_id, rank, kind from visits where kind <> {_OPEN}"
+        )
+    elif question.parameters.order is Order.VISITED:
+        passed = "select deal_id, rank, kind from visits"
+    else:
+        passed = _strict(statement, question)
+    if is_current:
+        passed = (
+            f"select p.deal_id, p.rank, p.kind from (\n{passed}\n) p join standing t on t.deal_id = p.deal_id\n"
+            f"where case p.kind when {_OPEN} then p.rank <= t.present when {_WON} then p.rank = t.present\n"
+            "  else p.rank = t.last end"
+        )
+    statement.step("counted", f"select deal_id, rank from (\n{passed}\n) passed")
+
+
+def _strict(statement: Statement, question: Question) -> str:
+    """Visits in pipeline order: each open stage after the one before it. A retired stage is no link of the chain."""
+    parts, previous = [f"select deal_id, rank, kind from visits where kind = {_LOST}"], None
+    for stage in question.stages:
+        if stage.kind is StageKind.LOST:
+            continue
+        _add_link(statement, stage, previous)
+        parts.append(f"select deal_id, {stage.rank} as rank, '{stage.kind.value}' as kind from chain_{stage.rank}")
+        if stage.kind is StageKind.OPEN and not stage.is_retired:
+            previous = stage
+    return "\nunion all ".join(parts)
+
+
+def _add_link(statement: Statement, stage: Stage, previous: Stage | None) -> None:
+    rank = statement.bind(stage.rank, "bigint")
+    after = (
+        ""
+        if previous is None
+        else f"join chain_{previous.rank} c on c.deal_id = e.deal_id and e.entry_number > c.entry_number\n"
+    )
+    statement.step(
+        f"chain_{stage.rank}",
+        "select e.deal_id, min(e.entry_number) as entry_number from steps e\n"
+        f"{after}where e.rank = {rank} group by e.deal_id",
+    )
+
+
+def _add_marks(statement: Statement) -> None:
+    """`marks(deal_id, rank, measure, lost_reason_id, days)`: everything the funnel says about a deal."""
+    nothing = "cast(null as uuid) as lost_reason_id, cast(null as double precision) as days"
+    statement.step(
+        "marks",
+        f"select deal_id, cast(null as bigint) as rank, 'cohort' as measure, {nothing} from moments\n"
+        "union all select deal_id, rank, 'visited', cast(null as uuid), days from visits\n"
+        f"union all select deal_id, rank, 'entered', {nothing} from counted\n"
+        f"union all select deal_id, rank, 'still_here', {nothing} from steps where left_at is null and kind = {_OPEN}\n"
+        "union all select e.deal_id, t.present, 'lost', e.lost_reason_id, cast(null as double precision)\n"
+        f"  from steps e join standing t on t.deal_id = e.deal_id where e.left_at is null and e.kind = {_LOST}\n"
+        "  and t.present is not null\n"
+        f"union all select deal_id, rank, 'moved_back', {nothing} from visits where is_moved_back = 1",
+    )
+
+
+def shown_stages(question: Question, cells: Cells) -> list[Stage]:
+    """The pipeline's stages; a retired one only where a deal of the cohort visited it."""
+    visited = cells.stages("visited")
+    return [stage for stage in question.stages if not stage.is_retired or str(stage.stage_id) in visited]
+
+
+def shape(question: Question, cells: Cells) -> list[dict[str, Any]]:
+    """Rows per group and stage: open stages, then won, then lost ones."""
+    groups = cells.groups() or [None]
+    return [row for group in groups for row in _shape_group(question, cells, group)]
+
+
+def _shape_group(question: Question, cells: Cells, group: str | None) -> list[dict[str, Any]]:
+    unit = question.parameters.unit
+    cohort = cells.get("cohort", group).count(unit)
+    rows: list[dict[str, Any]] = []
+    previous: int | None = None
+    for stage in shown_stages(question, cells):
+        entered = cells.get("entered", group, stage.stage_id).count(unit)
+        visited = cells.get("visited", group, stage.stage_id)
+        lost = cells.get("lost", group, stage.stage_id)
+        is_step = stage.kind is not StageKind.LOST
+        row = {
+            "group": group,
+            "stage_id": str(stage.stage_id),
+            "position": stage.position,
+            "kind": stage.kind.value,
+            "entered": entered,
+            "share_of_cohort": ratio(entered, cohort),
+            "share_of_previous": None if previous is None or not is_step else ratio(entered, previous),
+            "median_days": visited.median_days,
+            "p90_days": visited.p90_days,
+            "still_here": cells.get("still_here", group, stage.stage_id).count(unit),
+            "lost": lost.count(unit),
+            "lost_reasons": {reason: cell.count(unit) for reason, cell in sorted(lost.by_reason.items())},
+            "moved_back": cells.get("moved_back", group, stage.stage_id).count(unit),
+        }
+        rows.append(row | ({"currency": question.currency} if unit is Unit.AMOUNT else {}))
+        if stage.kind is StageKind.OPEN:
+            previous = entered
+    return rows

@@ -1,0 +1,158 @@
+"""The parameters of a question: read from text, checked, with defaults filled in.
+
+Two steps, because some defaults need the organization: `read` knows the metric's definition only, `Question` (in
+`metrics.question`) is complete.
+"""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from metrics.errors import ParameterError
+from metrics.registry import Definition
+
+
+class Order(StrEnum):
+    """When a stage counts as entered."""
+
+    REACHED = "reached"
+    VISITED = "visited"
+    STRICT = "strict"
+
+
+class Regress(StrEnum):
+    """What a deal keeps that moved back."""
+
+    FURTHEST = "furthest"
+    CURRENT = "current"
+
+
+class Unit(StrEnum):
+    """What is counted."""
+
+    DEALS = "deals"
+    AMOUNT = "amount"
+
+
+class GroupBy(StrEnum):
+    """What an answer is split by."""
+
+    NONE = "none"
+    OWNER = "owner"
+    TEAM = "team"
+    TOP_TEAM = "top_team"
+    SOURCE = "source"
+    MONTH = "month"
+
+
+class CohortKind(StrEnum):
+    """The clock that puts a deal into the period."""
+
+    CREATED = "created"
+    ENTERED = "entered"
+    CLOSED = "closed"
+
+
+class Cohort(BaseModel):
+    """Which deals are in: `created`, `closed`, or `entered:<stage_id>`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: CohortKind
+    stage_id: UUID | None = None
+
+    def __str__(self) -> str:
+        """The cohort as it is written in a parameter."""
+        return self.kind.value if self.stage_id is None else f"{self.kind.value}:{self.stage_id}"
+
+
+_COHORT_FORMS = "must be created, closed or entered:<stage_id>"
+
+
+def _read_cohort(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    kind, _, stage = value.partition(":")
+    if kind not in set(CohortKind) or (kind == CohortKind.ENTERED) != bool(stage):
+        raise ValueError(_COHORT_FORMS)
+    try:
+        return Cohort(kind=CohortKind(kind), stage_id=UUID(stage) if stage else None)
+    except ValueError:
+        raise ValueError(_COHORT_FORMS) from None
+
+
+def _read_instant(value: object) -> object:
+    """A bare date stays a date: it means the end of that day in the organization's zone."""
+    if isinstance(value, str) and len(value) == len("2026-01-31"):
+        return date.fromisoformat(value)
+    if isinstance(value, str):
+        # a plus sign that was not escaped arrives as a blank
+        value = datetime.fromisoformat(value.replace(" ", "+") if "T" in value else value)
+    if isinstance(value, datetime) and value.tzinfo is None:
+        raise ValueError("must carry a UTC offset, for example 2026-03-31T18:00:00Z")
+    return value
+
+
+_FIRST_DAY, _LAST_DAY = date(1970, 1, 1), date(2200, 1, 1)
+Day = Annotated[date, Field(ge=_FIRST_DAY, le=_LAST_DAY)]
+
+
+class Parameters(BaseModel):
+    """What the caller asked for. None means: take the default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    pipeline_id: UUID | None = None
+    start: Day | None = Field(default=None, alias="from")
+    end: Day | None = Field(default=None, alias="to")
+    cohort: Annotated[Cohort, BeforeValidator(_read_cohort)] = Cohort(kind=CohortKind.CREATED)
+    order: Order = Order.REACHED
+    regress: Regress = Regress.FURTHEST
+    window_days: int | None = Field(default=None, ge=1, le=36_500)
+    unit: Unit = Unit.DEALS
+    group_by: GroupBy = GroupBy.NONE
+    as_of: Annotated[datetime | date | None, BeforeValidator(_read_instant)] = None
+
+    @model_validator(mode="after")
+    def _period_runs_forward(self) -> "Parameters":
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise ValueError("from must lie before to: the period is half-open")
+        return self
+
+
+def read(definition: Definition, given: Mapping[str, str]) -> Parameters:
+    """Read a question's parameters; an empty text counts as not given.
+
+    Raises:
+        ParameterError: unknown or unacceptable parameter, with the field's name.
+    """
+    asked = {name: value for name, value in given.items() if value != ""}
+    for name in asked:
+        if name not in definition.parameters:
+            offered = ", ".join(definition.parameters)
+            raise ParameterError(name, f"{definition.name} has no such parameter; it has {offered}")
+    try:
+        parameters = Parameters.model_validate(definition.defaults | asked)
+    except ValidationError as error:
+        raise _first(error) from error
+    _check_offered(definition, parameters)
+    return parameters
+
+
+def _check_offered(definition: Definition, parameters: Parameters) -> None:
+    if parameters.group_by not in definition.dimensions:
+        raise ParameterError("group_by", "must be one of " + ", ".join(definition.dimensions))
+    if "cohort" in definition.parameters and parameters.cohort.kind not in definition.cohorts:
+        raise ParameterError("cohort", "must be one of " + ", ".join(definition.cohorts))
+
+
+def _first(error: ValidationError) -> ParameterError:
+    problem: dict[str, Any] = dict(error.errors(include_url=False)[0])
+    field = str(problem["loc"][0]) if problem["loc"] else "from"
+    names = {"start": "from", "end": "to"}
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return ParameterError(names.get(field, field), message)

@@ -1,0 +1,241 @@
+"""A complete question: the metric, its parameters with all defaults filled, the organization as known at `as_of`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from contracts.stages import StageKind
+from contracts.warehouse import Mart
+from metrics.compile import Statement
+from metrics.errors import ParameterError, UnknownPipelineError, WarehouseNotReadyError
+from metrics.parameters import CohortKind, GroupBy, Parameters
+from metrics.period import day_start, local_day
+from metrics.reader import Session
+from metrics.registry import Definition
+from metrics.teams import NO_TEAMS, Teams, read_teams
+from metrics.viewer import Viewer
+
+#: Length of the period where none is asked for.
+DEFAULT_DAYS = 90
+
+_KIND_ORDER = {StageKind.OPEN: 0, StageKind.WON: 1, StageKind.LOST: 2}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage as known at `as_of`. `rank` orders open stages by position, then won, then lost ones."""
+
+    stage_id: UUID
+    pipeline_id: UUID
+    name: str
+    kind: StageKind
+    position: int
+    target_days: int | None
+    is_retired: bool
+    rank: int
+
+
+@dataclass(frozen=True)
+class Question:
+    """Everything that decides an answer."""
+
+    definition: Definition
+    parameters: Parameters
+    viewer: Viewer
+    as_of: datetime
+    through: datetime | None
+    zone: ZoneInfo
+    currency: str
+    first_day: date
+    end_day: date
+    stages: tuple[Stage, ...]
+    labels: dict[str, str]
+    notes: tuple[str, ...] = ()
+    teams: Teams = NO_TEAMS
+
+    @property
+    def starts_at(self) -> datetime:
+        """First instant of the period."""
+        return day_start(self.first_day, self.zone)
+
+    @property
+    def ends_at(self) -> datetime:
+        """First instant after the period."""
+        return day_start(self.end_day, self.zone)
+
+    def described(self) -> dict[str, Any]:
+        """The parameters as an answer prints them, all defaults filled."""
+        p = self.parameters
+        values: dict[str, Any] = {
+            "pipeline_id": str(p.pipeline_id) if p.pipeline_id else None,
+            "from": self.first_day.isoformat(),
+            "to": self.end_day.isoformat(),
+            "cohort": str(p.cohort),
+            "order": p.order.value,
+            "regress": p.regress.value,
+            "window_days": p.window_days,
+            "unit": p.unit.value,
+            "group_by": p.group_by.value,
+            "as_of": instant_text(self.as_of),
+        }
+        return {name: values[name] for name in self.definition.parameters}
+
+
+def instant_text(instant: datetime) -> str:
+    """RFC 3339 in UTC."""
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def ask(session: Session, definition: Definition, parameters: Parameters, *, viewer: Viewer, now: datetime) -> Question:
+    """Fill the defaults from the organization as known at `as_of`.
+
+    Raises:
+        WarehouseNotReadyError: the organization is not in this version.
+        UnknownPipelineError: the pipeline is not known at `as_of`.
+        ParameterError: unknown stage, or a period that runs backward.
+    """
+    through = through_of(session, viewer)
+    organizations = _organizations(session, viewer)
+    as_of, day_after_all = _instant(parameters.as_of, through or now, organizations)
+    zone_name, currency, is_known = _organization_at(organizations, as_of)
+    zone = ZoneInfo(zone_name)
+    if parameters.as_of is None:
+        day_after_all = local_day(now, zone) + timedelta(days=1)
+    first_day, end_day = _period(parameters, day_after_all or local_day(as_of, zone) + timedelta(days=1))
+    stages, names = _stages(session, viewer, parameters.pipeline_id, as_of=as_of)
+    _check_pipeline(definition, parameters, stages, names)
+    return Question(
+        definition=definition,
+        parameters=parameters,
+        viewer=viewer,
+        as_of=as_of,
+        through=through,
+        zone=zone,
+        currency=currency,
+        first_day=first_day,
+        end_day=end_day,
+        stages=stages,
+        labels=names,
+        notes=_notes(as_of, through, is_known=is_known),
+        teams=read_teams(session, viewer, as_of) if GroupBy.TOP_TEAM in definition.dimensions else NO_TEAMS,
+    )
+
+
+def _notes(as_of: datetime, through: datetime | None, *, is_known: bool) -> tuple[str, ...]:
+    notes = []
+    if through is None or as_of > through:
+        notes.append("as_of lies after the newest fact in the warehouse: this answer may still change.")
+    if not is_known:
+        notes.append("The organization was not known at as_of; its first known time zone and currency are used.")
+    return tuple(notes)
+
+
+def through_of(session: Session, viewer: Viewer) -> datetime | None:
+    """Newest `recorded_at` of the organization in this version; None where it has no fact yet."""
+    statement = Statement(session.dialect, viewer.organization_id)
+    statement.mart("freshness", Mart.WAREHOUSE_FRESHNESS, columns="through")
+    through: datetime | None = session.fetch(statement.compile("select max(through) from freshness"))[0][0]
+    return through.astimezone(UTC) if through else None
+
+
+def _organizations(session: Session, viewer: Viewer) -> list[tuple[Any, ...]]:
+    columns = "time_zone, currency, valid_from, valid_to, known_from, known_to"
+    statement = Statement(session.dialect, viewer.organization_id)
+    statement.mart("organizations", Mart.DIM_ORGANIZATIONS, columns=columns)
+    rows = session.fetch(statement.compile(f"select {columns} from organizations order by known_from, valid_from"))
+    if not rows:
+        raise WarehouseNotReadyError("The warehouse does not hold this organization yet.")
+    return rows
+
+
+def _organization_at(rows: list[tuple[Any, ...]], instant: datetime) -> tuple[str, str, bool]:
+    """(time zone, currency, whether it was known) at an instant; the first known state before any was."""
+    for time_zone, currency, valid_from, valid_to, known_from, known_to in reversed(rows):
+        is_valid = valid_from <= instant and (valid_to is None or valid_to > instant)
+        if is_valid and known_from <= instant and (known_to is None or known_to > instant):
+            return time_zone, currency, True
+    return rows[0][0], rows[0][1], False
+
+
+def _instant(
+    asked: datetime | date | None, newest: datetime, organizations: list[tuple[Any, ...]]
+) -> tuple[datetime, date | None]:
+    """The instant of `as_of`; for a bare date the last microsecond of that day, and the day after it."""
+    if asked is None:
+        return newest, None
+    if isinstance(asked, datetime):
+        return asked.astimezone(UTC), None
+    following = asked + timedelta(days=1)
+    roughly = datetime(following.year, following.month, following.day, tzinfo=UTC)
+    zone = ZoneInfo(_organization_at(organizations, roughly)[0])
+    return day_start(following, zone) - timedelta(microseconds=1), following
+
+
+def _period(parameters: Parameters, day_after_all: date) -> tuple[date, date]:
+    end = parameters.end or day_after_all
+    if parameters.end is None and parameters.start is not None and parameters.start >= end:
+        end = parameters.start + timedelta(days=1)
+    start = parameters.start or end - timedelta(days=DEFAULT_DAYS)
+    return start, end
+
+
+def _stages(
+    session: Session, viewer: Viewer, pipeline_id: UUID | None, *, as_of: datetime
+) -> tuple[tuple[Stage, ...], dict[str, str]]:
+    """Stages (of one pipeline, or all) and the names of pipelines and stages, valid and known at `as_of`."""
+    statement = Statement(session.dialect, viewer.organization_id)
+    instant = statement.bind(as_of, "timestamptz")
+    conditions = [f"valid_from <= {instant} and (valid_to is null or valid_to > {instant})"]
+    if pipeline_id is not None:
+        conditions.append(f"pipeline_id = {statement.bind(pipeline_id, 'uuid')}")
+    pipeline_columns = "pipeline_id, name"
+    stage_columns = "stage_id, pipeline_id, name, kind, position, target_days, is_retired"
+    statement.mart("pipelines", Mart.DIM_PIPELINES, columns=pipeline_columns, known_at=as_of, conditions=conditions)
+    statement.mart("stages", Mart.DIM_STAGES, columns=stage_columns, known_at=as_of, conditions=conditions)
+    rows = session.fetch(
+        statement.compile(
+            "select pipeline_id, name, null, null, null, null, null, null from pipelines\n"
+            "union all\n"
+            f"select pipeline_id, null, {stage_columns.replace('pipeline_id, ', '')} from stages"
+        )
+    )
+    names = {str(row[0]): row[1] for row in rows if row[2] is None}
+    names |= {str(row[2]): row[3] for row in rows if row[2] is not None}
+    return _ranked([row for row in rows if row[2] is not None]), names
+
+
+def _ranked(rows: Sequence[tuple[Any, ...]]) -> tuple[Stage, ...]:
+    def place(row: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (_KIND_ORDER[StageKind(row[4])], row[5], str(row[2]))
+
+    return tuple(
+        Stage(
+            stage_id=stage_id,
+            pipeline_id=pipeline_id,
+            name=name,
+            kind=StageKind(kind),
+            position=position,
+            target_days=target_days,
+            is_retired=is_retired,
+            rank=rank,
+        )
+        for rank, (pipeline_id, _, stage_id, name, kind, position, target_days, is_retired) in enumerate(
+            sorted(rows, key=place), start=1
+        )
+    )
+
+
+def _check_pipeline(
+    definition: Definition, parameters: Parameters, stages: tuple[Stage, ...], names: dict[str, str]
+) -> None:
+    if parameters.pipeline_id is None:
+        if "pipeline_id" in definition.required:
+            raise ParameterError("pipeline_id", "is required: this metric speaks of one pipeline")
+    elif str(parameters.pipeline_id) not in names:
+        raise UnknownPipelineError
+    stage_id = parameters.cohort.stage_id
+    if parameters.cohort.kind is CohortKind.ENTERED and all(stage.stage_id != stage_id for stage in stages):
+        raise ParameterError("cohort", "there is no such stage in the pipeline, as known at as_of")

@@ -1,0 +1,214 @@
+"""Opens published versions of the warehouse, read-only, and nothing else.
+
+A session sees exactly one version. DuckDB: one read-only connection per version, a cursor per session; a new version
+is opened when CURRENT names it, and the old one closes with its last session. PostgreSQL: one transaction, in which
+the version's row is locked against the swap.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import duckdb
+import psycopg
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from metrics.compile import Compiled
+from metrics.dialect import DUCKDB, POSTGRES, Dialect
+from metrics.errors import WarehouseNotReadyError
+from metrics.publication import (
+    PublishedFolder,
+    PublishedVersion,
+    is_duckdb,
+    read_postgres_version,
+    warehouse_folder,
+)
+
+#: A statement that takes longer is broken off: nobody waits for its answer any more.
+STATEMENT_LIMIT = timedelta(seconds=30)
+
+
+class Session(Protocol):
+    """Reads one version."""
+
+    @property
+    def version(self) -> PublishedVersion:
+        """The version that is read."""
+        ...
+
+    @property
+    def dialect(self) -> Dialect:
+        """The engine's spelling."""
+        ...
+
+    def fetch(self, statement: Compiled) -> list[tuple[Any, ...]]:
+        """Run a statement and answer all its rows."""
+        ...
+
+
+class Reader(Protocol):
+    """Gives sessions on the current version. Safe to share between threads."""
+
+    def current(self) -> PublishedVersion:
+        """The current version's name.
+
+        Raises:
+            WarehouseNotReadyError: nothing is published yet.
+        """
+        ...
+
+    def session(self) -> AbstractContextManager[Session]:
+        """A session on the current version.
+
+        Raises:
+            WarehouseNotReadyError: nothing is published yet.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        ...
+
+
+@dataclass(frozen=True)
+class DuckDBSession:
+    """Reads through a cursor of its own."""
+
+    version: PublishedVersion
+    cursor: duckdb.DuckDBPyConnection
+    dialect: Dialect = DUCKDB
+
+    def fetch(self, statement: Compiled) -> list[tuple[Any, ...]]:
+        """Run a statement and answer all its rows."""
+        timer = threading.Timer(STATEMENT_LIMIT.total_seconds(), self.cursor.interrupt)
+        timer.daemon = True
+        timer.start()
+        try:
+            return self.cursor.execute(statement.sql, statement.values).fetchall()
+        finally:
+            timer.cancel()
+
+
+class _Opened:
+    """A version's connection, and how many sessions use it."""
+
+    def __init__(self, version: PublishedVersion, path: Path) -> None:
+        self.version = version
+        self.sessions = 0
+        self.connection = duckdb.connect(
+            path, read_only=True, config={"enable_external_access": "false", "TimeZone": "UTC"}
+        )
+        self.connection.execute("set lock_configuration = true")
+
+
+class DuckDBReader:
+    """Reads `<folder>/published`."""
+
+    def __init__(self, warehouse: Path) -> None:
+        self._folder = PublishedFolder(warehouse)
+        self._lock = threading.Lock()
+        self._opened: _Opened | None = None
+
+    def current(self) -> PublishedVersion:
+        """The version that CURRENT names."""
+        version = self._folder.current()
+        if version is None:
+            raise WarehouseNotReadyError("No version of the warehouse has been published yet.")
+        return version
+
+    @contextmanager
+    def session(self) -> Iterator[DuckDBSession]:
+        """A session on the version that CURRENT names."""
+        opened = self._acquire()
+        cursor = opened.connection.cursor()
+        try:
+            yield DuckDBSession(version=opened.version, cursor=cursor)
+        finally:
+            cursor.close()
+            self._release(opened)
+
+    def close(self) -> None:
+        """Close the file once the running sessions are done."""
+        with self._lock:
+            opened, self._opened = self._opened, None
+            if opened is not None and opened.sessions == 0:
+                opened.connection.close()
+
+    def _acquire(self) -> _Opened:
+        with self._lock:
+            version = self.current()
+            if self._opened is None or self._opened.version != version:
+                fresh = _Opened(version, self._folder.path_of(version))
+                old, self._opened = self._opened, fresh
+                if old is not None and old.sessions == 0:
+                    old.connection.close()
+            self._opened.sessions += 1
+            return self._opened
+
+    def _release(self, opened: _Opened) -> None:
+        with self._lock:
+            opened.sessions -= 1
+            if opened.sessions == 0 and opened is not self._opened:
+                opened.connection.close()
+
+
+@dataclass(frozen=True)
+class PostgresSession:
+    """Reads inside one transaction."""
+
+    version: PublishedVersion
+    connection: psycopg.Connection[Any]
+    dialect: Dialect = POSTGRES
+
+    def fetch(self, statement: Compiled) -> list[tuple[Any, ...]]:
+        """Run a statement and answer all its rows."""
+        # the text is composed from fragments of ours; values are bound
+        return self.connection.execute(statement.sql, statement.values).fetchall()
+
+
+class PostgresReader:
+    """Reads schema `published` of a PostgreSQL warehouse."""
+
+    def __init__(self, url: str, *, pool_size: int = 4) -> None:
+        milliseconds = int(STATEMENT_LIMIT.total_seconds() * 1000)
+        self._pool = ConnectionPool(
+            url,
+            min_size=0,
+            max_size=pool_size,
+            timeout=10,
+            open=True,
+            kwargs={"options": f"-c TimeZone=UTC -c statement_timeout={milliseconds} -c jit=off"},
+        )
+
+    def current(self) -> PublishedVersion:
+        """The version in `published.current_version`."""
+        with self.session() as session:
+            return session.version
+
+    @contextmanager
+    def session(self) -> Iterator[PostgresSession]:
+        """A session on the version that is current when it starts."""
+        try:
+            with self._pool.connection() as connection, connection.transaction():
+                connection.execute("set transaction read only")
+                version = read_postgres_version(connection)
+                if version is None:
+                    raise WarehouseNotReadyError("No version of the warehouse has been published yet.")
+                yield PostgresSession(version=version, connection=connection)
+        except PoolTimeout as error:
+            raise WarehouseNotReadyError("The warehouse cannot be reached.") from error
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._pool.close()
+
+
+def open_reader(warehouse_url: str) -> Reader:
+    """A reader of the warehouse at `duckdb:///folder` or `postgresql://…`."""
+    if is_duckdb(warehouse_url):
+        return DuckDBReader(warehouse_folder(warehouse_url))
+    return PostgresReader(warehouse_url)
