@@ -1,9 +1,10 @@
 """Topics on a real broker: made when missing, checked when present, told apart by their identity."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from kafka import KafkaAdminClient
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import IncompatibleBrokerVersion, KafkaError, TopicAlreadyExistsError
 
 from bus.connection import client_options
 from bus.records import TransportError
@@ -11,6 +12,7 @@ from bus.topics import TOPICS
 from contracts.settings import KafkaSettings
 
 _REQUEST_TIMEOUT_MS = 10_000
+_ATTEMPTS = 10
 
 
 class KafkaAdmin:
@@ -24,22 +26,26 @@ class KafkaAdmin:
             raise TransportError(f"no broker at {settings.kafka_bootstrap_servers}: {error}") from error
 
     def ensure_topics(self) -> None:
-        """Create the topics of `bus.topics` that do not exist yet.
+        """Create the topics of `bus.topics` that do not exist yet, and widen those that are too narrow.
+
+        Brokers make a topic when somebody asks about it, with as many partitions as they like (the embedded one does
+        so even when asked not to). Where the broker cannot add partitions, such a topic is made anew: so call this
+        only when what the topics hold is not needed, that is at the beginning of an epoch.
 
         Raises:
-            TransportError: the broker refused, or a topic has fewer partitions than the keys are spread over.
+            TransportError: the broker refused.
         """
         try:
-            partitions = self._partition_counts()
-            for name, (count, configuration) in TOPICS.items():
-                if name not in partitions:
-                    self._create(name, count, configuration)
-            self._client.wait_for_topics(list(TOPICS))
+            for _ in range(_ATTEMPTS):
+                wrong = self._wrong_topics()
+                if not wrong:
+                    return
+                for name, partitions in wrong.items():
+                    self._correct(name, partitions)
+                self._client.wait_for_topics(list(wrong))
         except KafkaError as error:
-            raise TransportError(f"cannot make topics: {error}") from error
-        for name, (count, _) in TOPICS.items():
-            if partitions.get(name, count) < count:
-                raise TransportError(f"topic {name} has {partitions[name]} partitions, {count} are needed")
+            raise TransportError(f"cannot make topics: {type(error).__name__}: {error}") from error
+        raise TransportError(f"cannot make topics: {', '.join(self._wrong_topics())} stay as they are")
 
     def topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
         """Identity of each topic that exists (empty for brokers older than 2.8, which have none)."""
@@ -53,17 +59,25 @@ class KafkaAdmin:
         """Give up the connection."""
         self._client.close()
 
-    def _partition_counts(self) -> dict[str, int]:
+    def _wrong_topics(self) -> dict[str, int]:
+        """Topics without enough partitions, and how many they have."""
         described = self._client.describe_topics(list(TOPICS))
-        return {topic["name"]: len(topic["partitions"]) for topic in described if topic["error_code"] == 0}
+        present = {topic["name"]: len(topic["partitions"]) for topic in described if topic["error_code"] == 0}
+        return {name: present.get(name, 0) for name, (count, _) in TOPICS.items() if present.get(name, 0) < count}
 
-    def _create(self, name: str, partitions: int, configuration: dict[str, str]) -> None:
+    def _correct(self, name: str, partitions: int) -> None:
+        count, configuration = TOPICS[name]
+        if partitions:
+            try:
+                self._client.create_partitions({name: count})
+                return
+            except IncompatibleBrokerVersion:
+                self._client.delete_topics([name], timeout_ms=_REQUEST_TIMEOUT_MS)
         options = {
-            "num_partitions": partitions,
+            "num_partitions": count,
             "replication_factor": self._replication_factor,
             "configs": configuration,
         }
-        try:
+        # it may exist by now: another process was faster, or asked about it
+        with suppress(TopicAlreadyExistsError):
             self._client.create_topics({name: options}, timeout_ms=_REQUEST_TIMEOUT_MS)
-        except TopicAlreadyExistsError:
-            return  # another process was faster

@@ -1,7 +1,8 @@
 """Reads Kafka partitions from offsets that the caller keeps: no groups, no commits, never a silent jump.
 
 A position beyond the end of a partition gives neither records nor an error, on some brokers even after all data was
-lost. Whoever needs to know that asks for the topic's identity (`bus.admin`) or reads a marker record.
+lost. Whoever needs to know that asks for the topic's identity (`bus.admin`) or reads a marker record. And reading a
+topic may create it: the embedded broker does so even when asked not to.
 """
 
 from collections.abc import Mapping, Sequence

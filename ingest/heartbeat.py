@@ -35,7 +35,8 @@ class Heartbeat:
         changed = self._said != (state, error)
         if changed:
             log = logger.warning if error else logger.info
-            log("%s is %s", self._process, state, extra={"reporter": self._process, "state": state, "error": error})
+            extra = {"reporter": self._process, "state": state}
+            log("%s is %s%s", self._process, state, f": {error}" if error else "", extra=extra)
         if self._url is None or not (changed or self.is_due()):
             self._said = (state, error)
             return

@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 _FLUSH_SECONDS = 0.3
 _FLUSH_RECORDS = 20_000
 _UPKEEP_SECONDS = 2.0
+_WAIT_FOR_EPOCH_SECONDS = 0.3
 _COMPACT_EVERY = 200  # commits; each leaves one small file
 
 
@@ -142,7 +143,7 @@ class Loader:
             marker = topic.read()
             if marker is None:
                 self._say("waiting", "no relay has declared the broker's epoch yet")
-                stop.wait(self._backoff.next_delay())
+                stop.wait(_WAIT_FOR_EPOCH_SECONDS)
                 return
             stored = sink.offsets(marker.epoch)
             positions = {place: stored.get(place, 0) for place in _places()}
@@ -191,7 +192,8 @@ class Loader:
             self._through = str(decoded.rows["recorded_at"].max())
         buffer.clear()
         self._commits += 1
-        if self._commits % _COMPACT_EVERY == 0:
+        if self._commits % _WAIT_FOR_EPOCH_SECONDS = 0.3
+_COMPACT_EVERY == 0:
             sink.compact()
 
 

@@ -136,6 +136,20 @@ def test_topics_are_made_once(admin: KafkaAdmin) -> None:
     assert set(before) == set(TOPICS)
 
 
+def test_w4_a_topic_made_too_narrow_by_a_reader_is_corrected(settings: KafkaSettings) -> None:
+    reader = KafkaRecordConsumer(settings)
+    reader.assign({Partition(Topic.DEALS, 0): 0})
+    reader.poll(0.5)
+    admin = KafkaAdmin(settings)
+    admin.ensure_topics()
+    admin.close()
+    reader.close()
+    producer = KafkaRecordProducer(settings)
+    outcomes = producer.send_all([OutgoingRecord(Topic.DEALS, 5, b"k", b"v")])
+    producer.close()
+    assert outcomes == [Receipt(5, 0)]
+
+
 def test_no_broker_is_said(settings: KafkaSettings, fresh_broker: RunningBroker) -> None:
     fresh_broker.kill()
     with pytest.raises(TransportError, match="no broker"):

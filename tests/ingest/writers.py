@@ -54,7 +54,7 @@ def insert_event(
             "aggregate_type": aggregate_type,
             "aggregate_id": aggregate_id,
             "aggregate_version": aggregate_version,
-            "data": json.dumps(data if data is not None else {}),
+            "data": json.dumps(data or {}),
         },
     )
     return event_id
@@ -65,12 +65,26 @@ def insert_events(url: str, count: int, *, aggregates: int = 50, seed: int = 1) 
     generator = random.Random(seed)
     ids = [new_id() for _ in range(aggregates)]
     versions = dict.fromkeys(ids, 0)
-    with psycopg.connect(url) as connection:
-        for _ in range(count):
-            aggregate_id = generator.choice(ids)
-            versions[aggregate_id] += 1
-            data = {"amount_minor": generator.randrange(10**9), "currency": "EUR"}
-            insert_event(connection, aggregate_id, versions[aggregate_id], kind="deal.amount.changed", data=data)
+    rows = []
+    for _ in range(count):
+        aggregate_id = generator.choice(ids)
+        versions[aggregate_id] += 1
+        data = {"amount_minor": generator.randrange(10**9), "currency": "EUR"}
+        rows.append(
+            {
+                "id": new_id(),
+                "organization_id": ORGANIZATION,
+                "type": "deal.amount.changed",
+                "version": 1,
+                "aggregate_type": "deal",
+                "aggregate_id": aggregate_id,
+                "aggregate_version": versions[aggregate_id],
+                "data": json.dumps(data),
+            }
+        )
+    with psycopg.connect(url) as connection, connection.cursor() as cursor:
+        cursor.execute("select set_config('sluice.organization_id', %s, true)", (str(ORGANIZATION),))
+        cursor.executemany(_INSERT, rows)
 
 
 def relay_settings(
