@@ -192,8 +192,7 @@ class Loader:
             self._through = str(decoded.rows["recorded_at"].max())
         buffer.clear()
         self._commits += 1
-        if self._commits % _WAIT_FOR_EPOCH_SECONDS = 0.3
-_COMPACT_EVERY == 0:
+        if self._commits % _COMPACT_EVERY == 0:
             sink.compact()
 
 
