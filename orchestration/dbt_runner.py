@@ -8,8 +8,9 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from dbt.adapters.factory import get_adapter_by_type
@@ -58,7 +59,6 @@ class DbtBuild:
 
     nodes: tuple[NodeResult, ...]
     seconds: float
-    artifacts_path: Path = field(compare=False)
 
 
 OnNode = Callable[[NodeResult], None]
@@ -91,10 +91,7 @@ def build(
         arguments += ["--select", *select.split()]
     if full_refresh:
         arguments.append("--full-refresh")
-    result = _invoke(arguments, warehouse=warehouse, target_path=target_path, on_node=on_node)
-    nodes = tuple(_node_results(result))
-    _raise_first_failure(nodes)
-    return DbtBuild(nodes=nodes, seconds=result.result.elapsed_time, artifacts_path=target_path)
+    return _outcome(_invoke(arguments, warehouse=warehouse, target_path=target_path, on_node=on_node))
 
 
 def run_unit_tests(warehouse: WarehouseSettings, *, target_path: Path, select: str | None = None) -> DbtBuild:
@@ -104,10 +101,7 @@ def run_unit_tests(warehouse: WarehouseSettings, *, target_path: Path, select: s
         DbtError: a unit test failed, or dbt could not run.
     """
     arguments = ["test", "--resource-type", "unit_test"] + (["--select", *select.split()] if select else [])
-    result = _invoke(arguments, warehouse=warehouse, target_path=target_path)
-    nodes = tuple(_node_results(result))
-    _raise_first_failure(nodes)
-    return DbtBuild(nodes=nodes, seconds=result.result.elapsed_time, artifacts_path=target_path)
+    return _outcome(_invoke(arguments, warehouse=warehouse, target_path=target_path))
 
 
 def parse_manifest(*, target_path: Path, target: str = "duckdb") -> Path:
@@ -166,7 +160,8 @@ def _invoke(
     with _environment(variables):
         key = (target, variables.get("SLUICE_DBT_DATABASE", ""))
         if key not in _manifests:
-            _manifests[key] = _run(["parse"], target=target, target_path=target_path).result
+            parsed: Any = _run(["parse"], target=target, target_path=target_path).result
+            _manifests[key] = parsed
         try:
             return _run(arguments, target=target, target_path=target_path, manifest=_manifests[key], on_node=on_node)
         finally:
@@ -202,7 +197,7 @@ def _run(
 
 def _close(target: str) -> None:
     """Give up the connections: readers copy the DuckDB file, and PostgreSQL counts what stays open."""
-    adapter = get_adapter_by_type(target)
+    adapter = get_adapter_by_type(target)  # type: ignore[no-untyped-call]  # dbt's own
     adapter.cleanup_connections()
     close_all = getattr(adapter.ConnectionManager, "close_all_connections", None)
     if close_all is not None:
@@ -240,24 +235,21 @@ def _listener(on_node: OnNode) -> Callable[[EventMsg], None]:
     return listen
 
 
-def _node_results(result: dbtRunnerResult) -> Iterator[NodeResult]:
-    for outcome in result.result.results:
-        yield NodeResult(
-            name=outcome.node.name,
-            resource_type=str(outcome.node.resource_type),
-            status=str(outcome.status),
-            seconds=outcome.execution_time,
-            message=outcome.message,
-            failures=outcome.failures,
+def _outcome(result: dbtRunnerResult) -> DbtBuild:
+    answer: Any = result.result  # what it is depends on the command
+    nodes = tuple(
+        NodeResult(
+            name=node.node.name,
+            resource_type=str(node.node.resource_type),
+            status=str(node.status),
+            seconds=node.execution_time,
+            message=node.message,
+            failures=node.failures,
         )
-
-
-def _raise_first_failure(nodes: tuple[NodeResult, ...]) -> None:
+        for node in answer.results
+    )
     failed = [node for node in nodes if not node.is_success and node.status != "skipped"]
     if failed:
         first = failed[0]
-        raise DbtError(
-            first.message or first.status, node=first.name, failures=tuple(node.name for node in failed)
-        )
-
-
+        raise DbtError(first.message or first.status, node=first.name, failures=tuple(node.name for node in failed))
+    return DbtBuild(nodes=nodes, seconds=answer.elapsed_time)
