@@ -89,7 +89,7 @@ class Buffer:
 
 @dataclass
 class Loader:
-    """One loader process."""
+    """One loader process. `loaded` counts the rows it has committed."""
 
     kafka: KafkaSettings
     warehouse: WarehouseSettings
@@ -100,7 +100,7 @@ class Loader:
         self._heartbeat = Heartbeat("loader", url)
         self._backoff = Backoff()
         self._breaker = InvalidRatioBreaker()
-        self._loaded = 0
+        self.loaded = 0
         self._rejected = 0
         self._commits = 0
         self._through: str | None = None
@@ -130,7 +130,7 @@ class Loader:
 
     def _say(self, state: str, error: str | None = None) -> None:
         self._heartbeat.say(
-            state, error=error, loaded=self._loaded, rejected=self._rejected, recorded_through=self._through
+            state, error=error, loaded=self.loaded, rejected=self._rejected, recorded_through=self._through
         )
 
     def _session(self, stop: StopEvent) -> None:
@@ -186,7 +186,7 @@ class Loader:
             logger.warning("%s unreadable messages went to the dead letters", len(decoded.rejected))
         sink.append(decoded.rows, epoch=marker.epoch, ranges=buffer.ranges)
         self._backoff.reset()
-        self._loaded += len(decoded.rows)
+        self.loaded += len(decoded.rows)
         self._rejected += len(decoded.rejected)
         if len(decoded.rows):
             self._through = str(decoded.rows["recorded_at"].max())

@@ -124,7 +124,7 @@ def test_o1_relay_killed_in_the_middle_of_batches_loses_nothing(
 ) -> None:
     generator = random.Random(7)
     published = "select count(*) from event_log where published_at is not null"
-    for round_number in range(4):
+    for round_number in range(3):
         insert_events(database.app_url, 3_000, aggregates=40, seed=round_number)
         before = count(database.relay_url, published)
         process = _start_relay(database, fresh_broker, warehouse_url)
