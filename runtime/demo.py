@@ -1,0 +1,175 @@
+"""The demo organization: signed up, staffed and filled over HTTP, as a customer would do it. Safe to run again."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import httpx
+
+from runtime.demo_data import ANALYST, MANAGER, REP, generate
+from runtime.demo_story import NEW_BUSINESS
+from runtime.import_client import ImportClient, ImportFile, ImportRefusedError
+
+DEMO_PASSWORD = "sluice-demo"  # noqa: S105  # printed for everybody, of an organization of invented data
+OWNER, ADMIN = "owner@example.com", "admin@example.com"
+#: Who can sign in, the most telling one first.
+DEMO_USERS = (MANAGER, OWNER, ADMIN, REP, ANALYST)
+
+_SEED = 20_260_501
+_ORGANIZATION = {
+    "name": "Olga Ownermann",
+    "organization_name": "Sluice Demo",
+    "time_zone": "Europe/Berlin",
+    "currency": "EUR",
+}
+_STAFF = (
+    {"email": ADMIN, "name": "Adam Stellwerk", "role": "admin"},
+    {"email": MANAGER, "name": "Mara Weidenholt", "role": "manager"},
+    {"email": REP, "name": "Kim Dahlsen", "role": "rep"},
+    {"email": ANALYST, "name": "Anton Zahlmann", "role": "analyst"},
+)
+#: A stage that gets a better name once the history is in: reports of earlier days keep the old one.
+_RENAMED = ("Demo held", "Solution demo")
+_BACKDATED_MOVES = 12
+
+
+class DemoError(RuntimeError):
+    """The demo cannot be filled: says why."""
+
+
+def fill(
+    api_url: str,
+    *,
+    say: Callable[[str], object] = print,
+    seed: int = _SEED,
+    until: date | None = None,
+) -> None:
+    """Fill the demo organization up to `until` (today); `say` is told of each step.
+
+    Safe to run again: what is there already stays as it is.
+
+    Raises:
+        DemoError: the API refuses or does not answer.
+    """
+    try:
+        with httpx.Client(base_url=api_url, timeout=60) as http:
+            owner = _Caller(http, _sign_in(http) or _sign_up(http, say))
+            _fill(owner, api_url, say=say, seed=seed, until=until or datetime.now(UTC).date())
+    except (httpx.TransportError, ImportRefusedError) as error:
+        raise DemoError(f"The demo cannot be filled: {error}") from error
+
+
+class _Caller:
+    """A person's calls; each must succeed."""
+
+    def __init__(self, http: httpx.Client, token: str) -> None:
+        self._http, self.token = http, token
+
+    def call(self, method: str, path: str, **request: Any) -> dict[str, Any]:  # noqa: ANN401 # httpx's own
+        headers = {"Authorization": f"Bearer {self.token}", **request.pop("headers", {})}
+        answer = _checked(self._http.request(method, path, headers=headers, **request))
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def items(self, path: str, **parameters: str | int) -> list[dict[str, Any]]:
+        """The first page of a list."""
+        found: list[dict[str, Any]] = self.call("GET", path, params=parameters)["items"]
+        return found
+
+
+def _sign_in(http: httpx.Client) -> str | None:
+    answer = http.post("/v1/auth/login", json={"email": OWNER, "password": DEMO_PASSWORD})
+    if answer.status_code == httpx.codes.UNAUTHORIZED:
+        return None
+    return str(_checked(answer).json()["access_token"])
+
+
+def _sign_up(http: httpx.Client, say: Callable[[str], object]) -> str:
+    say("making the demo organization")
+    body = {"email": OWNER, "password": DEMO_PASSWORD, **_ORGANIZATION}
+    return str(_checked(http.post("/v1/auth/signup", json=body)).json()["access_token"])
+
+
+def _fill(owner: _Caller, api_url: str, *, say: Callable[[str], object], seed: int, until: date) -> None:
+    pipelines = owner.items("/v1/pipelines")
+    if any(stage["name"] == _RENAMED[1] for one in pipelines for stage in one["stages"]):
+        say("the demo organization is there")
+        return
+    _hire(owner)
+    if all(one["name"] != NEW_BUSINESS for one in pipelines):
+        _change(owner, f"/v1/pipelines/{pipelines[0]['id']}", pipelines[0]["version"], name=NEW_BUSINESS)
+    if all(job["state"] != "completed" for job in owner.items("/v1/imports")):
+        _import(owner, api_url, say=say, files=generate(seed=seed, until=until))
+    pipeline = next(one for one in owner.items("/v1/pipelines") if one["name"] == NEW_BUSINESS)
+    _move_backdated(owner, pipeline)
+    # the last step, so that a fill that was broken off is told from one that is complete
+    stage = next(one for one in pipeline["stages"] if one["name"] == _RENAMED[0])
+    _change(owner, f"/v1/pipelines/{pipeline['id']}/stages/{stage['id']}", stage["version"], name=_RENAMED[1])
+    say("the demo organization is filled")
+
+
+def _hire(owner: _Caller) -> None:
+    known = {user["email"] for user in owner.items("/v1/users", limit=100)}
+    for person in _STAFF:
+        if person["email"] not in known:
+            owner.call("POST", "/v1/users", json={**person, "password": DEMO_PASSWORD})
+
+
+def _import(owner: _Caller, api_url: str, *, say: Callable[[str], object], files: dict[str, bytes]) -> None:
+    with TemporaryDirectory(prefix="sluice-demo-") as folder, ImportClient(api_url, token=owner.token) as client:
+        chosen = []
+        for entity, content in files.items():
+            path = Path(folder) / f"{entity}.csv"
+            path.write_bytes(content)
+            chosen.append(ImportFile(path, entity))
+        queued = client.start(chosen, {"create_missing": True})
+        done = client.follow(queued["id"], watch=_Tenths(say).watch)
+    if done["state"] != "completed" or done["counts"]["failed"]:
+        raise DemoError(f"The demo's import did not work: {done['error'] or done['progress']}")
+
+
+class _Tenths:
+    """Says how far an import is, a tenth at a time."""
+
+    def __init__(self, say: Callable[[str], object]) -> None:
+        self._say, self._said = say, -1
+
+    def watch(self, job: dict[str, Any]) -> None:
+        """Look at an import."""
+        done, total = job["counts"]["done"], job["counts"]["total"]
+        tenth = 10 * done // total if total else 0
+        if total and tenth > self._said:
+            self._said = tenth
+            self._say(f"importing eighteen months of history: {done:,} of {total:,} rows")
+
+
+def _move_backdated(owner: _Caller, pipeline: dict[str, Any]) -> None:
+    """Some reps write things down days later."""
+    ways = [stage for stage in pipeline["stages"] if stage["kind"] == "open"]
+    onward = {here["id"]: there["id"] for here, there in pairwise(ways)}
+    moved_at = datetime.now(UTC) - timedelta(days=2)
+    deals = owner.items("/v1/deals", pipeline_id=pipeline["id"], status="open", limit=200)
+    late = [
+        deal
+        for deal in deals
+        if deal["stage_id"] in onward and datetime.fromisoformat(deal["stage_entered_at"]) < moved_at
+    ]
+    for number, deal in enumerate(late[:_BACKDATED_MOVES]):
+        body = {
+            "stage_id": onward[deal["stage_id"]],
+            "occurred_at": (moved_at + timedelta(hours=number)).isoformat(),
+        }
+        owner.call("POST", f"/v1/deals/{deal['id']}/move", json=body)
+
+
+def _change(owner: _Caller, path: str, version: int, **fields: str) -> None:
+    owner.call("PATCH", path, json=fields, headers={"If-Match": f'"{version}"'})
+
+
+def _checked(answer: httpx.Response) -> httpx.Response:
+    if answer.is_error:
+        raise DemoError(f"{answer.request.method} {answer.request.url.path} answered {answer.text}")
+    return answer
