@@ -186,7 +186,7 @@ def _run(
             "--target-path", str(target_path),
             "--log-path", str(target_path / "logs"),
             "--log-level", "none",
-            "--log-level-file", "warn",
+            "--log-level-file", "none",
             "--quiet",
         ]
     )  # fmt: skip

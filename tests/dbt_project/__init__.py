@@ -1,0 +1,1 @@
+"""Tests of the dbt project: on real warehouses of both kinds, against a replay in plain Python."""
