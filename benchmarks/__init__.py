@@ -1,0 +1,1 @@
+"""Benchmarks, one file per figure: each `run()` measures a figure and its limit in the same run."""
