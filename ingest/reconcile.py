@@ -49,6 +49,9 @@ where organization_id = %(organization_id)s and type = %(type)s and day = %(day)
 """
 
 
+_LISTED_GROUPS = 10
+
+
 @dataclass
 class Difference:
     """A group in which PostgreSQL and raw do not agree, with some of the event ids."""
@@ -75,13 +78,26 @@ class ReconcileReport:
     differences: list[Difference] = field(default_factory=list)
 
     @property
-    def is_equal(self) -> bool:
+    def is_clean(self) -> bool:
         """Whether raw holds what it should."""
         return not self.differences
 
+    def __str__(self) -> str:
+        head = (
+            f"{self.events:,} events in {self.groups:,} groups, {self.in_flight:,} in flight: "
+            f"{self.missing:,} missing, {self.extra:,} extra, {self.different:,} different"
+        )
+        lines = [
+            f"  {group.organization_id} {group.type} {group.day}: {group.missing} missing, {group.extra} extra,"
+            f" {group.different} different"
+            for group in self.differences[:_LISTED_GROUPS]
+        ]
+        unlisted = len(self.differences) - len(lines)
+        return "\n".join([head, *lines, *([f"  and {unlisted} more groups"] if unlisted else [])])
+
     def as_dict(self) -> dict[str, Any]:
         """Everything, as JSON can carry it."""
-        content = {**asdict(self), "is_equal": self.is_equal}
+        content = {**asdict(self), "is_clean": self.is_clean}
         for difference in content["differences"]:
             difference["organization_id"] = str(difference["organization_id"])
             difference["examples"] = {kind: [str(i) for i in ids] for kind, ids in difference["examples"].items()}

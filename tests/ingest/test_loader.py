@@ -58,7 +58,7 @@ def _reconcile(database: Database, settings: Settings) -> ReconcileReport:
 
 def _is_complete(database: Database, settings: Settings) -> bool:
     report = _reconcile(database, settings)
-    return report.is_equal and report.in_flight == 0
+    return report.is_clean and report.in_flight == 0
 
 
 def _row_count(settings: Settings) -> int:
@@ -207,7 +207,8 @@ def test_w1_reconcile_names_missing_extra_and_changed_rows(database: Database, s
     assert set(difference.examples["missing"]) == {missing, row[0][2]}
     assert difference.examples["different"] == [changed]
     assert difference.examples["extra"] == [extra]
-    assert report.as_dict()["is_equal"] is False
+    assert report.as_dict()["is_clean"] is False
+    assert "2 missing, 1 extra, 1 different" in str(report)
 
 
 def _damage(settings: Settings, missing: UUID, changed: UUID, renamed: UUID, extra: UUID) -> None:
