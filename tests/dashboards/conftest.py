@@ -1,20 +1,15 @@
 """The double of the API on a port of its own, and pages that look at it."""
 
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 import streamlit as st
-import uvicorn
 from streamlit.testing.v1 import AppTest
 
 from dashboards import client, session
-from tests.dashboards.double import Double, application, healthy, sample_deals
-
-PAGES = Path(client.__file__).parent
+from tests.dashboards.counting import sample_deals
+from tests.dashboards.double import Double, healthy, serving
 
 
 @pytest.fixture
@@ -26,17 +21,10 @@ def double() -> Double:
 @pytest.fixture
 def api_url(double: Double, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The double's address, served over real HTTP and known to the dashboards."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{bound.getsockname()[1]}"
-        server = uvicorn.Server(uvicorn.Config(application(double), log_level="warning", lifespan="off"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
-        thread.start()
+    with serving(double) as url:
         monkeypatch.setenv("SLUICE_API_URL", url)
         st.cache_data.clear()
         yield url
-        server.should_exit = True
-        thread.join()
         client.close()
 
 

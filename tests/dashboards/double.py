@@ -3,56 +3,35 @@
 It counts simply but truly, so that pages show figures that fit together; the real counting is tested in `metrics`.
 """
 
-import random
 import secrets
-import statistics
-from collections.abc import Awaitable, Callable, Iterable
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
 
+import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
-Row = dict[str, Any]
-
-STAGES = {
-    "new": ["Qualified", "Demo", "Proposal", "Negotiation", "Won", "Lost"],
-    "renewal": ["Due", "In talks", "Won", "Lost"],
-}
-OWNERS = {
-    "o1": ("Ada Okafor", "t1"),
-    "o2": ("Ben Haas", "t1"),
-    "o3": ("Chloé Martin", "t1"),
-    "o4": ("Dmytro Bondar", "t2"),
-    "o5": ("Elif Kaya", "t2"),
-    "o6": ("Femi Adeyemi", "t2"),
-    "o7": ("Greta Lindqvist", "t3"),
-    "o8": ("Hiro Tanaka", "t3"),
-}
-TEAMS = {"t1": "Enterprise", "t2": "Mid-market", "t3": "Small business"}
-SOURCES = {"s1": "Website", "s2": "Referral", "s3": "Outbound", "s4": "Event"}
-REASONS = {"r1": "Price", "r2": "No decision", "r3": "Competitor", "r4": "Wrong fit"}
-LABELS = {key: name for key, (name, _) in OWNERS.items()} | TEAMS | SOURCES | REASONS
-WORDS = ("Harbour", "Lantern", "Quarry", "Meridian", "Juniper", "Cobalt", "Saffron", "Timber", "Orchard", "Falcon")
-
-
-@dataclass
-class Deal:
-    """A deal with the stages it visited, by position."""
-
-    id: str
-    title: str
-    pipeline: str
-    owner: str
-    source: str
-    amount: int
-    created: date
-    path: list[int]
-    status: str
-    days: int
-    reason: str = "r1"
-    went_back: bool = False
+from tests.dashboards.counting import (
+    LABELS,
+    OWNERS,
+    STAGES,
+    Deal,
+    Row,
+    cohort_of,
+    counts,
+    funnel_rows_of,
+    grouped,
+    is_counted,
+    of_pipeline,
+    pipeline_answer,
+    stage_id,
+    stage_names,
+    team_row,
+)
 
 
 @dataclass
@@ -87,42 +66,6 @@ class Double:
         return {"access_token": access, "refresh_token": refresh, "token_type": "Bearer", "expires_in": 900}
 
 
-def sample_deals(today: date, *, seed: int = 7, count: int = 900) -> list[Deal]:
-    """Deals of the year before `today`."""
-    dice = random.Random(seed)
-    deals = []
-    for number in range(count):
-        pipeline = "new" if dice.random() < 0.8 else "renewal"
-        opens = len(STAGES[pipeline]) - 2
-        skill = 0.66 + 0.03 * (number % 5)
-        reached = 0
-        while reached < opens and dice.random() < skill:
-            reached += 1
-        age = dice.randrange(1, 365)
-        is_won = reached == opens
-        status = "won" if is_won else "open" if age < 150 and dice.random() < 0.45 else "lost"
-        path = [stage for stage in range(reached + 1) if stage == 0 or stage == reached or dice.random() > 0.06]
-        owner = dice.choice(list(OWNERS))
-        words = f"{dice.choice(WORDS)} {dice.choice(('Labs', 'Group', 'Logistics', 'Foods', 'Energy'))}"
-        deals.append(
-            Deal(
-                id=f"deal-{number:04}",
-                title=f"{words}: {dice.choice(('rollout', 'pilot', 'licences', 'extension'))}",
-                pipeline=pipeline,
-                owner=owner,
-                source=dice.choice(list(SOURCES)),
-                amount=dice.randrange(40, 900) * 10_000 + (50 if number % 10 == 0 else 0),
-                created=today - timedelta(days=age),
-                path=path,
-                status=status,
-                days=dice.randrange(2, 25),
-                reason=dice.choice(list(REASONS)),
-                went_back=dice.random() < 0.06,
-            )
-        )
-    return deals
-
-
 def healthy(version: str = "20261122T101500123456Z") -> Row:
     """A freshness answer in which all is well."""
     now = datetime.now(UTC)
@@ -154,9 +97,20 @@ def healthy(version: str = "20261122T101500123456Z") -> Row:
     }
 
 
-def stage_id(pipeline: str, position: int) -> str:
-    """Id of a stage."""
-    return f"{pipeline}-{position}"
+@contextmanager
+def serving(double: Double) -> Iterator[str]:
+    """Serve the double over real HTTP; gives its address."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(application(double), log_level="warning", access_log=False, lifespan="off")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def application(double: Double) -> FastAPI:
@@ -184,7 +138,7 @@ def application(double: Double) -> FastAPI:
 
     @app.get("/v1/pipelines")
     def pipelines() -> Row:
-        return {"items": [_pipeline(key) for key in STAGES], "next_cursor": None}
+        return {"items": [pipeline_answer(key) for key in STAGES], "next_cursor": None}
 
     @app.get("/v1/freshness")
     def freshness() -> Row:
@@ -217,33 +171,35 @@ def _serve_metrics(app: FastAPI, double: Double) -> None:
     def funnel(request: Request) -> Row:
         asked = dict(request.query_params)
         rows: list[Row] = []
-        for group, deals in _groups(_cohort(double.deals, asked), asked.get("group_by")).items():
-            rows += _funnel(deals, asked, group)
+        for group, deals in grouped(cohort_of(double.deals, asked), asked.get("group_by")).items():
+            rows += funnel_rows_of(deals, asked, group)
         return _answer(double, "funnel", asked, rows)
 
     @app.get("/v1/metrics/team_performance")
     def team_performance(request: Request) -> Row:
         asked = dict(request.query_params)
-        groups = _groups(_of_pipeline(double.deals, asked), asked["group_by"].removeprefix("top_"))
-        return _answer(double, "team_performance", asked, [_team(deals, asked, key) for key, deals in groups.items()])
+        groups = grouped(of_pipeline(double.deals, asked), asked["group_by"].removeprefix("top_"))
+        return _answer(
+            double, "team_performance", asked, [team_row(deals, asked, key) for key, deals in groups.items()]
+        )
 
     @app.get("/v1/metrics/funnel/rows")
     def funnel_rows(request: Request) -> Row:
         asked = dict(request.query_params)
         position = int(asked["stage_id"].rpartition("-")[2])
-        cohort = _cohort(double.deals, asked)
+        cohort = cohort_of(double.deals, asked)
         if "group" in asked:
-            cohort = _groups(cohort, asked["group_by"])[asked["group"]]
-        deals = [deal for deal in cohort if _counts(deal, position, asked, asked["measure"])]
+            cohort = grouped(cohort, asked["group_by"])[asked["group"]]
+        deals = [deal for deal in cohort if counts(deal, position, asked, asked["measure"])]
         return _page(deals, asked)
 
     @app.get("/v1/metrics/team_performance/rows")
     def team_rows(request: Request) -> Row:
         asked = dict(request.query_params)
-        deals = _of_pipeline(double.deals, asked)
+        deals = of_pipeline(double.deals, asked)
         wanted = asked["group"]
         mine = [deal for deal in deals if wanted in (deal.owner, OWNERS[deal.owner][1])]
-        return _page([deal for deal in mine if _is(deal, asked["measure"], asked)], asked)
+        return _page([deal for deal in mine if is_counted(deal, asked["measure"], asked)], asked)
 
 
 ME = {
@@ -260,131 +216,6 @@ ME = {
         "fiscal_year_start_month": 1,
     },
 }
-
-
-def _pipeline(key: str) -> Row:
-    return {
-        "id": key,
-        "name": {"new": "New business", "renewal": "Renewals"}[key],
-        "is_active": True,
-        "stages": [
-            {"id": stage_id(key, position), "name": name, "kind": _kind(key, position), "position": position}
-            for position, name in enumerate(STAGES[key])
-        ],
-    }
-
-
-def _kind(pipeline: str, position: int) -> str:
-    last = len(STAGES[pipeline]) - 1
-    return {last: "lost", last - 1: "won"}.get(position, "open")
-
-
-def _of_pipeline(deals: list[Deal], asked: Row) -> list[Deal]:
-    return [deal for deal in deals if asked.get("pipeline_id") in (None, deal.pipeline)]
-
-
-def _in_period(day: date, asked: Row) -> bool:
-    return bool(asked["from"] <= day.isoformat() < asked["to"])
-
-
-def _closed_on(deal: Deal) -> date:
-    return deal.created + timedelta(days=deal.days * len(deal.path))
-
-
-def _cohort(deals: list[Deal], asked: Row) -> list[Deal]:
-    by_close = asked["cohort"] == "closed"
-    return [
-        deal
-        for deal in _of_pipeline(deals, asked)
-        if (deal.status != "open" or not by_close) and _in_period(_closed_on(deal) if by_close else deal.created, asked)
-    ]
-
-
-def _groups(deals: Iterable[Deal], by: str | None) -> dict[str | None, list[Deal]]:
-    keys: dict[str, Callable[[Deal], str]] = {
-        "owner": lambda deal: deal.owner,
-        "team": lambda deal: OWNERS[deal.owner][1],
-        "source": lambda deal: deal.source,
-        "month": lambda deal: deal.created.strftime("%Y-%m"),
-    }
-    groups: dict[str | None, list[Deal]] = {} if by else {None: []}
-    for deal in deals:
-        groups.setdefault(keys[by](deal) if by else None, []).append(deal)
-    return dict(sorted(groups.items(), key=lambda item: str(item[0])))
-
-
-def _counts(deal: Deal, position: int, asked: Row, measure: str) -> bool:
-    if measure == "entered":
-        if asked.get("order") == "reached":
-            return deal.path[-1] >= position
-        if asked.get("order") == "strict":
-            return position in deal.path and deal.path[: position + 1] == list(range(position + 1))
-        return position in deal.path
-    is_here = deal.path[-1] == position
-    if measure == "moved_back":
-        return deal.went_back and is_here
-    return is_here and deal.status == {"still_here": "open", "lost": "lost"}[measure]
-
-
-def _funnel(deals: list[Deal], asked: Row, group: str | None) -> list[Row]:
-    def measure(found: list[Deal]) -> int:
-        return sum(deal.amount for deal in found) if asked.get("unit") == "amount" else len(found)
-
-    pipeline, size = asked["pipeline_id"], measure(deals)
-    rows: list[Row] = []
-    for position in range(len(STAGES[pipeline]) - 1):
-        of = {
-            name: [deal for deal in deals if _counts(deal, position, asked, name)]
-            for name in ("entered", "still_here", "lost", "moved_back")
-        }
-        entered, before = measure(of["entered"]), rows[-1]["entered"] if rows else 0
-        times = sorted(deal.days for deal in of["entered"])
-        reasons = {key: measure([deal for deal in of["lost"] if deal.reason == key]) for key in REASONS}
-        rows.append(
-            {
-                "group": group,
-                "stage_id": stage_id(pipeline, position),
-                "position": position,
-                "kind": _kind(pipeline, position),
-                "entered": entered,
-                "share_of_cohort": entered / size if size else None,
-                "share_of_previous": entered / before if before else None,
-                "median_days": statistics.median(times) if times else None,
-                "p90_days": times[int(len(times) * 0.9)] if times else None,
-                "still_here": measure(of["still_here"]),
-                "lost": measure(of["lost"]),
-                "lost_reasons": {key: number for key, number in reasons.items() if number},
-                "moved_back": measure(of["moved_back"]),
-            }
-        )
-    return rows
-
-
-def _is(deal: Deal, measure: str, asked: Row) -> bool:
-    if measure == "deals_created":
-        return _in_period(deal.created, asked)
-    if measure == "open_deals":
-        return deal.status == "open"
-    return deal.status == measure.removeprefix("deals_") and _in_period(_closed_on(deal), asked)
-
-
-def _team(deals: list[Deal], asked: Row, key: str | None) -> Row:
-    of = {
-        name: [deal for deal in deals if _is(deal, name, asked)]
-        for name in ("deals_created", "deals_won", "deals_lost", "open_deals")
-    }
-    closed = len(of["deals_won"]) + len(of["deals_lost"])
-    cycles = [deal.days * len(deal.path) for deal in of["deals_won"]]
-    return {
-        "owner_id": key if asked["group_by"] == "owner" else None,
-        "team_id": key if asked["group_by"] != "owner" else None,
-        **{name: len(found) for name, found in of.items()},
-        "win_rate": len(of["deals_won"]) / closed if closed else None,
-        "won_amount_minor": sum(deal.amount for deal in of["deals_won"]),
-        "currency": "EUR",
-        "median_cycle_days": statistics.median(cycles) if cycles else None,
-        "open_amount_minor": sum(deal.amount for deal in of["open_deals"]),
-    }
 
 
 def _page(deals: list[Deal], asked: Row) -> Row:
@@ -406,12 +237,8 @@ def _page(deals: list[Deal], asked: Row) -> Row:
         ],
         "next_cursor": str(start + limit) if start + limit < len(deals) else None,
         "total": {"count": len(deals), "amount_minor": sum(deal.amount for deal in deals)},
-        "labels": LABELS | _stage_names(),
+        "labels": LABELS | stage_names(),
     }
-
-
-def _stage_names() -> dict[str, str]:
-    return {stage_id(key, at): name for key, names in STAGES.items() for at, name in enumerate(names)}
 
 
 def _answer(double: Double, metric: str, asked: Row, rows: list[Row]) -> Row:
@@ -425,7 +252,7 @@ def _answer(double: Double, metric: str, asked: Row, rows: list[Row]) -> Row:
         "warehouse_version": fresh["warehouse_version"],
         "freshness": {"through": fresh["through"], "events_behind": fresh["events_behind"]},
         "rows": rows,
-        "labels": LABELS | _stage_names(),
+        "labels": LABELS | stage_names(),
         "notes": [],
     }
 

@@ -1,0 +1,178 @@
+"""The dashboards in a real browser: their own server process, the double behind them, headless Chromium before them."""
+
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from playwright.sync_api import BrowserContext, Page, Request, expect
+
+from runtime.process import ManagedProcess, ProcessSpec, free_port
+from runtime.screenshots import browser, chromium, click_stage, settle, sign_in
+from tests.dashboards.counting import sample_deals
+from tests.dashboards.double import Double, healthy, serving
+
+PATIENCE = 30_000
+EMAIL, PASSWORD = "manager@example.com", "sluice-demo"
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(chromium() is None, reason="needs Chromium: apt-get install chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Double, str]]:
+    """A double, and the address of a dashboards process that asks it."""
+    double = Double(deals=[], freshness={})
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        try:
+            return httpx.get(f"{url}/_stcore/health").is_success
+        except httpx.TransportError:
+            return False
+
+    with serving(double) as api_url:
+        spec = ProcessSpec(
+            name="dashboards",
+            argv=[sys.executable, "-m", "runtime.serve", "dashboards"],
+            env={"SLUICE_API_URL": api_url, "SLUICE_DASHBOARDS_PORT": str(port)},
+            ready=answers,
+        )
+        process = ManagedProcess(spec, log_path=tmp_path_factory.mktemp("dashboards") / "dashboards.log")
+        process.start()
+        try:
+            process.wait_ready()
+            yield double, url
+            assert "Traceback" not in process.log_tail(1000)
+        finally:
+            process.stop()
+        assert process.exit_code() == 0
+
+
+@pytest.fixture
+def double(standing: tuple[Double, str]) -> Double:
+    """The double as new: all is well, nothing asked yet."""
+    double, _ = standing
+    double.deals = sample_deals(datetime.now(UTC).date())
+    double.freshness = healthy()
+    double.asked.clear()
+    return double
+
+
+@pytest.fixture
+def dashboards(standing: tuple[Double, str], double: Double) -> str:
+    """The dashboards' address, with the double as new behind them."""
+    assert double
+    return standing[1]
+
+
+@pytest.fixture(scope="module")
+def context() -> Iterator[BrowserContext]:
+    """One browser for all tests: it loads the pages' scripts once."""
+    with browser() as chrome:
+        yield chrome.new_context(viewport={"width": 1440, "height": 1900}, locale="en-GB")
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """A tab of a browser that is signed in nowhere."""
+    context.clear_cookies()
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    yield page
+    for tab in context.pages:
+        tab.close()
+
+
+def address(page: Page) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(page.url).query)
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    page.get_by_role("combobox", name=label).click()
+    page.get_by_role("option", name=option).click()
+
+
+class TestManager:
+    def test_reads_the_funnel_and_opens_the_deals_behind_it(self, dashboards: str, page: Page, double: Double) -> None:
+        outside: list[str] = []
+
+        def note(request: Request) -> None:
+            if not request.url.startswith((dashboards, "data:", "blob:")):
+                outside.append(request.url)
+
+        page.on("request", note)
+        sign_in(page, dashboards, email=EMAIL, password=PASSWORD)
+        expect(page.get_by_text("Northwind Traders")).to_be_visible()
+        expect(page.get_by_text("definition funnel v1")).to_be_visible()
+
+        choose(page, "A stage counts the deals that", "Went through every stage in order")
+        expect(page.get_by_text("went through every stage in order", exact=False).last).to_be_visible()
+        settle(page)
+        assert double.questions("/v1/metrics/funnel")[-1]["order"] == "strict"
+        assert address(page)["order"] == ["strict"]
+
+        click_stage(page, 1)
+        expect(page.get_by_text("equals the figure")).to_be_visible(timeout=PATIENCE)
+        asked = double.questions("/v1/metrics/funnel/rows")[-1]
+        assert (asked["stage_id"], asked["measure"], asked["order"]) == ("new-1", "entered", "strict")
+        assert outside == []
+
+    def test_stays_signed_in_through_a_reload_and_in_a_new_tab(self, dashboards: str, page: Page) -> None:
+        sign_in(page, f"{dashboards}/?order=visited", email=EMAIL, password=PASSWORD)
+        settle(page)
+        cookies = {cookie["name"]: cookie for cookie in page.context.cookies()}
+        kept = cookies["sluice_sign_in"]
+        assert (kept["httpOnly"], kept["sameSite"]) == (True, "Strict")
+        page.reload()
+        expect(page.get_by_text("Deals behind a figure")).to_be_visible(timeout=PATIENCE)
+        assert address(page)["order"] == ["visited"]
+
+        tab = page.context.new_page()
+        tab.goto(f"{dashboards}/team")
+        expect(tab.get_by_text("definition team_performance v1")).to_be_visible(timeout=PATIENCE)
+        tab.get_by_role("button", name="Sign out").click()
+        expect(tab.get_by_label("E-mail address")).to_be_visible(timeout=PATIENCE)
+        page.reload()
+        expect(page.get_by_label("E-mail address")).to_be_visible(timeout=PATIENCE)
+
+    def test_sees_team_and_data_health(self, dashboards: str, page: Page, double: Double) -> None:
+        sign_in(page, f"{dashboards}/team?level=team", email=EMAIL, password=PASSWORD)
+        expect(page.get_by_text("per team at the time")).to_be_visible(timeout=PATIENCE)
+        choose(page, "Team", "Enterprise")
+        expect(page.get_by_text("Enterprise, won")).to_be_visible(timeout=PATIENCE)
+
+        page.get_by_role("link", name="Data health").click()
+        expect(page.get_by_text("All is well.")).to_be_visible(timeout=PATIENCE)
+        failed = {"name": "deals_are_unique", "status": "failed", "message": "2 deals appear twice."}
+        double.freshness |= {"checks": [failed]}
+        expect(page.get_by_text("2 deals appear twice.").first).to_be_visible(timeout=PATIENCE)
+
+    def test_sees_new_figures_without_doing_anything(self, dashboards: str, page: Page, double: Double) -> None:
+        sign_in(page, dashboards, email=EMAIL, password=PASSWORD)
+        expect(page.get_by_text("3 events behind")).to_be_visible(timeout=PATIENCE)
+        double.deals = double.deals[:450]
+        shown = page.get_by_test_id("stMetricValue").first.inner_text()
+        double.freshness |= {"warehouse_version": "20261122T101700000000Z", "events_behind": 0}
+        expect(page.get_by_text("up to date")).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_test_id("stMetricValue").first).not_to_have_text(shown, timeout=PATIENCE)
+
+
+class TestStranger:
+    def test_cannot_sign_another_browser_in_from_another_site(self, dashboards: str) -> None:
+        for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://elsewhere.example"}, {}):
+            answer = httpx.post(f"{dashboards}/sign-in-cookie", content="ticket", headers=headers)
+            assert answer.status_code == 403
+        same = httpx.post(f"{dashboards}/sign-in-cookie", content="ticket", headers={"Sec-Fetch-Site": "same-origin"})
+        assert same.status_code == 410
+        assert "set-cookie" not in same.headers
+
+    def test_gets_the_sign_in_at_every_address(self, dashboards: str, page: Page) -> None:
+        page.goto(f"{dashboards}/team?pipeline=new")
+        expect(page.get_by_label("E-mail address")).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_text("Northwind")).to_have_count(0)
