@@ -78,12 +78,12 @@ class Batch:
         """Say what became of rows."""
         self.fates.setdefault(entity, Counter())[fate] += count
 
-    def fail(self, line: Line, column: str, *, value: str | None, problem: str, fix: str) -> None:
+    def fail(self, line: Line, column: str, *, value: object, problem: str, fix: str) -> None:
         """Fail a row and say why."""
         self.settle(self.assignment.files[line.file].file.entity, Fate.FAILED)
         self.report(line, column, value=value, problem=problem, fix=fix)
 
-    def report(self, line: Line, column: str, *, value: str | None, problem: str, fix: str) -> None:
+    def report(self, line: Line, column: str, *, value: object, problem: str, fix: str) -> None:
         """Say what is wrong with a row that is counted already."""
         self.problems.append(
             {

@@ -32,6 +32,7 @@ class KnownPipeline:
     id: UUID
     name: str
     stages: dict[str, Stage] = field(default_factory=dict)
+    _refs: dict[str, StageRef] = field(default_factory=dict)
 
     def stage(self, name: str) -> StageRef:
         """A stage by its name.
@@ -39,13 +40,17 @@ class KnownPipeline:
         Raises:
             UnknownNameError: it has none of this name.
         """
+        ref = self._refs.get(name)
+        if ref is not None:
+            return ref
         stage = self.stages.get(name.lower())
         if stage is None:
             raise UnknownNameError(
                 f"The pipeline {self.name!r} has no stage of this name.",
                 fix=f"Use one of {', '.join(s.name for s in self.stages.values())}; or let the import create stages.",
             )
-        return as_ref(stage)
+        ref = self._refs[name] = as_ref(stage)
+        return ref
 
     @property
     def first_open(self) -> StageRef | None:

@@ -130,7 +130,10 @@ def _check(frame: pl.DataFrame, prepared: PreparedFile, *, rules: ReadingRules, 
         for condition, problem, fix in reading.faults
     ]
     marks = text.select(condition.fill_null(value=False).alias(str(i)) for i, (*_, condition) in enumerate(faults))
+    is_found = marks.select(pl.all().any()).row(0)
     for i, (name, problem, fix, _) in enumerate(faults):
+        if not is_found[i]:
+            continue
         for row, value in text.filter(marks[str(i)]).select(ROW, name).iter_rows():
             prepared.add_problem(row, name, value=value, problem=problem, fix=fix)
     values = text.with_columns(reading.value.alias(name) for name, reading in readings.items())
@@ -151,6 +154,8 @@ def _with_money(values: pl.DataFrame, currency: str) -> pl.DataFrame:
 
 def _check_rows(values: pl.DataFrame, prepared: PreparedFile) -> pl.DataFrame:
     """Checks over several columns of a row; then only rows without any problem are left."""
+    if values.is_empty():
+        return values
     for condition, column, problem, fix in _ROW_FAULTS.get(prepared.file.entity, ()):
         for (row,) in values.filter(condition.fill_null(value=False)).select(ROW).iter_rows():
             prepared.add_problem(row, column, value="", problem=problem, fix=fix)

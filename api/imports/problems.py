@@ -33,7 +33,7 @@ class FileProblem(Exception):
         return f"{self.file}: {self.problem} {self.fix}"
 
 
-def shown(value: str | None) -> str:
+def shown(value: object) -> str:
     """A value short enough to stand in a message."""
-    text = "" if value is None else value
+    text = "" if value is None else str(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters)"

@@ -21,6 +21,7 @@ MAX_LINE = 1_000_000
 MAX_LINES_IN_CELL = 1_000
 
 _HEAD = 256 * 1024
+_ONE_IN_TWENTY = 20
 _DELIMITERS = (",", ";", "\t", "|")
 _ZIP_MAGIC, _OLD_EXCEL_MAGIC = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 #: Headings that an error file adds; a mended error file is imported without them.
@@ -89,7 +90,8 @@ def _refuse_binary(name: str, head: bytes) -> None:
             name, "This is a workbook or an archive, not a text file.", "Save the sheet as CSV (UTF-8) and try again."
         )
     is_utf16 = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    if not is_utf16 and b"\0" in head:
+    # a stray NUL is one row's problem
+    if not is_utf16 and head.count(0) * _ONE_IN_TWENTY > len(head):
         raise FileProblem(name, "This is a binary file, not a text file.", "Save the data as CSV and try again.")
 
 

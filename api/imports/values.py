@@ -74,17 +74,14 @@ def _email(cell: pl.Expr, _column: Column, _rules: ReadingRules) -> Reading:
 
 
 def _instant(cell: pl.Expr, _column: Column, rules: ReadingRules) -> Reading:
-    text = cell.str.to_uppercase()
-    zoned = pl.coalesce(
-        text.str.to_datetime(f"%Y-%m-%d{mark}%H:%M:%S%.f%#z", strict=False, time_unit="us") for mark in ("T", " ")
-    )
-    naive = pl.coalesce(_naive(text, rules.day_first))
+    moment = _Moment(cell, day_first=rules.day_first)
+    naive = moment.naive
     # a wall-clock time that a clock change skipped means the same distance after the change
     local = pl.coalesce(
         naive.dt.replace_time_zone(rules.time_zone, ambiguous="earliest", non_existent="null"),
         naive.dt.offset_by("1h").dt.replace_time_zone(rules.time_zone, ambiguous="earliest", non_existent="null"),
     )
-    value = pl.coalesce(zoned, local.dt.convert_time_zone("UTC"))
+    value = pl.coalesce(moment.zoned, local.dt.convert_time_zone("UTC"))
     bad = cell.is_not_null() & value.is_null()
     order = "day/month/year" if rules.day_first else "month/day/year"
     return Reading(
@@ -98,9 +95,8 @@ def _instant(cell: pl.Expr, _column: Column, rules: ReadingRules) -> Reading:
 
 
 def _day(cell: pl.Expr, _column: Column, rules: ReadingRules) -> Reading:
-    zoned = cell.str.to_uppercase().str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%#z", strict=False, time_unit="us")
-    in_zone = zoned.dt.convert_time_zone(rules.time_zone).dt.date()
-    value = pl.coalesce(in_zone, pl.coalesce(_naive(cell.str.to_uppercase(), rules.day_first)).dt.date())
+    moment = _Moment(cell, day_first=rules.day_first)
+    value = pl.coalesce(moment.zoned.dt.convert_time_zone(rules.time_zone).dt.date(), moment.naive.dt.date())
     bad = cell.is_not_null() & value.is_null()
     return Reading(
         value,
@@ -111,19 +107,51 @@ def _day(cell: pl.Expr, _column: Column, rules: ReadingRules) -> Reading:
     )
 
 
-def _naive(text: pl.Expr, day_first: bool) -> list[pl.Expr]:
-    slashes = "%d/%m/%Y" if day_first else "%m/%d/%Y"
-    dashes = "%d-%m-%Y" if day_first else "%m-%d-%Y"
-    days = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", slashes, dashes)
-    times = ("T%H:%M:%S%.f", " %H:%M:%S%.f", "T%H:%M", " %H:%M", " %I:%M %p", " %I:%M:%S %p")
-    as_day = [text.str.to_date(day, strict=False).cast(pl.Datetime("us")) for day in days]
-    as_moment = [
-        text.str.to_datetime(f"{day}{time}", strict=False, time_unit="us")
-        for time in times
-        for day in days
-        if not (time.startswith("T") and not day.startswith("%Y-"))
-    ]
-    return [*as_day, *as_moment]
+_CLOCK = (
+    r"(?:[T ] *(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?P<fraction>\.\d{1,9})?)? *(?P<half>AM|PM)?)?"
+    r" *(?P<zone>Z|UTC|[+-]\d{2}(?::?\d{2})?)?$"
+)
+_YEAR_FIRST = r"^(?P<year>\d{4})[-/.](?P<one>\d{1,2})(?P<mark>[-/.])(?P<two>\d{1,2})" + _CLOCK
+_YEAR_LAST = r"^(?P<one>\d{1,2})(?P<mark>[-/.])(?P<two>\d{1,2})[-/.](?P<year>\d{4})" + _CLOCK
+
+
+class _Moment:
+    """Dates in many forms, taken apart by two patterns and put together in one: `zoned` or `naive`, the other null."""
+
+    def __init__(self, cell: pl.Expr, *, day_first: bool) -> None:
+        text = cell.str.to_uppercase()
+        early, late = text.str.extract_groups(_YEAR_FIRST), text.str.extract_groups(_YEAR_LAST)
+
+        def part(name: str) -> pl.Expr:
+            return pl.coalesce(early.struct.field(name), late.struct.field(name))
+
+        one, two = part("one"), part("two")
+        # 03.04.2025 is the third of April wherever people write dots
+        is_day_first = late.struct.field("year").is_not_null() & (pl.lit(day_first) | (part("mark") == "."))
+        month, day = pl.when(is_day_first).then(two).otherwise(one), pl.when(is_day_first).then(one).otherwise(two)
+        half, hour = part("half"), part("hour")
+        of_twelve = hour.cast(pl.Int32, strict=False) % 12 + pl.when(half == "PM").then(12).otherwise(0)
+        clock = pl.when(half.is_null()).then(hour).when(hour.cast(pl.Int32) <= 12).then(of_twelve.cast(pl.String))
+        pieces = (
+            part("year"),
+            pl.lit("-"),
+            month.str.zfill(2),
+            pl.lit("-"),
+            day.str.zfill(2),
+            pl.lit("T"),
+            pl.when(hour.is_null()).then(pl.lit("00")).otherwise(clock.str.zfill(2)),
+            pl.lit(":"),
+            part("minute").fill_null("00"),
+            pl.lit(":"),
+            part("second").fill_null("00"),
+            part("fraction").fill_null(""),
+        )
+        canonical = pl.concat_str(*pieces)
+        zone = part("zone").replace({"Z": "+0000", "UTC": "+0000"}).str.replace(":", "", literal=True)
+        offset = pl.when(zone.str.len_chars() == len("+02")).then(zone + "00").otherwise(zone)
+        self.zoned = (canonical + offset).str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%z", strict=False, time_unit="us")
+        unzoned = pl.when(zone.is_null()).then(canonical)
+        self.naive = unzoned.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", strict=False, time_unit="us")
 
 
 def _amount(cell: pl.Expr, _column: Column, rules: ReadingRules) -> Reading:

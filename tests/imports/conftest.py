@@ -55,8 +55,10 @@ class Importer:
         worker = asyncio.create_task(work(pool, files_path=self.files_path, stop=stop))
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
-                while (found := await self.account.read(f"/v1/imports/{import_id}"))["state"] in ("queued", "running"):
+                found = await self.account.read(f"/v1/imports/{import_id}")
+                while found["state"] in ("queued", "running"):  # the API is how one learns of it
                     await asyncio.sleep(0.05)
+                    found = await self.account.read(f"/v1/imports/{import_id}")
         finally:
             stop.set()
             await worker
@@ -73,7 +75,7 @@ class Importer:
     def rows(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
         """What PostgreSQL holds, seen by a superuser."""
         with psycopg.connect(self.database.admin_url, row_factory=dict_row) as connection:
-            return connection.execute(query, parameters).fetchall()  # type: ignore[arg-type]  # tests' own SQL
+            return connection.execute(query, parameters).fetchall()
 
     def one(self, query: str, *parameters: Any) -> Any:
         """The only value of the only row."""
@@ -85,6 +87,6 @@ class Importer:
 @pytest_asyncio.fixture
 async def importer(database: Database, tmp_path: Path) -> AsyncIterator[Importer]:
     """The owner of a new organization."""
-    api = await start_api(database, files_path=tmp_path)
-    yield Importer(await api.sign_up(currency="USD"), database, tmp_path)
+    api = await start_api(database, files_path=tmp_path / "files")
+    yield Importer(await api.sign_up(currency="USD"), database, tmp_path / "files")
     await api.close()

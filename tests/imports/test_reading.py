@@ -1,0 +1,75 @@
+"""Files as people have them: headings of their own, semicolons, decimal commas, days first, Cyrillic."""
+
+import csv
+import io
+
+import pytest
+
+from tests.imports.conftest import Importer
+
+_MAP = {"Nr": "external_id", "Sache": "title", "Phase": "stage", "Wert": "amount", "Beginn": "created_at"}
+
+
+async def test_map_semicolon_decimal_comma_and_day_first(importer: Importer) -> None:
+    body = (
+        "Nr;Sache;Phase;Wert;Beginn;Notiz\n"
+        'A1;"Ofen; groß";New;1.234,56;03/04/2025;x\n'
+        "A2;Herd;Qualified;12,5;31.12.2024;\n"
+    )
+    done = await importer.run({"deals": body}, map={"deals": _MAP}, day_first=True, decimal_comma=True)
+    assert done["counts"]["created"] == 2, done
+    assert any("Notiz" in warning for warning in done["warnings"])
+    found = importer.rows("select title, amount_minor, currency, created_at::text from deals order by external_id")
+    assert found[0] == {
+        "title": "Ofen; groß", "amount_minor": 123456, "currency": "USD", "created_at": "2025-04-03 00:00:00+00",
+    }  # fmt: skip
+    assert found[1]["amount_minor"] == 1250
+    assert found[1]["created_at"].startswith("2024-12-31")
+
+
+@pytest.mark.parametrize("encoding", ["cp1251", "utf-8-sig", "utf-16", "iso-8859-1"])
+async def test_encodings_are_recognised(importer: Importer, encoding: str) -> None:
+    title = "Café Zürich" if encoding == "iso-8859-1" else "Поставка печей"
+    body = f"external_id,title,stage\n1,{title},New\n".encode(encoding)
+    done = await importer.run({"deals": body})
+    assert done["counts"]["created"] == 1, done
+    assert importer.one("select title from deals") == title
+
+
+async def test_an_encoding_can_be_said(importer: Importer) -> None:
+    body = "external_id;title;stage\n1;Ё;New\n".encode("cp1251")
+    await importer.run({"deals": body}, encoding="cp1251", delimiter=";")
+    assert importer.one("select title from deals") == "Ё"
+
+
+async def test_the_zone_of_the_organization_decides_what_a_day_is(importer: Importer) -> None:
+    organization = importer.account.organization_id
+    await importer.account.patch(f"/v1/organizations/{organization}", json={"time_zone": "Asia/Tokyo"})
+    await importer.run({"deals": "external_id,stage,created_at\n1,New,2025-05-02\n2,New,2025-05-02T00:00:00Z\n"})
+    found = importer.rows("select created_at::text from deals order by external_id")
+    assert [row["created_at"] for row in found] == ["2025-05-01 15:00:00+00", "2025-05-02 00:00:00+00"]
+
+
+async def test_amounts_are_exact_in_every_currency(importer: Importer) -> None:
+    body = "external_id,stage,amount,currency\n1,New,26.85120450862128,EUR\n2,New,1200,JPY\n3,New,1.2345,KWD\n"
+    await importer.run({"deals": body})
+    found = importer.rows("select amount_minor from deals order by external_id")
+    assert [row["amount_minor"] for row in found] == [2685, 1200, 1235]
+
+
+async def test_an_error_file_can_be_mended_and_imported_again(importer: Importer) -> None:
+    body = 'external_id,title,stage,amount\n1,"=cmd()",New,10\n2,"=cmd(), again",Nowhere,-5\n3,fine,New,x\n'
+    done = await importer.run({"deals": body})
+    assert (done["counts"]["created"], done["counts"]["failed"]) == (1, 2)
+    errors = await importer.errors(done["id"])
+    rows = list(csv.DictReader(io.StringIO(errors)))
+    assert [row["sluice_row"] for row in rows] == ["3", "4"]
+    assert rows[0]["title"] == "'=cmd(), again"
+    assert rows[0]["sluice_field"] == "amount"
+    assert "negative" in rows[0]["sluice_problem"]
+    assert rows[1]["sluice_value"] == "x"
+    assert all(row["sluice_fix"] for row in rows)
+    mended = errors.replace("'-5", "5").replace("Nowhere", "New").replace("fine,New,x", "fine,New,7")
+    done = await importer.run({"deals": mended})
+    assert done["counts"]["created"] == 2, done
+    assert importer.one("select title from deals where external_id = '2'") == "=cmd(), again"
