@@ -4,6 +4,8 @@ The only place that sets the SLUICE_DBT_* variables of profiles.yml (dbt reads i
 nowhere else). A parsed project is kept, so that a warm refresh pays for its queries only. One build at a time.
 """
 
+import hashlib
+import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import duckdb
+import psycopg
 from dbt.adapters.factory import get_adapter_by_type
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 from dbt.contracts.graph.manifest import Manifest
@@ -25,7 +29,16 @@ PROJECT_DIR = Path(__file__).resolve().parent.parent / "dbt_project"
 
 _SUCCEEDED = {"success", "pass", "warn"}
 _lock = threading.Lock()
-_manifests: dict[tuple[str, str], Manifest] = {}
+_BUILDER = "select project from staging.build_progress"
+
+
+@dataclass(frozen=True)
+class _Project:
+    manifest: Manifest
+    digest: str
+
+
+_projects: dict[tuple[str, str], _Project] = {}
 
 
 class DbtError(RuntimeError):
@@ -75,8 +88,9 @@ def build(
 ) -> DbtBuild:
     """Bring the models up to date with the raw events and test them.
 
-    Incremental unless `full_refresh`. A build of the whole project with its tests confirms the events it worked on; any
-    other leaves them to the next. `on_node` hears of each node as it finishes. The DuckDB file is closed on return.
+    Incremental unless `full_refresh`, or unless the models are not those that built the warehouse. A build of the whole
+    project with its tests confirms the events it worked on; any other leaves them to the next. `on_node` hears of each
+    node as it finishes. The DuckDB file is closed on return.
 
     Raises:
         DbtError: a model or test failed (the first one is named), or dbt could not run.
@@ -84,7 +98,7 @@ def build(
     """
     if full_refresh and select:
         raise ValueError("A full refresh rebuilds the whole project; it takes no selection.")
-    arguments = ["build", "--exclude-resource-type", "unit_test"]
+    arguments = ["build", "--no-write-json", "--exclude-resource-type", "unit_test"]
     if not tests:
         arguments += ["--exclude-resource-type", "test"]
     if select:
@@ -158,14 +172,50 @@ def _invoke(
         Path(duckdb_path).parent.mkdir(parents=True, exist_ok=True)
     target = "duckdb" if duckdb_path else "postgres"
     with _environment(variables):
-        key = (target, variables.get("SLUICE_DBT_DATABASE", ""))
-        if key not in _manifests:
-            parsed: Any = _run(["parse"], target=target, target_path=target_path).result
-            _manifests[key] = parsed
+        project = _parsed(target, variables, target_path)
+        if arguments[0] == "build" and "--select" not in arguments and _builder(variables) != project.digest:
+            arguments = [*arguments, "--full-refresh"]
+        os.environ["SLUICE_DBT_PROJECT"] = project.digest
         try:
-            return _run(arguments, target=target, target_path=target_path, manifest=_manifests[key], on_node=on_node)
+            return _run(arguments, target=target, target_path=target_path, manifest=project.manifest, on_node=on_node)
         finally:
+            del os.environ["SLUICE_DBT_PROJECT"]
             _close(target)
+
+
+def _parsed(target: str, variables: Mapping[str, str], target_path: Path) -> _Project:
+    key = (target, variables.get("SLUICE_DBT_DATABASE", ""))
+    if key not in _projects:
+        manifest: Any = _run(["parse"], target=target, target_path=target_path).result
+        _projects[key] = _Project(manifest, _digest(manifest))
+    return _projects[key]
+
+
+def _digest(manifest: Manifest) -> str:
+    """Hash of what decides the tables' content: the models' and the macros' texts."""
+    texts = {name: node.checksum.checksum for name, node in manifest.nodes.items() if name.startswith("model.")}
+    texts |= {macro.unique_id: macro.macro_sql for macro in manifest.macros.values() if macro.package_name == "sluice"}
+    return hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()
+
+
+def _builder(variables: Mapping[str, str]) -> str | None:
+    """Digest of the project that built the warehouse; None for a new one."""
+    try:
+        if path := variables.get("SLUICE_DBT_DUCKDB_PATH"):
+            with duckdb.connect(path) as file:
+                row = file.execute(_BUILDER).fetchone()
+        else:
+            with psycopg.connect(
+                host=variables["SLUICE_DBT_HOST"],
+                port=variables["SLUICE_DBT_PORT"],
+                user=variables["SLUICE_DBT_USER"],
+                password=variables["SLUICE_DBT_PASSWORD"],
+                dbname=variables["SLUICE_DBT_DATABASE"],
+            ) as server:
+                row = server.execute(_BUILDER).fetchone()
+    except (duckdb.CatalogException, psycopg.errors.UndefinedTable):
+        return None
+    return str(row[0]) if row else None
 
 
 def _run(

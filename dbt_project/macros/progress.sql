@@ -2,6 +2,8 @@
   Which events a build has to work on. Every build that finds new events gives them the next batch number (stg_events).
   A batch is confirmed when all models and tests of a build succeeded; until then each build works on it again, so a
   build that failed half-way, or whose tests failed, loses nothing and publishes nothing unchecked.
+
+  The row also names the project (models and macros) that built the tables: the runner refreshes in full after a change.
 -#}
 
 {% macro build_progress() -%}
@@ -12,7 +14,7 @@
     {%- if flags.WHICH in ('build', 'run', 'test') -%}
         create schema if not exists staging;
         create table if not exists {{ build_progress() }} (
-            confirmed_batch bigint not null, confirmed_through timestamp with time zone
+            confirmed_batch bigint not null, confirmed_through timestamp with time zone, project text not null
         )
     {%- endif -%}
 {%- endmacro %}
@@ -41,16 +43,19 @@
         {%- endfor -%}
         {%- set missing = [] -%}
         {%- for node in graph.nodes.values()
-            if node.resource_type in ('model', 'test') and node.unique_id not in succeeded
+            if node.resource_type in ('model', 'test')
+            and node.unique_id not in succeeded
         -%}
             {%- do missing.append(node.unique_id) -%}
         {%- endfor -%}
         {%- if not failed and not missing -%}
-            insert into {{ build_progress() }} (confirmed_batch, confirmed_through)
-            select max(batch_id), max(recorded_at)
+            delete from {{ build_progress() }};
+            insert into {{ build_progress() }} (confirmed_batch, confirmed_through, project)
+            select
+                coalesce(max(batch_id), 0),
+                max(recorded_at),
+                '{{ env_var('SLUICE_DBT_PROJECT', '') }}'
             from {{ api.Relation.create(database=target.database, schema='staging', identifier='stg_events') }}
-            having max(batch_id) > {{ confirmed_batch() }};
-            delete from {{ build_progress() }} where confirmed_batch < {{ confirmed_batch() }}
         {%- endif -%}
     {%- endif -%}
 {%- endmacro %}

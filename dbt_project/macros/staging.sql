@@ -4,7 +4,7 @@
   before are left out by their event_id.
 -#}
 {% macro unread_since(relation) -%}
-    {%- if not is_incremental() -%}
+    {%- if not is_update() -%}
         {{ return("timestamp with time zone '0001-01-01 00:00:00+00'") }}
     {%- endif -%}
     {%- set newest = run_query(

@@ -14,7 +14,7 @@ _SPAN_DAYS = 90.0  # from January over the change to summer time
 
 def random_history(seed: int, *, deals: int = 25) -> list[AnyEvent]:
     """Events of one organization per zone, in the order of their recording."""
-    events = []
+    events: list[AnyEvent] = []
     for number, zone in enumerate(_ZONES):
         events += _Organization(random.Random(f"{seed}:{zone}"), number=number, zone=zone).live(deals)
     return sorted(events, key=lambda event: (event.recorded_at, event.organization_id, event.aggregate_version))

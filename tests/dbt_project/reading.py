@@ -24,7 +24,7 @@ def query(warehouse: WarehouseSettings, statement: str) -> list[Row]:
             names = [column[0] for column in answer.description]
             return [_row(names, values) for values in answer.fetchall()]
     with psycopg.connect(url, options=f"-c search_path={BUILD_SCHEMA}") as connection:
-        result = connection.execute(statement)  # type: ignore[call-overload]  # a literal of the test's
+        result = connection.execute(statement)
         return [_row([column.name for column in result.description or []], values) for values in result]
 
 

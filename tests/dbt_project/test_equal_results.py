@@ -30,10 +30,11 @@ def _slices(events: list[AnyEvent], *, seed: int) -> list[list[AnyEvent]]:
     arrival = sorted(range(len(events)), key=lambda number: (number + delay[events[number].aggregate_id], rng.random()))
     size = len(events) // 4 + 1
     cut = [[events[number] for number in arrival[start : start + size]] for start in range(0, len(events), size)]
+    delivered = []
     for number, part in enumerate(cut):
-        part += rng.sample(part, 10) + (rng.sample(cut[number - 1], 10) if number else [])
-        rng.shuffle(part)
-    return cut
+        again = rng.sample(part, 10) + (rng.sample(cut[number - 1], 10) if number else [])
+        delivered.append(rng.sample(part + again, len(part) + len(again)))
+    return delivered
 
 
 def test_history_fills_every_mart(expected: dict[str, list[Row]]) -> None:

@@ -1,7 +1,6 @@
 {{
     config(
-        materialized='incremental',
-        incremental_strategy='append',
+        materialized='maintained',
         indexes=[{'columns': ['organization_id', 'deal_id']}, {'columns': ['batch_id']}],
     )
 }}
@@ -10,7 +9,7 @@ with events as (
     select * from {{ ref('stg_events') }}
     where
         aggregate_type = 'deal'
-        {% if is_incremental() %}
+        {% if is_update() %}
         and batch_id > (select coalesce(max(batch_id), 0) from {{ this }})
         {% endif %}
 )

@@ -1,7 +1,6 @@
 {{
     config(
-        materialized='incremental',
-        incremental_strategy='append',
+        materialized='maintained',
         indexes=[
             {'columns': ['event_id'], 'unique': true},
             {'columns': ['batch_id']},
@@ -34,7 +33,7 @@ unseen as (
     select * from unread
     where
         copy_number = 1
-        {% if is_incremental() %}
+        {% if is_update() %}
         and not exists (select 1 from {{ this }} as seen where seen.event_id = unread.event_id)
         {% endif %}
 ),
@@ -42,7 +41,7 @@ unseen as (
 batch as (
     select
         1 + {{ confirmed_batch() }}
-        {% if is_incremental() %}
+        {% if is_update() %}
         + (select greatest(coalesce(max(batch_id), 0) - {{ confirmed_batch() }}, 0) from {{ this }})
         {% endif %}
         as batch_id

@@ -1,6 +1,6 @@
 with events as (
     select * from {{ ref('stg_events') }}
-    where type in ('organization.created', 'organization.updated')
+    where aggregate_type = 'organization' and type in ('organization.created', 'organization.updated')
 )
 
 select

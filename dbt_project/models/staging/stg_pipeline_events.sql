@@ -1,6 +1,6 @@
 with events as (
     select * from {{ ref('stg_events') }}
-    where type in ('pipeline.created', 'pipeline.updated')
+    where aggregate_type = 'pipeline' and type in ('pipeline.created', 'pipeline.updated')
 )
 
 select

@@ -1,6 +1,6 @@
 with events as (
     select * from {{ ref('stg_events') }}
-    where type in ('team.created', 'team.updated')
+    where aggregate_type = 'team' and type in ('team.created', 'team.updated')
 )
 
 select

@@ -1,6 +1,6 @@
 with events as (
     select * from {{ ref('stg_events') }}
-    where type in ('team.member.added', 'team.member.removed')
+    where aggregate_type = 'team' and type in ('team.member.added', 'team.member.removed')
 )
 
 select

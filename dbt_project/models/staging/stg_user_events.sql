@@ -1,6 +1,6 @@
 with events as (
     select * from {{ ref('stg_events') }}
-    where type in ('user.created', 'user.updated')
+    where aggregate_type = 'user' and type in ('user.created', 'user.updated')
 )
 
 select

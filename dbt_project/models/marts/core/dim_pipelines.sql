@@ -1,3 +1,13 @@
+{{
+    config(
+        materialized='maintained',
+        unique_key=['organization_id'],
+        meta={'affected': 'int_touched_aggregates'},
+    )
+}}
+
+{% set touched = ref('int_touched_aggregates') %}
+
 with facts as (
     select
         organization_id,
@@ -11,6 +21,7 @@ with facts as (
         name,
         is_active
     from {{ ref('stg_pipeline_events') }}
+    where {{ is_affected(touched, ['organization_id']) }}
 ),
 
 {{ bitemporal_states(keys=['organization_id', 'pipeline_id'], groups={'sets_state': ['name', 'is_active']}) }}

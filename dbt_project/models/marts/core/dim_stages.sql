@@ -1,3 +1,13 @@
+{{
+    config(
+        materialized='maintained',
+        unique_key=['organization_id'],
+        meta={'affected': 'int_touched_aggregates'},
+    )
+}}
+
+{% set touched = ref('int_touched_aggregates') %}
+
 with facts as (
     select
         organization_id,
@@ -16,6 +26,7 @@ with facts as (
         target_days,
         type = 'stage.deleted' as is_retired
     from {{ ref('stg_stage_events') }}
+    where {{ is_affected(touched, ['organization_id']) }}
 ),
 
 {{ bitemporal_states(

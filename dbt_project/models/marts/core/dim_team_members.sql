@@ -1,5 +1,16 @@
+{{
+    config(
+        materialized='maintained',
+        unique_key=['organization_id'],
+        meta={'affected': 'int_touched_aggregates'},
+    )
+}}
+
+{% set touched = ref('int_touched_aggregates') %}
+
 with events as (
     select * from {{ ref('stg_team_member_events') }}
+    where {{ is_affected(touched, ['organization_id']) }}
 ),
 
 memberships as (

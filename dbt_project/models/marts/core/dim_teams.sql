@@ -1,3 +1,13 @@
+{{
+    config(
+        materialized='maintained',
+        unique_key=['organization_id'],
+        meta={'affected': 'int_touched_aggregates'},
+    )
+}}
+
+{% set touched = ref('int_touched_aggregates') %}
+
 with facts as (
     select
         organization_id,
@@ -12,6 +22,7 @@ with facts as (
         manager_id,
         is_active
     from {{ ref('stg_team_events') }}
+    where {{ is_affected(touched, ['organization_id']) }}
 ),
 
 {{ bitemporal_states(

@@ -1,9 +1,7 @@
 {{
     config(
-        materialized='incremental',
-        incremental_strategy='affected',
+        materialized='maintained',
         unique_key=['organization_id', 'deal_id'],
-        on_schema_change='fail',
         meta={'affected': 'int_touched_deals'},
         indexes=[{'columns': ['organization_id', 'deal_id']}],
     )

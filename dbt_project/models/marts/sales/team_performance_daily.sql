@@ -1,9 +1,7 @@
 {{
     config(
-        materialized='incremental',
-        incremental_strategy='affected',
+        materialized='maintained',
         unique_key=['organization_id', 'day'],
-        on_schema_change='fail',
         meta={'affected': 'int_affected_days'},
         indexes=[{'columns': ['organization_id', 'day']}],
     )
