@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.context import Context
 from api.db.session import Database, enter_organization
-from api.event_log import append
+from api.event_log import NewEvent
 from api.imports.batch import Assignment, Batch, Fate
 from api.imports.options import ImportOptions
 from api.imports.plan import Plan, make_plan, rows_in
@@ -28,7 +28,7 @@ from api.imports.problems import FileProblem
 from api.imports.values import ReadingRules
 from api.models.import_job import ImportJob
 from api.models.organization import Organization
-from contracts.events.envelope import ActorKind
+from contracts.events.envelope import ActorKind, Event
 from contracts.events.imports import ImportCompleted, ImportStarted
 
 #: Names listed in a warning before it says how many more there are.
@@ -176,32 +176,32 @@ async def _run_step(session: AsyncSession, claim: Claim, *, plan: Plan, number: 
     await session.execute(_ONE_WRITER, {"organization_id": str(claim.organization_id)})
     batch = Batch(session, assignment)
     if number == 0:
-        await _begin(session, job, plan=plan, assignment=assignment)
-    if number < len(plan.steps):
+        _begin(batch, job, plan=plan)
+    if number == len(plan.steps):
+        _complete(batch, job)
+    else:
         await plan.steps[number](batch)
-        await session.flush()
-        await batch.finish()
         job.progress = add_counts(job.progress, batch.counts())
         job.warnings = [*job.warnings, *_warnings(batch)]
-    else:
-        await _complete(session, job, assignment=assignment)
     job.steps_done = number + 1
+    await session.flush()
+    await batch.finish()
 
 
-async def _begin(session: AsyncSession, job: ImportJob, *, plan: Plan, assignment: Assignment) -> None:
+def _begin(batch: Batch, job: ImportJob, *, plan: Plan) -> None:
     totals = rows_in(plan.files)
     job.progress = blank_progress(totals)
     job.warnings = [warning for one in plan.files for warning in one.warnings]
     job.started_at = func.clock_timestamp()
     started = ImportStarted(
-        preset=assignment.options.preset,
+        preset=batch.options.preset,
         entity=",".join(entity.value for entity in Entity if entity in totals),
         row_count=sum(totals.values()),
     )
-    await append(session, started, context=assignment.context, aggregate=job)
+    _emit(batch, job, started)
 
 
-async def _complete(session: AsyncSession, job: ImportJob, *, assignment: Assignment) -> None:
+def _complete(batch: Batch, job: ImportJob) -> None:
     job.state, job.claim = "completed", None
     job.completed_at = func.clock_timestamp()
     sums = {fate: sum(counts[fate] for counts in job.progress.values()) for fate in Fate}
@@ -211,7 +211,12 @@ async def _complete(session: AsyncSession, job: ImportJob, *, assignment: Assign
         unchanged_count=sums[Fate.UNCHANGED],
         failed_count=sums[Fate.FAILED],
     )
-    await append(session, completed, context=assignment.context, aggregate=job)
+    _emit(batch, job, completed)
+
+
+def _emit(batch: Batch, job: ImportJob, event: Event) -> None:
+    job.version += 1
+    batch.emit(NewEvent(event=event, aggregate_id=job.id, aggregate_version=job.version))
 
 
 async def _give_up(database: Database, claim: Claim, reason: str) -> None:

@@ -45,6 +45,7 @@ async def write_pipelines(batch: Batch, directory: Directory, frame: pl.DataFram
             )
         else:
             batch.settle(Entity.PIPELINES, _update_stage(batch, pipeline, stage, row))
+    _warn_of_gaps(batch, directory)
 
 
 async def add_missing_stages(batch: Batch, directory: Directory, named: Sequence[tuple[str | None, str]]) -> None:
@@ -65,6 +66,16 @@ async def add_missing_stages(batch: Batch, directory: Directory, named: Sequence
         kind = kinds.get(name.lower(), elsewhere.get(name.lower(), StageKind.OPEN))
         _create_stage(batch, pipeline, name=name, kind=kind, row={})
         batch.note_created("stages", [f"{pipeline.name}: {name} ({kind.value})"])
+    if "stages" in batch.created:
+        _warn_of_gaps(batch, directory)
+
+
+def _warn_of_gaps(batch: Batch, directory: Directory) -> None:
+    """A pipeline without a stage of some kind takes an import, but people cannot win, lose or reopen in it."""
+    for pipeline in directory.pipelines.values():
+        missing = [kind.value for kind in StageKind if all(one.kind != kind for one in pipeline.stages.values())]
+        if missing:
+            batch.warnings.append(f"The pipeline {pipeline.name!r} has no stage that is {' or '.join(missing)}.")
 
 
 async def _ensure_pipeline(batch: Batch, directory: Directory, name: str) -> KnownPipeline | None:

@@ -102,6 +102,8 @@ def outline_new(
         Track.of([(created_at, state.money)]),
     )
     actor_id = visits[0].actor_id if visits and visits[0].value is opening else None
+    if not visits and row.stage.kind is not StageKind.OPEN:
+        tracks.stages.add(max(_closing(row, learned_at=learned_at), created_at), row.stage)
     outline = _with_rows(row, history, state=state, tracks=tracks, learned_at=learned_at)
     outline.facts.insert(0, Fact(_created(state), created_at, actor_id))
     return outline
@@ -200,9 +202,8 @@ def _catch_up(tracks: Tracks, row: DealRow, *, learned_at: datetime) -> None:
     """Where the row's stage, owner or amount is not where the tracks end, it changed since: at the latest now."""
     last = tracks.stages.last
     if row.stage is not None and row.stage != last.value:
-        at = learned_at
-        if row.stage.kind is not StageKind.OPEN and (row.closed_at is not None or len(tracks.stages) == 1):
-            at = _closing(row, learned_at=learned_at)
+        is_dated = row.stage.kind is not StageKind.OPEN and row.closed_at is not None
+        at = _closing(row, learned_at=learned_at) if is_dated else learned_at
         tracks.stages.add(max(at, last.at), row.stage)
     if row.owner_id is not None and row.owner_id != tracks.owners.last.value:
         tracks.owners.add(max(learned_at, tracks.owners.last.at), row.owner_id)

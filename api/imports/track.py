@@ -34,9 +34,6 @@ class Track(Generic[V]):
         nodes = [Node(at, number, value) for number, (at, value) in enumerate(known)]
         return cls(sorted(nodes, key=_place))
 
-    def __len__(self) -> int:
-        return len(self._nodes)
-
     @property
     def last(self) -> Node[V]:
         """The node that holds now."""

@@ -55,14 +55,6 @@ _WORKER = """
 create policy worker on imports to sluice_worker using (true) with check (true);
 grant select (organization_id, id, state, created_at, attempts), update (state, claim, attempts, error, completed_at)
     on imports to sluice_worker;
-
--- a sleeping worker wakes as soon as a job is committed; it also polls
-create function announce_job() returns trigger language plpgsql as $$
-begin
-    perform pg_notify('sluice_jobs', '');
-    return null;
-end $$;
-create trigger announce_job after insert on imports for each statement execute function announce_job();
 """
 
 
