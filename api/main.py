@@ -18,6 +18,8 @@ from api.errors import Unavailable
 from api.identity.auth_endpoints import router as auth
 from api.identity.user_endpoints import router as users
 from api.imports.endpoints import router as imports
+from api.metrics.endpoints import freshness_router as freshness
+from api.metrics.endpoints import router as metrics
 from api.organizations.endpoints import router as organizations
 from api.picklists.endpoints import router as picklists
 from api.pipelines.endpoints import router as pipelines
@@ -42,6 +44,8 @@ SLICES: Sequence[APIRouter] = (
     pipelines,
     deals,
     imports,
+    metrics,
+    freshness,
 )
 
 _DESCRIPTION = """
@@ -79,7 +83,10 @@ def create_app(
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
-    await app.state.services.database.close()
+    services: Services = app.state.services
+    await services.database.close()
+    if services.figures is not None:
+        services.figures.close()
 
 
 def _operations(services: Services, registry: CollectorRegistry) -> APIRouter:

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from api.db.session import Database
 from api.security import AccessTokens, Passwords, RefreshTokens, Signer
 from contracts.settings import ApiSettings, DatabaseSettings, WarehouseSettings
+from metrics.answers import Figures
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Services:
     access_tokens: AccessTokens
     refresh_tokens: RefreshTokens
     warehouse: WarehouseSettings | None
+    figures: Figures | None
 
 
 def build_services(
@@ -39,6 +41,7 @@ def build_services(
             signer, seconds=settings.refresh_token_seconds, grace_seconds=settings.refresh_grace_seconds
         ),
         warehouse=warehouse,
+        figures=Figures(warehouse.warehouse_url.get_secret_value()) if warehouse else None,
     )
 
 

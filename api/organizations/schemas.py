@@ -6,7 +6,7 @@ from typing import Annotated
 from uuid import UUID
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from api.fields import CurrencyCode, Name
 
@@ -29,7 +29,7 @@ TimeZone = Annotated[
 WeekStart = Annotated[int, Field(strict=True, ge=1, le=7, description="ISO weekday; 1 is Monday.")]
 FiscalMonth = Annotated[int, Field(strict=True, ge=1, le=12, description="Month in which the fiscal year starts.")]
 
-_EXAMPLE = {
+_EXAMPLE: dict[str, JsonValue] = {
     "name": "Acme",
     "time_zone": "Europe/Berlin",
     "currency": "EUR",

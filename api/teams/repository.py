@@ -82,3 +82,13 @@ def teams_query(*, organization_id: UUID, is_active: bool | None) -> Select[Team
     """Teams of an organization."""
     query = select(Team).where(Team.organization_id == organization_id)
     return query if is_active is None else query.where(Team.is_active.is_(is_active))
+
+
+async def team_of(session: AsyncSession, *, organization_id: UUID, user_id: UUID) -> UUID | None:
+    """The team that a user is in now."""
+    query = select(TeamMember.team_id).where(
+        TeamMember.organization_id == organization_id,
+        TeamMember.user_id == user_id,
+        TeamMember.ended_at.is_(None),
+    )
+    return (await session.execute(query)).scalar_one_or_none()

@@ -1,0 +1,153 @@
+"""Bodies and answers of sign-in and users."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, EmailStr, Field, JsonValue
+
+from api.fields import Name, ShortText
+from api.organizations.schemas import OrganizationRead, OrganizationSettings
+from contracts.access import RecordScope, Role
+
+Email = Annotated[EmailStr, Field(max_length=254, examples=["rep@example.com"])]
+#: As typed: neither stripped nor folded. The policy says more than a schema can.
+NewPassword = Annotated[str, Field(max_length=256, examples=["correct horse battery"])]
+GivenPassword = Annotated[str, Field(max_length=1024)]
+#: Not checked for form: a wrong address is refused like a wrong password.
+GivenEmail = ShortText
+
+_USER: dict[str, JsonValue] = {
+    "email": "rep@example.com",
+    "name": "Kim Rep",
+    "role": "rep",
+    "record_scope": "own",
+    "is_active": True,
+}
+
+
+class SignUp(OrganizationSettings):
+    """A person and their new organization."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "email": "owner@example.com",
+                    "password": "correct horse battery",
+                    "name": "Robin Owner",
+                    "organization_name": "Acme",
+                    "time_zone": "Europe/Berlin",
+                    "currency": "EUR",
+                }
+            ]
+        },
+    )
+
+    email: Email
+    password: NewPassword
+    name: Name
+    organization_name: Name
+
+
+class SignIn(BaseModel):
+    """Credentials."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"email": "rep@example.com", "password": "correct horse battery"}]},
+    )
+
+    email: GivenEmail
+    password: GivenPassword
+    organization_id: UUID | None = Field(default=None, description="Which organization; default the oldest membership.")
+
+
+class Refresh(BaseModel):
+    """A refresh token."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    refresh_token: str = Field(max_length=500)
+
+
+class Tokens(BaseModel):
+    """A sign-in. The refresh token is good once; use the one that comes back."""
+
+    access_token: str
+    refresh_token: str
+    token_type: str = "Bearer"  # noqa: S105 # a scheme's name
+    expires_in: int = Field(description="Life of the access token in seconds.")
+
+
+class SignedUp(Tokens):
+    """A sign-in to the new organization."""
+
+    organization_id: UUID
+    user_id: UUID
+
+
+class UserCreate(BaseModel):
+    """A new user. Tell them the password; with one they already have they keep one sign-in for both organizations."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "email": "rep@example.com",
+                    "name": "Kim Rep",
+                    "password": "correct horse battery",
+                    "role": "rep",
+                }
+            ]
+        },
+    )
+
+    email: Email
+    name: Name
+    password: NewPassword | None = Field(default=None, description="Without one they cannot sign in until one is set.")
+    role: Role = Role.REP
+    record_scope: RecordScope | None = Field(default=None, description="Default: what is usual for the role.")
+
+
+class UserUpdate(BaseModel):
+    """The fields to change; those left out stay."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"role": "manager"}]})
+
+    # only fields that were sent count, and none of them takes null
+    name: Name = ""
+    role: Role = Role.REP
+    record_scope: RecordScope = Field(
+        default=RecordScope.OWN, description="Left out while the role changes: what is usual for the new role."
+    )
+    is_active: bool = Field(default=True, description="`false` ends all their sign-ins at once.")
+    password: NewPassword = Field(default="", description="A new password; ends all their sign-ins.")
+
+
+class UserRead(BaseModel):
+    """A user."""
+
+    model_config = ConfigDict(
+        from_attributes=True,
+        json_schema_extra={"examples": [{"id": "0192f0c1-2a3b-7c4d-8e5f-0a1b2c3d4e5f", "version": 1} | _USER]},
+    )
+
+    id: UUID
+    version: int
+    email: str
+    name: str
+    role: Role
+    record_scope: RecordScope
+    is_active: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class MeRead(UserRead):
+    """The caller and their organization."""
+
+    organization: OrganizationRead
+    team_id: UUID | None

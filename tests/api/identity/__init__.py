@@ -1,0 +1,1 @@
+"""Tests of sign-in, users, teams, organizations and picklists."""
