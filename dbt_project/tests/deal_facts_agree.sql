@@ -1,0 +1,78 @@
+-- What a build worked on: at any instant of knowledge a deal is in one stage and in one state at a time, and its present
+-- stage is that of its last entry.
+with touched as (
+    select * from {{ ref('int_touched_deals') }}
+),
+
+entries as (
+    select entries.*
+    from {{ ref('fct_stage_entries') }} as entries
+    inner join touched on entries.organization_id = touched.organization_id and entries.deal_id = touched.deal_id
+),
+
+versions as (
+    select versions.*
+    from {{ ref('fct_deal_versions') }} as versions
+    inner join touched on versions.organization_id = touched.organization_id and versions.deal_id = touched.deal_id
+),
+
+deals as (
+    select deals.*
+    from {{ ref('fct_deals') }} as deals
+    inner join touched on deals.organization_id = touched.organization_id and deals.deal_id = touched.deal_id
+),
+
+overlapping_entries as (
+    select
+        'in two stages at a time' as problem,
+        one.deal_id
+    from entries as one
+    inner join entries as other
+        on
+            one.organization_id = other.organization_id
+            and one.deal_id = other.deal_id
+            and one.entry_number < other.entry_number
+            and one.known_from < coalesce(other.known_to, 'infinity')
+            and other.known_from < coalesce(one.known_to, 'infinity')
+            and coalesce(one.left_at, 'infinity') > other.entered_at
+),
+
+overlapping_versions as (
+    select
+        'in two states at a time' as problem,
+        one.deal_id
+    from versions as one
+    inner join versions as other
+        on
+            one.organization_id = other.organization_id
+            and one.deal_id = other.deal_id
+            and one.version_number < other.version_number
+            and one.known_from < coalesce(other.known_to, 'infinity')
+            and other.known_from < coalesce(one.known_to, 'infinity')
+            and coalesce(one.valid_to, 'infinity') > other.valid_from
+),
+
+present_entries as (
+    select * from entries
+    where left_at is null and known_to is null
+),
+
+other_stage as (
+    select
+        'present stage is not that of the last entry' as problem,
+        coalesce(deals.deal_id, present_entries.deal_id) as deal_id
+    from (select * from deals where known_to is null) as deals
+    full outer join present_entries
+        on
+            deals.organization_id = present_entries.organization_id
+            and deals.deal_id = present_entries.deal_id
+    where
+        deals.stage_id is distinct from present_entries.stage_id
+        or deals.stage_entered_at is distinct from present_entries.entered_at
+)
+
+select * from overlapping_entries
+union all
+select * from overlapping_versions
+union all
+select * from other_stage
