@@ -3,9 +3,10 @@
 `answer` computes figures, `rows` lists the deals behind one of them; both read the same compiled `facts`.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +22,8 @@ from metrics.viewer import Viewer
 
 #: How a caller names the group of deals that have no owner, team, source.
 NO_GROUP = "none"
+
+_GROUP = re.compile(rf"{NO_GROUP}|\d{{4}}-\d{{2}}|[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}")
 
 Build = Callable[[Statement, Question], None]
 Shape = Callable[[Question, Cells], list[dict[str, Any]]]
@@ -75,6 +78,8 @@ class Page:
     count: int
     amount_minor: int
     as_of: datetime
+    first_day: date
+    end_day: date
     warehouse_version: str
     labels: dict[str, str]
 
@@ -136,6 +141,8 @@ def rows(
         count=total[0],
         amount_minor=total[1],
         as_of=question.as_of,
+        first_day=question.first_day,
+        end_day=question.end_day,
         warehouse_version=version,
         labels=question.labels,
     )
@@ -158,6 +165,8 @@ def _measure(definition: Definition, parameters: Parameters, cell: CellAddress) 
         raise ParameterError("stage_id", f"is required for {measure.name}: a deal can be at several stages")
     if cell.group is not None and parameters.group_by is GroupBy.NONE:
         raise ParameterError("group", "needs a group_by")
+    if cell.group is not None and not _GROUP.fullmatch(cell.group):
+        raise ParameterError("group", f"must be a group of the answer, or {NO_GROUP!r} for deals without one")
     return measure
 
 

@@ -99,9 +99,8 @@ class _Opened:
     def __init__(self, version: PublishedVersion, path: Path) -> None:
         self.version = version
         self.sessions = 0
-        self.connection = duckdb.connect(
-            path, read_only=True, config={"enable_external_access": "false", "TimeZone": "UTC"}
-        )
+        self.connection = duckdb.connect(path, read_only=True, config={"enable_external_access": "false"})
+        self.connection.execute("set global TimeZone = 'UTC'")
         self.connection.execute("set lock_configuration = true")
 
 

@@ -1,0 +1,115 @@
+"""`/v1/metrics`: definitions, figures, and the deals behind them. `/v1/freshness`: how fresh the figures are.
+
+Parameters are read by the metric's own definition, so that an unknown one is refused and not ignored; they are declared
+here for the documentation.
+"""
+
+import hashlib
+from typing import Annotated
+
+from fastapi import Depends, Header, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from api.dependencies import CurrentCaller, Session
+from api.errors import InvalidCursor, NotFound
+from api.metrics import service
+from api.metrics.errors import InvalidParameter, UnknownMetric, WarehouseNotReady
+from api.metrics.schemas import DealsBehind, FreshnessRead, MetricAnswer, MetricRead
+from api.pages import Page, PageOf
+from api.routing import problems, slice_router
+from api.services import services_of
+from metrics.registry import definitions
+
+router = slice_router(prefix="/metrics", tags=["metrics"])
+freshness_router = slice_router(prefix="/freshness", tags=["metrics"])
+
+_PAGE_FIELDS = frozenset({"limit", "cursor"})
+_CELL_FIELDS = frozenset({"measure", "stage_id", "group", "owner_id", "team_id"})
+_ERRORS = (NotFound, UnknownMetric, InvalidParameter, WarehouseNotReady)
+
+Text = Annotated[str | None, Query(max_length=100)]
+
+
+def _given(
+    request: Request,
+    pipeline_id: Annotated[Text, Query(description="One pipeline; some metrics also answer for all.")] = None,
+    start: Annotated[Text, Query(alias="from", description="First day, in the organization's zone.")] = None,
+    end: Annotated[Text, Query(alias="to", description="The day after the last one.")] = None,
+    cohort: Annotated[Text, Query(description="created, closed or entered:<stage_id>.")] = None,
+    order: Annotated[Text, Query(description="reached, visited or strict.")] = None,
+    regress: Annotated[Text, Query(description="furthest or current.")] = None,
+    window_days: Annotated[Text, Query(description="A step counts within so many days of entering.")] = None,
+    unit: Annotated[Text, Query(description="deals or amount.")] = None,
+    group_by: Annotated[Text, Query(description="One of the metric's dimensions.")] = None,
+    as_of: Annotated[Text, Query(description="What was known then: an instant, or a day's end.")] = None,
+) -> dict[str, str]:
+    # the values reach the metric as they came; only a plus sign in an instant is worth mending, which it does itself
+    del pipeline_id, start, end, cohort, order, regress, window_days, unit, group_by, as_of
+    return dict(request.query_params)
+
+
+def _cell(
+    request: Request,
+    measure: Annotated[Text, Query(description="A figure's name; the metric's first one if left out.")] = None,
+    stage_id: Annotated[Text, Query(description="The stage whose figure it is.")] = None,
+    group: Annotated[Text, Query(description="The row's group; `none` for the group without one.")] = None,
+    owner_id: Annotated[Text, Query(description="The row's owner, in an answer by owner.")] = None,
+    team_id: Annotated[Text, Query(description="The row's team, in an answer by team.")] = None,
+) -> dict[str, str]:
+    del measure, stage_id, group, owner_id, team_id
+    return {name: value for name, value in request.query_params.items() if name in _CELL_FIELDS}
+
+
+Given = Annotated[dict[str, str], Depends(_given)]
+Cell = Annotated[dict[str, str], Depends(_cell)]
+
+
+@router.get("")
+async def list_metrics(caller: CurrentCaller) -> PageOf[MetricRead]:
+    """List every metric with its definition."""
+    del caller  # signed in is all it takes
+    items = [
+        MetricRead(
+            **metric.model_dump(include=set(MetricRead.model_fields) - {"measures", "definition"}),
+            measures=[measure.name for measure in metric.measures],
+            definition=metric.definition,
+        )
+        for metric in definitions().values()
+    ]
+    return PageOf(items=items, next_cursor=None)
+
+
+@router.get("/{name}", responses=problems(*_ERRORS), response_model=MetricAnswer)
+async def read_metric(
+    name: str,
+    request: Request,
+    given: Given,
+    caller: CurrentCaller,
+    session: Session,
+    if_none_match: Annotated[str | None, Header(alias="If-None-Match")] = None,
+) -> Response:
+    """Answer a metric, over the deals you see. Repeats cheaply: the ETag stays while nothing in the answer changes."""
+    answer = await service.answer_metric(session, caller, services=services_of(request), name=name, given=given)
+    body = answer.model_dump_json().encode()
+    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+    if if_none_match is not None and tag in (given.strip() for given in if_none_match.split(",")):
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type=JSONResponse.media_type, headers=headers)
+
+
+@router.get("/{name}/rows", responses=problems(*_ERRORS, InvalidCursor))
+async def list_metric_rows(
+    name: str, request: Request, given: Given, cell: Cell, page: Page, caller: CurrentCaller, session: Session
+) -> DealsBehind:
+    """List the deals behind one figure; their count, or their sum, is the figure."""
+    asked = {field: value for field, value in given.items() if field not in _CELL_FIELDS | _PAGE_FIELDS}
+    return await service.list_deals_behind(
+        session, caller, services=services_of(request), name=name, given=asked, cell=cell, page=page
+    )
+
+
+@freshness_router.get("")
+async def read_freshness(request: Request, caller: CurrentCaller, session: Session) -> FreshnessRead:
+    """Say how fresh the figures are, and what the checks of the data say."""
+    return await service.read_freshness(session, caller, services=services_of(request))

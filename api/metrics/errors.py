@@ -1,0 +1,36 @@
+"""Problems of questions to the warehouse."""
+
+from typing import Any
+
+from api.errors import NotFound, Unavailable, Unprocessable
+from metrics.errors import ParameterError
+
+
+class WarehouseNotReady(Unavailable):
+    """No version of the warehouse is published yet, or it does not hold the organization or pipeline yet."""
+
+    code, title = "warehouse_not_ready", "The figures are not ready yet"
+
+
+class InvalidParameter(Unprocessable):
+    """A parameter of the question cannot be accepted; `errors` names it."""
+
+    code, title = "invalid_parameter", "Invalid parameter"
+
+    def __init__(self, error: ParameterError) -> None:
+        self.field = error.field
+        super().__init__(f"{error.field}: {error.message}")
+
+    def problem(self) -> dict[str, Any]:
+        """The problem document, with the parameter's name."""
+        wrong = {"parameter": self.field, "in": "query", "code": self.code, "detail": self.detail}
+        return super().problem() | {"errors": [wrong]}
+
+
+class UnknownMetric(NotFound):
+    """There is no metric of that name."""
+
+    code = "unknown_metric"
+
+    def __init__(self) -> None:
+        super().__init__("metric")

@@ -1,0 +1,97 @@
+"""Shapes of metric answers."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from metrics.status import Check, Process, Refresh
+
+
+class MetricRead(BaseModel):
+    """A metric's definition."""
+
+    name: str
+    label: str
+    version: int
+    description: str
+    unit: str
+    grain: str
+    owner: str
+    formula: str
+    parameters: list[str]
+    dimensions: list[str]
+    measures: list[str]
+    policy: list[str]
+    definition: str
+
+
+class Behind(BaseModel):
+    """Everything that was recorded up to `through` is in the answer; `events_behind` later events are not."""
+
+    through: datetime | None
+    events_behind: int
+
+
+class MetricAnswer(BaseModel):
+    """A metric's figures and everything that decided them. What a row holds is the metric's own."""
+
+    metric: str
+    version: int
+    definition: str
+    parameters: dict[str, Any]
+    as_of: datetime
+    warehouse_version: str
+    freshness: Behind
+    rows: list[dict[str, Any]]
+    labels: dict[str, str]
+    notes: list[str]
+
+
+class DealBehind(BaseModel):
+    """A deal behind a figure. Amount and currency are those that the figure counts; `value` is what it adds."""
+
+    deal_id: UUID
+    title: str | None
+    owner_id: UUID | None
+    stage_id: UUID
+    status: str
+    created_at: datetime
+    closed_at: datetime | None
+    group: str | None
+    amount_minor: int | None
+    currency: str | None
+    days: float | None
+    lost_reason_id: UUID | None
+    value: float | int | None
+
+
+class Total(BaseModel):
+    """Of all deals behind the figure; the amount is in the organization's currency."""
+
+    count: int
+    amount_minor: int
+
+
+class DealsBehind(BaseModel):
+    """One page of the deals behind a figure."""
+
+    items: list[DealBehind]
+    next_cursor: str | None
+    total: Total
+    labels: dict[str, str]
+    as_of: datetime
+    warehouse_version: str
+
+
+class FreshnessRead(BaseModel):
+    """How fresh and how sound the figures are. `events_behind` speaks of the caller's organization."""
+
+    warehouse_version: str | None
+    published_at: datetime | None
+    through: datetime | None
+    events_behind: int
+    processes: list[Process]
+    checks: list[Check]
+    last_refresh: Refresh | None

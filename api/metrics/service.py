@@ -1,0 +1,228 @@
+"""Asks the warehouse for a caller, in a thread, and adds what only PostgreSQL knows: names, titles, what is behind."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.concurrency import run_in_threadpool
+
+from api.dependencies import Caller
+from api.errors import InvalidCursor, NotFound
+from api.metrics import repository
+from api.metrics.errors import InvalidParameter, UnknownMetric, WarehouseNotReady
+from api.metrics.schemas import Behind, DealBehind, DealsBehind, FreshnessRead, MetricAnswer, Total
+from api.pages import Pagination
+from api.services import Services
+from api.visibility import visible_users
+from metrics.answers import Figures
+from metrics.errors import ParameterError, UnknownMetricError, UnknownPipelineError, WarehouseNotReadyError
+from metrics.parameters import GroupBy, Parameters, read
+from metrics.query import CellAddress
+from metrics.query import Page as Found
+from metrics.registry import Definition, definition_of
+from metrics.status import PipelineStatus, open_status_store
+from metrics.viewer import Viewer
+
+T = TypeVar("T")
+
+#: Row fields that hold an id which people know by a name in PostgreSQL.
+_NAMED_FIELDS = ("group", "owner_id", "team_id", "lost_reason_id")
+
+
+def find_metric(name: str) -> Definition:
+    """A metric by name, or 404."""
+    try:
+        return definition_of(name)
+    except UnknownMetricError:
+        raise UnknownMetric from None
+
+
+async def answer_metric(
+    session: AsyncSession, caller: Caller, *, services: Services, name: str, given: Mapping[str, str]
+) -> MetricAnswer:
+    """A metric's figures as far as the caller sees them."""
+    definition = find_metric(name)
+    parameters = _read(definition, given)
+    figures, viewer = _figures(services), await _viewer(session, caller)
+    answer = await _ask(
+        session,
+        caller,
+        parameters,
+        lambda: figures.answer(definition, parameters, viewer=viewer, now=datetime.now(UTC)),
+    )
+    labels = await _labels(session, caller, answer.rows)
+    behind = await repository.events_after(session, caller.organization_id, answer.through)
+    return MetricAnswer(
+        metric=answer.metric,
+        version=answer.version,
+        definition=answer.definition,
+        parameters=answer.parameters,
+        as_of=answer.as_of,
+        warehouse_version=answer.warehouse_version,
+        freshness=Behind(through=answer.through, events_behind=behind),
+        rows=answer.rows,
+        labels=answer.labels | labels,
+        notes=answer.notes,
+    )
+
+
+async def list_deals_behind(
+    session: AsyncSession,
+    caller: Caller,
+    *,
+    services: Services,
+    name: str,
+    given: Mapping[str, str],
+    cell: Mapping[str, str],
+    page: Pagination,
+) -> DealsBehind:
+    """The deals behind one figure. Later pages speak of the same instant as the first."""
+    definition = find_metric(name)
+    parameters = _read(definition, given)
+    address = _address(definition, parameters, cell)
+    after = None
+    if page.after is not None:
+        after, parameters = _continue(page.after, parameters)
+    figures, viewer = _figures(services), await _viewer(session, caller)
+    found = await _ask(
+        session,
+        caller,
+        parameters,
+        lambda: figures.rows(
+            definition,
+            parameters,
+            address,
+            viewer=viewer,
+            now=datetime.now(UTC),
+            limit=page.limit,
+            after=after,
+        ),
+    )
+    titles = await repository.titles(session, caller.organization_id, [UUID(item["deal_id"]) for item in found.items])
+    items = [DealBehind(**item, title=titles.get(UUID(item["deal_id"]))) for item in found.items]
+    labels = await _labels(session, caller, found.items)
+    shown = {str(item.stage_id) for item in items}
+    return DealsBehind(
+        items=items,
+        next_cursor=_next(page, found) if found.has_more else None,
+        total=Total(count=found.count, amount_minor=found.amount_minor),
+        labels={key: label for key, label in found.labels.items() if key in shown} | labels,
+        as_of=found.as_of,
+        warehouse_version=found.warehouse_version,
+    )
+
+
+async def read_freshness(session: AsyncSession, caller: Caller, *, services: Services) -> FreshnessRead:
+    """How far the warehouse is behind, and what its checks say. Answers also before anything is published."""
+    viewer = Viewer(organization_id=caller.organization_id)
+    version, through, status = await run_in_threadpool(_freshness, services, viewer)
+    return FreshnessRead(
+        warehouse_version=version.version if version else None,
+        published_at=version.published_at if version else None,
+        through=through,
+        events_behind=await repository.events_after(session, caller.organization_id, through),
+        processes=status.processes,
+        checks=status.checks,
+        last_refresh=status.last_refresh,
+    )
+
+
+def _freshness(services: Services, viewer: Viewer) -> tuple[Any, datetime | None, PipelineStatus]:
+    if services.warehouse is None or services.figures is None:
+        return None, None, PipelineStatus()
+    status = open_status_store(services.warehouse.warehouse_url.get_secret_value()).read()
+    try:
+        return services.figures.current(), services.figures.through(viewer), status
+    except WarehouseNotReadyError:
+        return None, None, status
+
+
+def _figures(services: Services) -> Figures:
+    if services.figures is None:
+        raise WarehouseNotReady("This API has no warehouse (SLUICE_WAREHOUSE_URL).")
+    return services.figures
+
+
+async def _viewer(session: AsyncSession, caller: Caller) -> Viewer:
+    return Viewer(organization_id=caller.organization_id, owner_ids=await visible_users(session, caller))
+
+
+def _read(definition: Definition, given: Mapping[str, str]) -> Parameters:
+    try:
+        return read(definition, given)
+    except ParameterError as error:
+        raise InvalidParameter(error) from error
+
+
+async def _ask(session: AsyncSession, caller: Caller, parameters: Parameters, question: Callable[[], T]) -> T:
+    try:
+        return await run_in_threadpool(question)
+    except ParameterError as error:
+        raise InvalidParameter(error) from error
+    except WarehouseNotReadyError as error:
+        raise WarehouseNotReady(str(error)) from error
+    except UnknownPipelineError as error:
+        pipeline_id = parameters.pipeline_id
+        is_on_its_way = (
+            pipeline_id is not None
+            and parameters.as_of is None
+            and await repository.has_pipeline(session, caller.organization_id, pipeline_id)
+        )
+        if is_on_its_way:
+            raise WarehouseNotReady("The warehouse does not hold this pipeline yet.") from error
+        raise NotFound("pipeline") from error
+
+
+def _address(definition: Definition, parameters: Parameters, cell: Mapping[str, str]) -> CellAddress:
+    """The cell that the query names. `owner_id` and `team_id` are other names for the group they are the key of."""
+    measure = cell.get("measure") or definition.measures[0].name
+    try:
+        stage_id = UUID(cell["stage_id"]) if cell.get("stage_id") else None
+    except ValueError:
+        raise InvalidParameter(ParameterError("stage_id", "must be a UUID")) from None
+    return CellAddress(measure=measure, stage_id=stage_id, group=_group(parameters.group_by, cell))
+
+
+def _group(group_by: GroupBy, cell: Mapping[str, str]) -> str | None:
+    owner, team = cell.get("owner_id"), cell.get("team_id")
+    if group_by is GroupBy.OWNER and owner:
+        return owner
+    if group_by in {GroupBy.TEAM, GroupBy.TOP_TEAM} and team and not owner:
+        return team
+    if owner or (team and group_by is not GroupBy.OWNER):
+        field = "owner_id" if owner else "team_id"
+        raise InvalidParameter(ParameterError(field, f"names no group of an answer by {group_by.value}"))
+    return cell.get("group") or None
+
+
+def _next(page: Pagination, found: Found) -> str:
+    """The cursor of the next page: it also fixes what the first page took by default."""
+    asked = [found.as_of, found.first_day, found.end_day]
+    return page.cursor([*(value.isoformat() for value in asked), found.items[-1]["deal_id"]])
+
+
+def _continue(values: list[Any], parameters: Parameters) -> tuple[UUID, Parameters]:
+    if len(values) != 4:
+        raise InvalidCursor
+    as_of, first_day, end_day, deal_id = values
+    fixed = {
+        "as_of": datetime.fromisoformat(as_of),
+        "start": date.fromisoformat(first_day),
+        "end": date.fromisoformat(end_day),
+    }
+    return UUID(deal_id), parameters.model_copy(update=fixed)
+
+
+async def _labels(session: AsyncSession, caller: Caller, rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    wanted: Collection[UUID] = {key for row in rows for key in _ids(row)}
+    found = await repository.names(session, caller.organization_id, wanted)
+    return {str(key): name for key, name in found.items()}
+
+
+def _ids(row: Mapping[str, Any]) -> Iterator[UUID]:
+    for value in (*(row.get(field) for field in _NAMED_FIELDS), *row.get("lost_reasons", {})):
+        # a group may also be a month
+        if isinstance(value, str) and len(value) == len(str(UUID(int=0))):
+            yield UUID(value)

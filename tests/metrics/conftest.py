@@ -1,0 +1,103 @@
+"""Questions to marts made by hand, in memory."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import duckdb
+import pytest
+
+from metrics import query
+from metrics.parameters import read
+from metrics.publication import PublishedVersion, version_at
+from metrics.query import Answer, CellAddress, Page
+from metrics.reader import DuckDBSession, Reader
+from metrics.registry import definition_of
+from metrics.viewer import Viewer
+from tests.metrics.marts import fill_duckdb, rows_of
+from tests.warehouse_builder import BEGINNING, AnyEvent, EventLog
+
+NOW = BEGINNING + timedelta(days=200)
+
+
+class MemoryReader:
+    """A reader of one version that lives in memory."""
+
+    def __init__(self, events: Iterable[AnyEvent]) -> None:
+        self._connection = duckdb.connect(":memory:")
+        self._connection.execute("set global TimeZone = 'UTC'")
+        fill_duckdb(self._connection, rows_of(list(events)))
+
+    def current(self) -> PublishedVersion:
+        return version_at(NOW)
+
+    @contextmanager
+    def session(self) -> Iterator[DuckDBSession]:
+        yield DuckDBSession(version=self.current(), cursor=self._connection.cursor())
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class Asker:
+    """Asks one organization's warehouse; parameters as a URL would carry them."""
+
+    def __init__(self, reader: Reader, organization_id: UUID, *, now: datetime = NOW) -> None:
+        self.reader, self.organization_id, self.now = reader, organization_id, now
+
+    def viewer(self, owner_ids: Iterable[UUID] | None = None) -> Viewer:
+        return Viewer(self.organization_id, None if owner_ids is None else frozenset(owner_ids))
+
+    def answer(self, metric: str, *, owner_ids: Iterable[UUID] | None = None, **given: Any) -> Answer:
+        definition = definition_of(metric)
+        parameters = read(definition, _texts(given))
+        return query.answer(self.reader, definition, parameters, viewer=self.viewer(owner_ids), now=self.now)
+
+    def rows(
+        self,
+        metric: str,
+        measure: str,
+        *,
+        stage_id: UUID | None = None,
+        group: str | None = None,
+        owner_ids: Iterable[UUID] | None = None,
+        limit: int = 1000,
+        after: UUID | None = None,
+        **given: Any,
+    ) -> Page:
+        definition = definition_of(metric)
+        return query.rows(
+            self.reader,
+            definition,
+            read(definition, _texts(given)),
+            CellAddress(measure, stage_id, group),
+            viewer=self.viewer(owner_ids),
+            now=self.now,
+            limit=limit,
+            after=after,
+        )
+
+    def entered(self, **given: Any) -> list[int]:
+        """The funnel's counts, in the order of its rows."""
+        return [row["entered"] for row in self.answer("funnel", **given).rows]
+
+
+def _texts(given: dict[str, Any]) -> dict[str, str]:
+    renamed = {"start": "from", "end": "to"}
+    return {renamed.get(name, name): str(value) for name, value in given.items()}
+
+
+@pytest.fixture
+def log() -> EventLog:
+    """A log that begins with an organization in Berlin that counts in euros."""
+    log = EventLog()
+    log.organization()
+    return log
+
+
+@pytest.fixture
+def ask() -> Callable[[EventLog], Asker]:
+    """Marts of a log as it is now."""
+    return lambda log: Asker(MemoryReader(log.events), log.organization_id)

@@ -1,0 +1,181 @@
+"""Marts by hand: from a log of events, in plain Python, for every instant at which something became known.
+
+Slow and simple on purpose: each known interval gets the whole state of its aggregate anew, so that nothing here
+resembles the incremental SQL of dbt.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import duckdb
+import psycopg
+
+from contracts.warehouse import Mart
+from metrics.publication import PublishedFolder, lock_for_swap, prepare_postgres, record_postgres_version, version_at
+from tests.warehouse_builder import AnyEvent
+
+_BOTH = "valid_from timestamptz, valid_to timestamptz, known_from timestamptz, known_to timestamptz"
+_KNOWN = "known_from timestamptz, known_to timestamptz"
+
+TABLES: dict[Mart, str] = {
+    Mart.DIM_ORGANIZATIONS: f"organization_id uuid, time_zone text, currency text, {_BOTH}",
+    Mart.DIM_PIPELINES: f"organization_id uuid, pipeline_id uuid, name text, is_active boolean, {_BOTH}",
+    Mart.DIM_STAGES: "organization_id uuid, stage_id uuid, pipeline_id uuid, name text, kind text, position integer,"
+    f" target_days integer, is_retired boolean, {_BOTH}",
+    Mart.DIM_TEAMS: f"organization_id uuid, team_id uuid, parent_team_id uuid, manager_id uuid, {_BOTH}",
+    Mart.DIM_TEAM_MEMBERS: f"organization_id uuid, user_id uuid, team_id uuid, {_BOTH}",
+    Mart.FCT_STAGE_ENTRIES: "organization_id uuid, deal_id uuid, entry_number bigint, pipeline_id uuid, stage_id uuid,"
+    f" entered_at timestamptz, left_at timestamptz, next_stage_id uuid, lost_reason_id uuid, {_KNOWN}",
+    Mart.FCT_DEAL_VERSIONS: "organization_id uuid, deal_id uuid, owner_id uuid, source_id uuid, amount_minor bigint,"
+    f" currency text, {_BOTH}",
+    Mart.FCT_DEALS: "organization_id uuid, deal_id uuid, pipeline_id uuid, created_at timestamptz, owner_id uuid,"
+    f" stage_id uuid, status text, closed_at timestamptz, {_KNOWN}",
+    Mart.WAREHOUSE_FRESHNESS: "organization_id uuid, through timestamptz, event_count bigint",
+}
+
+Row = tuple[Any, ...]
+Rows = dict[Mart, list[Row]]
+
+
+def rows_of(events: Iterable[AnyEvent]) -> Rows:
+    """Every mart's rows after these events."""
+    rows: Rows = {mart: [] for mart in TABLES}
+    by_aggregate: dict[tuple[UUID, UUID], list[AnyEvent]] = defaultdict(list)
+    newest: dict[UUID, tuple[datetime, int]] = {}
+    kinds = {event.aggregate_id: event.data.kind for event in events if event.type == "stage.created"}  # type: ignore[attr-defined]
+    for event in events:
+        by_aggregate[event.organization_id, event.aggregate_id].append(event)
+        through, count = newest.get(event.organization_id, (event.recorded_at, 0))
+        newest[event.organization_id] = max(through, event.recorded_at), count + 1
+    for (organization_id, aggregate_id), found in by_aggregate.items():
+        for known_from, known_to, facts in _known_states(found):
+            for mart, row in _state(aggregate_id, facts, kinds):
+                rows[mart].append((organization_id, *row, known_from, known_to))
+    rows[Mart.WAREHOUSE_FRESHNESS] = [(organization, *values) for organization, values in newest.items()]
+    return rows
+
+
+def _known_states(events: list[AnyEvent]) -> Iterator[tuple[datetime, datetime | None, list[AnyEvent]]]:
+    instants = sorted({event.recorded_at for event in events})
+    for instant, following in zip(instants, [*instants[1:], None], strict=True):
+        known = [event for event in events if event.recorded_at <= instant]
+        yield instant, following, sorted(known, key=lambda event: (event.occurred_at, event.aggregate_version))
+
+
+def _state(aggregate_id: UUID, facts: list[AnyEvent], kinds: dict[UUID, Any]) -> Iterator[tuple[Mart, Row]]:
+    match facts[0].aggregate_type:
+        case "deal":
+            yield from _deal_state(aggregate_id, facts, kinds)
+        case "team":
+            yield from _team_state(aggregate_id, facts)
+        case "organization" | "pipeline" | "stage":
+            yield from _dimension_state(aggregate_id, facts)
+
+
+def _dimension_state(aggregate_id: UUID, facts: list[AnyEvent]) -> Iterator[tuple[Mart, Row]]:
+    values: dict[str, Any] = {}
+    for start, end, fact in _spans(facts):
+        values = {**values, **fact.data.model_dump(), "is_retired": fact.type == "stage.deleted"}
+        if start == end:
+            continue
+        if fact.aggregate_type == "organization":
+            yield Mart.DIM_ORGANIZATIONS, (values["time_zone"], values["currency"], start, end)
+        elif fact.aggregate_type == "pipeline":
+            yield Mart.DIM_PIPELINES, (aggregate_id, values["name"], values["is_active"], start, end)
+        else:
+            names = ("pipeline_id", "name", "kind", "position", "target_days", "is_retired")
+            yield Mart.DIM_STAGES, (aggregate_id, *(values[name] for name in names), start, end)
+
+
+def _team_state(team_id: UUID, facts: list[AnyEvent]) -> Iterator[tuple[Mart, Row]]:
+    joined: dict[UUID, datetime] = {}
+    for fact in facts:
+        if fact.type == "team.member.added":
+            joined[fact.data.user_id] = fact.occurred_at  # type: ignore[attr-defined]
+        elif fact.type == "team.member.removed" and (since := joined.pop(fact.data.user_id, None)):  # type: ignore[attr-defined]
+            yield Mart.DIM_TEAM_MEMBERS, (fact.data.user_id, team_id, since, fact.occurred_at)  # type: ignore[attr-defined]
+    for user_id, since in joined.items():
+        yield Mart.DIM_TEAM_MEMBERS, (user_id, team_id, since, None)
+    for start, end, fact in _spans([fact for fact in facts if fact.type in {"team.created", "team.updated"}]):
+        yield Mart.DIM_TEAMS, (team_id, fact.data.parent_team_id, fact.data.manager_id, start, end)  # type: ignore[attr-defined]
+
+
+def _deal_state(deal_id: UUID, facts: list[AnyEvent], kinds: dict[UUID, Any]) -> Iterator[tuple[Mart, Row]]:
+    if any(fact.type == "deal.deleted" for fact in facts):
+        return
+    created = next(fact for fact in facts if fact.type == "deal.created")
+    pipeline_id = created.data.pipeline_id  # type: ignore[attr-defined]
+    entries = [fact for fact in facts if hasattr(fact.data, "to_stage_id")]
+    for number, fact in enumerate(entries, start=1):
+        left = entries[number] if number < len(entries) else None
+        yield (
+            Mart.FCT_STAGE_ENTRIES,
+            (
+                deal_id,
+                number,
+                pipeline_id,
+                fact.data.to_stage_id,
+                fact.occurred_at,
+                left and left.occurred_at,
+                left and left.data.to_stage_id,  # type: ignore[attr-defined]
+                getattr(fact.data, "lost_reason_id", None),
+            ),
+        )
+    values: dict[str, Any] = {}
+    for start, end, fact in _spans(facts):
+        values |= fact.data.model_dump()
+        names = ("owner_id", "source_id", "amount_minor", "currency")
+        if start != end:
+            yield Mart.FCT_DEAL_VERSIONS, (deal_id, *(values[name] for name in names), start, end)
+    last = entries[-1]
+    status = str(kinds[last.data.to_stage_id])  # type: ignore[attr-defined]
+    closed_at = None if status == "open" else last.occurred_at
+    stage_id = last.data.to_stage_id  # type: ignore[attr-defined]
+    yield (
+        Mart.FCT_DEALS,
+        (deal_id, pipeline_id, created.occurred_at, values["owner_id"], stage_id, status, closed_at),
+    )
+
+
+def _spans(facts: list[AnyEvent]) -> Iterator[tuple[datetime, datetime | None, AnyEvent]]:
+    for fact, following in zip(facts, [*facts[1:], None], strict=True):
+        yield fact.occurred_at, following.occurred_at if following else None, fact
+
+
+def fill_duckdb(connection: duckdb.DuckDBPyConnection, rows: Rows) -> None:
+    """Create and fill the marts in an empty database."""
+    for mart, columns in TABLES.items():
+        connection.execute(f"create table {mart.value} ({columns})")
+        if found := rows[mart]:
+            marks = ", ".join("?" * len(found[0]))
+            connection.executemany(f"insert into {mart.value} values ({marks})", found)
+
+
+def publish_duckdb(warehouse: Path, events: Iterable[AnyEvent], *, at: datetime) -> None:
+    """Publish a version of a DuckDB warehouse."""
+    folder = PublishedFolder(warehouse)
+    folder.root.mkdir(parents=True, exist_ok=True)
+    version = version_at(at)
+    with duckdb.connect(folder.path_of(version)) as connection:
+        fill_duckdb(connection, rows_of(list(events)))
+    folder.point_to(version)
+
+
+def publish_postgres(url: str, events: Iterable[AnyEvent], *, at: datetime) -> None:
+    """Publish a version of a PostgreSQL warehouse."""
+    with psycopg.connect(url) as connection:
+        prepare_postgres(connection)
+        connection.commit()
+        lock_for_swap(connection)
+        for mart, found in rows_of(list(events)).items():
+            connection.execute(f"drop table if exists published.{mart.value}")
+            connection.execute(f"create table published.{mart.value} ({TABLES[mart]})")
+            if found:
+                marks = ", ".join(["%s"] * len(found[0]))
+                with connection.cursor() as cursor:
+                    cursor.executemany(f"insert into published.{mart.value} values ({marks})", found)
+        record_postgres_version(connection, version_at(at))
