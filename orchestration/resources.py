@@ -53,7 +53,7 @@ def turn_resource(pipeline: Pipeline) -> dg.ResourceDefinition:
 
     @dg.resource(description="Holds the build lock during the run and reports the run's outcome.")
     def turn(context: dg.InitResourceContext) -> Iterator[RefreshReport]:
-        holder = f"Dagster run {context.run_id}"
+        holder = f"Dagster run {context.run.run_id}" if context.run else "Dagster"
         with build_lock(pipeline.url, holder=holder, wait_seconds=pipeline.turn_seconds):
             report = RefreshReport(pipeline.status, started_at=datetime.now(UTC))
             report.start()

@@ -80,22 +80,18 @@ def run_dbt(pipeline: Pipeline, *, full_refresh: bool) -> tuple[list[NodeResult]
 
 
 def summarize_tests(nodes: list[NodeResult]) -> list[Check]:
-    """The status's entries: one for all tests that passed, one for each that did not."""
+    """The status's entries: one for all tests if they passed, else one for each that did not."""
     now = datetime.now(UTC)
     tests = [node for node in nodes if node.resource_type == "test"]
     failed = [node for node in tests if node.status in ("fail", "error")]
     warned = [node for node in tests if node.status == "warn"]
-    passed = len(tests) - len(failed) - len(warned)
-    return [
-        Check(
-            name="model tests: all",
-            status=CheckState.FAILED if failed else CheckState.OK,
-            message=f"{passed} of {len(tests)} tests passed.",
-            finished_at=now,
-        ),
-        *(_check_of(node, CheckState.FAILED, now) for node in failed),
-        *(_check_of(node, CheckState.WARN, now) for node in warned),
-    ]
+    if failed or warned:
+        return [
+            *(_check_of(node, CheckState.FAILED, now) for node in failed),
+            *(_check_of(node, CheckState.WARN, now) for node in warned),
+        ]
+    message = f"All {len(tests)} tests passed."
+    return [Check(name="model tests: all", status=CheckState.OK, message=message, finished_at=now)]
 
 
 def _check_of(node: NodeResult, status: CheckState, now: datetime) -> Check:

@@ -13,13 +13,13 @@ FULL_REFRESH = "full_refresh"
 QUALITY = "quality"
 EQUALITY = "incremental_equals_full"
 
-#: Materializations that hold rows; the others are views, whose lineage is shown and which have nothing to report.
-_STORED = {"table", "incremental"}
+_MATERIALIZATION = "dagster-dbt/materialization_type"
 
 
 def define_jobs(models: dg.AssetsDefinition) -> list[Any]:
     """All jobs over the given dbt models."""
-    stored = [spec.key for spec in models.specs if spec.metadata.get("dagster-dbt/materialization_type") in _STORED]
+    # views are shown in the lineage; they hold no rows and have nothing to report
+    stored = [spec.key for spec in models.specs if not str(spec.metadata[_MATERIALIZATION]).endswith("view")]
     publish = dg.AssetSelection.assets(*stored) | dg.AssetSelection.assets(published_warehouse).without_checks()
     return [
         dg.define_asset_job(

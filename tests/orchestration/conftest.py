@@ -42,7 +42,13 @@ class Installation:
     instance: dg.DagsterInstance
     refresher: Refresher
     log: EventLog
+    runs_before: int
     _loaded: int = 0
+
+    @property
+    def run_count(self) -> int:
+        """How many runs the test has made."""
+        return self.instance.get_runs_count() - self.runs_before
 
     @property
     def url(self) -> str:
@@ -71,17 +77,25 @@ def dbt_target(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("dbt")
 
 
+@pytest.fixture(scope="session")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
+    """Dagster's record, shared by all tests: making one takes seconds."""
+    with open_instance(tmp_path_factory.mktemp("dagster")) as shared:
+        yield shared
+
+
 @pytest.fixture
-def make_installation(tmp_path: Path, dbt_target: Path) -> Iterator[Callable[[], Installation]]:
+def make_installation(tmp_path: Path, dbt_target: Path, instance: dg.DagsterInstance) -> Callable[[], Installation]:
     """Makes an installation over a folder of the test's own."""
-    with open_instance(tmp_path / "dagster") as instance:
+    runs_before = instance.get_runs_count()
 
-        def make() -> Installation:
-            warehouse = duckdb_warehouse(tmp_path / "warehouse")
-            pipeline = Pipeline(warehouse=warehouse, dbt_target_path=dbt_target, event_log_url="")
-            return Installation(warehouse, pipeline, instance, Refresher.over(pipeline, instance), EventLog())
+    def make() -> Installation:
+        warehouse = duckdb_warehouse(tmp_path / "warehouse")
+        pipeline = Pipeline(warehouse=warehouse, dbt_target_path=dbt_target, event_log_url="")
+        refresher = Refresher.over(pipeline, instance)
+        return Installation(warehouse, pipeline, instance, refresher, EventLog(), runs_before)
 
-        yield make
+    return make
 
 
 @pytest.fixture

@@ -1,0 +1,68 @@
+"""The shape of the code location, in a file: a rename or a lost dependency shows in review.
+
+After a change that is meant: `SLUICE_ACCEPT=1 pytest tests/orchestration/test_definitions.py`, and commit the file.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from contracts.warehouse import Mart
+from orchestration.definitions import build_defs
+from orchestration.manifest import load_manifest
+from orchestration.resources import Pipeline
+from tests.warehouse_builder import duckdb_warehouse
+
+SNAPSHOT = Path(__file__).with_name("definitions.json")
+
+
+@pytest.fixture(scope="module")
+def definitions(tmp_path_factory: pytest.TempPathFactory, dbt_target: Path) -> dg.Definitions:
+    warehouse = duckdb_warehouse(tmp_path_factory.mktemp("warehouse"))
+    pipeline = Pipeline(warehouse=warehouse, dbt_target_path=dbt_target, event_log_url="")
+    return build_defs(pipeline=pipeline, manifest=load_manifest(dbt_target))
+
+
+def shape(definitions: dg.Definitions) -> dict[str, Any]:
+    graph = definitions.resolve_asset_graph()
+    return {
+        "assets": {
+            key.to_user_string(): {
+                "group": graph.get(key).group_name,
+                "deps": sorted(parent.to_user_string() for parent in graph.get(key).parent_keys),
+            }
+            for key in sorted(graph.get_all_asset_keys())
+        },
+        "checks": sorted(
+            f"{key.asset_key.to_user_string()}: {key.name}{'' if graph.get(key).blocking else ' (reports only)'}"
+            for key in graph.asset_check_keys
+        ),
+        "jobs": {
+            job.name: sorted(node.name for node in job.nodes)
+            for job in definitions.resolve_all_job_defs()
+            if not job.name.startswith("__")
+        },
+        "schedules": {one.name: f"{one.cron_schedule} {one.job_name}" for one in definitions.schedules or []},
+    }
+
+
+def test_the_code_location_is_as_it_was_accepted(definitions: dg.Definitions) -> None:
+    found = shape(definitions)
+    if os.environ.get("SLUICE_ACCEPT"):
+        SNAPSHOT.write_text(json.dumps(found, indent=2) + "\n")
+    assert found == json.loads(SNAPSHOT.read_text())
+
+
+def test_a_refresh_tests_every_mart_before_it_publishes(definitions: dg.Definitions) -> None:
+    job = definitions.resolve_job_def("refresh")
+    checked = {key.asset_key.to_user_string() for key in job.asset_layer.asset_check_keys}
+    assert {mart.value for mart in Mart} <= checked
+    upstream = job.dependencies
+    publisher = next(node for node in upstream if node.name == "published_warehouse")
+    sources = json.dumps([str(dependency) for dependency in upstream[publisher].values()])
+    assert "dbt_models" in sources
+    assert "candidate_checks" in sources

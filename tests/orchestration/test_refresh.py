@@ -1,0 +1,149 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import pytest
+
+from contracts.warehouse import Mart
+from metrics.publication import PublishedFolder
+from metrics.status import CheckState, RefreshState
+from orchestration import refresh as refresh_module
+from orchestration.definitions import build_defs
+from orchestration.defs.jobs import FULL_REFRESH
+from orchestration.manifest import load_manifest
+from orchestration.publish import build_path, last_publication
+from tests.orchestration.conftest import Installation
+
+
+def published_rows(installation: Installation, query: str) -> list[tuple[object, ...]]:
+    folder = PublishedFolder(Path(installation.url.removeprefix("duckdb://")))
+    current = folder.current()
+    assert current is not None
+    with duckdb.connect(str(folder.path_of(current)), read_only=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+def latest_check(installation: Installation, mart: Mart, start: str) -> dg.AssetCheckEvaluation:
+    """Newest evaluation of the mart's check whose name starts so, as Dagster recorded it."""
+    records = installation.instance.get_event_records(
+        dg.EventRecordsFilter(dg.DagsterEventType.ASSET_CHECK_EVALUATION), limit=100
+    )
+    for record in records:
+        event = record.event_log_entry.dagster_event
+        assert event is not None
+        evaluation = event.asset_check_evaluation_data
+        if evaluation.asset_key == dg.AssetKey(mart.value) and evaluation.check_name.startswith(start):
+            return evaluation
+    raise AssertionError(f"no evaluation of {start}… on {mart.value}")
+
+
+class TestRefresh:
+    def test_events_in_raw_reach_the_published_marts_once(self, installation: Installation) -> None:
+        assert installation.refresher.refresh_if_due() is True
+        assert published_rows(installation, "select count(*) from fct_deals") == [(2,)]
+        first = last_publication(installation.url)
+        assert first is not None
+        assert first.event_count == len(installation.log.events)
+        assert first.manifest_hash.startswith("sha256:")
+
+        # nothing new: nothing runs
+        assert installation.refresher.refresh_if_due() is None
+        assert installation.run_count == 1
+        assert last_publication(installation.url) == first
+
+        installation.new_deal()
+        assert installation.refresher.refresh_if_due() is True
+        assert published_rows(installation, "select count(*) from fct_deals") == [(3,)]
+        second = last_publication(installation.url)
+        assert second is not None
+        assert second.version > first.version
+
+        status = installation.pipeline.status.read()
+        assert status.last_refresh is not None
+        assert status.last_refresh.status is RefreshState.OK
+        assert status.checks
+        assert {check.status for check in status.checks} == {CheckState.OK}
+
+        latest = installation.instance.get_latest_materialization_event(dg.AssetKey("published_warehouse"))
+        assert latest is not None
+        assert latest.asset_materialization is not None
+        assert latest.asset_materialization.metadata["version"].value == second.version
+        observed = installation.instance.fetch_observations(dg.AssetKey(["raw", "events"]), limit=1).records
+        assert observed[0].asset_observation is not None
+        assert observed[0].asset_observation.metadata["dagster/row_count"].value == len(installation.log.events)
+
+    def test_a_new_process_does_not_run_for_what_is_already_published(
+        self, installation: Installation, make_installation: Callable[[], Installation]
+    ) -> None:
+        installation.refresher.refresh_if_due()
+        again = make_installation()
+        assert again.refresher.refresh_if_due() is None
+        assert again.run_count == 1
+
+    def test_without_raw_nothing_runs(self, make_installation: Callable[[], Installation]) -> None:
+        empty = make_installation()
+        assert empty.refresher.refresh_if_due() is None
+        assert empty.run_count == 0
+
+
+class TestFailingCheck:
+    def test_it_keeps_the_old_version_is_visible_and_clears(
+        self, installation: Installation, dbt_target: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(refresh_module, "_BACK_OFF_SECONDS", (0.0,))
+        assert installation.refresher.refresh_if_due() is True
+        good = last_publication(installation.url)
+
+        # the same visit twice: what a broken model would make
+        with duckdb.connect(str(build_path(installation.url))) as build:
+            build.execute("insert into fct_stage_entries select * from fct_stage_entries limit 1")
+        installation.new_deal()
+        assert installation.refresher.refresh_if_due() is False
+        assert last_publication(installation.url) == good
+        assert published_rows(installation, "select count(*) from fct_deals") == [(2,)]
+
+        status = installation.pipeline.status.read()
+        assert status.last_refresh is not None
+        assert status.last_refresh.status is RefreshState.FAILED
+        assert "fct_stage_entries" in (status.last_refresh.error or "")
+        failed = [check.name for check in status.checks if check.status is CheckState.FAILED]
+        assert any("fct_stage_entries" in name for name in failed)
+        evaluation = latest_check(installation, Mart.FCT_STAGE_ENTRIES, "sound_rows")
+        assert not evaluation.passed
+        assert evaluation.blocking
+        runs = installation.instance.get_runs(limit=1)
+        assert runs[0].status is dg.DagsterRunStatus.FAILURE
+
+        # it is tried again, and fails again, while nothing was mended
+        assert installation.refresher.refresh_if_due() is False
+
+        # the way out for a data engineer: a full refresh, started on Dagster's pages
+        definitions = build_defs(pipeline=installation.pipeline, manifest=load_manifest(dbt_target))
+        result = definitions.resolve_job_def(FULL_REFRESH).execute_in_process(instance=installation.instance)
+        assert result.success
+        assert published_rows(installation, "select count(*) from fct_deals") == [(3,)]
+        status = installation.pipeline.status.read()
+        assert status.last_refresh is not None
+        assert status.last_refresh.status is RefreshState.OK
+        assert status.last_refresh.error is None
+        assert {check.status for check in status.checks} == {CheckState.OK}
+        assert latest_check(installation, Mart.FCT_STAGE_ENTRIES, "sound_rows").passed
+        # the checks of raw ran before the models did
+        assert {check.name for check in status.checks if check.name.startswith("raw: ")} == {
+            "raw: ids_present",
+            "raw: types_known",
+            "raw: instants_plausible",
+            "raw: versions_contiguous",
+        }
+
+    def test_it_is_not_hammered(self, installation: Installation) -> None:
+        Path(installation.url.removeprefix("duckdb://"), "build").mkdir()
+        build_path(installation.url).write_bytes(b"no database at all")
+        assert installation.refresher.refresh_if_due() is False
+        assert installation.refresher.refresh_if_due() is None
+        assert installation.run_count == 1
+        status = installation.pipeline.status.read()
+        assert status.last_refresh is not None
+        assert status.last_refresh.status is RefreshState.FAILED
+        assert last_publication(installation.url) is None
