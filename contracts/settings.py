@@ -67,7 +67,9 @@ class ApiSettings(_Settings):
     refresh_grace_seconds: int = Field(
         default=30, ge=0, le=300, description="How long a lost answer to a refresh may be asked for again."
     )
-    password_hash_memory_kib: int = Field(default=47_104, ge=8, description="Cost of one argon2id hash; tests lower it.")
+    password_hash_memory_kib: int = Field(
+        default=47_104, ge=8, description="Cost of one argon2id hash; tests lower it."
+    )
     password_hash_concurrency: int = Field(default=2, ge=1, le=16, description="Hashes at once, per API process.")
     files_path: Path = Field(default=Path(".sluice/files"), description="Uploaded import files and their error files.")
 

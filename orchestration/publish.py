@@ -45,6 +45,7 @@ class Publication:
     row_counts: dict[str, int]
     manifest_hash: str
     code_version: str
+    raw_version: str | None = None
 
 
 def build_path(warehouse_url: str) -> Path:
@@ -52,21 +53,31 @@ def build_path(warehouse_url: str) -> Path:
     return warehouse_folder(warehouse_url) / "build" / "warehouse.duckdb"
 
 
-def publish(warehouse_url: str, *, manifest_hash: str, now: datetime, keep: int = KEPT_VERSIONS) -> Publication:
+def publish(
+    warehouse_url: str,
+    *,
+    manifest_hash: str,
+    now: datetime,
+    raw_version: str | None = None,
+    keep: int = KEPT_VERSIONS,
+) -> Publication:
     """Make the build the version that readers open. The caller holds the build lock; nothing else writes meanwhile.
+
+    `raw_version` is that of raw before dbt read it: the marts hold at least what it holds.
 
     Raises:
         PublishError: the build lacks a mart. Readers keep the version they have.
     """
-    code_version = distribution_version("sluice")
+    made_of = {
+        "manifest_hash": manifest_hash,
+        "code_version": distribution_version("sluice"),
+        "raw_version": raw_version,
+    }
     if not is_duckdb(warehouse_url):
-        row = publish_to_postgres(warehouse_url, manifest_hash=manifest_hash, code_version=code_version, now=now)
-        return Publication(**row)
+        return Publication(**publish_to_postgres(warehouse_url, made_of=made_of, now=now))
     folder = PublishedFolder(warehouse_folder(warehouse_url))
     version = _next_version(folder.current(), now)
-    publication = _write_version(
-        build_path(warehouse_url), folder, version=version, manifest_hash=manifest_hash, code_version=code_version
-    )
+    publication = _write_version(build_path(warehouse_url), folder, version=version, made_of=made_of)
     folder.point_to(version)
     _sync(folder.root)
     for pruned in folder.prune(keep):
@@ -101,7 +112,7 @@ def _next_version(current: PublishedVersion | None, now: datetime) -> PublishedV
 
 
 def _write_version(
-    build: Path, folder: PublishedFolder, *, version: PublishedVersion, manifest_hash: str, code_version: str
+    build: Path, folder: PublishedFolder, *, version: PublishedVersion, made_of: dict[str, Any]
 ) -> Publication:
     folder.root.mkdir(parents=True, exist_ok=True)
     for leftover in folder.root.glob("*.duckdb.tmp*"):
@@ -121,8 +132,7 @@ def _write_version(
             through=through,
             event_count=event_count,
             row_counts=row_counts,
-            manifest_hash=manifest_hash,
-            code_version=code_version,
+            **made_of,
         )
         connection.execute("force checkpoint")
     _sync(draft)

@@ -30,8 +30,8 @@ _SWAP_ATTEMPTS = 30
 _KEPT_RECORDS = 1000
 
 
-def publish_to_postgres(url: str, *, manifest_hash: str, code_version: str, now: datetime) -> dict[str, Any]:
-    """Make schema `build` what readers see; answers the version's record.
+def publish_to_postgres(url: str, *, made_of: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """Make schema `build` what readers see; answers the version's record, to which `made_of` goes too.
 
     Raises:
         psycopg.errors.UndefinedTable: the build lacks a mart.
@@ -52,8 +52,7 @@ def publish_to_postgres(url: str, *, manifest_hash: str, code_version: str, now:
             "through": through,
             "event_count": event_count,
             "row_counts": row_counts,
-            "manifest_hash": manifest_hash,
-            "code_version": code_version,
+            **made_of,
         }
         _swap_patiently(connection, version=version, record=record)
         return record
@@ -64,7 +63,7 @@ def read_last_publication(url: str) -> dict[str, Any] | None:
     with psycopg.connect(url, row_factory=dict_row) as connection:
         try:
             return connection.execute(
-                "select version, through, event_count, row_counts, manifest_hash, code_version "
+                "select version, through, event_count, row_counts, manifest_hash, code_version, raw_version "
                 f"from {PUBLISHED_SCHEMA}.publications order by version desc limit 1"
             ).fetchone()
         except psycopg.errors.UndefinedTable:
@@ -75,7 +74,7 @@ def _prepare_records(connection: psycopg.Connection[Any]) -> None:
     connection.execute(
         f"create table if not exists {PUBLISHED_SCHEMA}.publications (version text primary key, through timestamptz, "
         "event_count bigint not null, row_counts jsonb not null, manifest_hash text not null, "
-        "code_version text not null)"
+        "code_version text not null, raw_version text)"
     )
 
 
@@ -136,7 +135,8 @@ def _swap(connection: psycopg.Connection[Any], *, version: PublishedVersion, rec
     record_postgres_version(connection, version)
     connection.execute(
         f"insert into {PUBLISHED_SCHEMA}.publications "
-        "values (%(version)s, %(through)s, %(event_count)s, %(row_counts)s, %(manifest_hash)s, %(code_version)s)",
+        "values (%(version)s, %(through)s, %(event_count)s, %(row_counts)s, %(manifest_hash)s, "
+        "%(code_version)s, %(raw_version)s)",
         record | {"row_counts": Jsonb(record["row_counts"])},
     )
     connection.execute(

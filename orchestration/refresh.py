@@ -6,8 +6,9 @@ tried again with growing pauses; the next success clears it.
 
 import logging
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from time import monotonic
 
 import dagster as dg
@@ -17,7 +18,7 @@ from ingest.heartbeat import Heartbeat
 from orchestration.definitions import build_defs
 from orchestration.defs.jobs import REFRESH
 from orchestration.instance import LOOP_TAG, fail_abandoned_runs, open_instance, prune_runs
-from orchestration.manifest import load_manifest
+from orchestration.manifest import load_manifest, project_hash
 from orchestration.publish import last_publication
 from orchestration.raw_state import RawState, RawWatch, watch_raw
 from orchestration.report import record_failure
@@ -73,23 +74,23 @@ class Refresher:
         return self._failures > 0
 
     def _something_new(self) -> RawState | None:
-        """The state of raw, if it holds rows that no published version has seen from here."""
+        """The state of raw, if it may hold rows that no published version has seen."""
         version = self.watch.version()
-        if version is None or (self._done is not None and version == self._done.version):
+        if version is None or version == (self._done.version if self._done else self._published_version):
             return None
         state = self.watch.state()
         if state is None or state.row_count == 0:
             return None
-        known = self._done or self._already_published()
-        if known is not None and (state.row_count, state.recorded_through) == (known.row_count, known.recorded_through):
+        if self._done is not None and replace(state, version="") == replace(self._done, version=""):
             self._done = state  # compacted, or only offsets moved
             return None
         return state
 
-    def _already_published(self) -> RawState | None:
-        """What the last process published, taken as done if raw has no row more than that."""
+    @cached_property
+    def _published_version(self) -> str | None:
+        """Version of raw that the last process published, unless its models were others."""
         last = last_publication(self.pipeline.url)
-        return RawState(version="", row_count=last.event_count, recorded_through=last.through) if last else None
+        return last.raw_version if last and last.manifest_hash == project_hash() else None
 
     def _run(self) -> bool:
         started_at = datetime.now(UTC)

@@ -28,6 +28,7 @@ class RefreshReport:
     store: StatusStore
     started_at: datetime
     checks: list[Check] = field(default_factory=list)
+    raw_version: str | None = None
     _before: Refresh | None = None
     _is_finished: bool = False
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic_core import to_json
-from sqlalchemy import ColumnElement, String, Text, bindparam, func, select, text
+from sqlalchemy import ColumnElement, Text, any_, bindparam, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
@@ -17,14 +17,10 @@ _CHUNK = 2_000
 
 
 def is_one_of(column: ColumnElement[Any] | InstrumentedAttribute[Any], values: Sequence[object]) -> ColumnElement[bool]:
-    """Whether a column has one of many values: one array parameter, however many they are.
-
-    Joined, not compared: PostgreSQL would compare each row with each element of an array that it learns only later.
-    """
+    """Whether a column has one of many values: one array parameter, however many they are."""
     # a function of a column has no type to SQLAlchemy; all functions here are of text
-    kind = Text() if isinstance(column.type, NullType | String) else column.type
-    array = bindparam(None, list(values), type_=postgresql.ARRAY(kind))
-    return column.in_(select(func.unnest(array, type_=kind)))
+    kind = Text() if isinstance(column.type, NullType) else column.type
+    return column == any_(bindparam(None, list(values), type_=postgresql.ARRAY(kind)))
 
 
 async def insert_rows(session: AsyncSession, model: type[TenantRow], rows: Sequence[dict[str, Any]]) -> None:

@@ -55,6 +55,7 @@ def define_dbt_models(manifest: Mapping[str, Any]) -> dg.AssetsDefinition:
         """Bring all models up to date with raw and test them."""
         with turn.reporting():
             if (state := watch_raw(pipeline.url).state()) is not None:
+                turn.raw_version = state.version
                 yield dg.AssetObservation(
                     RAW_EVENTS_KEY, metadata=describe(state), tags={"dagster/data_version": state.version}
                 )

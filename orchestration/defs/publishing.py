@@ -52,7 +52,9 @@ def published_warehouse(
 ) -> dg.MaterializeResult[None]:
     """Publish the build."""
     with turn.reporting():
-        publication = publish(pipeline.url, manifest_hash=project_hash(), now=datetime.now(UTC))
+        publication = publish(
+            pipeline.url, manifest_hash=project_hash(), now=datetime.now(UTC), raw_version=turn.raw_version
+        )
     turn.succeed()
     return dg.MaterializeResult(data_version=dg.DataVersion(publication.version), metadata=_metadata(publication))
 

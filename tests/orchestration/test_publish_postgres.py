@@ -37,7 +37,8 @@ class TestPublish:
     def test_a_transaction_of_a_reader_sees_one_build(self, warehouse_database: str) -> None:
         write_build(warehouse_database, 0)
         publish(warehouse_database, manifest_hash="m", now=START)
-        stop, seen, problems = threading.Event(), {}, []
+        stop, problems = threading.Event(), list[object]()
+        seen: dict[str, set[int]] = {}
 
         def read_on() -> None:
             with psycopg.connect(warehouse_database, autocommit=True) as connection:

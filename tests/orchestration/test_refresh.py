@@ -25,17 +25,16 @@ def published_rows(installation: Installation, query: str) -> list[tuple[object,
 
 
 def latest_check(installation: Installation, mart: Mart, start: str) -> dg.AssetCheckEvaluation:
-    """Newest evaluation of the mart's check whose name starts so, as Dagster recorded it."""
-    records = installation.instance.get_event_records(
-        dg.EventRecordsFilter(dg.DagsterEventType.ASSET_CHECK_EVALUATION), limit=100
+    """Newest result of the mart's check whose name starts so, as Dagster recorded it."""
+    graph = installation.refresher.job.asset_layer.asset_graph
+    key = next(
+        key for key in graph.asset_check_keys if key.asset_key == dg.AssetKey(mart.value) and key.name.startswith(start)
     )
-    for record in records:
-        event = record.event_log_entry.dagster_event
-        assert event is not None
-        evaluation = event.asset_check_evaluation_data
-        if evaluation.asset_key == dg.AssetKey(mart.value) and evaluation.check_name.startswith(start):
-            return evaluation
-    raise AssertionError(f"no evaluation of {start}… on {mart.value}")
+    records = installation.instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
+    event = records[0].event
+    assert event is not None
+    assert event.dagster_event is not None
+    return event.dagster_event.asset_check_evaluation_data
 
 
 class TestRefresh:
