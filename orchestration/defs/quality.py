@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
-from ingest.reconcile import reconcile
 
+from ingest.reconcile import reconcile
 from metrics.status import Check, CheckState
 from orchestration.defs.raw import RAW_EVENTS_KEY
 from orchestration.equality import compare_with_full_refresh

@@ -63,11 +63,10 @@ def test_the_code_location_is_as_it_was_accepted(definitions: dg.Definitions) ->
 
 def test_a_refresh_checks_every_mart_before_it_publishes(definitions: dg.Definitions) -> None:
     job = definitions.resolve_job_def("refresh")
-    outputs = {node: {output.name for output in node.output_defs} for node in job.nodes}
-    names = {output for found in outputs.values() for output in found}
-    assert {mart.value for mart in Mart} <= names
+    outputs = {output.name for node in job.nodes for output in node.definition.output_defs}
     for mart in Mart:
-        assert any(name.startswith(f"{mart.value}_") and "sound_rows" in name for name in names), mart
+        assert mart.value in outputs
+        assert f"{mart.value}_{mart.value}_has_sound_rows" in outputs
     publisher = next(node for node in job.dependencies if node.name == "published_warehouse")
     upstream = {output.node for one in job.dependencies[publisher].values() for output in one.get_node_dependencies()}
     assert upstream == {"dbt_models", "candidate_checks"}

@@ -24,12 +24,10 @@ def published_rows(installation: Installation, query: str) -> list[tuple[object,
         return connection.execute(query).fetchall()
 
 
-def latest_check(installation: Installation, mart: Mart, start: str) -> dg.AssetCheckEvaluation:
-    """Newest result of the mart's check whose name starts so, as Dagster recorded it."""
+def latest_check(installation: Installation, mart: Mart, name: str) -> dg.AssetCheckEvaluation:
+    """Newest result of the mart's check of that name, as Dagster recorded it."""
     graph = installation.refresher.job.asset_layer.asset_graph
-    key = next(
-        key for key in graph.asset_check_keys if key.asset_key == dg.AssetKey(mart.value) and key.name.startswith(start)
-    )
+    key = next(key for key in graph.asset_check_keys if key.asset_key == dg.AssetKey(mart.value) and key.name == name)
     records = installation.instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
     event = records[0].event
     assert event is not None
@@ -108,7 +106,7 @@ class TestFailingCheck:
         assert "fct_stage_entries" in (status.last_refresh.error or "")
         failed = [check.name for check in status.checks if check.status is CheckState.FAILED]
         assert any("fct_stage_entries" in name for name in failed)
-        evaluation = latest_check(installation, Mart.FCT_STAGE_ENTRIES, "sound_rows")
+        evaluation = latest_check(installation, Mart.FCT_STAGE_ENTRIES, "fct_stage_entries_has_sound_rows")
         assert not evaluation.passed
         assert evaluation.blocking
         runs = installation.instance.get_runs(limit=1)
@@ -127,7 +125,7 @@ class TestFailingCheck:
         assert status.last_refresh.status is RefreshState.OK
         assert status.last_refresh.error is None
         assert {check.status for check in status.checks} == {CheckState.OK}
-        assert latest_check(installation, Mart.FCT_STAGE_ENTRIES, "sound_rows").passed
+        assert latest_check(installation, Mart.FCT_STAGE_ENTRIES, "fct_stage_entries_has_sound_rows").passed
         # the checks of raw ran before the models did
         assert {check.name for check in status.checks if check.name.startswith("raw: ")} == {
             "raw: ids_present",
