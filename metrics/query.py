@@ -6,7 +6,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -220,8 +220,8 @@ def _item(record: tuple[Any, ...], question: Question, measure: Measure) -> dict
         "owner_id": str(owner_id) if owner_id else None,
         "stage_id": str(stage_id),
         "status": status,
-        "created_at": created_at,
-        "closed_at": closed_at,
+        "created_at": created_at.astimezone(UTC),
+        "closed_at": closed_at.astimezone(UTC) if closed_at else None,
         "group": group,
         "amount_minor": amount,
         "currency": currency,

@@ -93,15 +93,20 @@ class DuckDBSession:
             timer.cancel()
 
 
+#: A statement can read the opened file and nothing else, and cannot change that.
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "enable_external_access": "false",
+    "lock_configuration": "true",
+}
+
+
 class _Opened:
     """A version's connection, and how many sessions use it."""
 
     def __init__(self, version: PublishedVersion, path: Path) -> None:
         self.version = version
         self.sessions = 0
-        self.connection = duckdb.connect(path, read_only=True, config={"enable_external_access": "false"})
-        self.connection.execute("set global TimeZone = 'UTC'")
-        self.connection.execute("set lock_configuration = true")
+        self.connection = duckdb.connect(path, read_only=True, config=_CONFIG)
 
 
 class DuckDBReader:

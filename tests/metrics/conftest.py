@@ -27,7 +27,6 @@ class MemoryReader:
 
     def __init__(self, events: Iterable[AnyEvent]) -> None:
         self._connection = duckdb.connect(":memory:")
-        self._connection.execute("set global TimeZone = 'UTC'")
         fill_duckdb(self._connection, rows_of(list(events)))
 
     def current(self) -> PublishedVersion:
