@@ -6,7 +6,7 @@ import threading
 from api.db.session import Database
 from api.imports.worker import work
 from api.logs import log_as_json
-from contracts.settings import ApiSettings, WorkerDatabaseSettings
+from contracts.settings import FileSettings, WorkerDatabaseSettings
 
 _STATEMENT_TIMEOUT_MS = 120_000
 
@@ -14,10 +14,10 @@ _STATEMENT_TIMEOUT_MS = 120_000
 def run(stop: threading.Event) -> None:
     """Work until `stop` is set; a running transaction is finished first, the rest is taken up by the next worker."""
     log_as_json()
-    asyncio.run(_work(ApiSettings(), WorkerDatabaseSettings(), stop))
+    asyncio.run(_work(FileSettings(), WorkerDatabaseSettings(), stop))
 
 
-async def _work(settings: ApiSettings, worker: WorkerDatabaseSettings, stop: threading.Event) -> None:
+async def _work(settings: FileSettings, worker: WorkerDatabaseSettings, stop: threading.Event) -> None:
     url = worker.database_worker_url.get_secret_value()
     database = Database(url, pool_size=2, statement_timeout_ms=_STATEMENT_TIMEOUT_MS)
     try:

@@ -55,7 +55,13 @@ class WarehouseSettings(_Settings):
     )
 
 
-class ApiSettings(_Settings):
+class FileSettings(_Settings):
+    """Where uploaded files lie: shared by the API and its worker."""
+
+    files_path: Path = Field(default=Path(".sluice/files"), description="Uploaded import files and their error files.")
+
+
+class ApiSettings(FileSettings):
     """How the API serves and signs."""
 
     api_host: str = "127.0.0.1"

@@ -34,12 +34,15 @@ class Supervisor:
         self._logs, self._state_file, self._say = logs, state_file, say
         self._supervised: dict[str, _Supervised] = {}
         self._stop = threading.Event()
+        self._is_watching = False
 
     def install_signal_handlers(self) -> None:
         """Stop on SIGTERM, SIGINT and SIGHUP."""
 
         def ask_to_stop(_signal: int, _frame: FrameType | None) -> None:
             self._stop.set()
+            if not self._is_watching:  # whatever is being waited for, a person who asks to stop is heard
+                raise ProcessError("stopped while starting")
 
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, ask_to_stop)
@@ -69,6 +72,7 @@ class Supervisor:
 
     def watch(self) -> None:
         """Restart what dies until a stop is asked for."""
+        self._is_watching = True
         while not self._stop.wait(0.25):
             for name, supervised in self._supervised.items():
                 self._look_after(name, supervised)
@@ -97,6 +101,7 @@ class Supervisor:
 
     def stop_all(self) -> None:
         """Stop everything, what was started last first."""
+        self._is_watching = True  # a second Ctrl-C does not leave half of it running
         for supervised in reversed(self._supervised.values()):
             supervised.process.stop()
         self._state_file.unlink(missing_ok=True)

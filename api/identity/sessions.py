@@ -8,7 +8,7 @@ import logging
 from datetime import UTC, datetime
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import DateTime, Select, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
@@ -62,8 +62,8 @@ async def refresh(services: Services, *, token: str) -> Tokens:
 
 
 async def _rotate(session: AsyncSession, services: Services, claims: RefreshClaims) -> Tokens | None:
-    query = (
-        select(SignIn, User.is_active, func.clock_timestamp())
+    query: Select[tuple[SignIn, bool, datetime]] = (
+        select(SignIn, User.is_active, func.clock_timestamp(type_=DateTime(timezone=True)))
         .join(User, (User.organization_id == SignIn.organization_id) & (User.id == SignIn.user_id))
         .where(SignIn.organization_id == claims.organization_id, SignIn.id == claims.session_id)
         .with_for_update(of=SignIn)

@@ -6,10 +6,15 @@ from sqlalchemy import create_engine, pool, text
 #: Two processes that migrate one database at once queue up here.
 _LOCK = 7_221_190_002
 
+#: A migration that cannot have its lock soon gives up rather than queue every request behind it.
+_TIMEOUTS = ("set lock_timeout = '5s'", "set statement_timeout = '10min'")
+
 
 def _run_offline() -> None:
     context.configure(url=context.config.attributes["url"], dialect_name="postgresql", literal_binds=True)
     with context.begin_transaction():
+        for statement in _TIMEOUTS:
+            context.execute(statement)
         context.run_migrations()
 
 
@@ -17,8 +22,8 @@ def _run_online() -> None:
     engine = create_engine(context.config.attributes["url"], poolclass=pool.NullPool)
     with engine.connect() as connection:
         connection.execute(text("select pg_advisory_lock(:lock)"), {"lock": _LOCK})
-        # a migration that cannot have its lock soon gives up rather than queue every request behind it
-        connection.execute(text("set lock_timeout = '5s'"))
+        for statement in _TIMEOUTS:
+            connection.execute(text(statement))
         connection.commit()
         context.configure(connection=connection, transaction_per_migration=True)
         with context.begin_transaction():

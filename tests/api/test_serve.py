@@ -1,0 +1,52 @@
+"""The API as a process."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from runtime.process import free_port
+from tests.conftest import Database
+from tests.factories import SECRET_KEY
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_serves_and_stops_cleanly_when_told(database: Database, tmp_path: Path, workers: int) -> None:
+    port = free_port()
+    environment = os.environ | {  # a child process is configured by its environment
+        "SLUICE_DATABASE_URL": database.app_url,
+        "SLUICE_WAREHOUSE_URL": f"duckdb://{tmp_path}",
+        "SLUICE_SECRET_KEY": SECRET_KEY,
+        "SLUICE_API_PORT": str(port),
+        "SLUICE_API_WORKERS": str(workers),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "runtime.serve", "api"], env=environment, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=5) as client:
+            assert _ready(client)
+            assert client.get("/v1/me").status_code == 401
+        process.send_signal(signal.SIGTERM)
+        _, logged = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 0, logged
+    assert "Traceback" not in logged
+    assert '"route": "/v1/me"' in logged
+
+
+def _ready(client: httpx.Client) -> bool:
+    deadline = time.monotonic() + 45
+    while time.monotonic() < deadline:
+        try:
+            if client.get("/readyz").status_code == 200:
+                return True
+        except httpx.TransportError:
+            time.sleep(0.1)  # the pause of a poll with a deadline
+    return False

@@ -1,0 +1,94 @@
+"""What the project promises of itself: layers, contracts, descriptions, engine-specific SQL in macros only."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contracts.events.deals import DealCreated
+from contracts.stages import Outcome
+from contracts.warehouse import RAW_EVENT_COLUMNS, Mart
+from orchestration.dbt_runner import PROJECT_DIR, parse_manifest
+
+#: Syntax of one engine, which belongs into macros/.
+_ENGINE_SYNTAX = re.compile(r"->>|::|json_extract|generate_series|timezone\(|at time zone|\bqualify\b|unnest", re.I)
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    path = parse_manifest(target_path=tmp_path_factory.mktemp("manifest"))
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
+@pytest.fixture
+def models(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    return [node for node in manifest["nodes"].values() if node["resource_type"] == "model"]
+
+
+def _layer(node: dict[str, Any]) -> str:
+    folder: str = node["fqn"][1]
+    return node["fqn"][2] if folder == "marts" else folder
+
+
+def test_marts_are_those_of_the_contract(models: list[dict[str, Any]]) -> None:
+    assert {model["name"] for model in models if model["fqn"][1] == "marts"} == {mart.value for mart in Mart}
+
+
+def test_marts_outside_core_read_core_only(manifest: dict[str, Any], models: list[dict[str, Any]]) -> None:
+    for model in models:
+        if _layer(model) not in ("staging", "intermediate", "core"):
+            read = {manifest["nodes"][parent]["name"]: parent for parent in model["depends_on"]["nodes"]}
+            below = {name for name, parent in read.items() if _layer(manifest["nodes"][parent]) != "core"}
+            # the list of what a build works on is bookkeeping and holds no fact
+            assert all(name.startswith(("int_affected_", "int_unfrozen_")) for name in below), model["name"]
+
+
+def test_only_staging_reads_raw(models: list[dict[str, Any]]) -> None:
+    readers = [
+        model for model in models if any(parent.startswith("source.") for parent in model["depends_on"]["nodes"])
+    ]
+    assert [model["name"] for model in readers] == ["stg_events"]
+
+
+def test_contracts_are_enforced_on_everything_published(models: list[dict[str, Any]]) -> None:
+    for model in models:
+        if model["fqn"][1] == "marts":
+            assert model["config"]["contract"]["enforced"], model["name"]
+            assert next(iter(model["columns"])) == "organization_id", model["name"]
+
+
+def test_every_model_and_column_is_described(manifest: dict[str, Any], models: list[dict[str, Any]]) -> None:
+    for node in [*models, *manifest["sources"].values()]:
+        assert node["description"], node["name"]
+        assert node["columns"], node["name"]
+        assert all(column["description"] for column in node["columns"].values()), node["name"]
+
+
+def test_every_mart_has_a_test_of_its_rows(manifest: dict[str, Any]) -> None:
+    tests = {node["name"] for node in manifest["nodes"].values() if node["resource_type"] == "test"}
+    assert {f"{mart.value}_has_sound_rows" for mart in Mart} <= tests
+
+
+def test_source_has_the_columns_of_the_contract(manifest: dict[str, Any]) -> None:
+    declared = manifest["sources"]["source.sluice.raw.events"]["columns"]
+    assert {name: column["data_type"] for name, column in declared.items()} == {
+        name: postgres for name, (_, postgres) in RAW_EVENT_COLUMNS.items()
+    }
+
+
+def test_facts_of_deal_events_are_staged() -> None:
+    staged = (PROJECT_DIR / "models/staging/stg_deal_events.sql").read_text()
+    assert all(f"'{name}'" in staged for name in DealCreated.model_fields)
+
+
+def test_models_branch_on_outcomes_that_exist() -> None:
+    entries = (PROJECT_DIR / "models/marts/core/fct_deals.sql").read_text()
+    assert all(f"'{outcome.value}'" in entries for outcome in Outcome)
+
+
+@pytest.mark.parametrize("path", sorted(PROJECT_DIR.glob("models/**/*.sql")), ids=lambda path: path.stem)
+def test_models_speak_plain_sql(path: Path) -> None:
+    assert _ENGINE_SYNTAX.findall(path.read_text()) == []
