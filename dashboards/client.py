@@ -72,9 +72,13 @@ def log_in(email: str, password: str) -> SignIn:
 
 def log_out(sign_in: SignIn) -> None:
     """Revoke the sign-in. An API that cannot be reached leaves the tokens to expire."""
+    token = sign_in.access_token
     try:
-        _send("POST", "/v1/auth/logout", token=sign_in.access_token, json={"refresh_token": sign_in.refresh_token})
-    except UnreachableError:
+        response = _send("POST", "/v1/auth/logout", token=token)
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            _refresh(sign_in, token)
+            _send("POST", "/v1/auth/logout", token=sign_in.access_token)
+    except ApiError:
         return
 
 

@@ -100,6 +100,8 @@ def funnel_deals(
         deals = client.deals_behind(who, "funnel", {**asked, **cell}, version=version)
     is_amount = answer.parameters.get("unit") == "amount"
     whose = f"{frames.group_name(of, group)}, " if group else ""
+    if measure == "lost" and (why := frames.reasons(row, of, most=20)):
+        st.markdown(f"Why: {why}")
     _show(
         deals,
         f"{whose}{names[stage]}, {measures[measure].lower()}",

@@ -38,6 +38,8 @@ def run(stop: threading.Event) -> None:
             timeout_graceful_shutdown=3,
         )
     )
+    # Streamlit turns the log of every request on, at the level of its other messages.
+    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
     # In a thread, so that the signals stay with the caller; a thread that ends also ends the waiting.
     thread = threading.Thread(target=_serve, args=(server, stop), name="dashboards")
     thread.start()

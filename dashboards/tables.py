@@ -15,18 +15,18 @@ _COUNT = "{:,.0f}"
 
 FUNNEL_COLUMNS: dict[str, Any] = {
     "stage_id": None,
-    "Stage": st.column_config.TextColumn(width=130),
-    "Entered": st.column_config.Column(width=80),
+    "Stage": st.column_config.TextColumn(width=115),
+    "Entered": st.column_config.Column(width=70),
     "Of cohort": st.column_config.ProgressColumn(
-        min_value=0, max_value=100, format="%.0f %%", width=130, help="Share of all deals of the cohort."
+        min_value=0, max_value=100, format="%.0f %%", width=110, help="Share of all deals of the cohort."
     ),
-    "Of previous": st.column_config.Column(width=90, help="Share of the deals that entered the stage before."),
-    "Median days": st.column_config.Column(width=95, help="Half of the deals stayed shorter in the stage."),
-    "90 % within": st.column_config.Column(width=95, help="Nine of ten deals stayed at most so many days."),
-    "Still here": st.column_config.Column(width=80, help="Open deals that are in the stage."),
-    "Lost here": st.column_config.Column(width=80, help="Deals that were lost from this stage."),
-    "Moved back": st.column_config.Column(width=95, help="Deals that went back from here to an earlier stage."),
-    "Why lost": st.column_config.TextColumn(width=230, help="The most frequent reasons, of the deals lost here."),
+    "Of previous": st.column_config.Column(width=85, help="Share of the deals that entered the stage before."),
+    "Median days": st.column_config.Column(width=92, help="Half of the deals stayed shorter in the stage."),
+    "90 % within": st.column_config.Column(width=85, help="Nine of ten deals stayed at most so many days."),
+    "Still here": st.column_config.Column(width=75, help="Open deals that are in the stage."),
+    "Lost here": st.column_config.Column(width=75, help="Deals that were lost from this stage."),
+    "Moved back": st.column_config.Column(width=90, help="Deals that went back from here to an earlier stage."),
+    "Why lost": st.column_config.TextColumn(width=300, help="The most frequent reasons, of the deals lost here."),
 }
 
 DEAL_COLUMNS: dict[str, Any] = {"currency": None, "Deal": st.column_config.TextColumn(width="large")}

@@ -1,6 +1,6 @@
 """The data-health page: whether the figures can be trusted right now, and what to do if not."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pandas as pd
@@ -12,6 +12,7 @@ from dashboards.session import SignIn
 
 _REFRESH_SECONDS = 5
 _FAR_BEHIND = 1000
+_PATIENCE = timedelta(minutes=1)
 _GOOD_STATES = frozenset({"running", "ready", "ok", "up", "starting"})
 _MARKS = {"ok": ":material/check_circle:", "warn": ":material/warning:", "failed": ":material/error:"}
 _ORDER = {"failed": 0, "warn": 1, "ok": 2}
@@ -27,7 +28,7 @@ def render(who: SignIn, me: Me) -> None:
 def _live(who: SignIn, zone: ZoneInfo) -> None:
     with states.explained():
         fresh = client.freshness(who)
-        _verdict(fresh)
+        _verdict(fresh, stands_still=_stands_still(fresh, datetime.now(UTC)))
         _figures(fresh, zone)
         _last_refresh(fresh.last_refresh, zone)
         _checks(fresh.checks, zone)
@@ -70,13 +71,28 @@ def problems(fresh: Freshness) -> list[tuple[str, str]]:
     return found
 
 
-def _verdict(fresh: Freshness) -> None:
+def _stands_still(fresh: Freshness, now: datetime) -> bool:
+    """Whether new events have waited for a minute before the reader's eyes without getting into the figures."""
+    if not fresh.events_behind:
+        st.session_state.pop("waiting", None)
+        return False
+    through, since = st.session_state.get("waiting", (None, now))
+    if through != fresh.through:
+        since = now
+    st.session_state["waiting"] = (fresh.through, since)
+    return bool(now - since >= _PATIENCE)
+
+
+def _verdict(fresh: Freshness, *, stands_still: bool) -> None:
     if fresh.warehouse_version is None:
         st.info(
             "**No figures have been published yet.** The first ones appear within seconds of the first deal.",
             icon=":material/hourglass_top:",
         )
     found = problems(fresh)
+    if stands_still:
+        advice = "New events wait and do not get into them. See below which process or update has stopped."
+        found.append(("The figures stand still", advice))
     for title, advice in found:
         st.error(f"**{title}**\n\n{advice}", icon=":material/error:")
     warnings = [check for check in fresh.checks if check.status == "warn"]
@@ -85,7 +101,7 @@ def _verdict(fresh: Freshness) -> None:
             f"**The figures are sound, with {len(warnings)} remark{'s' * (len(warnings) > 1)}.** See the checks."
         )
     elif not found and fresh.warehouse_version is not None:
-        st.success("**All is well.** The figures are complete and every check passed.", icon=":material/verified:")
+        st.success("**All is well.** Every check of the data passed.", icon=":material/verified:")
 
 
 def _figures(fresh: Freshness, zone: ZoneInfo) -> None:

@@ -94,6 +94,7 @@ def _table(table: pd.DataFrame, organization: Organization, scope: Scope, level:
         hide_index=True,
         column_config=tables.team_columns(LEVELS[level]),
         placeholder=money.NOTHING,
+        height="content",
         alt="Every figure per name",
         **drill_down.selectable("team_table", list(table["id"]), "who"),
     )

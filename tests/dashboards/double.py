@@ -125,7 +125,7 @@ def application(double: Double) -> FastAPI:
             status, code, detail = problem
             return _problem(status, code, detail)
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if not path.startswith("/v1/auth/") and token not in double.access:
+        if path not in {"/v1/auth/login", "/v1/auth/refresh"} and token not in double.access:
             return _problem(401, "not_authenticated", "The access token is missing or has expired.")
         return await call_next(request)
 

@@ -55,6 +55,13 @@ class TestRefresh:
         assert sign_in.ended
 
 
+class TestSignOut:
+    def test_revokes_the_sign_in_even_with_an_expired_token(self, double: Double, sign_in: SignIn) -> None:
+        double.expire_access()
+        client.log_out(sign_in)
+        assert (double.access, double.refresh) == (set(), set())
+
+
 class TestAnswers:
     def test_the_same_question_is_asked_once_until_the_figures_change(self, double: Double, sign_in: SignIn) -> None:
         for version in ("v1", "v1", "v2"):

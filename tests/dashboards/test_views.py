@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import streamlit as st
@@ -167,6 +167,18 @@ class TestDataHealth:
         assert "“relay” is restarting" in said
         assert "5,000 events behind" in said
         assert page.code[0].value == "Conversion error"
+
+    def test_figures_that_stand_still_are_noticed(self, open_page: Open, double: Double) -> None:
+        page = open_page("data_health")
+        assert "stand still" not in words(page)
+        through = datetime.fromisoformat(double.freshness["through"])
+        page.session_state["waiting"] = (through, datetime.now(UTC) - timedelta(minutes=2))
+        page.run()
+        assert "The figures stand still" in words(page)
+        double.freshness["events_behind"] = 0
+        st.cache_data.clear()
+        page.run()
+        assert "stand still" not in words(page)
 
     def test_before_the_first_figures(self, open_page: Open, double: Double) -> None:
         double.freshness = {"warehouse_version": None, "published_at": None, "through": None, "events_behind": None}
