@@ -3,6 +3,7 @@
 `run` is the process that `sluice dagster` starts: it starts the three, restarts what dies, and stops them with itself.
 """
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 _PROJECT = Path(__file__).resolve().parents[1]
 _LOCATION = "sluice"
 _MODULE = "orchestration.definitions"
-_STOP_SECONDS = 15
+_STOP_SECONDS = 5
 _STEADY_SECONDS = 60
 _BACK_OFF_SECONDS = (1.0, 5.0, 15.0, 60.0)
 
@@ -70,15 +71,27 @@ def run(stop: threading.Event) -> None:
         fail_abandoned_runs(instance, of_loop=False)
     # a short path of its own: socket names are limited to some hundred characters
     with tempfile.TemporaryDirectory(prefix="sluice-dagster-") as folder:
-        children = [_Child(command) for command in commands(settings, socket_path=Path(folder) / "code.sock")]
+        socket_path = Path(folder) / "code.sock"
+        children = [_Child(command) for command in commands(settings, socket_path=socket_path)]
         try:
             while not stop.is_set():
-                for child in children:
+                # the daemon, last of them, has nothing to do before the code server answers
+                for child in children if socket_path.exists() else children[:-1]:
                     child.keep_running()
                 stop.wait(0.5)
         finally:
-            for child in reversed(children):
-                child.stop()
+            _stop_all(children)
+
+
+def _stop_all(children: Sequence["_Child"]) -> None:
+    deadline = monotonic() + _STOP_SECONDS
+    for child in children:
+        child.signal_all(signal.SIGTERM)
+    for child in children:
+        child.wait(max(0.0, deadline - monotonic()))
+    for child in children:
+        child.signal_all(signal.SIGKILL)
+        child.wait(_STOP_SECONDS)
 
 
 _PR_SET_PDEATHSIG = 1
@@ -120,16 +133,18 @@ class _Child:
                 env=environment,
                 cwd=_PROJECT,
                 stdin=subprocess.DEVNULL,
+                start_new_session=True,
                 preexec_fn=_die_with_parent,  # noqa: PLW1509  # one prctl call, which takes no lock
             )
 
-    def stop(self) -> None:
-        """Ask it to end, then make it."""
-        if self._process is None or self._process.poll() is not None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+    def signal_all(self, number: signal.Signals) -> None:
+        """Send a signal to it and to what it started, runs included."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for its end, at most so long."""
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
