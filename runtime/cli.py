@@ -11,12 +11,12 @@ from typing import Annotated
 import psutil
 import psycopg
 import typer
-from ingest.rebuild import rebuild as rebuild_warehouse
-from ingest.reconcile import reconcile as reconcile_warehouse
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from contracts.settings import RelayDatabaseSettings, WarehouseSettings
+from ingest.rebuild import rebuild as rebuild_warehouse
+from ingest.reconcile import reconcile as reconcile_warehouse
 from runtime.bench import BENCHMARKS, run_benchmarks
 from runtime.checks import run_checks
 from runtime.demo import DEMO_PASSWORD, DEMO_USERS, fill

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic_core import to_json
-from sqlalchemy import ColumnElement, Text, any_, bindparam, text
+from sqlalchemy import ColumnElement, Executable, Result, Text, any_, bindparam, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
@@ -14,6 +14,20 @@ from api.db.base import TenantRow
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's own
 _CHUNK = 2_000
+_CUSTOM_PLANS = text("set local plan_cache_mode = force_custom_plan")
+_USUAL_PLANS = text("set local plan_cache_mode = auto")
+
+
+async def look_up(session: AsyncSession, query: Executable) -> Result[Any]:
+    """Execute a query that uses `is_one_of`, planned for its own arrays.
+
+    A plan made for any array compares each row with each element; one made for this array looks them up. Only for
+    reading: in writing, the check of each foreign key would be planned for each row.
+    """
+    await session.execute(_CUSTOM_PLANS)
+    found = await session.execute(query)
+    await session.execute(_USUAL_PLANS)
+    return found
 
 
 def is_one_of(column: ColumnElement[Any] | InstrumentedAttribute[Any], values: Sequence[object]) -> ColumnElement[bool]:

@@ -36,8 +36,6 @@ _NAMED_IN_WARNING = 10
 _BECOME_APP = text("set local role sluice_app")
 #: Imports of one organization write one after the other: each must see what the other created.
 _ONE_WRITER = text("select pg_advisory_xact_lock(hashtextextended(cast(:organization_id as text), 7221190003))")
-#: A plan made for any array compares each row with each of its elements; one made for this array looks them up.
-_PLAN_EACH = text("set local plan_cache_mode = force_custom_plan")
 
 
 class ClaimLostError(RuntimeError):
@@ -173,7 +171,6 @@ async def _organization(session: AsyncSession, organization_id: UUID) -> Organiz
 
 async def _run_step(session: AsyncSession, claim: Claim, *, plan: Plan, number: int, assignment: Assignment) -> None:
     job = await _enter(session, claim)
-    await session.execute(_PLAN_EACH)
     await session.execute(_ONE_WRITER, {"organization_id": str(claim.organization_id)})
     batch = Batch(session, assignment)
     if number == 0:

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from api.imports.batch import Batch
-from api.imports.bulk import is_one_of
+from api.imports.bulk import is_one_of, look_up
 from api.imports.deal_shapes import DealState
 from api.imports.directory import Directory
 from api.imports.timeline import Tracks
@@ -46,7 +46,7 @@ async def load_known_deals(batch: Batch, directory: Directory, external_ids: Seq
         is_one_of(Deal.external_id, list(external_ids)),
         Deal.deleted_at.is_(None),
     )
-    deals = (await batch.session.scalars(query.order_by(Deal.id).with_for_update())).all()
+    deals = (await look_up(batch.session, query.order_by(Deal.id).with_for_update())).scalars().all()
     if not deals:
         return {}
     logs: dict[UUID, list[EventLogRow]] = {deal.id: [] for deal in deals}
@@ -55,9 +55,8 @@ async def load_known_deals(batch: Batch, directory: Directory, external_ids: Seq
         is_one_of(EventLogRow.aggregate_id, list(logs)),
         EventLogRow.type.in_(_TYPES),
     )
-    for event in await batch.session.scalars(
-        of_deals.order_by(EventLogRow.aggregate_id, EventLogRow.aggregate_version)
-    ):
+    in_order = of_deals.order_by(EventLogRow.aggregate_id, EventLogRow.aggregate_version)
+    for event in (await look_up(batch.session, in_order)).scalars():
         logs[event.aggregate_id].append(event)
     return {
         deal.external_id: KnownDeal(deal.id, deal.version, _state(deal, directory), _tracks(logs[deal.id], directory))

@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 
 from api.event_log import NewEvent
 from api.imports.batch import Batch, Fate, Line
-from api.imports.bulk import insert_rows, is_one_of, update_rows
+from api.imports.bulk import insert_rows, is_one_of, look_up, update_rows
 from api.imports.directory import Directory, UnknownNameError
 from api.imports.options import Creatable
 from api.imports.prepare import FILE, ROW
@@ -107,11 +107,11 @@ async def company_ids(batch: Batch, names: Sequence[str | None]) -> dict[str, UU
 
 async def contact_ids(batch: Batch, wanted: Mapping[str, UUID | None]) -> dict[str, UUID]:
     """Ids of contacts by e-mail address; missing ones are made if the options allow, at the company given."""
-    query = select(func.lower(Contact.email), Contact.id).where(
+    query = select(func.lower(Contact.email).label("address"), Contact.id).where(
         Contact.organization_id == batch.organization_id, is_one_of(func.lower(Contact.email), list(wanted))
     )
-    found = (await batch.session.execute(query.order_by(Contact.id.desc()))).all()
-    ids: dict[str, UUID] = {row[0]: row[1] for row in found}
+    found = (await look_up(batch.session, query.order_by(Contact.id.desc()))).all()
+    ids: dict[str, UUID] = {row.address: row.id for row in found}
     missing = [email for email in wanted if email not in ids]
     if missing and batch.options.may_create(Creatable.CONTACTS):
         blank = dict.fromkeys(("phone", "owner_id", "source_id", "external_id"))
@@ -160,7 +160,7 @@ async def _companies(
         is_one_of(Company.external_id, [one for one in external_ids if one]),
     )
     query = select(Company).where(Company.organization_id == batch.organization_id, either).order_by(Company.id)
-    found = (await batch.session.scalars(query.with_for_update() if lock else query)).all()
+    found = (await look_up(batch.session, query.with_for_update() if lock else query)).scalars().all()
     by_name = {f"1:{one.name.lower()}": one for one in reversed(found)}
     return by_name | {f"0:{one.external_id}": one for one in found if one.external_id}
 
@@ -172,7 +172,7 @@ async def _contacts(batch: Batch, rows: Sequence[Row]) -> dict[str, Contact]:
         is_one_of(func.lower(Contact.name), [row["name"].lower() for row in rows if not row["email"]]),
     )
     query = select(Contact).where(Contact.organization_id == batch.organization_id, either).order_by(Contact.id)
-    found = (await batch.session.scalars(query.with_for_update())).all()
+    found = (await look_up(batch.session, query.with_for_update())).scalars().all()
     known: dict[str, Contact] = {}
     for one in reversed(found):
         known[f"2:{one.name.lower()}:{one.company_id}"] = one

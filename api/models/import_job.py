@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import BigInteger
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -38,7 +39,7 @@ class ImportProblem(TenantRow):
 
     import_id: Mapped[UUID]
     file_index: Mapped[int]
-    row_number: Mapped[int]
+    row_number: Mapped[int] = mapped_column(BigInteger)
     field: Mapped[str]
     value: Mapped[str]
     problem: Mapped[str]

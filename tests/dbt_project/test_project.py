@@ -13,7 +13,9 @@ from contracts.warehouse import RAW_EVENT_COLUMNS, Mart
 from orchestration.dbt_runner import PROJECT_DIR, parse_manifest
 
 #: Syntax of one engine, which belongs into macros/.
-_ENGINE_SYNTAX = re.compile(r"->>|::|json_extract|generate_series|timezone\(|at time zone|\bqualify\b|unnest", re.I)
+_ENGINE_SYNTAX = re.compile(
+    r"->>|::|json_extract|generate_series|\btimezone\(|at time zone|\bqualify\b|unnest", re.IGNORECASE
+)
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ local_spans as (
         organizations.*,
         {{ local_day('spans.first_at', 'organizations.time_zone') }} as first_day,
         cast(
-            date_trunc('year', timezone(organizations.time_zone, spans.last_at))
+            date_trunc('year', {{ local_day('spans.last_at', 'organizations.time_zone') }})
             + interval '2 years' - interval '1 day' as date
         ) as last_day
     from organizations

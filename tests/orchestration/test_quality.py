@@ -1,0 +1,71 @@
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+
+from metrics.status import CheckState
+from orchestration.definitions import build_defs
+from orchestration.equality import compare_with_full_refresh
+from orchestration.manifest import load_manifest
+from orchestration.publish import build_path
+from orchestration.raw_profile import RawCheck, judge_raw
+from tests.conftest import Database
+from tests.orchestration.conftest import Installation
+from tests.warehouse_builder import EventLog, duckdb_warehouse, load_raw
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+class TestRawChecks:
+    def test_a_lost_event_and_a_wrong_clock_are_found(self, tmp_path: Path) -> None:
+        warehouse = duckdb_warehouse(tmp_path)
+        log = EventLog()
+        log.organization(at=START)
+        log.organization(at=START)
+        log.organization(at=START)
+        pipeline = log.pipeline(at=START)
+        log.deal(pipeline, at=START + timedelta(hours=1), recorded=START)
+        lost = log.events[1]
+        load_raw(warehouse, [event for event in log.events if event is not lost])
+        findings = judge_raw(warehouse.warehouse_url.get_secret_value(), since=START)
+        assert [finding.check for finding in findings] == list(RawCheck)
+        failed = {finding.check for finding in findings if not finding.passed}
+        assert failed == {RawCheck.INSTANTS_PLAUSIBLE, RawCheck.VERSIONS_CONTIGUOUS}
+        wrong = next(finding for finding in findings if finding.check is RawCheck.INSTANTS_PLAUSIBLE)
+        assert "occurred_ahead" in wrong.message
+
+
+class TestReconcile:
+    def test_events_that_postgresql_does_not_know_fail_the_check(
+        self, installation: Installation, database: Database, dbt_target: Path
+    ) -> None:
+        pipeline = replace(installation.pipeline, event_log_url=database.relay_url)
+        definitions = build_defs(pipeline=pipeline, manifest=load_manifest(dbt_target))
+        job = definitions.resolve_job_def("quality")
+        result = job.execute_in_process(
+            instance=installation.instance, op_selection=["published_warehouse_reconcile"], raise_on_error=False
+        )
+        [evaluation] = result.get_asset_check_evaluations()
+        assert evaluation.asset_check_key == dg.AssetCheckKey(dg.AssetKey("published_warehouse"), "reconcile")
+        assert not evaluation.passed
+        checks = installation.pipeline.status.read().checks
+        [check] = [check for check in checks if check.name.startswith("reconcile")]
+        assert check.status is CheckState.FAILED
+        assert check.message
+
+
+class TestEquality:
+    def test_increments_and_a_full_refresh_agree_and_a_tampered_mart_is_named(
+        self, installation: Installation, make_installation: Callable[[], Installation]
+    ) -> None:
+        installation.refresher.refresh_if_due()
+        installation.new_deal()
+        assert compare_with_full_refresh(installation.pipeline).differences == {}
+        with duckdb.connect(str(build_path(installation.url))) as build:
+            build.execute("delete from funnel_daily where day = (select min(day) from funnel_daily)")
+        comparison = compare_with_full_refresh(installation.pipeline)
+        assert set(comparison.differences) == {"funnel_daily"}
+        assert "built anew" in comparison.differences["funnel_daily"]
