@@ -12,9 +12,9 @@ import pytest_asyncio
 
 from contracts.access import Role
 from contracts.events.registry import parse
+from metrics.parameters import read
 from metrics.publication import PublishedFolder
 from metrics.query import CellAddress, answer, rows
-from metrics.parameters import read
 from metrics.reader import DuckDBReader
 from metrics.registry import definition_of, definitions
 from metrics.status import Check, CheckState, FileStatusStore

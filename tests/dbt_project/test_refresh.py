@@ -11,7 +11,7 @@ import pytest
 from contracts.settings import WarehouseSettings
 from contracts.warehouse import Mart
 from orchestration import dbt_runner
-from orchestration.dbt_runner import DbtError, NodeResult, build, parse_manifest, run_unit_tests
+from orchestration.dbt_runner import DbtError, NodeResult, build, run_unit_tests
 from tests.dbt_project.reading import Row, all_marts, query
 from tests.warehouse_builder import BEGINNING, EventLog, build_warehouse, days, load_raw
 

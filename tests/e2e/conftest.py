@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
-from runtime.demo import DEMO_PASSWORD
 
+from runtime.demo import DEMO_PASSWORD
 from runtime.home import PROJECT, Ports
 from runtime.process import is_port_open
 

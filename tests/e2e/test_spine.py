@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
-from runtime.demo import DEMO_USERS
 
+from runtime.demo import DEMO_USERS
 from tests.e2e.conftest import SluiceStack, eventually
 
 
