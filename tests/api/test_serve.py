@@ -15,7 +15,7 @@ from tests.conftest import Database
 from tests.factories import SECRET_KEY
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_serves_and_stops_cleanly_when_told(database: Database, tmp_path: Path, workers: int) -> None:
     port = free_port()
     environment = os.environ | {  # a child process is configured by its environment
