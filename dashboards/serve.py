@@ -38,8 +38,8 @@ def run(stop: threading.Event) -> None:
             timeout_graceful_shutdown=3,
         )
     )
-    # Streamlit turns the log of every request on, at the level of its other messages.
-    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
+    # Streamlit turns the log of every request on, and sets its level anew when it starts: only a filter stays.
+    logging.getLogger("uvicorn.access").addFilter(lambda _record: False)
     # In a thread, so that the signals stay with the caller; a thread that ends also ends the waiting.
     thread = threading.Thread(target=_serve, args=(server, stop), name="dashboards")
     thread.start()
