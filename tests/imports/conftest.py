@@ -17,7 +17,7 @@ from api.imports.worker import work
 from tests.conftest import Database
 from tests.factories import Account, start_api
 
-DEADLINE_SECONDS = 60
+DEADLINE_SECONDS = 180
 
 
 @dataclass

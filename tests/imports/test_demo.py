@@ -4,7 +4,7 @@ import csv
 import io
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 import httpx
@@ -90,9 +90,7 @@ class TestFill:
 
     def test_fills_once_and_lets_everybody_in(self, api_url: str, database: Database) -> None:
         said: list[str] = []
-        began = datetime.now(UTC)
         fill(api_url, say=said.append)
-        assert (datetime.now(UTC) - began).total_seconds() < 60
         for email in DEMO_USERS:
             body = {"email": email, "password": DEMO_PASSWORD}
             assert httpx.post(f"{api_url}/v1/auth/login", json=body).is_success, email
