@@ -12,7 +12,7 @@ from contracts.warehouse import BUILD_SCHEMA, Mart
 from metrics.publication import is_duckdb
 from orchestration.dbt_runner import build
 from orchestration.publish import build_path
-from orchestration.raw_state import watch_raw
+from orchestration.raw_state import read_raw_state
 from orchestration.resources import Pipeline
 
 _ATTEMPTS = 3
@@ -35,14 +35,13 @@ def compare_with_full_refresh(pipeline: Pipeline) -> Comparison:
         DbtError: one of the builds failed.
     """
     for _ in range(_ATTEMPTS):
-        watch = watch_raw(pipeline.url)
-        before = watch.version()
+        before = read_raw_state(pipeline.url)
         build(pipeline.warehouse, target_path=pipeline.dbt_target_path)
         incremental = fingerprints(pipeline.url)
         build(pipeline.warehouse, target_path=pipeline.dbt_target_path, full_refresh=True)
         full = fingerprints(pipeline.url)
         # events that came between the two builds are only in the second one
-        if watch.version() == before or incremental == full:
+        if incremental == full or read_raw_state(pipeline.url) == before:
             return Comparison(_differences(incremental, full))
     return Comparison({}, is_settled=False)
 

@@ -4,6 +4,7 @@ DuckDB warehouse: the Delta table's version and the statistics in its log. Postg
 Nothing here reads an event.
 """
 
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,12 +38,22 @@ class RawWatch(Protocol):
         """The present version with its row count and newest `recorded_at`; None while there is no raw relation."""
         ...
 
+    def close(self) -> None:
+        """Give up connections."""
+        ...
+
 
 def watch_raw(warehouse_url: str) -> RawWatch:
     """The watch of a warehouse (`duckdb:///folder` or `postgresql://…`)."""
     if is_duckdb(warehouse_url):
         return DeltaWatch(raw_path(warehouse_url))
     return PostgresWatch(warehouse_url)
+
+
+def read_raw_state(warehouse_url: str) -> RawState | None:
+    """How far raw is now; None while there is no raw relation."""
+    with closing(watch_raw(warehouse_url)) as watch:
+        return watch.state()
 
 
 def raw_path(warehouse_url: str) -> Path:
@@ -79,6 +90,9 @@ class DeltaWatch:
             recorded_through=_aware(newest),
         )
 
+    def close(self) -> None:
+        """Nothing is held open."""
+
     @property
     def _log(self) -> Path:
         return self._table / "_delta_log"
@@ -111,6 +125,12 @@ class PostgresWatch:
         row = self._fetch(f"select count(*), max(recorded_at) from {RAW_SCHEMA}.{RAW_EVENTS}") if version else None
         return RawState(version=str(version), row_count=row[0], recorded_through=row[1]) if row else None
 
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
     def _fetch(self, query: str) -> tuple[Any, ...] | None:
         try:
             if self._connection is None or self._connection.closed:
@@ -119,7 +139,7 @@ class PostgresWatch:
         except psycopg.errors.UndefinedTable:
             return None
         except psycopg.OperationalError:
-            self._connection = None
+            self.close()
             raise
 
 

@@ -117,6 +117,7 @@ def run(stop: threading.Event) -> None:
         while not stop.is_set():
             _attempt(refresher, heartbeat)
             stop.wait(settings.refresh_poll_seconds)
+        refresher.watch.close()
     heartbeat.say("stopped")
     heartbeat.close()
 

@@ -15,7 +15,7 @@ from metrics.status import Check, CheckState
 from orchestration.candidate import read_candidate
 from orchestration.dbt_runner import DbtError, NodeResult, build
 from orchestration.defs.raw import RAW_EVENTS_KEY, describe
-from orchestration.raw_state import watch_raw
+from orchestration.raw_state import read_raw_state
 from orchestration.report import RefreshReport
 from orchestration.resources import Pipeline
 
@@ -54,7 +54,7 @@ def define_dbt_models(manifest: Mapping[str, Any]) -> dg.AssetsDefinition:
     ) -> Iterator[Any]:
         """Bring all models up to date with raw and test them."""
         with turn.reporting():
-            if (state := watch_raw(pipeline.url).state()) is not None:
+            if (state := read_raw_state(pipeline.url)) is not None:
                 turn.raw_version = state.version
                 yield dg.AssetObservation(
                     RAW_EVENTS_KEY, metadata=describe(state), tags={"dagster/data_version": state.version}

@@ -4,7 +4,7 @@ import warnings
 
 import dagster as dg
 
-from orchestration.raw_state import RawState, watch_raw
+from orchestration.raw_state import RawState, read_raw_state
 from orchestration.resources import Pipeline
 
 RAW_EVENTS_KEY = dg.AssetKey(["raw", "events"])
@@ -12,7 +12,7 @@ RAW_EVENTS_KEY = dg.AssetKey(["raw", "events"])
 
 def _observe(pipeline: dg.ResourceParam[Pipeline]) -> dg.ObserveResult:
     """Look at raw: its version, how many rows it has, and how far it reaches."""
-    state = watch_raw(pipeline.url).state()
+    state = read_raw_state(pipeline.url)
     if state is None:
         return dg.ObserveResult(data_version=dg.DataVersion("none"), metadata={"dagster/row_count": 0})
     return dg.ObserveResult(data_version=dg.DataVersion(state.version), metadata=describe(state))

@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -58,9 +57,7 @@ class TestReconcile:
 
 
 class TestEquality:
-    def test_increments_and_a_full_refresh_agree_and_a_tampered_mart_is_named(
-        self, installation: Installation, make_installation: Callable[[], Installation]
-    ) -> None:
+    def test_increments_and_a_full_refresh_agree_and_a_tampered_mart_is_named(self, installation: Installation) -> None:
         installation.refresher.refresh_if_due()
         installation.new_deal()
         assert compare_with_full_refresh(installation.pipeline).differences == {}

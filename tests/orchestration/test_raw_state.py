@@ -21,8 +21,11 @@ def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> WarehouseSettin
 
 
 class TestRawWatch:
-    def test_it_sees_every_load_and_nothing_else(self, warehouse: WarehouseSettings) -> None:
+    def test_it_sees_every_load_and_nothing_else(
+        self, warehouse: WarehouseSettings, request: pytest.FixtureRequest
+    ) -> None:
         watch = watch_raw(warehouse.warehouse_url.get_secret_value())
+        request.addfinalizer(watch.close)
         assert watch.version() is None
         assert watch.state() is None
         log = EventLog()
@@ -40,11 +43,12 @@ class TestRawWatch:
             assert (state.version, state.row_count) == (version, hour + 1)
             assert state.recorded_through == START + timedelta(hours=hour)
 
-    def test_it_sees_that_raw_was_made_anew(self, warehouse: WarehouseSettings) -> None:
+    def test_it_sees_that_raw_was_made_anew(self, warehouse: WarehouseSettings, request: pytest.FixtureRequest) -> None:
         log = EventLog()
         log.organization(at=START)
         load_raw(warehouse, log.events)
         watch = watch_raw(warehouse.warehouse_url.get_secret_value())
+        request.addfinalizer(watch.close)
         before = watch.version()
         sink = open_sink(warehouse)
         sink.replace(iter([]), epoch=None, offsets={})
