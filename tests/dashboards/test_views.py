@@ -219,6 +219,19 @@ class TestApp:
         page.button(key="sign_out").click().run()
         assert page.text_input(key="email")
 
+    def test_an_api_that_is_down_is_explained_and_tried_again(
+        self, api_url: str, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SLUICE_API_URL", "http://127.0.0.1:1")
+        page = AppTest.from_file(str(serve.SCRIPT), default_timeout=60)
+        page.session_state["sign_in"] = sign_in
+        page.run()
+        assert "Sluice cannot be reached" in words(page)
+        assert not page.text_input
+        monkeypatch.setenv("SLUICE_API_URL", api_url)
+        page.button[0].click().run()
+        assert "Northwind Traders" in words(page)
+
     def test_a_sign_in_that_ended_leads_back_to_it(self, double: Double, sign_in: SignIn) -> None:
         double.end_sign_ins()
         page = AppTest.from_file(str(serve.SCRIPT), default_timeout=60)
