@@ -132,14 +132,15 @@ def rows(
         question = ask(session, definition, parameters, viewer=viewer, now=now)
         if cell.stage_id is not None and all(stage.stage_id != cell.stage_id for stage in question.stages):
             raise ParameterError("stage_id", "there is no such stage in the pipeline, as known at as_of")
-        total = session.fetch(_compile_total(session, question, cell, measure))[0]
-        found = session.fetch(_compile_rows(session, question, cell, measure, after=after, limit=limit + 1))
+        fetched = session.fetch(_compile_rows(session, question, cell, measure, after=after, limit=limit + 1))
         version = session.version.version
+    count, amount_minor = fetched[0][:2]
+    found = [record[2:] for record in fetched if record[2] is not None]
     return Page(
         items=[_item(record, question, measure) for record in found[:limit]],
         has_more=len(found) > limit,
-        count=total[0],
-        amount_minor=total[1],
+        count=count,
+        amount_minor=amount_minor,
         as_of=question.as_of,
         first_day=question.first_day,
         end_day=question.end_day,
@@ -184,27 +185,26 @@ def _behind(statement: Statement, cell: CellAddress, measure: Measure) -> str:
     return " and ".join(conditions)
 
 
-def _compile_total(session: Session, question: Question, cell: CellAddress, measure: Measure) -> Compiled:
-    statement = compile_facts(session, question)
-    where = _behind(statement, cell, measure)
-    return statement.compile(
-        f"select cast(count(*) as bigint), cast(coalesce(sum(f.counted_minor), 0) as bigint) from facts f where {where}"
-    )
-
-
 def _compile_rows(
     session: Session, question: Question, cell: CellAddress, measure: Measure, *, after: UUID | None, limit: int
 ) -> Compiled:
+    """One statement for the page and the total, so that facts are computed once; an empty page is a row of nulls."""
     statement = compile_facts(session, question)
-    where = _behind(statement, cell, measure)
-    if after is not None:
-        where += f" and f.deal_id > {statement.bind(after, 'uuid')}"
-    return statement.compile(
-        "select f.deal_id, d.owner_id, d.stage_id, d.status, d.created_at, d.closed_at,\n"
-        "  f.group_key, f.amount_minor, f.currency, f.counted_minor, f.days, f.lost_reason_id\n"
-        f"from facts f join deals d on d.deal_id = f.deal_id where {where}\n"
-        f"order by f.deal_id, f.stage_id limit {statement.bind(limit, 'bigint')}"
+    statement.step("behind", f"select * from facts f where {_behind(statement, cell, measure)}")
+    statement.step(
+        "total",
+        "select cast(count(*) as bigint) as total_count,\n"
+        "  cast(coalesce(sum(counted_minor), 0) as bigint) as total_minor from behind",
     )
+    following = "" if after is None else f"where b.deal_id > {statement.bind(after, 'uuid')}\n"
+    statement.step(
+        "page",
+        "select b.deal_id, d.owner_id, d.stage_id, d.status, d.created_at, d.closed_at,\n"
+        "  b.group_key, b.amount_minor, b.currency, b.counted_minor, b.days, b.lost_reason_id\n"
+        f"from behind b join deals d on d.deal_id = b.deal_id\n{following}"
+        f"order by b.deal_id limit {statement.bind(limit, 'bigint')}",
+    )
+    return statement.compile("select total.*, page.* from total left join page on true order by page.deal_id")
 
 
 def _item(record: tuple[Any, ...], question: Question, measure: Measure) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def _check(asker: Asker, pipeline: Pipeline, given: dict[str, Any], counted: lis
             figure, deals = _expected(counted, measure, stage_id, group, given["unit"])
             if measure != "visited":
                 assert row[measure] == figure, (measure, given)
-            if rows:
+            if rows and (deals or measure == "entered"):
                 _check_rows(asker, given, measure, stage_id, group, figure, deals, behind=counted)
         mine = [each for each in counted if each.group == group]
         spent = [each.days[stage_id] for each in mine if stage_id in each.days]
@@ -189,12 +189,12 @@ def _known(memberships: list[Membership], as_of: datetime) -> list[Membership]:
     ]
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_every_cell_equals_a_count_by_hand_and_its_own_rows(data: st.DataObject) -> None:
     world = data.draw(worlds())
     asker = Asker(MemoryReader(world.log.events), world.log.organization_id)
-    for number in range(6):
+    for number in range(4):
         given, asked, as_of = data.draw(questions(world))
         _check(asker, world.pipeline, given, _counted(world, asked, as_of), rows=number == 0)
     asker.reader.close()
@@ -204,14 +204,14 @@ def test_postgres_gives_the_same_cells(database: Database, ask: Callable[[EventL
     del ask
     reader = PostgresReader(database.admin_url)
 
-    @settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=3, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(st.data())
     def check(data: st.DataObject) -> None:
         world = data.draw(worlds())
         publish_postgres(database.admin_url, world.log.events, at=datetime.now(UTC))
         there = Asker(reader, world.log.organization_id)
         here = Asker(MemoryReader(world.log.events), world.log.organization_id)
-        for number in range(5):
+        for number in range(3):
             given, asked, as_of = data.draw(questions(world))
             _check(there, world.pipeline, given, _counted(world, asked, as_of), rows=number == 0)
             one, other = there.answer("funnel", **given), here.answer("funnel", **given)
