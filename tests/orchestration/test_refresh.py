@@ -1,19 +1,27 @@
+import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import monotonic, sleep
 
 import dagster as dg
 import duckdb
+import psycopg
 import pytest
 
 from contracts.warehouse import Mart
-from metrics.publication import PublishedFolder
+from metrics.publication import PublishedFolder, read_postgres_version
 from metrics.status import CheckState, RefreshState
 from orchestration import refresh as refresh_module
 from orchestration.definitions import build_defs
 from orchestration.defs.jobs import FULL_REFRESH
 from orchestration.manifest import load_manifest
 from orchestration.publish import build_path, last_publication
+from orchestration.refresh import Refresher
+from orchestration.resources import Pipeline
+from tests.conftest import Database
 from tests.orchestration.conftest import Installation
+from tests.warehouse_builder import EventLog, load_raw, postgres_warehouse
 
 
 def published_rows(installation: Installation, query: str) -> list[tuple[object, ...]]:
@@ -33,6 +41,13 @@ def latest_check(installation: Installation, mart: Mart, name: str) -> dg.AssetC
     assert event is not None
     assert event.dagster_event is not None
     return event.dagster_event.asset_check_evaluation_data
+
+
+def wait_until(is_so: Callable[[], bool], *, seconds: float) -> None:
+    deadline = monotonic() + seconds
+    while not is_so():
+        assert monotonic() < deadline
+        sleep(0.1)
 
 
 class TestRefresh:
@@ -82,6 +97,62 @@ class TestRefresh:
         empty = make_installation()
         assert empty.refresher.refresh_if_due() is None
         assert empty.run_count == 0
+
+
+class TestPostgresWarehouse:
+    def test_events_in_raw_reach_the_published_marts_once(
+        self, warehouse_database: str, dbt_target: Path, instance: dg.DagsterInstance
+    ) -> None:
+        warehouse = postgres_warehouse(warehouse_database)
+        pipeline = Pipeline(warehouse=warehouse, dbt_target_path=dbt_target / "postgres", event_log_url="")
+        refresher = Refresher.over(pipeline, instance)
+        log, start = EventLog(), datetime.now(UTC) - timedelta(days=2)
+        log.organization(at=start)
+        log.deal(log.pipeline(at=start), at=start + timedelta(hours=1))
+        load_raw(warehouse, log.events)
+        assert refresher.refresh_if_due() is True
+        assert refresher.refresh_if_due() is None
+        refresher.watch.close()
+        with psycopg.connect(warehouse_database) as connection:
+            version = read_postgres_version(connection)
+            assert connection.execute("select count(*) from published.fct_deals").fetchone() == (1,)
+        last = last_publication(warehouse_database)
+        assert last is not None
+        assert version is not None
+        assert (last.version, last.event_count) == (version.version, len(log.events))
+        status = pipeline.status.read()
+        assert status.last_refresh is not None
+        assert status.last_refresh.status is RefreshState.OK
+
+
+class TestLoop:
+    def test_it_runs_until_told_to_stop_and_reports_itself(
+        self,
+        installation: Installation,
+        database: Database,
+        tmp_path: Path,
+        dbt_target: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        for name, value in {
+            "WAREHOUSE_URL": installation.url,
+            "DATABASE_RELAY_URL": database.relay_url,
+            "DAGSTER_HOME": str(tmp_path / "dagster"),
+            "DBT_TARGET_PATH": str(dbt_target),
+        }.items():
+            monkeypatch.setenv(f"SLUICE_{name}", value)
+        stop = threading.Event()
+        loop = threading.Thread(target=refresh_module.run, args=(stop,))
+        loop.start()
+        try:
+            wait_until(lambda: last_publication(installation.url) is not None, seconds=120)
+        finally:
+            stop.set()
+            loop.join(60)
+        assert not loop.is_alive()
+        with psycopg.connect(database.relay_url) as connection:
+            row = connection.execute("select state from process_status where process = 'refresh'").fetchone()
+        assert row == ("stopped",)
 
 
 class TestFailingCheck:
