@@ -132,7 +132,7 @@ class UserRead(BaseModel):
 
     model_config = ConfigDict(
         from_attributes=True,
-        json_schema_extra={"examples": [{"id": "0192f0c1-2a3b-7c4d-8e5f-0a1b2c3d4e5f", "version": 1} | _USER]},
+        json_schema_extra={"examples": [_USER | {"id": "0192f0c1-2a3b-7c4d-8e5f-0a1b2c3d4e5f", "version": 1}]},
     )
 
     id: UUID

@@ -62,7 +62,7 @@ async def refresh(services: Services, *, token: str) -> Tokens:
 
 
 async def _rotate(session: AsyncSession, services: Services, claims: RefreshClaims) -> Tokens | None:
-    query: Select[tuple[SignIn, bool, datetime]] = (
+    query: Select[SignIn, bool, datetime] = (
         select(SignIn, User.is_active, func.clock_timestamp(type_=DateTime(timezone=True)))
         .join(User, (User.organization_id == SignIn.organization_id) & (User.id == SignIn.user_id))
         .where(SignIn.organization_id == claims.organization_id, SignIn.id == claims.session_id)

@@ -65,7 +65,7 @@ class OrganizationRead(BaseModel):
 
     model_config = ConfigDict(
         from_attributes=True,
-        json_schema_extra={"examples": [{"id": "0192f0c1-2a3b-7c4d-8e5f-0a1b2c3d4e5f", "version": 1} | _EXAMPLE]},
+        json_schema_extra={"examples": [_EXAMPLE | {"id": "0192f0c1-2a3b-7c4d-8e5f-0a1b2c3d4e5f", "version": 1}]},
     )
 
     id: UUID

@@ -1,5 +1,6 @@
 """Users: who may make whom what."""
 
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -110,7 +111,7 @@ class TestUpdateUser:
 
 
 #: Which roles may do what, A-10. Everybody may read.
-ADMINISTRATION = [
+ADMINISTRATION: list[tuple[str, str, Callable[[], dict[str, Any]]]] = [
     ("POST", "/v1/users", body),
     ("POST", "/v1/teams", lambda: {"name": new_email("team")}),
     ("PATCH", "/v1/organizations/{organization_id}", lambda: {"name": "Renamed"}),
