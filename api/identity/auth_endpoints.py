@@ -1,12 +1,17 @@
-"""`/v1/auth`: signing up, in and out. These answer tokens, so nothing of them is kept for an Idempotency-Key."""
+"""`/v1/auth`: signing up, in and out.
+
+These answer tokens, so no answer is kept for an Idempotency-Key: a repeated sign-up finds its organization again, a
+repeated sign-in is another sign-in, a repeated refresh gets the same token, a repeated sign-out finds nothing to end.
+"""
 
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Header, Request, Response
 
 from api.dependencies import CurrentCaller, Session
 from api.errors import Unauthenticated
+from api.idempotency import HEADER, IdempotencyKeyReused
 from api.identity import sessions, sign_in
 from api.identity.password_policy import WeakPassword
 from api.identity.schemas import Refresh, SignedUp, SignIn, SignUp, Tokens
@@ -23,12 +28,20 @@ def _correlation_id(request: Request) -> UUID:
 
 _Services = Annotated[Services, Depends(services_of)]
 _CorrelationId = Annotated[UUID, Depends(_correlation_id)]
+_IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias=HEADER, min_length=1, max_length=255, description="Repeated with the same key, no second organization."
+    ),
+]
 
 
-@router.post("/signup", status_code=201, responses=problems(WeakPassword))
-async def sign_up(body: SignUp, services: _Services, correlation_id: _CorrelationId) -> SignedUp:
+@router.post("/signup", status_code=201, responses=problems(WeakPassword, IdempotencyKeyReused))
+async def sign_up(
+    body: SignUp, services: _Services, correlation_id: _CorrelationId, idempotency_key: _IdempotencyKey = None
+) -> SignedUp:
     """Make an organization; its first user is its owner, its first pipeline may be changed at will."""
-    return await sign_in.sign_up(services, body, correlation_id=correlation_id)
+    return await sign_in.sign_up(services, body, correlation_id=correlation_id, key=idempotency_key)
 
 
 @router.post("/login", responses=problems(Unauthenticated))

@@ -136,10 +136,13 @@
             {{ point }},
             valid_from,
             {{ states | join(', ') }},
-            row_number() over (partition by {{ point }} order by fact_number) = 1
-            {% for column in states -%}
-                or {{ column }} is distinct from lag({{ column }}) over (partition by {{ point }} order by fact_number)
-            {% endfor %} as is_change
+            (
+                row_number() over (partition by {{ point }} order by fact_number) = 1
+                {% for column in states -%}
+                    or {{ column }} is distinct from
+                    lag({{ column }}) over (partition by {{ point }} order by fact_number)
+                {% endfor %}
+            ) as is_change
         from folded
         where next_occurred_at is null or next_occurred_at > valid_from
     ),

@@ -1,5 +1,5 @@
--- What a build worked on: at any instant of knowledge a deal is in one stage and in one state at a time, and its present
--- stage is that of its last entry.
+-- What a build worked on: at any instant of knowledge a deal is in one stage and in one state at a time, and its
+-- present stage is that of its last entry.
 with touched as (
     select * from {{ ref('int_touched_deals') }}
 ),
@@ -52,6 +52,11 @@ overlapping_versions as (
             and coalesce(one.valid_to, 'infinity') > other.valid_from
 ),
 
+present_deals as (
+    select * from deals
+    where known_to is null
+),
+
 present_entries as (
     select * from entries
     where left_at is null and known_to is null
@@ -60,15 +65,15 @@ present_entries as (
 other_stage as (
     select
         'present stage is not that of the last entry' as problem,
-        coalesce(deals.deal_id, present_entries.deal_id) as deal_id
-    from (select * from deals where known_to is null) as deals
+        coalesce(present_deals.deal_id, present_entries.deal_id) as deal_id
+    from present_deals
     full outer join present_entries
         on
-            deals.organization_id = present_entries.organization_id
-            and deals.deal_id = present_entries.deal_id
+            present_deals.organization_id = present_entries.organization_id
+            and present_deals.deal_id = present_entries.deal_id
     where
-        deals.stage_id is distinct from present_entries.stage_id
-        or deals.stage_entered_at is distinct from present_entries.entered_at
+        present_deals.stage_id is distinct from present_entries.stage_id
+        or present_deals.stage_entered_at is distinct from present_entries.entered_at
 )
 
 select * from overlapping_entries

@@ -25,8 +25,8 @@ with unread as (
         data,
         loaded_at,
         row_number() over (partition by event_id order by loaded_at, topic, "partition", "offset") as copy_number
-    from {{ raw_events() }} as raw
-    where loaded_at >= {{ unread_since(this) }}
+    from {{ raw_events() }} as raw_rows
+    where raw_rows.loaded_at >= {{ unread_since(this) }}
 ),
 
 unseen as (

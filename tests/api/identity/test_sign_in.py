@@ -12,7 +12,7 @@ from joserfc.jwk import OctKey
 from api.security import AccessClaims, AccessTokens, Signer
 from contracts.access import Role
 from tests.conftest import Database
-from tests.factories import PASSWORD, SECRET_KEY, Account, Api, start_api
+from tests.factories import PASSWORD, SECRET_KEY, Account, Api, new_email, start_api
 
 UNKNOWN = "00000000-0000-7000-8000-000000000000"
 
@@ -43,6 +43,19 @@ class TestSignUp:
         assert (await api.sign_in(owner.email)).organization_id == owner.organization_id
         chosen = await api.sign_in(owner.email, organization_id=str(second.organization_id))
         assert chosen.user_id == second.user_id
+
+    async def test_p1_repeated_with_a_key_makes_one_organization(self, api: Api) -> None:
+        body = {"email": new_email("retry"), "password": PASSWORD, "name": "A", "organization_name": "Once"}
+        key = {"Idempotency-Key": "sign-up"}
+        answers = await asyncio.gather(*(api.http.post("/v1/auth/signup", json=body, headers=key) for _ in range(10)))
+        assert {answer.status_code for answer in answers} == {201}
+        [organization_id] = {answer.json()["organization_id"] for answer in answers}
+        owner = await api.sign_in(body["email"])
+        assert str(owner.organization_id) == organization_id
+        assert len((await owner.read("/v1/users"))["items"]) == 1
+        for other in ({"organization_name": "Another"}, {"password": "quite another phrase"}):
+            refused = await api.http.post("/v1/auth/signup", json=body | other, headers=key)
+            assert (refused.status_code, refused.json()["code"]) == (422, "idempotency_key_reused")
 
     @pytest.mark.parametrize(
         "password", ["short", "password123", "PassWord123", "aaaaaaaaaaaa", "abcdefghijkl", "87654321", "x" * 257]

@@ -22,9 +22,17 @@ versions as (
 
 -- whatever changes in a deal begins a row of one of the two
 known_instants as (
-    select organization_id, deal_id, known_from as known_at from entries
+    select
+        organization_id,
+        deal_id,
+        known_from as known_at
+    from entries
     union
-    select organization_id, deal_id, known_from as known_at from versions
+    select
+        organization_id,
+        deal_id,
+        known_from as known_at
+    from versions
 ),
 
 forgotten as (
