@@ -24,7 +24,6 @@ from contracts.access import Role
 from contracts.events.envelope import ActorKind
 from contracts.events.identity import UserLoggedIn
 
-
 _HOLD_KEY = text("select pg_advisory_xact_lock(hashtextextended('sign-up:' || :key, 0))")
 
 
