@@ -164,7 +164,6 @@ class Process(_Answer):
 
     name: str
     state: str | None = None
-    restarts: int = 0
     lag: int | float | None = None
     message: str | None = None
     seen_at: datetime | None = None

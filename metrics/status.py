@@ -1,8 +1,7 @@
-"""State of the pipeline behind the numbers: checks, the last refresh, processes.
+"""State of the pipeline behind the numbers: checks and the last refresh.
 
-Orchestration and the supervisor write their own section, the API reads all. `status.json` beside the published
-versions, or table `published.pipeline_status`; it speaks of the
-installation as a whole, never of one tenant's data.
+Orchestration writes, the API reads. `status.json` beside the published versions, or table
+`published.pipeline_status`; it speaks of the installation as a whole, never of one tenant's data.
 """
 
 import fcntl
@@ -16,7 +15,7 @@ from typing import Any, Protocol
 
 import psycopg
 from psycopg.types.json import Jsonb
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from contracts.warehouse import PUBLISHED_SCHEMA
 from metrics.publication import PublishedFolder, is_duckdb, replace_file, warehouse_folder
@@ -60,25 +59,11 @@ class Refresh(BaseModel):
     error: str | None = None
 
 
-class Process(BaseModel):
-    """One process of the installation, as its supervisor last saw it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    state: str
-    seen_at: datetime | None = None
-    restarts: int = Field(default=0, ge=0)
-    lag: float | None = Field(default=None, description="Events not yet handled, where the process has such a figure.")
-    message: str | None = None
-
-
 class PipelineStatus(BaseModel):
     """Everything known about the pipeline; empty before its first run."""
 
     model_config = ConfigDict(frozen=True)
 
-    processes: list[Process] = []
     checks: list[Check] = []
     last_refresh: Refresh | None = None
 
@@ -93,7 +78,6 @@ class StatusStore(Protocol):
     def update(
         self,
         *,
-        processes: list[Process] | None = None,
         checks: list[Check] | None = None,
         last_refresh: Refresh | None = None,
     ) -> None:
@@ -117,12 +101,11 @@ class FileStatusStore:
     def update(
         self,
         *,
-        processes: list[Process] | None = None,
         checks: list[Check] | None = None,
         last_refresh: Refresh | None = None,
     ) -> None:
         """Replace the given sections and keep the others."""
-        sections = _sections(processes, checks, last_refresh)
+        sections = _sections(checks, last_refresh)
         with self._turn():
             status = self.read().model_dump(mode="json") | sections
             replace_file(self._path, json.dumps(status, indent=2) + "\n")
@@ -153,7 +136,6 @@ class PostgresStatusStore:
     def update(
         self,
         *,
-        processes: list[Process] | None = None,
         checks: list[Check] | None = None,
         last_refresh: Refresh | None = None,
     ) -> None:
@@ -166,7 +148,7 @@ class PostgresStatusStore:
                 f"create table if not exists {PUBLISHED_SCHEMA}.pipeline_status "
                 "(section text primary key, body jsonb not null, written_at timestamptz not null default now())"
             )
-            for section, body in _sections(processes, checks, last_refresh).items():
+            for section, body in _sections(checks, last_refresh).items():
                 connection.execute(
                     f"insert into {PUBLISHED_SCHEMA}.pipeline_status (section, body) values (%s, %s) "
                     "on conflict (section) do update set body = excluded.body, written_at = now()",
@@ -181,9 +163,7 @@ def open_status_store(warehouse_url: str) -> StatusStore:
     return PostgresStatusStore(warehouse_url)
 
 
-def _sections(
-    processes: list[Process] | None, checks: list[Check] | None, last_refresh: Refresh | None
-) -> dict[str, Any]:
-    given = {"processes": processes, "checks": checks, "last_refresh": last_refresh}
+def _sections(checks: list[Check] | None, last_refresh: Refresh | None) -> dict[str, Any]:
+    given = {"checks": checks, "last_refresh": last_refresh}
     status = PipelineStatus.model_validate({name: value for name, value in given.items() if value is not None})
     return status.model_dump(mode="json", include={name for name, value in given.items() if value is not None})

@@ -4,15 +4,24 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, literal, select, union_all
+from sqlalchemy import func, literal, select, text, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.metrics.schemas import Process
 from api.models.deal import Deal
 from api.models.event_log import EventLogRow
 from api.models.picklist_value import PicklistValue
 from api.models.pipeline import Pipeline
 from api.models.team import Team
 from api.models.user import User
+
+_PROCESSES = text("""
+select process as name, updated_at as seen_at, cast(detail ->> 'pending' as bigint) as lag,
+    detail ->> 'error' as message,
+    case when updated_at < clock_timestamp() - interval '1 minute' then 'silent' else state end as state
+from process_status
+order by process
+""")
 
 
 async def names(session: AsyncSession, organization_id: UUID, ids: Collection[UUID]) -> dict[UUID, str]:
@@ -43,6 +52,11 @@ async def events_after(session: AsyncSession, organization_id: UUID, through: da
     if through is not None:
         query = query.where(EventLogRow.recorded_at > through)
     return (await session.execute(query)).scalar_one()
+
+
+async def processes(session: AsyncSession) -> list[Process]:
+    """What the pipeline's processes last said of themselves; about the installation, not about a tenant."""
+    return [Process(**row) for row in (await session.execute(_PROCESSES)).mappings()]
 
 
 async def has_pipeline(session: AsyncSession, organization_id: UUID, pipeline_id: UUID) -> bool:

@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from metrics.status import Check, Process, Refresh
+from metrics.status import Check, Refresh
 
 
 class MetricRead(BaseModel):
@@ -83,6 +83,16 @@ class DealsBehind(BaseModel):
     labels: dict[str, str]
     as_of: datetime
     warehouse_version: str
+
+
+class Process(BaseModel):
+    """One process of the installation, as it last reported itself."""
+
+    name: str
+    state: str = Field(description="What the process says of itself; `silent` when it has not reported for a minute.")
+    seen_at: datetime
+    lag: int | None = Field(description="Events not yet handled, where the process has such a figure.")
+    message: str | None
 
 
 class FreshnessRead(BaseModel):

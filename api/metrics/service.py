@@ -123,7 +123,7 @@ async def read_freshness(session: AsyncSession, caller: Caller, *, services: Ser
         published_at=version.published_at if version else None,
         through=through,
         events_behind=await repository.events_after(session, caller.organization_id, through),
-        processes=status.processes,
+        processes=await repository.processes(session),
         checks=status.checks,
         last_refresh=status.last_refresh,
     )

@@ -161,7 +161,6 @@ def _processes(processes: list[Process], zone: ZoneInfo) -> None:
                 "Process": _words(process.name).capitalize(),
                 "State": (process.state or "unknown").capitalize(),
                 "Behind": process.lag,
-                "Restarts": process.restarts,
                 "Seen": money.moment(process.seen_at, zone),
                 "Message": process.message or "",
             }

@@ -81,7 +81,7 @@ def healthy(version: str = "20261122T101500123456Z") -> Row:
         "through": (now - timedelta(seconds=6)).isoformat(),
         "events_behind": 3,
         "processes": [
-            {"name": name, "state": "running", "seen_at": now.isoformat(), "restarts": 0, "lag": lag}
+            {"name": name, "state": "running", "seen_at": now.isoformat(), "lag": lag}
             for name, lag in (("relay", 0), ("loader", 3), ("refresh", 0), ("worker", 0))
         ],
         "checks": [
