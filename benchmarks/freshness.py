@@ -1,4 +1,4 @@
-"""How long after its commit a deal is in `/v1/metrics/funnel`, while others write: p95 over probes, through the whole stack.
+"""How long after its commit a deal is in `/v1/metrics/funnel` while others write: p95 over probes, whole stack.
 
 One probe: create a deal in a pipeline of the probe's own, then ask the funnel until it counts it. The limit is the bare
 refresh cycle (dbt build and tests, candidate checks, publishing) as the pipeline itself reports it in the same run: an
