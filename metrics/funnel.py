@@ -127,7 +127,7 @@ def _add_link(statement: Statement, stage: Stage, previous: Stage | None) -> Non
     after = (
         ""
         if previous is None
-        else f"join chain_{previous.rank} c on c.deal_id = e.deal_id and e.entry_number >= c.entry_number - 1\n"
+        else f"join chain_{previous.rank} c on c.deal_id = e.deal_id and e.entry_number > c.entry_number\n"
     )
     statement.step(
         f"chain_{stage.rank}",
