@@ -92,5 +92,5 @@
                 cast(null as {{ column.data_type }}) as {{ adapter.quote(column.name) }}{{ "," if not loop.last }}
             {% endfor %}
         where false
-    )
+    ) as raw_events
 {%- endmacro %}

@@ -13,6 +13,20 @@
     {{ return("timestamp with time zone '" ~ (newest or '0001-01-01 00:00:00+00') ~ "'") }}
 {%- endmacro %}
 
+{#- Condition that leaves out events which the relation holds already. -#}
+{% macro is_unseen(relation, alias) -%}
+    {%- if is_update() -%}
+        not exists (select 1 from {{ relation }} as seen where seen.event_id = {{ alias }}.event_id)
+    {%- else -%}
+        true
+    {%- endif -%}
+{%- endmacro %}
+
+{#- Number of the newest batch that the relation holds, 0 for none. -#}
+{% macro newest_batch(relation) -%}
+    {{ "(select coalesce(max(batch_id), 0) from " ~ relation ~ ")" if is_update() else "0" }}
+{%- endmacro %}
+
 {#- Columns that every staged event of one aggregate group starts with. -#}
 {% macro event_columns(key) -%}
     event_id,

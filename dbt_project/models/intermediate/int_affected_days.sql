@@ -34,6 +34,12 @@ all_days as (
     cross join (values (-1), (0), (1)) as neighbours (distance)
 )
 
-select organization_id, day from deal_days
+select
+    organization_id,
+    day
+from deal_days
 union
-select organization_id, day from all_days
+select
+    organization_id,
+    day
+from all_days

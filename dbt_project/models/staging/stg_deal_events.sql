@@ -9,9 +9,7 @@ with events as (
     select * from {{ ref('stg_events') }}
     where
         aggregate_type = 'deal'
-        {% if is_update() %}
-        and batch_id > (select coalesce(max(batch_id), 0) from {{ this }})
-        {% endif %}
+        and batch_id > {{ newest_batch(this) }}
 )
 
 select

@@ -25,26 +25,19 @@ with unread as (
         data,
         loaded_at,
         row_number() over (partition by event_id order by loaded_at, topic, "partition", "offset") as copy_number
-    from {{ raw_events() }} as raw_rows
-    where raw_rows.loaded_at >= {{ unread_since(this) }}
+    from {{ raw_events() }}
+    where loaded_at >= {{ unread_since(this) }}
 ),
 
 unseen as (
     select * from unread
     where
         copy_number = 1
-        {% if is_update() %}
-        and not exists (select 1 from {{ this }} as seen where seen.event_id = unread.event_id)
-        {% endif %}
+        and {{ is_unseen(this, 'unread') }}
 ),
 
 batch as (
-    select
-        1 + {{ confirmed_batch() }}
-        {% if is_update() %}
-        + (select greatest(coalesce(max(batch_id), 0) - {{ confirmed_batch() }}, 0) from {{ this }})
-        {% endif %}
-        as batch_id
+    select 1 + greatest({{ newest_batch(this) }}, {{ confirmed_batch() }}) as batch_id
 )
 
 select
