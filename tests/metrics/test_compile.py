@@ -1,0 +1,172 @@
+"""No statement reads a relation without the organization's filter, and nothing a caller says becomes SQL."""
+
+import re
+from datetime import timedelta
+from itertools import product
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from contracts.warehouse import Mart
+from metrics.compile import Compiled, Statement
+from metrics.dialect import DUCKDB, POSTGRES, Dialect
+from metrics.errors import ParameterError
+from metrics.parameters import read
+from metrics.publication import PublishedVersion
+from metrics.query import COMPUTED, CellAddress, answer, rows
+from metrics.reader import DuckDBSession
+from metrics.registry import definition_of, definitions
+from metrics.viewer import Viewer
+from tests.metrics.conftest import NOW, Asker, MemoryReader
+from tests.warehouse_builder import BEGINNING, EventLog, days
+
+_MARTS = "|".join(mart.value for mart in Mart)
+_READS = re.compile(rf"\b(?:from|join)\s+\w+\.(?:{_MARTS})\b", re.IGNORECASE)
+_FILTERED = re.compile(
+    rf"\bfrom\s+\w+\.(?:{_MARTS})\s+where\s+organization_id = cast\((?:\$|%\()(\w+)\)?s?\s+as uuid\)", re.IGNORECASE
+)
+_MENTIONS = re.compile(rf"\b(?:{_MARTS})\b", re.IGNORECASE)
+
+
+class Recording:
+    """A reader that keeps every statement it is given."""
+
+    def __init__(self, reader: MemoryReader) -> None:
+        self._reader, self.statements = reader, list[Compiled]()
+
+    def current(self) -> PublishedVersion:
+        return self._reader.current()
+
+    def session(self) -> Any:
+        keep, context = self.statements, self._reader.session()
+
+        class Kept(DuckDBSession):
+            def fetch(self, statement: Compiled) -> list[tuple[Any, ...]]:
+                keep.append(statement)
+                return super().fetch(statement)
+
+        class Opened:
+            def __enter__(self) -> Kept:
+                session = context.__enter__()
+                return Kept(version=session.version, cursor=session.cursor)
+
+            def __exit__(self, *error: object) -> None:
+                context.__exit__(None, None, None)
+
+        return Opened()
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+def _log() -> EventLog:
+    log = EventLog()
+    log.organization()
+    return log
+
+
+def _questions(pipeline_id: UUID, stage_id: UUID) -> list[tuple[str, dict[str, str]]]:
+    """Every metric, with every value of every parameter that changes its SQL."""
+    values = {
+        "cohort": ["created", "closed", f"entered:{stage_id}"],
+        "order": ["reached", "visited", "strict"],
+        "regress": ["current"],
+        "window_days": ["", "7"],
+        "pipeline_id": [str(pipeline_id)],
+    }
+    found = []
+    for metric in definitions().values():
+        options = [[(name, value) for value in values[name]] for name in metric.parameters if name in values]
+        groups = [("group_by", dimension) for dimension in metric.dimensions]
+        asked = [dict(choice) for choice in product(*options)]
+        found += [(metric.name, {**asked[number % len(asked)], "group_by": group}) for number, (_, group) in enumerate(groups)]
+        found += [(metric.name, choice) for choice in asked[:: max(1, len(asked) // 6)]]
+    return found
+
+
+def test_every_statement_filters_every_relation_by_the_organization() -> None:
+    log = _log()
+    pipeline = log.pipeline()
+    log.deal(pipeline, at=BEGINNING)
+    reader = Recording(MemoryReader(log.events))
+    viewer = Viewer(log.organization_id, frozenset({UUID(int=5)}))
+    for name, given in _questions(pipeline.id, pipeline.stages[0].id):
+        metric = definition_of(name)
+        parameters = read(metric, given)
+        answer(reader, metric, parameters, viewer=viewer, now=NOW)
+        measure = metric.measures[0]
+        cell = CellAddress(measure.name, pipeline.stages[0].id if measure.is_per_stage else None)
+        rows(reader, metric, parameters, cell, viewer=viewer, now=NOW, limit=10)
+    assert len(reader.statements) > 100
+    for statement in reader.statements:
+        reads = _READS.findall(statement.sql)
+        filters = _FILTERED.findall(statement.sql)
+        assert reads
+        assert len(reads) == len(filters) == len(_MENTIONS.findall(statement.sql))
+        assert {statement.values[name] for name in filters} == {log.organization_id}
+        # the only literals are our own words
+        assert set(re.findall(r"'([^']*)'", statement.sql)) <= _OUR_WORDS
+
+
+_OUR_WORDS = {
+    *("open", "won", "lost", "team", "member"),
+    *("cohort", "visited", "entered", "still_here", "moved_back"),
+    *("deals_created", "deals_won", "open_deals", "deals_"),
+}
+
+
+@pytest.mark.parametrize("dialect", [DUCKDB, POSTGRES], ids=lambda dialect: dialect.name)
+def test_what_is_bound_never_appears_in_the_text(dialect: Dialect) -> None:
+    statement = Statement(dialect, UUID(int=1))
+    statement.mart("deals", Mart.FCT_DEALS, columns="deal_id", known_at=NOW)
+    statement.table("listed", {"label": "text"}, [("'; drop table fct_deals; --",)])
+    compiled = statement.compile("select 1 from listed")
+    assert "drop table" not in compiled.sql
+    assert "'; drop table fct_deals; --" in compiled.values.values()
+
+
+def test_two_organizations_in_one_warehouse_do_not_mix() -> None:
+    mine = _log()
+    pipeline = mine.pipeline()
+    mine.win(mine.deal(pipeline, at=BEGINNING, owner_id=mine.user()), at=BEGINNING + days(1))
+    alone = Asker(MemoryReader(mine.events), mine.organization_id)
+    other = EventLog(organization_id=UUID(int=99), seed=2)
+    other.organization(time_zone="Asia/Tokyo", currency="JPY")
+    # the other organization uses my ids wherever it can choose one
+    foreign = other.deal(pipeline, at=BEGINNING, amount_minor=1_000_000, owner_id=UUID(int=5))
+    other.move(foreign, pipeline.stages[1], at=BEGINNING + days(1))
+    together = Asker(MemoryReader([*mine.events, *other.events]), mine.organization_id)
+    for metric in COMPUTED:
+        given = {"start": "2026-01-01", "end": "2026-03-01"} if metric != "pipeline_value" else {}
+        one = alone.answer(metric, pipeline_id=pipeline.id, **given)
+        both = together.answer(metric, pipeline_id=pipeline.id, **given)
+        assert (both.rows, both.labels, both.notes) == (one.rows, one.labels, one.notes)
+
+
+@pytest.mark.parametrize("group", ["' or true --", "NONE", "2026-1", "x" * 36, "none\n"])
+def test_a_group_that_no_answer_has_is_refused(group: str) -> None:
+    log = _log()
+    pipeline = log.pipeline()
+    asker = Asker(MemoryReader(log.events), log.organization_id)
+    with pytest.raises(ParameterError, match="group"):
+        asker.rows("funnel", "cohort", pipeline_id=pipeline.id, group_by="owner", group=group)
+
+
+def test_scope_counts_present_owners_and_for_teams_the_credited_one() -> None:
+    log = _log()
+    pipeline, ada, bob = log.pipeline(), log.user(), log.user()
+    deal = log.deal(pipeline, at=BEGINNING + days(1), owner_id=ada)
+    log.win(deal, at=BEGINNING + days(2))
+    log.set_owner(deal, bob, at=BEGINNING + days(3))
+    log.deal(pipeline, at=BEGINNING + days(1), owner_id=None)
+    asker = Asker(MemoryReader(log.events), log.organization_id, now=BEGINNING + timedelta(days=30))
+    given = {"pipeline_id": pipeline.id}
+    assert asker.entered(**given)[0] == 2
+    assert asker.entered(**given, owner_ids=[ada])[0] == 0
+    assert asker.entered(**given, owner_ids=[bob])[0] == 1
+    assert asker.entered(**given, owner_ids=[])[0] == 0
+    assert [row["owner_id"] for row in asker.answer("team_performance", owner_ids=[ada]).rows] == [str(ada)]
+    assert asker.answer("team_performance", owner_ids=[bob]).rows == []
+    assert asker.rows("team_performance", "deals_won", owner_ids=[ada]).count == 1
+

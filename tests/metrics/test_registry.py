@@ -1,0 +1,81 @@
+"""Definitions are complete, belong to a computation, and change only with their version."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from metrics.errors import ParameterError, UnknownMetricError
+from metrics.parameters import GroupBy, Parameters, read
+from metrics.query import COMPUTED
+from metrics.registry import Definition, definition_of, definitions
+
+#: Hash of every definition that was ever published. A changed definition is a new version with a new line here.
+PUBLISHED = json.loads((Path(__file__).parent / "definitions.json").read_text())
+
+
+def test_every_definition_is_computed_and_every_computation_defined() -> None:
+    assert set(definitions()) == set(COMPUTED)
+
+
+def test_a_definition_changes_only_with_its_version() -> None:
+    for metric in definitions().values():
+        assert PUBLISHED[f"{metric.name}@{metric.version}"] == metric.definition, "raise the version, add to changelog"
+
+
+def test_definitions_offer_only_what_exists() -> None:
+    aliases = {"from": "start", "to": "end"}
+    for metric in definitions().values():
+        assert {aliases.get(name, name) for name in metric.parameters} <= set(Parameters.model_fields)
+        assert set(metric.dimensions) <= set(GroupBy)
+        assert metric.description
+        assert metric.policy
+        assert metric.tests
+        parameters = read(metric, {})
+        assert parameters.group_by in metric.dimensions
+
+
+def test_the_hash_follows_the_meaning_and_not_the_history() -> None:
+    source = Path(__file__).parents[2] / "metrics" / "definitions" / "win_rate.yml"
+    raw = yaml.safe_load(source.read_text())
+    same = Definition.model_validate(raw | {"changelog": [{"version": 1, "change": "Said otherwise."}]})
+    other = Definition.model_validate(raw | {"formula": "won / all"})
+    assert same.definition == definition_of("win_rate").definition != other.definition
+    with pytest.raises(ValueError, match="changelog"):
+        Definition.model_validate(raw | {"version": 2})
+
+
+def test_an_unknown_metric_is_an_error() -> None:
+    with pytest.raises(UnknownMetricError):
+        definition_of("../funnel")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field"),
+    [
+        ("order", "sideways", "order"),
+        ("regress", "never", "regress"),
+        ("unit", "bananas", "unit"),
+        ("window_days", "-1", "window_days"),
+        ("window_days", "1.5", "window_days"),
+        ("cohort", "entered:", "cohort"),
+        ("cohort", "entered:first", "cohort"),
+        ("cohort", "created:00000000-0000-7000-8000-000000000001", "cohort"),
+        ("from", "0001-01-01", "from"),
+        ("to", "2026-02-30", "to"),
+        ("as_of", "2026-01-01T00:00:00", "as_of"),
+        ("as_of", "now", "as_of"),
+        ("group_by", "top_team", "group_by"),
+        ("start", "2026-01-01", "start"),
+    ],
+)
+def test_a_wrong_parameter_is_named(name: str, value: str, field: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        read(definition_of("funnel"), {name: value})
+    assert caught.value.field == field
+
+
+def test_an_instant_may_come_with_an_unescaped_plus() -> None:
+    funnel = definition_of("funnel")
+    assert read(funnel, {"as_of": "2026-01-01T10:00:00 01:00"}) == read(funnel, {"as_of": "2026-01-01T09:00:00Z"})
