@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from time import monotonic
+from typing import Any
 
 import dagster as dg
 
@@ -26,11 +27,11 @@ from orchestration.resources import Pipeline
 
 logger = logging.getLogger(__name__)
 
-_BACK_OFF_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+_BACK_OFF_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 _PRUNE_EVERY_RUNS = 20
 
 #: Dagster's own record of a run is complete; a run every few seconds would fill this process's log.
-_QUIET = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
+_QUIET: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
 
 
 @dataclass
@@ -59,7 +60,7 @@ class Refresher:
         state = self._something_new()
         if state is None:
             return None
-        succeeded = self._run()
+        succeeded = self._run(full_refresh=self._has_lost_events(state))
         if succeeded:
             self._done, self._failures = state, 0
         else:
@@ -92,10 +93,16 @@ class Refresher:
         last = last_publication(self.pipeline.url)
         return last.raw_version if last and last.manifest_hash == project_hash() else None
 
-    def _run(self) -> bool:
+    def _has_lost_events(self, state: RawState) -> bool:
+        """Whether raw was made anew with fewer events than the marts count: increments would never notice."""
+        last = last_publication(self.pipeline.url)
+        return last is not None and state.row_count < last.event_count
+
+    def _run(self, *, full_refresh: bool) -> bool:
         started_at = datetime.now(UTC)
+        config = _QUIET | {"ops": {"dbt_models": {"config": {"full_refresh": full_refresh}}}}
         result = self.job.execute_in_process(
-            run_config=_QUIET, instance=self.instance, tags={LOOP_TAG: "true"}, raise_on_error=False
+            run_config=config, instance=self.instance, tags={LOOP_TAG: "true"}, raise_on_error=False
         )
         if not result.success:
             logger.warning("refresh %s failed; readers keep the version they have", result.run_id)

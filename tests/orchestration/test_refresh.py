@@ -10,11 +10,12 @@ import psycopg
 import pytest
 
 from contracts.warehouse import Mart
+from ingest.sinks import open_sink
 from metrics.publication import PublishedFolder, read_postgres_version
 from metrics.status import CheckState, RefreshState
 from orchestration import refresh as refresh_module
 from orchestration.definitions import build_defs
-from orchestration.defs.jobs import FULL_REFRESH
+from orchestration.defs.jobs import FULL_REFRESH, REFRESH
 from orchestration.manifest import load_manifest
 from orchestration.publish import build_path, last_publication
 from orchestration.refresh import Refresher
@@ -204,6 +205,33 @@ class TestFailingCheck:
             "raw: instants_plausible",
             "raw: versions_contiguous",
         }
+
+    def test_raw_with_fewer_events_is_published_only_when_a_person_accepts_it(
+        self, installation: Installation, dbt_target: Path
+    ) -> None:
+        assert installation.refresher.refresh_if_due() is True
+        good = last_publication(installation.url)
+        rows = EventLog()
+        rows.organization(at=datetime.now(UTC) - timedelta(days=3))
+        sink = open_sink(installation.warehouse)
+        sink.replace(iter([]), epoch=None, offsets={})
+        sink.close()
+        load_raw(installation.warehouse, rows.events)
+        assert installation.refresher.refresh_if_due() is False
+        assert last_publication(installation.url) == good
+        status = installation.pipeline.status.read()
+        failed = {check.name for check in status.checks if check.status is CheckState.FAILED}
+        assert "candidate: no_fewer_events warehouse_freshness" in failed
+        evaluation = latest_check(installation, Mart.WAREHOUSE_FRESHNESS, "no_fewer_events")
+        assert (evaluation.passed, evaluation.blocking) == (False, True)
+
+        definitions = build_defs(pipeline=installation.pipeline, manifest=load_manifest(dbt_target))
+        config = {"ops": {"candidate_checks": {"config": {"accept_fewer_rows": True}}}}
+        job = definitions.resolve_job_def(REFRESH)
+        assert job.execute_in_process(instance=installation.instance, run_config=config).success
+        accepted = last_publication(installation.url)
+        assert accepted is not None
+        assert accepted.event_count == len(rows.events)
 
     def test_it_is_not_hammered(self, installation: Installation) -> None:
         Path(installation.url.removeprefix("duckdb://"), "build").mkdir()
