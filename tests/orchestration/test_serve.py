@@ -1,0 +1,66 @@
+import json
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import pytest
+
+from runtime.process import ManagedProcess, ProcessSpec, free_port, is_port_open
+
+_LOCATIONS = "{workspaceOrError{...on Workspace{locationEntries{name locationOrLoadError{__typename}}}}}"
+_SCHEDULES = (
+    '{schedulesOrError(repositorySelector:{repositoryName:"__repository__",repositoryLocationName:"sluice"})'
+    "{...on Schedules{results{name scheduleState{status}}}}}"
+)
+
+
+def ask(port: int, query: str) -> Any:
+    request = urllib.request.Request(  # noqa: S310  # a loopback URL of ours
+        f"http://127.0.0.1:{port}/graphql",
+        data=json.dumps({"query": query}).encode(),
+        headers={"content-type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return json.load(response)["data"]
+    except (urllib.error.URLError, OSError):
+        return None
+
+
+def wait_for(port: int, query: str, part: str) -> None:
+    deadline = monotonic() + 180
+    while part not in json.dumps(ask(port, query)):
+        assert monotonic() < deadline, f"no {part}: {ask(port, query)}"
+        sleep(0.5)
+
+
+@pytest.mark.slow
+def test_dagsters_pages_show_the_code_location_and_everything_stops_together(tmp_path: Path) -> None:
+    port = free_port()
+    spec = ProcessSpec(
+        name="dagster",
+        argv=[sys.executable, "-m", "runtime.serve", "dagster"],
+        env={
+            "SLUICE_WAREHOUSE_URL": f"duckdb://{tmp_path}/warehouse",
+            "SLUICE_DATABASE_RELAY_URL": "postgresql://nobody@127.0.0.1:1/nothing",
+            "SLUICE_DAGSTER_HOME": str(tmp_path / "dagster"),
+            "SLUICE_DAGSTER_PORT": str(port),
+            "SLUICE_DBT_TARGET_PATH": str(tmp_path / "dbt"),
+        },
+        cwd=Path(__file__).resolve().parents[2],
+    )
+    process = ManagedProcess(spec, log_path=tmp_path / "dagster.log")
+    process.start()
+    try:
+        wait_for(port, _LOCATIONS, '"RepositoryLocation"')
+        schedules = ask(port, _SCHEDULES)["schedulesOrError"]["results"]
+        assert {one["name"]: one["scheduleState"]["status"] for one in schedules} == {
+            "hourly_quality": "RUNNING",
+            "nightly_equality": "RUNNING",
+        }
+    finally:
+        process.stop()
+    assert not is_port_open(port)
