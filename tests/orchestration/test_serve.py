@@ -18,13 +18,13 @@ _SCHEDULES = (
 
 
 def ask(port: int, query: str) -> Any:
-    request = urllib.request.Request(  # noqa: S310  # a loopback URL of ours
+    request = urllib.request.Request(
         f"http://127.0.0.1:{port}/graphql",
         data=json.dumps({"query": query}).encode(),
         headers={"content-type": "application/json"},
     )
     try:
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310  # a loopback URL of ours
             return json.load(response)["data"]
     except (urllib.error.URLError, OSError):
         return None
