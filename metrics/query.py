@@ -233,12 +233,19 @@ def _item(record: tuple[Any, ...], question: Question, measure: Measure) -> dict
 
 def _currency_notes(question: Question, cells: Cells) -> list[str]:
     """Says how many deals are left out of sums of money because they are in another currency."""
-    if "amount" not in question.definition.unit and question.parameters.unit is not Unit.AMOUNT:
-        return []
-    facts = dict.fromkeys(measure.fact for measure in question.definition.measures)
+    facts = _summed_facts(question, cells)
     counts = {fact: cells.elsewhere(fact) for fact in facts}
     return [
-        f"{count} deal amounts in currencies other than {question.currency} are left out of the sums ({fact})."
+        f"Deals whose amount is not in {question.currency} are left out of sums: {count} ({fact})."
         for fact, count in counts.items()
         if count
     ]
+
+
+def _summed_facts(question: Question, cells: Cells) -> list[str]:
+    """Facts whose amounts the answer sums; where there is a cohort, it stands for all that is counted in it."""
+    measures = question.definition.measures
+    if question.parameters.unit is Unit.AMOUNT:
+        is_cohort = bool(cells.elsewhere("cohort"))
+        return ["cohort"] if is_cohort else list(dict.fromkeys(measure.fact for measure in measures))
+    return [measure.fact for measure in measures if measure.name.endswith("_minor")]

@@ -97,7 +97,7 @@ class TestReadMetric:
         assert (answer.status_code, answer.json()["code"]) == (503, "warehouse_not_ready")
 
     async def test_golden_9_the_api_answers_what_the_query_path_answers(
-        self, api: Api, owner: Account, refresh: Callable[[], None], tmp_path: Path
+        self, owner: Account, refresh: Callable[[], None], tmp_path: Path
     ) -> None:
         pipeline = await _pipeline(owner)
         first, second = pipeline["stages"][:2]
@@ -170,29 +170,13 @@ class TestReadMetric:
         assert [row["deals_created"] for row in fresh["rows"]] == [1]
         assert fresh["warehouse_version"] > behind.json()["warehouse_version"]
 
-    @pytest.mark.parametrize(
-        ("given", "field"),
-        [
-            ({"colour": "red"}, "colour"),
-            ({"cohort": "everybody"}, "cohort"),
-            ({"cohort": "entered:00000000-0000-7000-8000-000000000001"}, "cohort"),
-            ({"from": "2026-05-01", "to": "2026-05-01"}, "from"),
-            ({"from": "yesterday"}, "from"),
-            ({"group_by": "shoe_size"}, "group_by"),
-            ({"window_days": "0"}, "window_days"),
-            ({"as_of": "2026-05-01T10:00:00"}, "as_of"),
-            ({"pipeline_id": "1; drop table deals"}, "pipeline_id"),
-            ({"pipeline_id": ""}, "pipeline_id"),
-        ],
-    )
-    async def test_a_wrong_parameter_is_named(
-        self, owner: Account, refresh: Callable[[], None], given: dict[str, str], field: str
-    ) -> None:
+    async def test_a_wrong_parameter_is_named(self, owner: Account, refresh: Callable[[], None]) -> None:
         refresh()
         pipeline = await _pipeline(owner)
-        answer = await owner.get("/v1/metrics/funnel", params={"pipeline_id": pipeline["id"], **given})
-        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_parameter")
-        assert [wrong["parameter"] for wrong in answer.json()["errors"]] == [field]
+        for given, field in _WRONG_PARAMETERS:
+            answer = await owner.get("/v1/metrics/funnel", params={"pipeline_id": pipeline["id"], **given})
+            assert (answer.status_code, answer.json()["code"]) == (422, "invalid_parameter")
+            assert [wrong["parameter"] for wrong in answer.json()["errors"]] == [field]
 
     async def test_an_unknown_metric_is_not_found(self, owner: Account) -> None:
         for path in ("/v1/metrics/happiness", "/v1/metrics/happiness/rows"):
@@ -262,26 +246,13 @@ class TestRows:
         behind = await owner.read("/v1/metrics/team_performance/rows", params=given)
         assert behind["total"] == {"count": 1, "amount_minor": row["won_amount_minor"]}
 
-    @pytest.mark.parametrize(
-        ("given", "field"),
-        [
-            ({"measure": "happiness"}, "measure"),
-            ({"measure": "entered"}, "stage_id"),
-            ({"measure": "lost", "stage_id": "x"}, "stage_id"),
-            ({"measure": "lost", "stage_id": "00000000-0000-7000-8000-000000000001"}, "stage_id"),
-            ({"measure": "lost", "group": "none"}, "group"),
-            ({"measure": "lost", "group_by": "owner", "group": "' or 1=1"}, "group"),
-            ({"measure": "lost", "owner_id": "00000000-0000-7000-8000-000000000001"}, "owner_id"),
-        ],
-    )
-    async def test_a_cell_that_is_none_is_named(
-        self, owner: Account, refresh: Callable[[], None], given: dict[str, str], field: str
-    ) -> None:
+    async def test_a_cell_that_is_none_is_named(self, owner: Account, refresh: Callable[[], None]) -> None:
         refresh()
         pipeline = await _pipeline(owner)
-        answer = await owner.get("/v1/metrics/funnel/rows", params={"pipeline_id": pipeline["id"], **given})
-        assert answer.status_code == 422, answer.text
-        assert [wrong["parameter"] for wrong in answer.json()["errors"]] == [field]
+        for given, field in _WRONG_CELLS:
+            answer = await owner.get("/v1/metrics/funnel/rows", params={"pipeline_id": pipeline["id"], **given})
+            assert answer.status_code == 422, answer.text
+            assert [wrong["parameter"] for wrong in answer.json()["errors"]] == [field]
 
 
 class TestFreshness:
@@ -305,4 +276,27 @@ _STAGES = [
     {"name": "New", "kind": "open"},
     {"name": "Won", "kind": "won"},
     {"name": "Lost", "kind": "lost"},
+]
+
+_WRONG_PARAMETERS = [
+    ({"colour": "red"}, "colour"),
+    ({"cohort": "everybody"}, "cohort"),
+    ({"cohort": "entered:00000000-0000-7000-8000-000000000001"}, "cohort"),
+    ({"from": "2026-05-01", "to": "2026-05-01"}, "from"),
+    ({"from": "yesterday"}, "from"),
+    ({"group_by": "shoe_size"}, "group_by"),
+    ({"window_days": "0"}, "window_days"),
+    ({"as_of": "2026-05-01T10:00:00"}, "as_of"),
+    ({"pipeline_id": "1; drop table deals"}, "pipeline_id"),
+    ({"pipeline_id": ""}, "pipeline_id"),
+]
+
+_WRONG_CELLS = [
+    ({"measure": "happiness"}, "measure"),
+    ({"measure": "entered"}, "stage_id"),
+    ({"measure": "lost", "stage_id": "x"}, "stage_id"),
+    ({"measure": "lost", "stage_id": "00000000-0000-7000-8000-000000000001"}, "stage_id"),
+    ({"measure": "lost", "group": "none"}, "group"),
+    ({"measure": "lost", "group_by": "owner", "group": "' or 1=1"}, "group"),
+    ({"measure": "lost", "owner_id": "00000000-0000-7000-8000-000000000001"}, "owner_id"),
 ]

@@ -82,7 +82,7 @@ class _Deployment:
         for theirs, ours in self._hosts.items():
             value = value.replace(theirs, ours)
         value = re.sub(r"\$\{(\w+):\?\}", lambda found: self._secret(found[1]), value)
-        return value.replace("/sluice", "/compose_sluice").replace("/warehouse", "/compose_warehouse")
+        return re.sub(r"(:\d+)/(sluice|warehouse)$", r"\1/compose_\2", value)
 
     def _secret(self, name: str) -> str:
         if name == "SLUICE_SECRET_KEY":

@@ -41,12 +41,18 @@ Row = tuple[Any, ...]
 Rows = dict[Mart, list[Row]]
 
 
+def _data(event: AnyEvent) -> Any:
+    """The event's data, whatever its class."""
+    return event.data
+
+
 def rows_of(events: Iterable[AnyEvent]) -> Rows:
     """Every mart's rows after these events."""
     rows: Rows = {mart: [] for mart in TABLES}
     by_aggregate: dict[tuple[UUID, UUID], list[AnyEvent]] = defaultdict(list)
     newest: dict[UUID, tuple[datetime, int]] = {}
-    kinds = {event.aggregate_id: event.data.kind for event in events if event.type == "stage.created"}  # type: ignore[attr-defined]
+    events = list(events)
+    kinds = {event.aggregate_id: _data(event).kind for event in events if event.type == "stage.created"}
     for event in events:
         by_aggregate[event.organization_id, event.aggregate_id].append(event)
         through, count = newest.get(event.organization_id, (event.recorded_at, 0))
@@ -79,7 +85,7 @@ def _state(aggregate_id: UUID, facts: list[AnyEvent], kinds: dict[UUID, Any]) ->
 def _dimension_state(aggregate_id: UUID, facts: list[AnyEvent]) -> Iterator[tuple[Mart, Row]]:
     values: dict[str, Any] = {}
     for start, end, fact in _spans(facts):
-        values = {**values, **fact.data.model_dump(), "is_retired": fact.type == "stage.deleted"}
+        values = {**values, **_data(fact).model_dump(), "is_retired": fact.type == "stage.deleted"}
         if start == end:
             continue
         if fact.aggregate_type == "organization":
@@ -95,21 +101,21 @@ def _team_state(team_id: UUID, facts: list[AnyEvent]) -> Iterator[tuple[Mart, Ro
     joined: dict[UUID, datetime] = {}
     for fact in facts:
         if fact.type == "team.member.added":
-            joined[fact.data.user_id] = fact.occurred_at  # type: ignore[attr-defined]
-        elif fact.type == "team.member.removed" and (since := joined.pop(fact.data.user_id, None)):  # type: ignore[attr-defined]
-            yield Mart.DIM_TEAM_MEMBERS, (fact.data.user_id, team_id, since, fact.occurred_at)  # type: ignore[attr-defined]
+            joined[_data(fact).user_id] = fact.occurred_at
+        elif fact.type == "team.member.removed" and (since := joined.pop(_data(fact).user_id, None)):
+            yield Mart.DIM_TEAM_MEMBERS, (_data(fact).user_id, team_id, since, fact.occurred_at)
     for user_id, since in joined.items():
         yield Mart.DIM_TEAM_MEMBERS, (user_id, team_id, since, None)
     for start, end, fact in _spans([fact for fact in facts if fact.type in {"team.created", "team.updated"}]):
-        yield Mart.DIM_TEAMS, (team_id, fact.data.parent_team_id, fact.data.manager_id, start, end)  # type: ignore[attr-defined]
+        yield Mart.DIM_TEAMS, (team_id, _data(fact).parent_team_id, _data(fact).manager_id, start, end)
 
 
 def _deal_state(deal_id: UUID, facts: list[AnyEvent], kinds: dict[UUID, Any]) -> Iterator[tuple[Mart, Row]]:
     if any(fact.type == "deal.deleted" for fact in facts):
         return
     created = next(fact for fact in facts if fact.type == "deal.created")
-    pipeline_id = created.data.pipeline_id  # type: ignore[attr-defined]
-    entries = [fact for fact in facts if hasattr(fact.data, "to_stage_id")]
+    pipeline_id = _data(created).pipeline_id
+    entries = [fact for fact in facts if hasattr(_data(fact), "to_stage_id")]
     for number, fact in enumerate(entries, start=1):
         left = entries[number] if number < len(entries) else None
         yield (
@@ -118,23 +124,23 @@ def _deal_state(deal_id: UUID, facts: list[AnyEvent], kinds: dict[UUID, Any]) ->
                 deal_id,
                 number,
                 pipeline_id,
-                fact.data.to_stage_id,
+                _data(fact).to_stage_id,
                 fact.occurred_at,
                 left and left.occurred_at,
-                left and left.data.to_stage_id,  # type: ignore[attr-defined]
-                getattr(fact.data, "lost_reason_id", None),
+                left and _data(left).to_stage_id,
+                getattr(_data(fact), "lost_reason_id", None),
             ),
         )
     values: dict[str, Any] = {}
     for start, end, fact in _spans(facts):
-        values |= fact.data.model_dump()
+        values |= _data(fact).model_dump()
         names = ("owner_id", "source_id", "amount_minor", "currency")
         if start != end:
             yield Mart.FCT_DEAL_VERSIONS, (deal_id, *(values[name] for name in names), start, end)
     last = entries[-1]
-    status = str(kinds[last.data.to_stage_id])  # type: ignore[attr-defined]
+    status = str(kinds[_data(last).to_stage_id])
     closed_at = None if status == "open" else last.occurred_at
-    stage_id = last.data.to_stage_id  # type: ignore[attr-defined]
+    stage_id = _data(last).to_stage_id
     yield (
         Mart.FCT_DEALS,
         (deal_id, pipeline_id, created.occurred_at, values["owner_id"], stage_id, status, closed_at),

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
 from statistics import quantiles
 from typing import Any
 from uuid import UUID
@@ -34,9 +35,13 @@ class History:
     def value_at(self, name: str, instant: datetime) -> Any:
         found = None
         for fact in self.facts:
-            if fact.occurred_at <= instant and hasattr(fact.data, name):
-                found = getattr(fact.data, name)
+            if fact.occurred_at <= instant and hasattr(_data(fact), name):
+                found = getattr(_data(fact), name)
         return found
+
+
+def _data(event: AnyEvent) -> Any:
+    return event.data
 
 
 def histories(events: Iterable[AnyEvent], pipeline: Pipeline, *, as_of: datetime) -> list[History]:
@@ -50,16 +55,16 @@ def histories(events: Iterable[AnyEvent], pipeline: Pipeline, *, as_of: datetime
     for deal_id, facts in by_deal.items():
         facts.sort(key=lambda fact: (fact.occurred_at, fact.aggregate_version))
         created = next(fact for fact in facts if fact.type == "deal.created")
-        if created.data.pipeline_id != pipeline.id or any(fact.type == "deal.deleted" for fact in facts):  # type: ignore[attr-defined]
+        if _data(created).pipeline_id != pipeline.id or any(fact.type == "deal.deleted" for fact in facts):
             continue
         history = History(deal_id, created.occurred_at, facts=facts)
         for fact in facts:
-            if not hasattr(fact.data, "to_stage_id"):
+            if not hasattr(_data(fact), "to_stage_id"):
                 continue
             if history.visits:
                 history.visits[-1].left_at = fact.occurred_at
-            reason = getattr(fact.data, "lost_reason_id", None)
-            history.visits.append(Visit(stages[fact.data.to_stage_id], fact.occurred_at, None, reason))
+            reason = getattr(_data(fact), "lost_reason_id", None)
+            history.visits.append(Visit(stages[_data(fact).to_stage_id], fact.occurred_at, None, reason))
         found.append(history)
     return found
 
@@ -166,10 +171,9 @@ def _stages(visits: list[Visit], pipeline: Pipeline, asked: Asked) -> dict[str, 
         elif asked.order == "visited" or stage.kind == "lost":
             counts = stage.id in seen
         else:
-            before = [each for each in pipeline.stages if each.kind == "open" and each.position < stage.position]
-            path = [each for each in before if stage.kind == "won" or stage.kind == "open"] + [stage]
-            if stage.kind == "won":
-                path = [each for each in pipeline.stages if each.kind == "open"] + [stage]
+            is_won = stage.kind == "won"
+            before = [each for each in pipeline.stages if each.kind == "open"]
+            path = [*(each for each in before if is_won or each.position < stage.position), stage]
             counts = _in_order([visit.stage.id for visit in visits], [each.id for each in path])
         if counts and asked.regress == "current":
             counts = _stands_at_or_after(visits, present, stage)
@@ -184,7 +188,7 @@ def _stages(visits: list[Visit], pipeline: Pipeline, asked: Asked) -> dict[str, 
         "lost": {present.id} if last and stands and last.stage.kind == "lost" and present else set(),
         "moved_back": {
             one.stage.id
-            for one, other in zip(visits, visits[1:], strict=False)
+            for one, other in pairwise(visits)
             if one.stage.kind != "lost" and other.stage.kind == "open" and _is_earlier(other.stage, one.stage)
         },
     }

@@ -80,7 +80,9 @@ def _questions(pipeline_id: UUID, stage_id: UUID) -> list[tuple[str, dict[str, s
         options = [[(name, value) for value in values[name]] for name in metric.parameters if name in values]
         groups = [("group_by", dimension) for dimension in metric.dimensions]
         asked = [dict(choice) for choice in product(*options)]
-        found += [(metric.name, {**asked[number % len(asked)], "group_by": group}) for number, (_, group) in enumerate(groups)]
+        found += [
+            (metric.name, {**asked[number % len(asked)], "group_by": group}) for number, (_, group) in enumerate(groups)
+        ]
         found += [(metric.name, choice) for choice in asked[:: max(1, len(asked) // 6)]]
     return found
 
@@ -138,7 +140,7 @@ def test_two_organizations_in_one_warehouse_do_not_mix() -> None:
     other.move(foreign, pipeline.stages[1], at=BEGINNING + days(1))
     together = Asker(MemoryReader([*mine.events, *other.events]), mine.organization_id)
     for metric in COMPUTED:
-        given = {"start": "2026-01-01", "end": "2026-03-01"} if metric != "pipeline_value" else {}
+        given: dict[str, Any] = {"start": "2026-01-01", "end": "2026-03-01"} if metric != "pipeline_value" else {}
         one = alone.answer(metric, pipeline_id=pipeline.id, **given)
         both = together.answer(metric, pipeline_id=pipeline.id, **given)
         assert (both.rows, both.labels, both.notes) == (one.rows, one.labels, one.notes)
@@ -161,7 +163,7 @@ def test_scope_counts_present_owners_and_for_teams_the_credited_one() -> None:
     log.set_owner(deal, bob, at=BEGINNING + days(3))
     log.deal(pipeline, at=BEGINNING + days(1), owner_id=None)
     asker = Asker(MemoryReader(log.events), log.organization_id, now=BEGINNING + timedelta(days=30))
-    given = {"pipeline_id": pipeline.id}
+    given: dict[str, Any] = {"pipeline_id": pipeline.id}
     assert asker.entered(**given)[0] == 2
     assert asker.entered(**given, owner_ids=[ada])[0] == 0
     assert asker.entered(**given, owner_ids=[bob])[0] == 1
@@ -169,4 +171,3 @@ def test_scope_counts_present_owners_and_for_teams_the_credited_one() -> None:
     assert [row["owner_id"] for row in asker.answer("team_performance", owner_ids=[ada]).rows] == [str(ada)]
     assert asker.answer("team_performance", owner_ids=[bob]).rows == []
     assert asker.rows("team_performance", "deals_won", owner_ids=[ada]).count == 1
-

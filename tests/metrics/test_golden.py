@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -12,7 +13,7 @@ from tests.warehouse_builder import BEGINNING, EventLog, Pipeline, days
 Ask = Callable[[EventLog], Asker]
 
 STAGES = (("New", "open"), ("Talk", "open"), ("Offer", "open"), ("Won", "won"), ("Lost", "lost"))
-PERIOD = {"start": "2026-01-01", "end": "2026-04-01"}
+PERIOD: dict[str, Any] = {"start": "2026-01-01", "end": "2026-04-01"}
 
 
 @pytest.fixture
@@ -61,7 +62,8 @@ def test_golden_4_one_cohort_clock_decides_and_is_printed(log: EventLog, pipelin
     log.move(january, pipeline.stages[1], at=datetime(2026, 1, 25, tzinfo=UTC))
     log.win(january, at=datetime(2026, 2, 10, tzinfo=UTC))
     log.deal(pipeline, at=datetime(2026, 2, 5, tzinfo=UTC))
-    asker, february = ask(log), {"start": "2026-02-01", "end": "2026-03-01"}
+    asker = ask(log)
+    february: dict[str, Any] = {"start": "2026-02-01", "end": "2026-03-01"}
     assert _funnel(asker, pipeline, **february) == [1, 0, 0, 0, 0]
     assert _funnel(asker, pipeline, **february, cohort="closed") == [1, 1, 1, 1, 0]
     entered = f"entered:{pipeline.stages[1].id}"
@@ -111,7 +113,12 @@ def test_golden_5_a_past_day_is_answered_as_it_stood_then(log: EventLog, pipelin
 
 def test_golden_7_editing_a_close_date_moves_no_number(log: EventLog, pipeline: Pipeline, ask: Ask) -> None:
     deal = log.deal(pipeline, at=BEGINNING, close_date=datetime(2026, 2, 1, tzinfo=UTC).date())
-    questions = [("pipeline_value", {}), ("funnel", PERIOD), ("win_rate", PERIOD), ("bookings", PERIOD)]
+    questions: list[tuple[str, dict[str, Any]]] = [
+        ("pipeline_value", {}),
+        ("funnel", PERIOD),
+        ("win_rate", PERIOD),
+        ("bookings", PERIOD),
+    ]
     before = [ask(log).answer(name, pipeline_id=pipeline.id, **given).rows for name, given in questions]
     log.set_close_date(deal, datetime(2026, 9, 1, tzinfo=UTC).date(), at=BEGINNING + days(3))
     after = [ask(log).answer(name, pipeline_id=pipeline.id, **given).rows for name, given in questions]
@@ -198,7 +205,7 @@ def test_golden_15_a_day_is_the_organizations_own(zone: str, day: str, starts_at
     for instant in (first - tick, first, last - tick, last):
         log.win(log.deal(pipeline, at=instant), at=instant)
     following = (datetime.fromisoformat(day) + days(1)).date().isoformat()
-    period = {"start": day, "end": following}
+    period: dict[str, Any] = {"start": day, "end": following}
     asker = ask(log)
     assert asker.answer("deals_created", **period).rows[0]["deals_created"] == 2
     assert asker.answer("bookings", **period).rows[0]["deals_won"] == 2

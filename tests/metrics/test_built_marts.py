@@ -1,0 +1,97 @@
+"""The same questions to marts that dbt built, through the real publishing, and to marts made by hand."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import duckdb
+
+from metrics.publication import PublishedFolder
+from metrics.query import COMPUTED
+from metrics.reader import DuckDBReader
+from metrics.registry import definition_of
+from tests.metrics.conftest import Asker, MemoryReader
+from tests.warehouse_builder import BEGINNING, EventLog, days, duckdb_warehouse, publish_warehouse
+
+STAGES = (("New", "open"), ("Talk", "open"), ("Offer", "open"), ("Won", "won"), ("Lost", "lost"))
+PERIOD: dict[str, Any] = {"start": "2026-01-01", "end": "2026-04-01"}
+
+
+def _log() -> EventLog:
+    log = EventLog()
+    log.organization()
+    pipeline = log.pipeline(stages=STAGES)
+    teams, users = [log.team(), log.team()], [log.user(), log.user()]
+    owners = [*users, None]
+    log.join(teams[0], users[0], at=BEGINNING)
+    log.join(teams[1], users[1], at=BEGINNING)
+    for number in range(14):
+        at = BEGINNING + days(number)
+        deal = log.deal(pipeline, at=at, owner_id=owners[number % 3], amount_minor=number * 11, source_id=None)
+        if number % 2:
+            log.move(deal, pipeline.stages[1 + number % 4 // 2], at=at + days(1), recorded=at + days(2))
+        if number % 5 == 0:
+            log.set_owner(deal, owners[1], at=at + days(1))
+        if number % 4 == 1:
+            log.lose(deal, at=at + days(3), lost_reason_id=UUID(int=7))
+        if number % 3 == 0:
+            log.set_amount(deal, 1_000 + number, at=at + days(2), recorded=at + days(5))
+        if number % 7 == 2:
+            log.win(deal, at=at + days(4))
+            log.reopen(deal, pipeline.stages[1], at=at + days(6))
+        if number == 8:
+            log.delete(deal, at=at + days(10))
+    log.leave(teams[0], users[0], at=BEGINNING + days(9))
+    log.join(teams[1], users[0], at=BEGINNING + days(9))
+    log.change_stage(pipeline, pipeline.stages[1], name="Meet", at=BEGINNING + days(10))
+    return log
+
+
+def test_golden_5_and_the_same_answers_from_marts_that_dbt_built(tmp_path: Path) -> None:
+    log = _log()
+    warehouse = tmp_path / "warehouse"
+    publish_warehouse(duckdb_warehouse(warehouse), log.events, target_path=tmp_path / "target", now=datetime.now(UTC))
+    built = Asker(DuckDBReader(warehouse), log.organization_id)
+    by_hand = Asker(MemoryReader(log.events), log.organization_id)
+    pipeline_id = next(event.aggregate_id for event in log.events if event.type == "pipeline.created")
+    asked = 0
+    for metric in COMPUTED:
+        definition = definition_of(metric)
+        period = PERIOD if "from" in definition.parameters else {}
+        for group_by in definition.dimensions:
+            for as_of in ("", "2026-01-12T10:00:00Z"):
+                given: dict[str, Any] = {"pipeline_id": pipeline_id, "group_by": group_by, "as_of": as_of, **period}
+                one, other = built.answer(metric, **given), by_hand.answer(metric, **given)
+                assert (one.rows, one.labels, one.as_of) == (other.rows, other.labels, other.as_of), given
+                asked += 1
+    assert asked > 60
+    _check_stored_days(warehouse, built, pipeline_id)
+    built.reader.close()
+    by_hand.reader.close()
+
+
+def _check_stored_days(warehouse: Path, asker: Asker, pipeline_id: UUID) -> None:
+    """Each stored day equals the answer as of that day's end."""
+    folder = PublishedFolder(warehouse)
+    version = folder.current()
+    assert version is not None
+    with duckdb.connect(folder.path_of(version), read_only=True, config=_SAME_AS_THE_READER) as connection:
+        stored = connection.execute(
+            "select day, stage_id, open_deals, open_amount_minor from pipeline_daily"
+            " where day between '2026-01-05' and '2026-01-20' and open_deals > 0"
+        ).fetchall()
+    assert stored
+    by_day: dict[str, dict[str, tuple[int, int]]] = {}
+    for day, stage_id, deals, amount in stored:
+        by_day.setdefault(day.isoformat(), {})[str(stage_id)] = (deals, amount)
+    for day, stages in by_day.items():
+        rows = asker.answer("pipeline_value", pipeline_id=pipeline_id, as_of=day).rows
+        found = {row["stage_id"]: (row["open_deals"], row["open_amount_minor"]) for row in rows if row["open_deals"]}
+        assert found == stages, day
+
+
+_SAME_AS_THE_READER: dict[str, str | bool | int | float | list[str]] = {
+    "enable_external_access": "false",
+    "lock_configuration": "true",
+}
