@@ -1,44 +1,40 @@
 """The Delta table of raw events as dbt on DuckDB sees it: a dbt-duckdb plugin, named in dbt_project/profiles.yml.
 
-Each connection gets a relation `raw_events_delta` over the table's present version. DuckDB pushes filters down to the
-table's file statistics, so a read with a literal lower bound on `loaded_at` opens new files only. Before the loader's
-first commit the relation is empty.
+Each connection gets a relation `raw_files`: the files of the table's present version, with the newest `loaded_at` that
+the table's log states for each. The macro `raw_events` reads those files alone that may hold something new, so a refresh
+costs what is new. Before the loader's first commit there are none.
 """
 
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 from dbt.adapters.duckdb.plugins import BasePlugin
 from deltalake import DeltaTable
 from duckdb import DuckDBPyConnection
 
-from contracts.warehouse import RAW_EVENT_COLUMNS
+RELATION = "raw_files"
 
-RELATION = "raw_events_delta"
-
-_ARROW_TYPES: dict[str, pa.DataType] = {
-    "string": pa.string(),
-    "int32": pa.int32(),
-    "int64": pa.int64(),
-    "timestamp": pa.timestamp("us", tz="UTC"),
-}
+_SCHEMA = pa.schema([("path", pa.string()), ("newest_loaded_at", pa.timestamp("us", tz="UTC"))])
 
 
 class Plugin(BasePlugin):
-    """Registers the raw events on every cursor that dbt opens."""
+    """Registers the list of raw files on every cursor that dbt opens."""
 
     def initialize(self, config: dict[str, Any]) -> None:
         """Fix the version to read: one build sees one version, however long it takes."""
-        self._events = _open(str(config.get("table", "")))
+        self._files = _list_files(str(config.get("table", "")))
 
     def configure_cursor(self, cursor: DuckDBPyConnection) -> None:
         """Make the relation visible to the cursor."""
-        cursor.register(RELATION, self._events)
+        cursor.register(RELATION, self._files)
 
 
-def _open(table: str) -> ds.Dataset | pa.Table:
+def _list_files(table: str) -> pa.Table:
     if not table or not DeltaTable.is_deltatable(table):
-        schema = pa.schema([(name, _ARROW_TYPES[arrow]) for name, (arrow, _) in RAW_EVENT_COLUMNS.items()])
-        return schema.empty_table()
-    return DeltaTable(table).to_pyarrow_dataset()
+        return _SCHEMA.empty_table()
+    actions = pa.table(DeltaTable(table).get_add_actions(flatten=True))
+    paths = [str(Path(table) / path) for path in actions["path"].to_pylist()]
+    known = "max.loaded_at" in actions.column_names
+    newest = actions["max.loaded_at"].to_pylist() if known else [None] * len(paths)
+    return pa.table([paths, newest], schema=_SCHEMA)

@@ -1,5 +1,13 @@
-"""`python -m runtime`: what `./sluice` runs."""
+"""`python -m runtime`: what `./sluice` runs.
 
-from runtime.cli import main
+A process verb goes straight to its room: the whole command line weighs more than most processes do.
+"""
 
-main()
+import importlib
+import sys
+
+from runtime.serve import PROCESSES, serve
+
+if len(sys.argv) == 2 and sys.argv[1] in PROCESSES:
+    sys.exit(serve(sys.argv[1]))
+importlib.import_module("runtime.cli").main()

@@ -21,7 +21,6 @@ from runtime.bench import BENCHMARKS, run_benchmarks
 from runtime.checks import run_checks
 from runtime.demo import DEMO_PASSWORD, DEMO_USERS, fill
 from runtime.embedded.postgres import PostgresSetupError
-from runtime.health import health
 from runtime.import_command import import_command
 from runtime.migrate import migrate
 from runtime.process import ProcessError
@@ -156,7 +155,6 @@ def reconcile(*, json_output: Annotated[bool, typer.Option("--json")] = False) -
 
 
 app.command("migrate")(migrate)
-app.command("health")(health)
 
 
 def _relay_url() -> str:

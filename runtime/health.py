@@ -1,11 +1,11 @@
-"""`sluice health NAME`: whether one process does its work, for container health checks. Silence means healthy."""
+"""`python -m runtime.health NAME`: whether one process does its work, for container health checks. No word is good news."""
 
+import sys
 import urllib.error
 import urllib.request
 from datetime import UTC, datetime, timedelta
 
 import psycopg
-import typer
 
 from contracts.settings import ApiSettings, DashboardSettings, OrchestrationSettings, RelayDatabaseSettings
 
@@ -17,8 +17,8 @@ class UnhealthyError(RuntimeError):
     """The process does not answer or does not report."""
 
 
-def health(name: str) -> None:
-    """Exit 0 when the named process answers (api, dagster, dashboards) or has reported lately."""
+def health(name: str) -> int:
+    """Answer 0 when the named process answers (api, dagster, dashboards) or has reported lately."""
     urls = {
         "api": lambda: f"http://127.0.0.1:{ApiSettings().api_port}/readyz",
         "dagster": lambda: f"http://127.0.0.1:{OrchestrationSettings().dagster_port}/server_info",
@@ -34,8 +34,9 @@ def health(name: str) -> None:
                 f"there is no health check for {name!r}; there are api, dagster, dashboards, relay, loader, refresh"
             )
     except (UnhealthyError, urllib.error.URLError, OSError, psycopg.Error) as error:
-        typer.echo(f"{name}: {error}", err=True)
-        raise typer.Exit(1) from error
+        print(f"{name}: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _check_url(url: str) -> None:
@@ -49,3 +50,7 @@ def _check_report(name: str) -> None:
         row = connection.execute("select updated_at from process_status where process = %s", [name]).fetchone()
     if row is None or datetime.now(UTC) - row[0] > _SILENCE:
         raise UnhealthyError(f"has not reported since {row[0] if row else 'the start'}")
+
+
+if __name__ == "__main__":
+    sys.exit(health(sys.argv[1]))

@@ -65,19 +65,32 @@
 {%- endmacro %}
 
 {#-
-  The raw relation. DuckDB sees the Delta table through orchestration/raw_delta.py, which registers it on every
-  connection; PostgreSQL reads the loader's table. Before the loader's first commit both give no rows.
+  The raw relation, of which at least the rows loaded at `since` (a literal) or later. DuckDB reads the Delta table's
+  files that may hold such rows, as orchestration/raw_delta.py lists them; PostgreSQL reads the loader's table. Before
+  the loader's first commit both give no rows.
 -#}
-{% macro raw_events() -%}
-    {{ return(adapter.dispatch('raw_events', 'sluice')()) }}
+{% macro raw_events(since) -%}
+    {{ return(adapter.dispatch('raw_events', 'sluice')(since)) }}
 {%- endmacro %}
 
-{% macro duckdb__raw_events() -%}
+{% macro duckdb__raw_events(since) -%}
     {%- do source('raw', 'events') -%}
-    {{ return('raw_events_delta') }}
+    {%- set files = [] -%}
+    {%- if execute -%}
+        {%- set found = run_query(
+            "select path from raw_files where newest_loaded_at is null or newest_loaded_at >= " ~ since ~ " order by path"
+        ) -%}
+        {%- for path in found.columns[0].values() -%}
+            {%- do files.append("'" ~ path | replace("'", "''") ~ "'") -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {%- if not files -%}
+        {{ return(_no_raw_events()) }}
+    {%- endif -%}
+    {{ return("read_parquet([" ~ files | join(", ") ~ "], union_by_name = true)") }}
 {%- endmacro %}
 
-{% macro postgres__raw_events() -%}
+{% macro postgres__raw_events(since) -%}
     {%- set raw = source('raw', 'events') -%}
     {%- if execute and adapter.get_relation(raw.database, raw.schema, raw.identifier) is none -%}
         {{ return(_no_raw_events()) }}
@@ -86,11 +99,27 @@
 {%- endmacro %}
 
 {% macro _no_raw_events() -%}
+    {%- if not execute -%}
+        {{ return('raw_events') }}
+    {%- endif -%}
     (
         select
             {% for column in graph.sources['source.sluice.raw.events'].columns.values() -%}
-                cast(null as {{ column.data_type }}) as {{ adapter.quote(column.name) }}{{ "," if not loop.last }}
+                cast(null as {{ column.data_type | replace('jsonb', _json_type()) }})
+                    as {{ adapter.quote(column.name) }}{{ "," if not loop.last }}
             {% endfor %}
         where false
     ) as raw_events
+{%- endmacro %}
+
+{% macro _json_type() -%}
+    {{ return(adapter.dispatch('_json_type', 'sluice')()) }}
+{%- endmacro %}
+
+{% macro duckdb___json_type() -%}
+    {{ return('text') }}
+{%- endmacro %}
+
+{% macro postgres___json_type() -%}
+    {{ return('jsonb') }}
 {%- endmacro %}

@@ -9,6 +9,8 @@
     )
 }}
 
+{% set since = unread_since(this) %}
+
 with unread as (
     select
         cast(event_id as uuid) as event_id,
@@ -25,8 +27,8 @@ with unread as (
         data,
         loaded_at,
         row_number() over (partition by event_id order by loaded_at, topic, "partition", "offset") as copy_number
-    from {{ raw_events() }}
-    where loaded_at >= {{ unread_since(this) }}
+    from {{ raw_events(since) }}
+    where loaded_at >= {{ since }}
 ),
 
 unseen as (
