@@ -1,4 +1,4 @@
-"""`python -m runtime.health NAME`: whether one process does its work, for container health checks. No word is good news."""
+"""`python -m runtime.health NAME`: whether one process does its work, for container health checks."""
 
 import sys
 import urllib.error

@@ -34,7 +34,7 @@ def free_port_base() -> int:
 T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T | None], *, seconds: float = 60, what: str) -> T:
+def eventually(look: Callable[[], T | None], *, what: str, seconds: float = 60) -> T:
     """Look again and again until it is so; fail with what was seen last."""
     deadline = time.monotonic() + seconds
     seen: T | None = None

@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,16 @@ def _pid(sluice: SluiceStack, name: str) -> int | None:
     return rows[0]["pid"] if rows and rows[0]["state"] == "running" else None
 
 
+def _kill_and_watch(sluice: SluiceStack, rep: _Rep, name: str) -> None:
+    """Kill a process; it comes back, and writes are accepted again."""
+    before, written = eventually(partial(_pid, sluice, name), what=f"{name} runs"), len(rep.acknowledged)
+    os.kill(before, signal.SIGKILL)
+    eventually(lambda: (_pid(sluice, name) or before) != before, seconds=90, what=f"{name} is started again")
+    eventually(
+        lambda: len(rep.acknowledged) > written + 3, seconds=90, what=f"writes are accepted after {name} was killed"
+    )
+
+
 def test_o1_every_process_is_killed_while_data_flows(sluice: SluiceStack) -> None:
     owner = sluice.sign_up("survivor")
     pipeline = owner.get("/v1/pipelines").raise_for_status().json()["items"][0]
@@ -76,21 +87,7 @@ def test_o1_every_process_is_killed_while_data_flows(sluice: SluiceStack) -> Non
     rep.start()
     try:
         for name in _KILLED:
-            before, written = (
-                eventually(lambda name=name: _pid(sluice, name), what=f"{name} runs"),
-                len(rep.acknowledged),
-            )
-            os.kill(before, signal.SIGKILL)
-            eventually(
-                lambda name=name, before=before: (_pid(sluice, name) or before) != before,
-                seconds=90,
-                what=f"{name} is started again",
-            )
-            eventually(
-                lambda written=written: len(rep.acknowledged) > written + 3,
-                seconds=90,
-                what=f"writes are accepted after {name} was killed",
-            )
+            _kill_and_watch(sluice, rep, name)
     finally:
         rep.finish()
     expected = eventually(lambda: _created(owner, pipeline["id"]) >= len(rep.acknowledged), seconds=120, what="funnel")
