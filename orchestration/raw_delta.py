@@ -1,7 +1,7 @@
 """The Delta table of raw events as dbt on DuckDB sees it: a dbt-duckdb plugin, named in dbt_project/profiles.yml.
 
 Each connection gets a relation `raw_files`: the files of the table's present version, with the newest `loaded_at` that
-Each connection gets a relation `raw_files`: the files of the table's present version, with the newest `loaded_at` that
+the table's log states for each. The macro `raw_events` reads those files alone that may hold something new: a refresh
 costs what is new. Before the loader's first commit there are none.
 """
 
