@@ -5,7 +5,7 @@ Counts and instants only, in milliseconds. Tests of the models are dbt's; the sl
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -15,13 +15,13 @@ from contracts.warehouse import BUILD_SCHEMA, Mart
 from metrics.publication import is_duckdb
 from orchestration.publish import Publication, build_path
 
-#: Marts whose facts are never taken back: a correction is a further row.
-GROWING_MARTS = (
-    Mart.DIM_STAGES,
-    Mart.FCT_STAGE_ENTRIES,
-    Mart.FCT_DEAL_VERSIONS,
-    Mart.FCT_DEALS,
-)
+#: Marts whose facts are never taken back (a correction is a further row), and what people call their rows.
+GROWING_MARTS = {
+    Mart.DIM_STAGES: "states of stages",
+    Mart.FCT_STAGE_ENTRIES: "stage entries",
+    Mart.FCT_DEAL_VERSIONS: "states of deals",
+    Mart.FCT_DEALS: "deals as known",
+}
 
 #: How far clocks of two machines may be apart.
 _CLOCK_TOLERANCE = timedelta(minutes=5)
@@ -38,9 +38,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Finding:
-    """Result of one check of the candidate."""
+    """Result of one check of the candidate. `title` and `message` are for people who know no mart."""
 
     name: str
+    title: str
     mart: Mart
     passed: bool
     message: str
@@ -90,9 +91,10 @@ def _no_fewer_rows(candidate: Candidate, previous: Publication | None, mart: Mar
     before = previous.row_counts.get(mart.value, 0) if previous else 0
     return Finding(
         name="no_fewer_rows",
+        title=f"no {GROWING_MARTS[mart]} lost",
         mart=mart,
         passed=may_shrink or count >= before,
-        message=f"{mart.value} has {count:,} rows; the published version has {before:,}.",
+        message=f"{count:,} {GROWING_MARTS[mart]}; the published figures have {before:,}.",
     )
 
 
@@ -100,17 +102,21 @@ def _no_fewer_events(candidate: Candidate, previous: Publication | None, *, may_
     before = previous.event_count if previous else 0
     return Finding(
         name="no_fewer_events",
+        title="no events lost",
         mart=Mart.WAREHOUSE_FRESHNESS,
         passed=may_shrink or candidate.event_count >= before,
-        message=f"{candidate.event_count:,} events are counted; the published version counts {before:,}.",
+        message=f"{candidate.event_count:,} events; the published figures count {before:,}.",
     )
 
 
 def _no_future(candidate: Candidate, now: datetime) -> Finding:
-    through = candidate.through
+    through = candidate.through.astimezone(UTC) if candidate.through else None
     return Finding(
         name="nothing_from_the_future",
+        title="nothing from the future",
         mart=Mart.WAREHOUSE_FRESHNESS,
         passed=through is None or through <= now + _CLOCK_TOLERANCE,
-        message=f"Newest event: {through.isoformat() if through else 'none'}; checked at {now.isoformat()}.",
+        message=f"The newest event was learned at {through:%Y-%m-%d %H:%M:%S} UTC."
+        if through
+        else "There is no event yet.",
     )

@@ -160,14 +160,14 @@ def _processes(processes: list[Process], zone: ZoneInfo) -> None:
             {
                 "Process": _words(process.name).capitalize(),
                 "State": (process.state or "unknown").capitalize(),
-                "Behind": process.lag,
+                "Behind": "–" if process.lag is None else f"{process.lag:,}",
                 "Seen": money.moment(process.seen_at, zone),
                 "Message": process.message or "",
             }
             for process in processes
         ]
     )
-    empty = [column for column in ("Behind", "Message") if not frame[column].replace("", None).notna().any()]
+    empty = [column for column, blank in (("Behind", "–"), ("Message", "")) if (frame[column] == blank).all()]
     st.dataframe(frame.drop(columns=empty), hide_index=True, key="processes", alt="Processes and their state")
 
 

@@ -67,7 +67,7 @@ def _check_result(finding: Finding) -> dg.AssetCheckResult:
 
 def _status_check(finding: Finding) -> Check:
     return Check(
-        name=f"candidate: {finding.name} {finding.mart.value}",
+        name=f"new figures: {finding.title}",
         status=CheckState.OK if finding.passed else CheckState.FAILED,
         message=finding.message,
         finished_at=datetime.now(UTC),

@@ -271,6 +271,19 @@ class TestFreshness:
         assert freshness["events_behind"] == 0
         assert [found["status"] for found in freshness["checks"]] == ["warn"]
 
+    async def test_it_says_what_each_process_reports_and_which_is_silent(
+        self, owner: Account, database: Database
+    ) -> None:
+        with psycopg.connect(database.relay_url, autocommit=True) as connection:
+            connection.execute("""
+                insert into process_status (process, state, detail, updated_at) values
+                    ('relay', 'running', '{"pending": 7, "error": null}', now()),
+                    ('loader', 'running', '{"error": "no broker"}', now() - interval '2 minutes')
+            """)
+        loader, relay = (await owner.read("/v1/freshness"))["processes"]
+        assert (relay["name"], relay["state"], relay["lag"], relay["message"]) == ("relay", "running", 7, None)
+        assert (loader["name"], loader["state"], loader["message"]) == ("loader", "silent", "no broker")
+
 
 _STAGES = [
     {"name": "New", "kind": "open"},

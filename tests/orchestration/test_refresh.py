@@ -221,7 +221,7 @@ class TestFailingCheck:
         assert last_publication(installation.url) == good
         status = installation.pipeline.status.read()
         failed = {check.name for check in status.checks if check.status is CheckState.FAILED}
-        assert "candidate: no_fewer_events warehouse_freshness" in failed
+        assert "new figures: no events lost" in failed
         evaluation = latest_check(installation, Mart.WAREHOUSE_FRESHNESS, "no_fewer_events")
         assert (evaluation.passed, evaluation.blocking) == (False, True)
 
