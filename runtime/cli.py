@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
@@ -51,12 +52,24 @@ def up(
         try:
             stack.start(supervisor, console.print)
             if demo:
-                fill(stack.api_url, say=console.print)
-            _print_welcome(stack, demo=demo)
+                _fill_and_watch(stack, supervisor)
+            if not supervisor.is_stopping:
+                _print_welcome(stack, demo=demo)
             supervisor.watch()
         finally:
             console.print("stopping")
             supervisor.stop_all()
+
+
+def _fill_and_watch(stack: Stack, supervisor: Supervisor) -> None:
+    """Fill the demo in a thread: processes are started, and started again, by the main thread alone."""
+    with ThreadPoolExecutor(1) as pool:
+        filling = pool.submit(fill, stack.api_url, say=console.print)
+        supervisor.watch(until=filling.done)
+        if supervisor.is_stopping:
+            supervisor.stop_all()  # without the API the thread ends, too
+            return
+    filling.result()
 
 
 def _print_welcome(stack: Stack, *, demo: bool) -> None:

@@ -70,10 +70,10 @@ class Supervisor:
         self._supervised[name].process.wait_ready()
         self.write_state()
 
-    def watch(self) -> None:
-        """Restart what dies until a stop is asked for."""
+    def watch(self, until: Callable[[], bool] = lambda: False) -> None:
+        """Restart what dies until a stop is asked for, or until `until` is true."""
         self._is_watching = True
-        while not self._stop.wait(0.25):
+        while not until() and not self._stop.wait(0.25):
             for name, supervised in self._supervised.items():
                 self._look_after(name, supervised)
 

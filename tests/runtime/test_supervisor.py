@@ -1,0 +1,77 @@
+"""The supervisor brings back what dies, says so, and leaves nothing running."""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from runtime.process import ProcessError, ProcessSpec
+from runtime.supervisor import Supervisor
+from tests.e2e.conftest import eventually
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path, said: list[str]) -> Supervisor:
+    return Supervisor(logs=tmp_path / "logs", state_file=tmp_path / "stack.json", say=said.append)
+
+
+def _spec(code: str, name: str = "worker") -> ProcessSpec:
+    return ProcessSpec(name=name, argv=[sys.executable, "-c", code])
+
+
+def _pid(supervisor: Supervisor, tmp_path: Path) -> int:
+    supervisor.write_state()
+    pid: int = json.loads((tmp_path / "stack.json").read_text())["processes"][0]["pid"]
+    return pid
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE  # dead, and nobody has asked for it
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_a_killed_process_comes_back_and_the_terminal_says_so(
+    supervisor: Supervisor, said: list[str], tmp_path: Path
+) -> None:
+    supervisor.start(_spec("import time; time.sleep(60)"))
+    first = _pid(supervisor, tmp_path)
+    os.kill(first, signal.SIGKILL)
+    supervisor.watch(until=lambda: any("restart 1" in line for line in said))
+    second = _pid(supervisor, tmp_path)
+    assert second != first
+    assert "worker ended with code -9" in said[0]
+    supervisor.stop_all()
+    assert not psutil.pid_exists(second)
+
+
+def test_what_the_process_started_is_stopped_with_it(supervisor: Supervisor, tmp_path: Path) -> None:
+    child = tmp_path / "child"
+    code = f"""
+import pathlib, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+pathlib.Path({str(child)!r}).write_text(str(child.pid))
+time.sleep(60)
+"""
+    supervisor.start(_spec(code))
+    supervisor.watch(until=lambda: child.exists() and child.read_text() != "")
+    supervisor.stop_all()
+    eventually(lambda: _is_gone(int(child.read_text())), seconds=10, what="the process's own child is gone")
+
+
+def test_a_process_that_ends_while_starting_is_named_with_its_last_words(supervisor: Supervisor) -> None:
+    spec = ProcessSpec(name="api", argv=[sys.executable, "-c", "raise SystemExit('no settings')"], ready=lambda: False)
+    supervisor.start(spec)
+    with pytest.raises(ProcessError, match=r"(?s)api ended with code 1 .*no settings"):
+        supervisor.wait_ready("api")
+    supervisor.stop_all()
