@@ -20,9 +20,10 @@ from metrics.registry import definition_of, definitions
 from metrics.status import Check, CheckState, FileStatusStore
 from metrics.viewer import Viewer
 from tests.conftest import Database
+from tests.event_history import AnyEvent
 from tests.factories import Account, Api, start_api
 from tests.metrics.marts import publish_duckdb
-from tests.warehouse_builder import AnyEvent, duckdb_warehouse
+from tests.warehouse_builder import duckdb_warehouse
 
 _COLUMNS = (
     "event_id, organization_id, type, version, aggregate_type, aggregate_id, aggregate_version, occurred_at,"

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from contracts.stages import StageKind
-from tests.warehouse_builder import BEGINNING, AnyEvent, Deal, EventLog, Pipeline, days
+from tests.event_history import BEGINNING, AnyEvent, Deal, EventLog, Pipeline, days
 
 _ZONES = ("Europe/Berlin", "America/Havana", "Asia/Kathmandu")
 _SPAN_DAYS = 90.0  # from January over the change to summer time

@@ -18,7 +18,7 @@ from contracts.events.deals import (
     DealStageChanged,
     DealUpdated,
 )
-from tests.warehouse_builder import AnyEvent
+from tests.event_history import AnyEvent
 
 Row = dict[str, Any]
 

@@ -10,7 +10,8 @@ from contracts.settings import WarehouseSettings
 from orchestration.dbt_runner import build
 from tests.dbt_project.history import random_history
 from tests.dbt_project.reading import Row, all_marts
-from tests.warehouse_builder import AnyEvent, build_warehouse, load_raw
+from tests.event_history import AnyEvent
+from tests.warehouse_builder import build_warehouse, load_raw
 
 _HISTORY = random_history(7)
 

@@ -13,7 +13,8 @@ from contracts.warehouse import Mart
 from orchestration import dbt_runner
 from orchestration.dbt_runner import DbtError, NodeResult, build, run_unit_tests
 from tests.dbt_project.reading import Row, all_marts, query
-from tests.warehouse_builder import BEGINNING, EventLog, build_warehouse, days, load_raw
+from tests.event_history import BEGINNING, EventLog, days
+from tests.warehouse_builder import build_warehouse, load_raw
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from contracts.settings import WarehouseSettings
 from tests.dbt_project.history import random_history
 from tests.dbt_project.reading import Row, known_at, ordered, query
 from tests.dbt_project.replay import replay
-from tests.warehouse_builder import BEGINNING, build_warehouse, days
+from tests.event_history import BEGINNING, days
+from tests.warehouse_builder import build_warehouse
 
 _HISTORY = random_history(23, deals=40)
 _END = max(event.recorded_at for event in _HISTORY)

@@ -16,8 +16,8 @@ from metrics.query import Answer, CellAddress, Page
 from metrics.reader import DuckDBSession, Reader
 from metrics.registry import definition_of
 from metrics.viewer import Viewer
+from tests.event_history import BEGINNING, AnyEvent, EventLog
 from tests.metrics.marts import fill_duckdb, rows_of
-from tests.warehouse_builder import BEGINNING, AnyEvent, EventLog
 
 NOW = BEGINNING + timedelta(days=200)
 

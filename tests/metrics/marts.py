@@ -16,7 +16,7 @@ import psycopg
 
 from contracts.warehouse import Mart
 from metrics.publication import PublishedFolder, lock_for_swap, prepare_postgres, record_postgres_version, version_at
-from tests.warehouse_builder import AnyEvent
+from tests.event_history import AnyEvent
 
 _BOTH = "valid_from timestamptz, valid_to timestamptz, known_from timestamptz, known_to timestamptz"
 _KNOWN = "known_from timestamptz, known_to timestamptz"

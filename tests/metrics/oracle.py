@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from tests.warehouse_builder import AnyEvent, Pipeline, Stage
+from tests.event_history import AnyEvent, Pipeline, Stage
 
 
 @dataclass

@@ -11,8 +11,9 @@ from metrics.publication import PublishedFolder
 from metrics.query import COMPUTED
 from metrics.reader import DuckDBReader
 from metrics.registry import definition_of
+from tests.event_history import BEGINNING, EventLog, days
 from tests.metrics.conftest import Asker, MemoryReader
-from tests.warehouse_builder import BEGINNING, EventLog, days, duckdb_warehouse, publish_warehouse
+from tests.warehouse_builder import duckdb_warehouse, publish_warehouse
 
 STAGES = (("New", "open"), ("Talk", "open"), ("Offer", "open"), ("Won", "won"), ("Lost", "lost"))
 PERIOD: dict[str, Any] = {"start": "2026-01-01", "end": "2026-04-01"}

@@ -18,8 +18,8 @@ from metrics.query import COMPUTED, CellAddress, answer, rows
 from metrics.reader import DuckDBSession
 from metrics.registry import definition_of, definitions
 from metrics.viewer import Viewer
+from tests.event_history import BEGINNING, EventLog, days
 from tests.metrics.conftest import NOW, Asker, MemoryReader
-from tests.warehouse_builder import BEGINNING, EventLog, days
 
 _MARTS = "|".join(mart.value for mart in Mart)
 _READS = re.compile(rf"\b(?:from|join)\s+\w+\.(?:{_MARTS})\b", re.IGNORECASE)

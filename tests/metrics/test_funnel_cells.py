@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from contracts.stages import Outcome, StageKind
 from metrics.reader import PostgresReader
 from tests.conftest import Database
+from tests.event_history import Deal, EventLog, Pipeline, days
 from tests.metrics.conftest import Asker, MemoryReader
 from tests.metrics.marts import publish_postgres
 from tests.metrics.oracle import Asked, Counted, Membership, count, histories, percentile
-from tests.warehouse_builder import Deal, EventLog, Pipeline, days
 
 STAGES = (("A", "open"), ("B", "open"), ("C", "open"), ("Won", "won"), ("Lost", "lost"))
 ZONE = ZoneInfo("America/New_York")

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
+from tests.event_history import BEGINNING, EventLog, Pipeline, days
 from tests.metrics.conftest import Asker
-from tests.warehouse_builder import BEGINNING, EventLog, Pipeline, days
 
 Ask = Callable[[EventLog], Asker]
 

@@ -9,8 +9,8 @@ import pytest
 
 from metrics.errors import ParameterError, UnknownPipelineError
 from metrics.registry import definition_of, definitions
+from tests.event_history import BEGINNING, EventLog, Pipeline, days
 from tests.metrics.conftest import Asker
-from tests.warehouse_builder import BEGINNING, EventLog, Pipeline, days
 
 Ask = Callable[[EventLog], Asker]
 STAGES = (("New", "open"), ("Talk", "open"), ("Offer", "open"), ("Won", "won"), ("Lost", "lost"))

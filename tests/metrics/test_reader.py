@@ -29,8 +29,8 @@ from metrics.status import (
 )
 from metrics.viewer import Viewer
 from tests.conftest import Database
+from tests.event_history import BEGINNING, EventLog, days
 from tests.metrics.marts import publish_duckdb, publish_postgres
-from tests.warehouse_builder import BEGINNING, EventLog, days
 
 COUNT = Compiled("select count(*) from {}.fct_deals", {})
 

@@ -17,8 +17,9 @@ from orchestration.instance import open_instance
 from orchestration.refresh import Refresher
 from orchestration.resources import Pipeline
 from runtime.embedded.postgres import EmbeddedPostgres
-from tests.warehouse_builder import EventLog, duckdb_warehouse, load_raw
-from tests.warehouse_builder import Pipeline as LoggedPipeline
+from tests.event_history import EventLog
+from tests.event_history import Pipeline as LoggedPipeline
+from tests.warehouse_builder import duckdb_warehouse, load_raw
 
 _names = itertools.count(1)
 

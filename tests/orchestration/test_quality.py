@@ -12,8 +12,9 @@ from orchestration.manifest import load_manifest
 from orchestration.publish import build_path
 from orchestration.raw_profile import RawCheck, judge_raw
 from tests.conftest import Database
+from tests.event_history import EventLog
 from tests.orchestration.conftest import Installation
-from tests.warehouse_builder import EventLog, duckdb_warehouse, load_raw
+from tests.warehouse_builder import duckdb_warehouse, load_raw
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 

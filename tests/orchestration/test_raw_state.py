@@ -7,7 +7,8 @@ import pytest
 from contracts.settings import WarehouseSettings
 from ingest.sinks import open_sink
 from orchestration.raw_state import watch_raw
-from tests.warehouse_builder import EventLog, duckdb_warehouse, load_raw, postgres_warehouse
+from tests.event_history import EventLog
+from tests.warehouse_builder import duckdb_warehouse, load_raw, postgres_warehouse
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 

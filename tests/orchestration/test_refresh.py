@@ -21,8 +21,9 @@ from orchestration.publish import build_path, last_publication
 from orchestration.refresh import Refresher
 from orchestration.resources import Pipeline
 from tests.conftest import Database
+from tests.event_history import EventLog
 from tests.orchestration.conftest import Installation
-from tests.warehouse_builder import EventLog, load_raw, postgres_warehouse
+from tests.warehouse_builder import load_raw, postgres_warehouse
 
 
 def published_rows(installation: Installation, query: str) -> list[tuple[object, ...]]:
