@@ -29,6 +29,24 @@ class RelayDatabaseSettings(_Settings):
     database_relay_url: SecretStr = Field(description="postgresql://sluice_relay:…@host:port/sluice")
 
 
+class RelaySettings(_Settings):
+    """How the relay works through the outbox."""
+
+    relay_batch_size: int = Field(default=2_000, ge=1, le=50_000, description="Events between two looks at PostgreSQL.")
+    relay_lease_seconds: float = Field(
+        default=30.0, gt=1, description="A relay that is silent for longer is disconnected by the others."
+    )
+    relay_max_invalid_ratio: float = Field(
+        default=0.05,
+        gt=0,
+        le=1,
+        description="When more of five minutes' events cannot be published, the relay pauses and parks none of them.",
+    )
+    outbox_retention_hours: float = Field(
+        default=24.0, ge=0, description="How long the outbox keeps where events went, once they are in the warehouse."
+    )
+
+
 class WorkerDatabaseSettings(_Settings):
     """PostgreSQL as the job worker sees it: may claim jobs of all organizations, then acts as `sluice_app` in one."""
 
@@ -77,7 +95,6 @@ class ApiSettings(FileSettings):
         default=47_104, ge=8, description="Cost of one argon2id hash; tests lower it."
     )
     password_hash_concurrency: int = Field(default=2, ge=1, le=16, description="Hashes at once, per API process.")
-    files_path: Path = Field(default=Path(".sluice/files"), description="Uploaded import files and their error files.")
 
 
 class DashboardSettings(_Settings):

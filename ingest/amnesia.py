@@ -13,7 +13,6 @@ import psycopg
 from uuid_utils.compat import uuid7
 
 from bus.records import Partition
-from contracts.topics import Topic, aggregate_types_of
 from ingest.epoch import EpochTopic, Marker
 from ingest.outbox import closed_gate, newest_epoch
 
@@ -21,19 +20,23 @@ logger = logging.getLogger(__name__)
 
 _REPUBLISH = """
 with stored as (
-    select * from unnest(%(types)s::text[], %(partitions)s::int[], %(offsets)s::bigint[])
-        as s (aggregate_type, partition, next_offset)
+    select * from unnest(%(topics)s::text[], %(partitions)s::int[], %(offsets)s::bigint[])
+        as s (topic, partition, next_offset)
 )
-update event_log e
-set published_at = null, published_epoch = null, published_partition = null, published_offset = null
-where e.published_epoch = %(epoch)s
-  and e.published_offset >= coalesce((
+update outbox o
+set published_at = null, published_epoch = null, published_topic = null, published_partition = null,
+    published_offset = null
+where o.published_epoch = %(epoch)s
+  and o.published_offset >= coalesce((
       select s.next_offset from stored s
-      where s.aggregate_type = e.aggregate_type and s.partition = e.published_partition
+      where s.topic = o.published_topic and s.partition = o.published_partition
   ), 0)
 """
 
-_BEGIN = "insert into transport_epoch (epoch, started_at) values (%s, clock_timestamp())"
+_BEGIN = "insert into transport_epoch (epoch, started_at, reason) values (%s, clock_timestamp(), %s)"
+
+_FIRST = "first"
+_LOST = "the broker lost its data"
 
 StoredOffsets = Callable[[UUID], Mapping[Partition, int]]
 
@@ -53,7 +56,7 @@ def establish_epoch(connection: psycopg.Connection, topic: EpochTopic, stored_of
             return marker
         epoch = UUID(str(uuid7()))
         republished = 0 if newest is None else _republish(connection, newest, stored_offsets(newest))
-        connection.execute(_BEGIN, (epoch,))
+        connection.execute(_BEGIN, (epoch, _FIRST if newest is None else _LOST))
         marker = topic.write(epoch)
     logger.warning(
         "the broker is empty or other topics: a new epoch begins",
@@ -62,23 +65,14 @@ def establish_epoch(connection: psycopg.Connection, topic: EpochTopic, stored_of
     return marker
 
 
-def offsets_by_aggregate_type(offsets: Mapping[Partition, int]) -> list[tuple[str, int, int]]:
-    """(aggregate type, partition, next offset): the event log knows an event's aggregate type, not its topic."""
-    return [
-        (aggregate_type, place.number, offset)
-        for place, offset in offsets.items()
-        for aggregate_type in aggregate_types_of(Topic(place.topic))
-    ]
+def offset_columns(offsets: Mapping[Partition, int]) -> dict[str, list[str] | list[int]]:
+    """Parameters `topics`, `partitions` and `offsets` of a statement that unnests them."""
+    return {
+        "topics": [place.topic for place in offsets],
+        "partitions": [place.number for place in offsets],
+        "offsets": list(offsets.values()),
+    }
 
 
 def _republish(connection: psycopg.Connection, epoch: UUID, offsets: Mapping[Partition, int]) -> int:
-    stored = offsets_by_aggregate_type(offsets)
-    return connection.execute(
-        _REPUBLISH,
-        {
-            "epoch": epoch,
-            "types": [row[0] for row in stored],
-            "partitions": [row[1] for row in stored],
-            "offsets": [row[2] for row in stored],
-        },
-    ).rowcount
+    return connection.execute(_REPUBLISH, {"epoch": epoch, **offset_columns(offsets)}).rowcount

@@ -1,86 +1,114 @@
-"""The relay's side of `event_log`: which events to publish next, and the note of where each one went.
+"""The relay's side of PostgreSQL: which events to publish next, and the note of where each one went.
 
-One PostgreSQL connection does everything. It holds the advisory locks that say which shards of aggregates this relay
-may publish, so that a relay which lost its locks has also lost the means to mark rows.
+One connection does everything. It holds the leases that say which shards of aggregates this relay may publish, so that
+a relay which lost its leases has also lost the means to mark rows. The event log itself is only ever read.
 """
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import ceil
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 import psycopg
 
+from bus.records import Partition
+from ingest.leases import SILENCE_SECONDS, Leases
+
 #: Aggregates are spread over this many shards; a shard is published by one relay at a time, in order.
 SHARDS = 16
 
-_SHARD_LOCKS = 7_221_191  # (this, shard): held for as long as the relay owns the shard
-_MEMBER_LOCK = 7_221_192  # (this, 0), shared: one per living relay, so that they can count each other
+_SHARD_LOCKS = 7_221_191
+_MEMBER_LOCK = 7_221_192
 _GATE_LOCK = 7_221_193  # (this, 0): shared while a batch is under way, exclusive for who needs none to be
 
-# the last byte of a UUIDv7 is random; %% is how psycopg spells the modulo
-_SHARD = f"get_byte(uuid_send(e.aggregate_id), 15) %% {SHARDS}"
+#: Why an event is parked that could be published itself, but must not overtake one that cannot.
+BEHIND_A_PARKED = "waits for an earlier event of its aggregate"
 
-# the message is the envelope as the contracts spell it; row_to_json keeps the order, so that `data` comes last
-_FETCH = f"""
-select e.position, e.aggregate_type, e.organization_id::text, e.aggregate_id::text, e.event_id::text, e.type, e.version,
+# The message is the envelope as the contracts spell it; row_to_json keeps the order, so that `data` comes last. The
+# outbox is read first and alone: whatever the planner believes of a table that grows and shrinks, it takes its index.
+_FETCH = """
+with waiting as materialized (
+    select position, aggregate_id, exists (
+               select from outbox p where p.parked_reason is not null and p.aggregate_id = o.aggregate_id
+           ) as is_held
+    from outbox o
+    where published_at is null and parked_reason is null and shard = any(%(shards)s) and position > %(after)s
+    order by position
+    limit %(limit)s
+)
+select w.position, w.is_held, e.aggregate_type, e.organization_id::text, e.aggregate_id::text, e.type, e.version,
        (select row_to_json(message)::text from (
            select e.event_id as id, e.type, e.version, e.organization_id, e.aggregate_type, e.aggregate_id,
                   e.aggregate_version, e.occurred_at, e.recorded_at, e.actor, e.actor_id, e.causation_id,
                   e.correlation_id, e.depth, e.data
        ) message)
-from event_log e
-where e.published_at is null and e.parked_reason is null and {_SHARD} = any(%(shards)s)
-  and not exists (
-      select from event_log p
-      where p.parked_reason is not null and p.aggregate_id = e.aggregate_id
-        and p.organization_id = e.organization_id and p.position < e.position
-  )
-order by e.position
-limit %(limit)s
+from waiting w join event_log e on e.position = w.position
+order by w.position
 """
 
 _MARK = """
-update event_log e
-set published_at = clock_timestamp(), published_epoch = %(epoch)s, published_partition = m.partition,
-    published_offset = m.record_offset
-from unnest(%(positions)s::bigint[], %(partitions)s::int[], %(offsets)s::bigint[])
-    m (position, partition, record_offset)
-where e.position = m.position and e.published_at is null
+update outbox o
+set published_at = clock_timestamp(), published_epoch = %(epoch)s, published_topic = m.topic,
+    published_partition = m.partition, published_offset = m.record_offset
+from unnest(%(positions)s::bigint[], %(topics)s::text[], %(partitions)s::int[], %(offsets)s::bigint[])
+    m (position, topic, partition, record_offset)
+where o.position = m.position and o.position between %(first)s and %(last)s
+  and o.published_at is null and o.parked_reason is null
 """
+
+_PARK = "update outbox set parked_reason = %s where position = any(%s) and published_at is null"
 
 _SUMMARY = """
 select (select count(*) from (
-            select from event_log where published_at is null and parked_reason is null limit 100001
+            select from outbox where published_at is null and parked_reason is null limit 100001
         ) waiting),
-       (select extract(epoch from clock_timestamp() - recorded_at)::float8 from event_log
+       (select extract(epoch from clock_timestamp() - recorded_at)::float8 from outbox
         where published_at is null and parked_reason is null order by position limit 1),
-       (select count(*) from event_log where parked_reason is not null)
+       (select count(*) from outbox where parked_reason is not null)
+"""
+
+_PARKED = """
+select o.position, o.aggregate_type, o.aggregate_id, e.type, e.version, o.recorded_at, o.parked_reason
+from outbox o join event_log e on e.position = o.position
+where o.parked_reason is not null order by o.position
 """
 
 
 class PendingEvent(NamedTuple):
-    """An event that is not published yet, with its message as text."""
+    """An event that is not published yet, with its message as text. `is_held`: its aggregate has a parked event."""
 
     position: int
+    is_held: bool
     aggregate_type: str
     organization_id: str
     aggregate_id: str
-    event_id: str
     type: str
     version: int
     message: str
 
 
-@dataclass(frozen=True)
-class Published:
+class Published(NamedTuple):
     """Where an event went."""
 
     position: int
+    topic: str
     partition: int
     offset: int
+
+
+class ParkedEvent(NamedTuple):
+    """An event that was set aside, and why."""
+
+    position: int
+    aggregate_type: str
+    aggregate_id: UUID
+    type: str
+    version: int
+    recorded_at: datetime
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -93,25 +121,35 @@ class Backlog:
 
 
 class Outbox:
-    """An open connection to the event log, as `sluice_relay`."""
+    """An open connection to the outbox, as `sluice_relay`."""
 
-    def __init__(self, url: str, *, zombie_seconds: int = 60) -> None:
-        # a relay that was stopped in the middle of a batch loses its connection, and with it its locks
-        options = f"-c TimeZone=UTC -c idle_in_transaction_session_timeout={zombie_seconds}s"
+    def __init__(self, url: str, *, silence_seconds: float = SILENCE_SECONDS) -> None:
+        # where this is the only relay nobody else would end its session in the middle of a batch
+        timeout = f"-c TimeZone=UTC -c idle_in_transaction_session_timeout={int(2 * silence_seconds)}s"
         self.connection = psycopg.connect(
-            url, autocommit=True, connect_timeout=5, application_name="sluice-relay", options=options
+            url, autocommit=True, connect_timeout=5, application_name="sluice-relay", options=timeout
         )
         self.connection.prepare_threshold = 2
-        self.shards: set[int] = set()
         try:
             self.connection.execute("listen sluice_events")
-            self.connection.execute("select pg_advisory_lock_shared(%s, 0)", (_MEMBER_LOCK,))
+            self._leases = Leases(
+                self.connection,
+                lock_class=_SHARD_LOCKS,
+                member_class=_MEMBER_LOCK,
+                slots=SHARDS,
+                silence_seconds=silence_seconds,
+            )
         except psycopg.Error:
             self.connection.close()
             raise
 
+    @property
+    def shards(self) -> set[int]:
+        """The shards that this relay owns."""
+        return self._leases.held
+
     def close(self) -> None:
-        """Close the connection; its locks are free at once."""
+        """Close the connection; its leases are free at once."""
         self.connection.close()
 
     def wait(self, seconds: float) -> None:
@@ -121,25 +159,7 @@ class Outbox:
 
     def balance_shards(self) -> None:
         """Take or give back shards, so that all living relays have equally many. Only between batches."""
-        row = self.connection.execute(
-            "select count(distinct pid) from pg_locks where locktype = 'advisory' and classid = %s and objid = 0"
-            " and database = (select oid from pg_database where datname = current_database()) and granted",
-            (_MEMBER_LOCK,),
-        ).fetchone()
-        members = max(1, row[0] if row else 1)
-        share = ceil(SHARDS / members)
-        while len(self.shards) > share:
-            shard = self.shards.pop()
-            self.connection.execute("select pg_advisory_unlock(%s, %s)", (_SHARD_LOCKS, shard))
-        for shard in range(SHARDS):
-            if len(self.shards) >= share:
-                break
-            if shard not in self.shards and self._try_lock(shard):
-                self.shards.add(shard)
-
-    def _try_lock(self, shard: int) -> bool:
-        row = self.connection.execute("select pg_try_advisory_lock(%s, %s)", (_SHARD_LOCKS, shard)).fetchone()
-        return bool(row and row[0])
+        self._leases.balance()
 
     @contextmanager
     def batch(self) -> Iterator[None]:
@@ -148,27 +168,32 @@ class Outbox:
             self.connection.execute("select pg_advisory_xact_lock_shared(%s, 0)", (_GATE_LOCK,))
             yield
 
-    def pending(self, *, limit: int) -> list[PendingEvent]:
-        """The oldest events to publish, in order, of the shards this relay owns."""
-        parameters = {"shards": sorted(self.shards), "limit": limit}
+    def pending(self, *, limit: int, after: int = 0) -> list[PendingEvent]:
+        """The oldest events to publish behind position `after`, in order, of the shards this relay owns."""
+        parameters = {"shards": sorted(self.shards), "limit": limit, "after": after}
         return [PendingEvent(*row) for row in self.connection.execute(_FETCH, parameters)]
 
     def mark(self, epoch: UUID, published: Sequence[Published]) -> None:
         """Note where events went."""
-        if published:
-            self.connection.execute(
-                _MARK,
-                {
-                    "epoch": epoch,
-                    "positions": [item.position for item in published],
-                    "partitions": [item.partition for item in published],
-                    "offsets": [item.offset for item in published],
-                },
-            )
+        if not published:
+            return
+        positions, topics, partitions, offsets = (list(column) for column in zip(*published, strict=True))
+        self.connection.execute(
+            _MARK,
+            {
+                "epoch": epoch,
+                "positions": positions,
+                "topics": topics,
+                "partitions": partitions,
+                "offsets": offsets,
+                "first": min(positions),
+                "last": max(positions),
+            },
+        )
 
-    def park(self, position: int, reason: str) -> None:
-        """Set an event aside that can never be published as it is; later events of its aggregate wait for it."""
-        self.connection.execute("update event_log set parked_reason = %s where position = %s", (reason, position))
+    def park(self, positions: Sequence[int], reason: str) -> None:
+        """Set events aside; later events of their aggregates will wait for them."""
+        self.connection.execute(_PARK, (reason, list(positions)))
 
     def newest_epoch(self) -> UUID | None:
         """The epoch that was begun last."""
@@ -179,6 +204,28 @@ class Outbox:
         row = self.connection.execute(_SUMMARY).fetchone()
         pending, oldest, parked = row or (0, None, 0)
         return Backlog(pending, float(oldest or 0.0), parked)
+
+    def extend(self) -> None:
+        """Make partitions for events to come, before they come. Where a lock is taken, the next turn will do."""
+        self._patiently("select extend_outbox()")
+
+    def shrink(self, *, before: datetime, epoch: UUID, confirmed: Mapping[Partition, int]) -> int:
+        """Drop partitions whose events were all published before `before` and have reached the warehouse.
+
+        `confirmed` holds the warehouse's next offsets within `epoch`. How many partitions went.
+        """
+        offsets = [
+            {"epoch": str(epoch), "topic": place.topic, "partition": place.number, "next_offset": offset}
+            for place, offset in confirmed.items()
+        ]
+        return self._patiently("select shrink_outbox(%s, %s::jsonb)", before, json.dumps(offsets))
+
+    def _patiently(self, query: str, *parameters: object) -> int:
+        try:
+            row = self.connection.execute(query, parameters).fetchone()
+        except psycopg.errors.LockNotAvailable:
+            return 0
+        return int(row[0]) if row else 0
 
 
 def newest_epoch(connection: psycopg.Connection) -> UUID | None:
@@ -196,10 +243,38 @@ def closed_gate(connection: psycopg.Connection, *, timeout_seconds: int = 90) ->
         yield
 
 
+def list_parked(connection: psycopg.Connection) -> list[ParkedEvent]:
+    """Events that were set aside, oldest first."""
+    return [ParkedEvent(*row) for row in connection.execute(_PARKED)]
+
+
 def release_parked(connection: psycopg.Connection, aggregate_id: UUID | None = None) -> int:
-    """Let parked events (all, or one aggregate's) be tried again; how many there are."""
+    """Let parked events (all, or one aggregate's) be tried again, in order; how many there are."""
     return connection.execute(
-        "update event_log set parked_reason = null"
+        "update outbox set parked_reason = null"
         " where parked_reason is not null and (%(id)s::uuid is null or aggregate_id = %(id)s::uuid)",
         {"id": aggregate_id},
     ).rowcount
+
+
+def release_readable(connection: psycopg.Connection, readable: Sequence[tuple[str, int]]) -> int:
+    """Release the aggregates whose oldest parked event is of a type and version that is now known; how many events.
+
+    After an upgrade that learnt the type, nobody has to remember what the older release parked.
+    """
+    types, versions = [item[0] for item in readable], [item[1] for item in readable]
+    return connection.execute(_RELEASE_READABLE, {"types": types, "versions": versions}).rowcount
+
+
+_RELEASE_READABLE = """
+with oldest as (
+    select distinct on (o.aggregate_id) o.aggregate_id, e.type, e.version, o.parked_reason
+    from outbox o join event_log e on e.position = o.position
+    where o.parked_reason is not null order by o.aggregate_id, o.position
+)
+update outbox o set parked_reason = null
+from oldest join unnest(%(types)s::text[], %(versions)s::int[]) k (type, version)
+    on k.type = oldest.type and k.version = oldest.version
+where o.parked_reason is not null and o.aggregate_id = oldest.aggregate_id
+  and oldest.parked_reason like 'unknown event type%%'
+"""

@@ -1,20 +1,25 @@
 """One batch of the relay: read pending events in order, publish, wait for every receipt, note where each went."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import NamedTuple
 
+from bus.dead_letter import InvalidRatioBreaker
 from bus.partitioner import partition_of
 from bus.producer import MAX_RECORD_BYTES
 from bus.records import OutgoingRecord, Producer, Receipt, SendFailure, TransportError
 from contracts.events.registry import EVENTS
 from contracts.topics import key_of, topic_of
 from ingest.epoch import EPOCH_HEADER, EpochTopic, Marker
-from ingest.outbox import Outbox, PendingEvent, Published
+from ingest.outbox import BEHIND_A_PARKED, Outbox, PendingEvent, Published
 
 #: A batch that was read longer ago than this is not sent: this process slept, others may own the shards now.
 _STALE_SECONDS = 20.0
+
+#: While a backlog drains, batches are read on from the last position; every so often from the start again, where
+#: transactions that took their positions early and committed late have left theirs.
+_READ_FROM_START_EVERY = 20
 
 
 class EpochEndedError(TransportError):
@@ -28,8 +33,7 @@ class Outcome(NamedTuple):
     parked: int
 
 
-@dataclass(frozen=True)
-class _Prepared:
+class _Prepared(NamedTuple):
     event: PendingEvent
     record: OutgoingRecord
 
@@ -43,6 +47,9 @@ class Publisher:
     topic: EpochTopic
     marker: Marker
     batch_size: int = 2_000
+    breaker: InvalidRatioBreaker = field(default_factory=InvalidRatioBreaker)
+    _after: int = 0
+    _batches: int = 0
 
     def publish_batch(self) -> Outcome:
         """Publish the next events. (0, 0) when there are none.
@@ -50,15 +57,17 @@ class Publisher:
         Raises:
             TransportError: the broker did not take all of it; what it took is marked.
             EpochEndedError: the broker lost its data, now or since the last batch.
+            TooManyInvalidError: so many events cannot be published that rather this program is wrong. Nothing was sent.
         """
         with self.outbox.batch():
             if self.outbox.newest_epoch() != self.marker.epoch:
                 raise EpochEndedError("another relay has begun a new epoch")
             read_at = monotonic()
-            events = self.outbox.pending(limit=self.batch_size)
+            events = self._read()
             if not events:
                 return Outcome(0, 0)
-            prepared, unfit = self._prepare(events)
+            prepared, unfit, held = self._prepare(events)
+            self.breaker.record(read_at, valid=len(prepared), invalid=len(unfit))
             if monotonic() - read_at > _STALE_SECONDS:
                 raise TransportError("this process was asleep for too long; reading the batch again")
             outcomes = self.producer.send_all([item.record for item in prepared])
@@ -68,30 +77,42 @@ class Publisher:
             published, refused, failure = _settle(prepared, outcomes)
             self.outbox.mark(self.marker.epoch, published)
             for position, reason in [*unfit, *refused]:
-                self.outbox.park(position, reason)
+                self.outbox.park([position], reason)
+            if held:
+                self.outbox.park(held, BEHIND_A_PARKED)
         if failure is not None:
             raise TransportError(failure)
-        return Outcome(len(published), len(unfit) + len(refused))
+        return Outcome(len(published), len(unfit) + len(refused) + len(held))
 
-    def _prepare(self, events: Sequence[PendingEvent]) -> tuple[list[_Prepared], list[tuple[int, str]]]:
+    def _read(self) -> list[PendingEvent]:
+        self._batches += 1
+        if self._batches % _READ_FROM_START_EVERY == 0:
+            self._after = 0
+        events = self.outbox.pending(limit=self.batch_size, after=self._after)
+        self._after = events[-1].position if len(events) == self.batch_size else 0
+        return events
+
+    def _prepare(self, events: Sequence[PendingEvent]) -> tuple[list[_Prepared], list[tuple[int, str]], list[int]]:
+        """What can be sent; positions and reasons of what cannot; positions that must wait behind such an event."""
         prepared: list[_Prepared] = []
         unfit: list[tuple[int, str]] = []
-        stopped: set[tuple[str, str]] = set()
-        epoch = str(self.marker.epoch).encode()
+        held: list[int] = []
+        stopped: set[str] = set()
+        headers = [(EPOCH_HEADER, str(self.marker.epoch).encode())]
         for event in events:
-            aggregate = (event.organization_id, event.aggregate_id)
-            if aggregate in stopped:
+            if event.is_held or event.aggregate_id in stopped:
+                held.append(event.position)
                 continue
-            record, reason = _record(event, epoch)
+            record, reason = _record(event, headers)
             if record is None:
                 unfit.append((event.position, reason))
-                stopped.add(aggregate)
+                stopped.add(event.aggregate_id)
             else:
                 prepared.append(_Prepared(event, record))
-        return prepared, unfit
+        return prepared, unfit, held
 
 
-def _record(event: PendingEvent, epoch: bytes) -> tuple[OutgoingRecord | None, str]:
+def _record(event: PendingEvent, headers: list[tuple[str, bytes]]) -> tuple[OutgoingRecord | None, str]:
     if (event.type, event.version) not in EVENTS:
         return None, f"unknown event type {event.type!r} version {event.version}"
     try:
@@ -99,7 +120,6 @@ def _record(event: PendingEvent, epoch: bytes) -> tuple[OutgoingRecord | None, s
     except KeyError:
         return None, f"aggregate type {event.aggregate_type!r} has no topic"
     key = key_of(event.organization_id, event.aggregate_id)
-    headers = [("id", event.event_id.encode()), ("type", event.type.encode()), (EPOCH_HEADER, epoch)]
     record = OutgoingRecord(topic.value, partition_of(key), key, event.message.encode(), headers)
     if record.size > MAX_RECORD_BYTES:
         return None, f"message of {record.size} bytes is larger than {MAX_RECORD_BYTES}"
@@ -113,17 +133,16 @@ def _settle(
     published: list[Published] = []
     refused: list[tuple[int, str]] = []
     failure: str | None = None
-    stopped: set[tuple[str, str]] = set()
-    for item, outcome in zip(prepared, outcomes, strict=True):
-        aggregate = (item.event.organization_id, item.event.aggregate_id)
-        if aggregate in stopped:
+    stopped: set[str] = set()
+    for (event, record), outcome in zip(prepared, outcomes, strict=True):
+        if event.aggregate_id in stopped:
             continue
         if isinstance(outcome, Receipt):
-            published.append(Published(item.event.position, outcome.partition, outcome.offset))
+            published.append(Published(event.position, record.topic, outcome.partition, outcome.offset))
             continue
-        stopped.add(aggregate)
+        stopped.add(event.aggregate_id)
         if outcome.is_permanent:
-            refused.append((item.event.position, outcome.reason))
+            refused.append((event.position, outcome.reason))
         else:
             failure = failure or outcome.reason
     return published, refused, failure

@@ -24,16 +24,27 @@ from ingest.sinks.interface import FRAME_SCHEMA
 _BATCH = 20_000
 _LOG_COLUMNS = tuple(RAW_EVENT_COLUMNS)[:14]
 
+#: Of an event whose partition of the outbox was dropped, nobody knows any more where it went.
+_NOWHERE = UUID(int=0)
+
 _POSITIONS = """
-select aggregate_type, published_partition, max(published_offset) + 1 from event_log
-where published_epoch = %s and published_at is not null group by 1, 2
+select published_topic, published_partition, max(published_offset) + 1 from outbox
+where published_epoch = %(epoch)s group by 1, 2
+union all
+select topic, partition, next_offset from transport_progress where epoch = %(epoch)s
 """
 
-_EVENTS = """
-select event_id::text, type, version, organization_id::text, aggregate_type, aggregate_id::text, aggregate_version,
-       occurred_at, recorded_at, actor, actor_id::text, causation_id::text, correlation_id::text, depth, data::text,
-       published_epoch::text, published_partition, published_offset
-from event_log where published_at is not null order by position
+_COUNT = "select (select count(*) from event_log) - (select count(*) from outbox where published_at is null)"
+
+_EVENTS = f"""
+select e.event_id::text, e.type, e.version, e.organization_id::text, e.aggregate_type, e.aggregate_id::text,
+       e.aggregate_version, e.occurred_at, e.recorded_at, e.actor, e.actor_id::text, e.causation_id::text,
+       e.correlation_id::text, e.depth, e.data::text,
+       coalesce(o.published_epoch, '{_NOWHERE}')::text, coalesce(o.published_partition, -1),
+       coalesce(o.published_offset, -1)
+from event_log e left join outbox o on o.position = e.position
+where o.position is null or o.published_at is not null
+order by e.position
 """
 
 Progress = Callable[[int, int], None]
@@ -68,10 +79,10 @@ def _take_snapshot(url: str, snapshot: psycopg.Connection) -> tuple[UUID | None,
         snapshot.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         snapshot.read_only = True
         epoch = newest_epoch(snapshot)
-    total = snapshot.execute("select count(*) from event_log where published_at is not null").fetchone()
+    total = snapshot.execute(_COUNT).fetchone()
     offsets: dict[Partition, int] = {}
-    for aggregate_type, number, offset in snapshot.execute(_POSITIONS, (epoch,)):
-        place = Partition(topic_of(aggregate_type).value, number)
+    for topic, number, offset in snapshot.execute(_POSITIONS, {"epoch": epoch}):
+        place = Partition(topic, number)
         offsets[place] = max(offset, offsets.get(place, 0))
     return epoch, total[0] if total else 0, offsets
 

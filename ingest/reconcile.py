@@ -13,7 +13,7 @@ from uuid import UUID
 import psycopg
 
 from contracts.settings import WarehouseSettings
-from ingest.amnesia import offsets_by_aggregate_type
+from ingest.amnesia import offset_columns
 from ingest.outbox import newest_epoch
 from ingest.sinks import open_sink
 from ingest.sinks.fingerprint import POSTGRES_DAY, POSTGRES_HASH
@@ -22,18 +22,22 @@ from ingest.sinks.interface import GroupKey, GroupSum, RawSink
 #: An event is in flight when it is not published, or published behind what the warehouse has stored of this epoch.
 _EVENTS = f"""
 with stored as (
-    select * from unnest(%(types)s::text[], %(partitions)s::int[], %(offsets)s::bigint[])
-        as s (aggregate_type, partition, next_offset)
+    select * from unnest(%(topics)s::text[], %(partitions)s::int[], %(offsets)s::bigint[])
+        as s (topic, partition, next_offset)
+),
+waiting as (
+    select position as waiting_position from outbox o
+    where o.published_at is null or (
+        o.published_epoch = %(epoch)s and o.published_offset >= coalesce((
+            select s.next_offset from stored s
+            where s.topic = o.published_topic and s.partition = o.published_partition
+        ), 0)
+    )
 ),
 events as (
     select event_id, organization_id, type, {POSTGRES_DAY} as day, {POSTGRES_HASH} as content_hash,
-           published_at is null or (
-               published_epoch = %(epoch)s and published_offset >= coalesce((
-                   select s.next_offset from stored s
-                   where s.aggregate_type = e.aggregate_type and s.partition = e.published_partition
-               ), 0)
-           ) as is_in_flight
-    from event_log e
+           waiting_position is not null as is_in_flight
+    from event_log left join waiting on waiting_position = position
 )
 """
 
@@ -116,14 +120,9 @@ def reconcile(relay_database_url: str, warehouse_settings: WarehouseSettings, *,
         epoch = newest_epoch(connection)
         connection.commit()
         # offsets before rows: rows that arrive in between are in raw and in flight, which is no difference
-        stored = offsets_by_aggregate_type({} if epoch is None else sink.offsets(epoch))
+        stored = {} if epoch is None else sink.offsets(epoch)
         raw = sink.group_sums()
-        parameters = {
-            "epoch": epoch,
-            "types": [row[0] for row in stored],
-            "partitions": [row[1] for row in stored],
-            "offsets": [row[2] for row in stored],
-        }
+        parameters = {"epoch": epoch, **offset_columns(stored)}
         report = ReconcileReport()
         suspects = list(_compare_sums(connection.execute(_SUMS, parameters), raw, report))
         for key in suspects:

@@ -1,27 +1,31 @@
 """The relay: committed events from PostgreSQL to Kafka, in the order of each aggregate, none left behind.
 
 An event is pending until the broker has confirmed it, so a crash at any point means at most that it is sent twice.
-Several relays share the work by shards. What is down is waited for; what cannot be sent is parked with its reason.
+Several relays share the work by shards. What is down is waited for; what cannot be sent is parked with its reason; when
+too much of it cannot be sent, nothing more is parked and a person is asked for.
 """
 
 import logging
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from threading import Event as StopEvent
 from time import monotonic
 from uuid import UUID
 
 import psycopg
 
+from bus.dead_letter import InvalidRatioBreaker, TooManyInvalidError
 from bus.producer import KafkaRecordProducer
 from bus.records import Partition, TransportError
-from contracts.settings import KafkaSettings, RelayDatabaseSettings, WarehouseSettings
+from contracts.events.registry import EVENTS
+from contracts.settings import KafkaSettings, RelayDatabaseSettings, RelaySettings, WarehouseSettings
 from ingest.amnesia import establish_epoch
 from ingest.backoff import Backoff
-from ingest.epoch import EpochTopic
+from ingest.epoch import EpochTopic, Marker
 from ingest.heartbeat import Heartbeat
-from ingest.outbox import Outbox
+from ingest.outbox import Outbox, release_readable
 from ingest.publishing import Publisher
 from ingest.sinks import open_sink
 from ingest.sinks.interface import SinkUnavailableError
@@ -30,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.25
 _UPKEEP_SECONDS = 2.0
+_RETENTION_SECONDS = 60.0
 
 
 def run(
@@ -38,25 +43,32 @@ def run(
     database: RelayDatabaseSettings | None = None,
     kafka: KafkaSettings | None = None,
     warehouse: WarehouseSettings | None = None,
+    settings: RelaySettings | None = None,
 ) -> None:
     """Relay events until `stop` is set, then finish the batch. Settings come from the environment unless given."""
-    relay = Relay(database or RelayDatabaseSettings(), kafka or KafkaSettings(), warehouse or WarehouseSettings())
-    relay.run(stop)
+    Relay(
+        database or RelayDatabaseSettings(),
+        kafka or KafkaSettings(),
+        warehouse or WarehouseSettings(),
+        settings or RelaySettings(),
+    ).run(stop)
 
 
 @dataclass
 class Relay:
-    """One relay process. `batch_size` is how many events go out between two looks at the database."""
+    """One relay process."""
 
     database: RelayDatabaseSettings
     kafka: KafkaSettings
     warehouse: WarehouseSettings
-    batch_size: int = 2_000
+    settings: RelaySettings = field(default_factory=RelaySettings)
 
     def __post_init__(self) -> None:
         self._url = self.database.database_relay_url.get_secret_value()
         self._heartbeat = Heartbeat("relay", self._url)
         self._backoff = Backoff()
+        self._breaker = InvalidRatioBreaker(max_ratio=self.settings.relay_max_invalid_ratio)
+        self._retention_at = 0.0
         self._published = 0
 
     def run(self, stop: StopEvent) -> None:
@@ -70,6 +82,8 @@ class Relay:
                 self._pause(stop, "broker unavailable", error)
             except SinkUnavailableError as error:
                 self._pause(stop, "warehouse unavailable", error)
+            except TooManyInvalidError as error:
+                self._pause(stop, "paused", error)
         self._heartbeat.say("stopped", published=self._published)
         self._heartbeat.close()
 
@@ -80,16 +94,21 @@ class Relay:
     def _session(self, stop: StopEvent) -> None:
         """Work over one set of connections until one of them breaks."""
         with (
-            closing(Outbox(self._url)) as outbox,
+            closing(Outbox(self._url, silence_seconds=self.settings.relay_lease_seconds)) as outbox,
             closing(EpochTopic.connect(self.kafka)) as topic,
             closing(KafkaRecordProducer(self.kafka)) as producer,
         ):
             marker = establish_epoch(outbox.connection, topic, self._stored_offsets)
-            publisher = Publisher(outbox, producer, topic, marker, self.batch_size)
+            released = release_readable(outbox.connection, list(EVENTS))
+            if released:
+                logger.info("released %s events of types that are known now", released)
+            publisher = Publisher(
+                outbox, producer, topic, marker, batch_size=self.settings.relay_batch_size, breaker=self._breaker
+            )
             upkeep_at = 0.0
             while not stop.is_set():
                 if monotonic() >= upkeep_at:
-                    self._upkeep(outbox, publisher)
+                    self._upkeep(outbox, topic, marker)
                     upkeep_at = monotonic() + _UPKEEP_SECONDS
                 outcome = publisher.publish_batch()
                 self._backoff.reset()
@@ -99,10 +118,13 @@ class Relay:
                 if outcome.published == 0:
                     outbox.wait(_POLL_SECONDS)
 
-    def _upkeep(self, outbox: Outbox, publisher: Publisher) -> None:
+    def _upkeep(self, outbox: Outbox, topic: EpochTopic, marker: Marker) -> None:
         outbox.balance_shards()
-        if not publisher.topic.is_intact(publisher.marker):
+        if not topic.is_intact(marker):
             raise TransportError("the broker has lost its data")
+        if monotonic() >= self._retention_at:
+            self._keep_small(outbox, marker.epoch)
+            self._retention_at = monotonic() + _RETENTION_SECONDS
         backlog = outbox.backlog()
         self._heartbeat.say(
             "running",
@@ -111,8 +133,16 @@ class Relay:
             oldest_pending_seconds=round(backlog.oldest_seconds, 3),
             parked=backlog.parked,
             shards=len(outbox.shards),
-            epoch=str(publisher.marker.epoch),
+            epoch=str(marker.epoch),
         )
+
+    def _keep_small(self, outbox: Outbox, epoch: UUID) -> None:
+        """Make room for events to come, and let go of what was published long ago and is in the warehouse."""
+        outbox.extend()
+        before = datetime.now(UTC) - timedelta(hours=self.settings.outbox_retention_hours)
+        dropped = outbox.shrink(before=before, epoch=epoch, confirmed=self._stored_offsets(epoch))
+        if dropped:
+            logger.info("dropped %s partitions of the outbox", dropped)
 
     def _stored_offsets(self, epoch: UUID) -> Mapping[Partition, int]:
         with closing(open_sink(self.warehouse)) as sink:

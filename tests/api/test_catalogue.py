@@ -16,6 +16,8 @@ GLOBAL_TABLES = {
     "transport_epoch": "the broker's",
     "alembic_version": "the schema's",
     "process_status": "heartbeats of processes",
+    "outbox": "ids and places of events; the relay's alone",
+    "transport_progress": "the broker's",
 }
 
 # event_log's position is a sequence of its own; organizations are keyed by the tenant's id itself
@@ -118,19 +120,27 @@ def test_t1_roles_bypass_nothing(rows: Any) -> None:
     }
 
 
-def test_t1_there_are_no_views_nor_functions_that_run_as_somebody_else(rows: Any) -> None:
+def test_t1_there_are_no_views_that_run_as_somebody_else(rows: Any) -> None:
     views = rows(
         "select relname, reloptions from pg_class where relkind in ('v', 'm') and relnamespace = 'public'::regnamespace"
     )
     assert [view for view in views if "security_invoker=true" not in (view["reloptions"] or [])] == []
-    assert (
-        rows("""
-        select p.proname from pg_proc as p
+
+
+def test_t1_functions_that_run_as_the_owner_have_one_task_and_a_fixed_search_path(rows: Any) -> None:
+    functions = rows("""
+        select p.proname, p.proconfig, p.proacl::text from pg_proc as p
         where p.prosecdef and p.pronamespace = 'public'::regnamespace
             and not exists (select from pg_depend as d where d.objid = p.oid and d.deptype = 'e')
     """)
-        == []
-    )
+    callers = {function["proname"]: function["proacl"] for function in functions}
+    assert callers == {
+        "enqueue_events": "{sluice_owner=X/sluice_owner}",  # a trigger: nobody calls it
+        "extend_outbox": "{sluice_owner=X/sluice_owner,sluice_relay=X/sluice_owner}",
+        "shrink_outbox": "{sluice_owner=X/sluice_owner,sluice_relay=X/sluice_owner}",
+    }
+    for function in functions:
+        assert "search_path=pg_catalog, public" in function["proconfig"], function["proname"]
 
 
 def test_t1_without_an_organization_every_table_is_empty_and_closed(api_database: Database, rows: Any) -> None:
@@ -147,8 +157,17 @@ def test_t1_without_an_organization_every_table_is_empty_and_closed(api_database
             )
 
 
-def test_t1_the_app_cannot_change_the_event_log(api_database: Database) -> None:
+def test_t1_the_app_cannot_change_the_event_log_nor_see_the_outbox(api_database: Database) -> None:
+    statements: tuple[LiteralString, ...] = (
+        "update event_log set depth = 9",
+        "delete from event_log",
+        "truncate event_log",
+        "select * from outbox",
+        "insert into outbox (position) values (1)",
+        "select * from outbox_partitions.outbox_rest",
+        "select shrink_outbox(now(), '[]')",
+    )
     with psycopg.connect(api_database.app_url, autocommit=True) as app:
-        for statement in ("update event_log set depth = 9", "delete from event_log", "truncate event_log"):
+        for statement in statements:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 app.execute(statement)

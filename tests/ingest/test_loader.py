@@ -19,7 +19,7 @@ from deltalake import DeltaTable
 
 from bus.producer import KafkaRecordProducer
 from bus.records import OutgoingRecord, Partition
-from contracts.settings import WarehouseSettings
+from contracts.settings import RelaySettings, WarehouseSettings
 from contracts.topics import DEAD_LETTER_TOPIC, Topic
 from ingest.decoding import decode
 from ingest.loader import Loader
@@ -84,7 +84,7 @@ def test_w1_relay_and_loader_bring_every_event_once(database: Database, settings
 
 def test_w4_two_loaders_on_one_sink_double_nothing(database: Database, settings: Settings) -> None:
     with (
-        running(lambda stop: Relay(*settings, batch_size=100).run(stop)),
+        running(lambda stop: Relay(*settings, RelaySettings(relay_batch_size=100)).run(stop)),
         running(lambda stop: _loader(settings).run(stop), count=2),
     ):
         for seed in range(6):
@@ -132,7 +132,7 @@ def test_w1_loader_killed_again_and_again_under_load(database: Database, setting
         root = Path(__file__).parents[2]
         return subprocess.Popen([sys.executable, "-c", _LOADER_PROCESS], env=environment, cwd=root)
 
-    with running(lambda stop: Relay(*settings, batch_size=200).run(stop)):
+    with running(lambda stop: Relay(*settings, RelaySettings(relay_batch_size=200)).run(stop)):
         for seed in range(4):
             insert_events(database.app_url, 500, seed=seed)
             before = _row_count(settings) if seed else 0
@@ -227,7 +227,7 @@ def _damage(settings: Settings, missing: UUID, changed: UUID, renamed: UUID, ext
 
 def test_w3_rebuild_is_repeatable_and_traffic_goes_on(database: Database, settings: Settings) -> None:
     with (
-        running(lambda stop: Relay(*settings, batch_size=100).run(stop)),
+        running(lambda stop: Relay(*settings, RelaySettings(relay_batch_size=100)).run(stop)),
         running(lambda stop: _loader(settings).run(stop)),
     ):
         insert_events(database.app_url, 800)

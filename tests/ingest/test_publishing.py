@@ -48,7 +48,10 @@ def _publisher(outbox: Outbox, broker: MemoryBroker, producer: MemoryProducer) -
 
 def _pending(database: Database) -> set[tuple[str, int]]:
     with psycopg.connect(database.relay_url) as connection:
-        query = "select aggregate_id::text, aggregate_version from event_log where published_at is null"
+        query = (
+            "select e.aggregate_id::text, e.aggregate_version from event_log e join outbox o using (position)"
+            " where o.published_at is null"
+        )
         return set(connection.execute(query).fetchall())
 
 

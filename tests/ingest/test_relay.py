@@ -13,7 +13,8 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from ingest.outbox import Outbox, release_parked
+from contracts.settings import RelaySettings
+from ingest.outbox import BEHIND_A_PARKED, Outbox, list_parked, release_parked
 from ingest.relay import Relay, run
 from tests.conftest import Database, RunningBroker
 from tests.ingest.topic_reader import first_deliveries, read_events
@@ -91,7 +92,7 @@ def test_o3_two_relays_share_the_shards_and_keep_order(
         "select count(distinct pid) from pg_locks where locktype = 'advisory' and classid = 7221191"
         " and database = (select oid from pg_database where datname = current_database())"
     )
-    with running(lambda stop: Relay(*settings, batch_size=50).run(stop), count=2):
+    with running(lambda stop: Relay(*settings, RelaySettings(relay_batch_size=50)).run(stop), count=2):
         wait_until(lambda: count(database.relay_url, owners) == 2, what="both relays own shards")
         for seed in range(10):
             insert_events(database.app_url, 100, aggregates=20, seed=seed)
@@ -123,7 +124,7 @@ def test_o1_relay_killed_in_the_middle_of_batches_loses_nothing(
     database: Database, fresh_broker: RunningBroker, warehouse_url: str
 ) -> None:
     generator = random.Random(7)
-    published = "select count(*) from event_log where published_at is not null"
+    published = "select count(*) from outbox where published_at is not null"
     for round_number in range(3):
         insert_events(database.app_url, 3_000, aggregates=40, seed=round_number)
         before = count(database.relay_url, published)
@@ -164,26 +165,27 @@ def test_o5_poison_parks_one_aggregate_until_it_is_released(
             insert_event(connection, aggregate_id, 2)
     with running(lambda stop: Relay(*settings).run(stop)):
         wait_until(
-            lambda: count(database.relay_url, "select count(*) from event_log where published_at is not null") == 1,
+            lambda: count(database.relay_url, "select count(*) from outbox where published_at is not null") == 1,
             what="the healthy aggregate is published",
         )
         insert_events(database.app_url, 50)
         wait_until(
-            lambda: count(database.relay_url, "select count(*) from event_log where published_at is null") == 4,
+            lambda: count(database.relay_url, "select count(*) from outbox where published_at is null") == 4,
             what="only the parked aggregates wait",
         )
         with psycopg.connect(database.relay_url) as connection:
-            parked = "select aggregate_id, parked_reason from event_log where parked_reason is not null"
-            reasons: dict[UUID, str] = dict(connection.execute(parked).fetchall())
-        assert "unknown event type 'deal.abducted' version 1" in reasons[unknown]
-        assert "larger than" in reasons[oversized]
+            parked = [(event.aggregate_id, event.reason) for event in list_parked(connection)]
+        assert [aggregate_id for aggregate_id, _ in parked] == [unknown, oversized, unknown, oversized]
+        assert "unknown event type 'deal.abducted' version 1" in parked[0][1]
+        assert "larger than" in parked[1][1]
+        assert parked[2][1] == parked[3][1] == BEHIND_A_PARKED
         with psycopg.connect(database.owner_url) as owner:
             owner.execute("alter table event_log no force row level security")
             owner.execute("update event_log set type = 'deal.deleted' where aggregate_id = %s", (unknown,))
         with psycopg.connect(database.relay_url) as connection:
-            assert release_parked(connection, unknown) == 1
+            assert release_parked(connection, unknown) == 2
         wait_until(
-            lambda: count(database.relay_url, "select count(*) from event_log where published_at is null") == 2,
+            lambda: count(database.relay_url, "select count(*) from outbox where published_at is null") == 2,
             what="the released aggregate is published",
         )
     assert first_deliveries(read_events(fresh_broker, at_least=53))[unknown] == [1, 2]
@@ -217,7 +219,7 @@ def test_o3_a_relay_that_lost_its_connection_cannot_mark(database: Database) -> 
         pid = zombie.connection.info.backend_pid
         admin.execute("select pg_terminate_backend(%s)", (pid,))
     with pytest.raises(psycopg.OperationalError):
-        zombie.park(1, "too late")
+        zombie.park([1], "too late")
     heir.balance_shards()
     assert len(heir.pending(limit=10)) == 1
     zombie.close()

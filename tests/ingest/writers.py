@@ -142,5 +142,5 @@ def count(url: str, query: str) -> int:
 
 def wait_until_published(database: Database, *, seconds: float = 30.0) -> None:
     """Wait until no event is pending, parked ones and those behind them aside."""
-    query = "select count(*) from event_log where published_at is null"
+    query = "select count(*) from outbox where published_at is null"
     wait_until(lambda: count(database.relay_url, query) == 0, seconds=seconds, what="all events are published")
