@@ -1,7 +1,7 @@
 """The application: all slices in one explicit list, and what surrounds them."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -20,6 +20,7 @@ from api.identity.user_endpoints import router as users
 from api.imports.endpoints import router as imports
 from api.metrics.endpoints import freshness_router as freshness
 from api.metrics.endpoints import router as metrics
+from api.metrics.pipeline import read_reports, render_figures
 from api.organizations.endpoints import router as organizations
 from api.picklists.endpoints import router as picklists
 from api.pipelines.endpoints import router as pipelines
@@ -108,7 +109,11 @@ def _operations(services: Services, registry: CollectorRegistry) -> APIRouter:
 
     @router.get("/metrics")
     async def prometheus_figures() -> Response:
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        pipeline = b""
+        with suppress(SQLAlchemyError):  # the figures of this process are there all the same
+            async with services.database.transaction() as session:
+                pipeline = render_figures(await read_reports(session))
+        return Response(generate_latest(registry) + pipeline, media_type=CONTENT_TYPE_LATEST)
 
     return router
 

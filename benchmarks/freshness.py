@@ -6,24 +6,20 @@ event that just missed a cycle waits for that one and for the next.
 """
 
 import random
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import httpx
 
 from benchmarks.result import BenchmarkResult
+from benchmarks.servers import running_stack
 from runtime.demo import DEMO_PASSWORD, fill
-from runtime.home import Home, Ports
-from runtime.process import ManagedProcess, free_port
-from runtime.stack import Stack
 
 _OWNER = "owner@example.com"
 _PROBES = 20
@@ -46,38 +42,9 @@ def run(
     """Measure on the running stack behind `api_url`, or on a whole stack of its own filled with the demo."""
     if api_url is not None:
         return _measure(api_url, email=email, password=password, probes=probes)
-    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder, _stack(Path(folder)) as stack:
+    with running_stack() as stack:
         fill(stack.api_url, say=lambda _text: None)
         return _measure(stack.api_url, email=email, password=password, probes=probes)
-
-
-@contextmanager
-def _stack(path: Path) -> Iterator[Stack]:
-    """Everything that `./sluice up` starts, on free ports."""
-    path.chmod(0o755)  # PostgreSQL may run as another system user
-    home = Home(path / "home")
-    home.prepare()
-    stack = Stack(home, Ports(*(free_port() for _ in range(5))), home.secrets())
-    stack.postgres.prepare()
-    started: list[ManagedProcess] = []
-
-    def start(process: ManagedProcess) -> None:
-        process.start()
-        started.append(process)
-
-    try:
-        for spec in (stack.postgres.spec(), stack.broker.spec()):
-            start(ManagedProcess(spec, log_path=home.logs / f"{spec.name}.log"))
-            started[-1].wait_ready()
-        stack.prepare_schema()
-        for spec in stack.specs():
-            start(ManagedProcess(spec, log_path=home.logs / f"{spec.name}.log"))
-        for process in started:
-            process.wait_ready()
-        yield stack
-    finally:
-        for process in reversed(started):
-            process.stop()
 
 
 @dataclass

@@ -7,13 +7,10 @@ psycopg connections. Client, API and PostgreSQL share the machine, so the client
 import base64
 import http.client
 import json
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -22,9 +19,7 @@ from psycopg.types.json import Jsonb
 from uuid_utils.compat import uuid7
 
 from benchmarks.result import BenchmarkResult
-from runtime.home import Home, Ports
-from runtime.process import ManagedProcess, free_port
-from runtime.stack import Stack
+from benchmarks.servers import running_stack
 
 _CLIENTS = 8
 _MOVES_PER_DEAL = 3
@@ -49,15 +44,12 @@ class _Account:
 
 def run() -> BenchmarkResult:
     """Measure both on a stack of its own."""
-    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
-        path = Path(folder)
-        path.chmod(0o755)  # PostgreSQL may run as another system user
-        with _stack(path) as stack:
-            account = _sign_up(stack.ports.api)
-            idle = _measure(lambda: _HttpClient(stack.ports.api, account).ask_for_nothing)
-            through_api = _measure(lambda: _HttpClient(stack.ports.api, account).work)
-            url = stack.environment()["SLUICE_DATABASE_URL"]
-            directly = _measure(lambda: _SqlClient(url, account).work)
+    with running_stack({"api"}) as stack:
+        account = _sign_up(stack.ports.api)
+        idle = _measure(lambda: _HttpClient(stack.ports.api, account).ask_for_nothing)
+        through_api = _measure(lambda: _HttpClient(stack.ports.api, account).work)
+        url = stack.environment()["SLUICE_DATABASE_URL"]
+        directly = _measure(lambda: _SqlClient(url, account).work)
     return BenchmarkResult(
         name="writes",
         figure=len(through_api) / _SECONDS,
@@ -73,29 +65,6 @@ def run() -> BenchmarkResult:
             "limit's p95": f"{_quantile(directly, 0.95) * 1000:.1f} ms",
         },
     )
-
-
-@contextmanager
-def _stack(path: Path) -> Iterator[Stack]:
-    """PostgreSQL and the API alone, on free ports."""
-    home = Home(path / "home")
-    home.prepare()
-    ports = Ports(api=free_port(), dashboards=0, dagster=0, postgres=free_port(), broker=free_port())
-    stack = Stack(home, ports, home.secrets())
-    stack.postgres.prepare()
-    started: list[ManagedProcess] = []
-    try:
-        for spec in (stack.postgres.spec(), *(spec for spec in stack.specs() if spec.name == "api")):
-            process = ManagedProcess(spec, log_path=home.logs / f"{spec.name}.log")
-            process.start()
-            started.append(process)
-            process.wait_ready()
-            if spec.name == "postgres":
-                stack.prepare_schema()
-        yield stack
-    finally:
-        for process in reversed(started):
-            process.stop()
 
 
 def _measure(make_work: Callable[[], Work]) -> list[float]:

@@ -40,16 +40,15 @@ class KafkaRecordProducer:
     def send_all(self, records: Sequence[OutgoingRecord]) -> list[Receipt | SendFailure]:
         """One outcome per record, in order. Of one partition, no record is sent after one that failed."""
         outcomes: list[Receipt | SendFailure] = []
-        oversized = next(
-            (index for index, record in enumerate(records) if record.size > MAX_RECORD_BYTES), len(records)
-        )
-        for wave in _waves(records[:oversized]):
+        sizes = [record.size for record in records]
+        oversized = next((index for index, size in enumerate(sizes) if size > MAX_RECORD_BYTES), len(records))
+        for wave in _waves(records[:oversized], sizes):
             outcomes += self._send_wave(wave)
             if any(isinstance(outcome, SendFailure) for outcome in outcomes):
                 self._discard()
                 break
         if len(outcomes) == oversized < len(records):
-            size = records[oversized].size
+            size = sizes[oversized]
             outcomes.append(SendFailure(f"record of {size} bytes is larger than {MAX_RECORD_BYTES}", is_permanent=True))
         return outcomes + [_NOT_SENT] * (len(records) - len(outcomes))
 
@@ -95,14 +94,14 @@ class KafkaRecordProducer:
             client._sender.force_close()  # close() gives up when its flush fails and would leave the sender alive
 
 
-def _waves(records: Sequence[OutgoingRecord]) -> Iterator[Sequence[OutgoingRecord]]:
-    start, sizes = 0, dict[tuple[str, int], int]()
+def _waves(records: Sequence[OutgoingRecord], sizes: Sequence[int]) -> Iterator[Sequence[OutgoingRecord]]:
+    start, filled = 0, dict[tuple[str, int], int]()
     for index, record in enumerate(records):
-        place, size = (record.topic, record.partition), record.size + _RECORD_OVERHEAD
-        if index > start and sizes.get(place, 0) + size > _WAVE_BYTES:
+        place, size = (record.topic, record.partition), sizes[index] + _RECORD_OVERHEAD
+        if index > start and filled.get(place, 0) + size > _WAVE_BYTES:
             yield records[start:index]
-            start, sizes = index, {}
-        sizes[place] = sizes.get(place, 0) + size
+            start, filled = index, {}
+        filled[place] = filled.get(place, 0) + size
     if start < len(records):
         yield records[start:]
 

@@ -61,8 +61,10 @@ class OutgoingRecord:
     @property
     def size(self) -> int:
         """Bytes on the wire, roughly."""
-        headers = sum(len(name) + len(content) for name, content in self.headers)
-        return len(self.key) + len(self.value or b"") + headers
+        size = len(self.key) + len(self.value or b"")
+        for name, content in self.headers:
+            size += len(name) + len(content)
+        return size
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,6 +187,14 @@ class Refresh(_Answer):
     error: str | None = None
 
 
+class Alarm(_Answer):
+    """Something wrong on the way from PostgreSQL to the warehouse, and what to do."""
+
+    name: str
+    message: str
+    advice: str
+
+
 class Freshness(_Answer):
     """How fresh and how sound the figures are."""
 
@@ -195,5 +203,6 @@ class Freshness(_Answer):
     through: datetime | None
     events_behind: int | None
     processes: list[Process] = []
+    alarms: list[Alarm] = []
     checks: list[Check] = []
     last_refresh: Refresh | None = None

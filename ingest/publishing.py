@@ -14,6 +14,9 @@ from contracts.topics import key_of, topic_of
 from ingest.epoch import EPOCH_HEADER, EpochTopic, Marker
 from ingest.outbox import BEHIND_A_PARKED, Outbox, PendingEvent, Published
 
+#: Room for a record's key and header, whatever they say.
+_ENVELOPE_BYTES = 1_000
+
 #: A batch that was read longer ago than this is not sent: this process slept, others may own the shards now.
 _STALE_SECONDS = 20.0
 
@@ -120,10 +123,10 @@ def _record(event: PendingEvent, headers: list[tuple[str, bytes]]) -> tuple[Outg
     except KeyError:
         return None, f"aggregate type {event.aggregate_type!r} has no topic"
     key = key_of(event.organization_id, event.aggregate_id)
-    record = OutgoingRecord(topic.value, partition_of(key), key, event.message.encode(), headers)
-    if record.size > MAX_RECORD_BYTES:
-        return None, f"message of {record.size} bytes is larger than {MAX_RECORD_BYTES}"
-    return record, ""
+    value = event.message.encode()
+    if len(value) > MAX_RECORD_BYTES - _ENVELOPE_BYTES:
+        return None, f"message of {len(value)} bytes is larger than {MAX_RECORD_BYTES - _ENVELOPE_BYTES}"
+    return OutgoingRecord(topic.value, partition_of(key), key, value, headers), ""
 
 
 def _settle(

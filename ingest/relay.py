@@ -56,7 +56,7 @@ def run(
 
 @dataclass
 class Relay:
-    """One relay process."""
+    """One relay process. `published` counts the events that it has noted as published."""
 
     database: RelayDatabaseSettings
     kafka: KafkaSettings
@@ -69,7 +69,7 @@ class Relay:
         self._backoff = Backoff()
         self._breaker = InvalidRatioBreaker(max_ratio=self.settings.relay_max_invalid_ratio)
         self._retention_at = 0.0
-        self._published = 0
+        self.published = 0
 
     def run(self, stop: StopEvent) -> None:
         """Relay until `stop` is set; whatever is down is tried again with growing pauses."""
@@ -84,11 +84,11 @@ class Relay:
                 self._pause(stop, "warehouse unavailable", error)
             except TooManyInvalidError as error:
                 self._pause(stop, "paused", error)
-        self._heartbeat.say("stopped", published=self._published)
+        self._heartbeat.say("stopped", published=self.published)
         self._heartbeat.close()
 
     def _pause(self, stop: StopEvent, state: str, error: Exception) -> None:
-        self._heartbeat.say(state, error=str(error), published=self._published)
+        self._heartbeat.say(state, error=str(error), published=self.published)
         stop.wait(self._backoff.next_delay())
 
     def _session(self, stop: StopEvent) -> None:
@@ -112,7 +112,7 @@ class Relay:
                     upkeep_at = monotonic() + _UPKEEP_SECONDS
                 outcome = publisher.publish_batch()
                 self._backoff.reset()
-                self._published += outcome.published
+                self.published += outcome.published
                 if outcome.parked:
                     logger.warning("parked %s events that cannot be published", outcome.parked)
                 if outcome.published == 0:
@@ -128,7 +128,7 @@ class Relay:
         backlog = outbox.backlog()
         self._heartbeat.say(
             "running",
-            published=self._published,
+            published=self.published,
             pending=backlog.pending,
             oldest_pending_seconds=round(backlog.oldest_seconds, 3),
             parked=backlog.parked,

@@ -8,6 +8,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
+from uuid import UUID
 
 import psutil
 import psycopg
@@ -16,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from contracts.settings import RelayDatabaseSettings, WarehouseSettings
+from ingest.outbox import list_parked, release_parked
 from ingest.rebuild import rebuild as rebuild_warehouse
 from ingest.reconcile import reconcile as reconcile_warehouse
 from runtime.bench import BENCHMARKS, run_benchmarks
@@ -165,6 +167,29 @@ def reconcile(*, json_output: Annotated[bool, typer.Option("--json")] = False) -
     else:
         console.print(str(report))
     raise typer.Exit(0 if report.is_clean else 1)
+
+
+@app.command()
+def parked(
+    *,
+    release: Annotated[bool, typer.Option("--release", help="Let the relay try them again, in order.")] = False,
+    aggregate: Annotated[UUID | None, typer.Option(help="Of this aggregate alone.")] = None,
+    json_output: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Events that cannot be published, with reasons: lists them, or releases them once the cause is mended."""
+    _use_running_stack()
+    with psycopg.connect(_relay_url(), connect_timeout=5) as connection:
+        if release:
+            released = release_parked(connection, aggregate)
+            console.print(f"{released:,} events go to the relay again.")
+            return
+        events = [event for event in list_parked(connection) if aggregate in (None, event.aggregate_id)]
+    if json_output:
+        print(json.dumps([event._asdict() for event in events], indent=2, default=str))
+        return
+    for event in events:
+        console.print(f"{event.aggregate_type} {event.aggregate_id} {event.type} v{event.version}: {event.reason}")
+    console.print(f"{len(events):,} events are parked.")
 
 
 app.command("migrate")(migrate)

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from api.metrics.pipeline import Alarm
 from metrics.status import Check, Refresh
 
 
@@ -103,5 +104,6 @@ class FreshnessRead(BaseModel):
     through: datetime | None
     events_behind: int
     processes: list[Process]
+    alarms: list[Alarm] = Field(description="What is wrong on the way from PostgreSQL to the warehouse.")
     checks: list[Check]
     last_refresh: Refresh | None

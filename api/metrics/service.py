@@ -12,6 +12,7 @@ from api.dependencies import Caller
 from api.errors import InvalidCursor, NotFound
 from api.metrics import repository
 from api.metrics.errors import InvalidParameter, UnknownMetric, WarehouseNotReady
+from api.metrics.pipeline import alarms, read_reports
 from api.metrics.schemas import Behind, DealBehind, DealsBehind, FreshnessRead, MetricAnswer, Total
 from api.pages import Pagination
 from api.services import Services
@@ -124,6 +125,7 @@ async def read_freshness(session: AsyncSession, caller: Caller, *, services: Ser
         through=through,
         events_behind=await repository.events_after(session, caller.organization_id, through),
         processes=await repository.processes(session),
+        alarms=alarms(await read_reports(session)),
         checks=status.checks,
         last_refresh=status.last_refresh,
     )

@@ -52,6 +52,7 @@ def problems(fresh: Freshness) -> list[tuple[str, str]]:
         for check in fresh.checks
         if check.status == "failed"
     ]
+    found += [(f"{_words(alarm.name).capitalize()}: {alarm.message}", alarm.advice) for alarm in fresh.alarms]
     found += [
         (
             f"The process “{_words(process.name)}” is {process.state}",

@@ -1,5 +1,6 @@
 """`/v1/metrics` and `/v1/freshness` on a real database and a published warehouse."""
 
+import re
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from metrics.reader import DuckDBReader
 from metrics.registry import definition_of, definitions
 from metrics.status import Check, CheckState, FileStatusStore
 from metrics.viewer import Viewer
+from runtime.home import PROJECT
 from tests.conftest import Database
 from tests.event_history import AnyEvent
 from tests.factories import Account, Api, start_api
@@ -284,6 +286,26 @@ class TestFreshness:
         loader, relay = (await owner.read("/v1/freshness"))["processes"]
         assert (relay["name"], relay["state"], relay["lag"], relay["message"]) == ("relay", "running", 7, None)
         assert (loader["name"], loader["state"], loader["message"]) == ("loader", "silent", "no broker")
+
+    async def test_o4_late_and_parked_events_raise_alarms_and_are_figures_for_prometheus(
+        self, owner: Account, database: Database
+    ) -> None:
+        detail = '{"pending": 1234, "oldest_pending_seconds": 95.5, "parked": 3}'
+        with psycopg.connect(database.relay_url, autocommit=True) as connection:
+            connection.execute("insert into process_status values ('relay', 'running', %s)", (detail,))
+        raised = {alarm["name"]: alarm["message"] for alarm in (await owner.read("/v1/freshness"))["alarms"]}
+        assert raised == {
+            "events_wait_to_be_published": "1,234 events wait, the oldest for 96 seconds.",
+            "events_are_parked": "3 events cannot be published, or wait behind one that cannot.",
+        }
+        figures = (await owner.get("/metrics")).text
+        assert "sluice_outbox_oldest_pending_seconds 95.5" in figures
+        assert "sluice_outbox_parked_events 3.0" in figures
+        assert 'sluice_process_state{process="relay",state="running"} 1.0' in figures
+        rules = (PROJECT / "deploy" / "prometheus" / "alerts.yml").read_text()
+        named = set(re.findall(r"expr: (sluice_\w+)", rules))
+        assert len(named) == 5
+        assert named <= set(re.findall(r"^# TYPE (\w+) gauge", figures, re.MULTILINE))
 
 
 _STAGES = [

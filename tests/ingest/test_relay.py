@@ -5,6 +5,8 @@ import random
 import signal
 import subprocess
 import sys
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from threading import Barrier, Event, Thread
@@ -12,9 +14,16 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from pydantic import SecretStr
 
-from contracts.settings import RelaySettings
+from bus.memory import MemoryBroker
+from bus.records import Partition
+from contracts.settings import RelaySettings, WarehouseSettings
+from ingest.amnesia import establish_epoch
+from ingest.epoch import EpochTopic
 from ingest.outbox import BEHIND_A_PARKED, Outbox, list_parked, release_parked
+from ingest.publishing import Publisher
+from ingest.rebuild import rebuild
 from ingest.relay import Relay, run
 from tests.conftest import Database, RunningBroker
 from tests.ingest.topic_reader import first_deliveries, read_events
@@ -189,6 +198,119 @@ def test_o5_poison_parks_one_aggregate_until_it_is_released(
             what="the released aggregate is published",
         )
     assert first_deliveries(read_events(fresh_broker, at_least=53))[unknown] == [1, 2]
+
+
+def test_o5_too_many_unpublishable_events_pause_the_relay_and_park_nothing(
+    database: Database, fresh_broker: RunningBroker, warehouse_url: str
+) -> None:
+    settings = relay_settings(database, fresh_broker, warehouse_url)
+    with psycopg.connect(database.app_url) as connection:
+        for _ in range(60):
+            insert_event(connection, new_id(), 1, kind="deal.abducted")
+    insert_events(database.app_url, 300)
+    paused = "select count(*) from process_status where process = 'relay' and state = 'paused'"
+    with running(lambda stop: Relay(*settings).run(stop)):
+        wait_until(lambda: count(database.relay_url, paused) == 1, what="the relay pauses")
+    assert count(database.relay_url, "select count(*) from outbox where parked_reason is not null") == 0
+    assert count(database.relay_url, "select count(*) from outbox where published_at is not null") == 0
+    accepting = RelaySettings(relay_max_invalid_ratio=1)  # a person has looked and wants them set aside
+    with running(lambda stop: Relay(*settings, accepting).run(stop)):
+        wait_until(
+            lambda: count(database.relay_url, "select count(*) from outbox where parked_reason is not null") == 60,
+            what="they are parked",
+        )
+        wait_until(
+            lambda: count(database.relay_url, "select count(*) from outbox where published_at is not null") == 300,
+            what="the others are published",
+        )
+
+
+def test_o5_events_parked_by_an_older_release_are_published_after_the_upgrade(
+    database: Database, fresh_broker: RunningBroker, warehouse_url: str
+) -> None:
+    settings = relay_settings(database, fresh_broker, warehouse_url)
+    aggregate_id = new_id()
+    with psycopg.connect(database.app_url) as connection:
+        for version in (1, 2, 3):
+            insert_event(connection, aggregate_id, version)
+    with psycopg.connect(database.relay_url) as connection:  # what a relay that knows no deal.deleted had done
+        query = "update outbox set parked_reason = %s where position = %s"
+        (positions,) = connection.execute("select array_agg(position order by position) from outbox").fetchone() or ()
+        connection.execute(query, ("unknown event type 'deal.deleted' version 1", positions[0]))
+        connection.execute(query, (BEHIND_A_PARKED, positions[1]))
+    with running(lambda stop: Relay(*settings).run(stop)):
+        wait_until_published(database)
+    assert first_deliveries(read_events(fresh_broker, at_least=3))[aggregate_id] == [1, 2, 3]
+
+
+def test_o3_a_relay_that_sleeps_loses_its_shards_and_writes_nothing_when_it_wakes(
+    database: Database, fresh_broker: RunningBroker, warehouse_url: str
+) -> None:
+    settings = relay_settings(database, fresh_broker, warehouse_url)
+    lease = RelaySettings(relay_lease_seconds=2)
+    zombie = _start_relay(database, fresh_broker, warehouse_url)
+    try:
+        insert_events(database.app_url, 100)
+        wait_until_published(database)
+        zombie.send_signal(signal.SIGSTOP)
+        insert_events(database.app_url, 300, seed=2)
+        with running(lambda stop: Relay(*settings, lease).run(stop)):
+            wait_until_published(database, seconds=60)  # the zombie's shards, too
+            zombie.send_signal(signal.SIGCONT)
+            sessions = "select count(*) from pg_stat_activity where application_name = 'sluice-relay' and pid <> {}"
+            heir = "select pid from pg_locks where locktype = 'advisory' and classid = 7221191 limit 1"
+            pid = count(database.relay_url, heir)
+            wait_until(lambda: count(database.admin_url, sessions.format(pid)) == 1, what="the zombie signs in anew")
+            insert_events(database.app_url, 100, seed=3)
+            wait_until_published(database)
+    finally:
+        zombie.kill()
+        zombie.wait()
+    assert _assert_all_in_order(database, fresh_broker) == 0
+
+
+def _relay_once(outbox: Outbox, broker: MemoryBroker) -> Publisher:
+    topic = EpochTopic(broker.admin(), broker.consumer(), broker.producer())
+    outbox.balance_shards()
+    publisher = Publisher(outbox, broker.producer(), topic, establish_epoch(outbox.connection, topic, lambda _: {}))
+    while publisher.publish_batch().published:
+        pass
+    return publisher
+
+
+def test_o7_the_outbox_lets_go_of_what_the_warehouse_has_and_of_nothing_else(
+    database: Database, warehouse_url: str
+) -> None:
+    with psycopg.connect(database.owner_url, autocommit=True) as owner:
+        owner.execute("drop table " + ", ".join(_partitions(owner)))
+        owner.execute("select extend_outbox(100, 3)")  # small ones
+        assert len(_partitions(owner)) == 3
+    insert_events(database.app_url, 250)
+    later = datetime.now(UTC) + timedelta(hours=1)
+    with closing(Outbox(database.relay_url)) as outbox, psycopg.connect(database.owner_url, autocommit=True) as owner:
+        epoch = _relay_once(outbox, MemoryBroker()).marker.epoch
+        ends = "select published_topic, published_partition, max(published_offset) + 1 from outbox group by 1, 2"
+        confirmed = {Partition(topic, number): offset for topic, number, offset in owner.execute(ends)}
+        assert outbox.shrink(before=datetime.now(UTC) - timedelta(hours=1), epoch=epoch, confirmed=confirmed) == 0
+        assert outbox.shrink(before=later, epoch=epoch, confirmed={}) == 0
+        owner.execute("update outbox set parked_reason = 'x', published_at = null where position = 1")
+        assert outbox.shrink(before=later, epoch=epoch, confirmed=confirmed) == 0
+        owner.execute("update outbox set parked_reason = null, published_at = now() where position = 1")
+        assert outbox.shrink(before=later, epoch=epoch, confirmed=confirmed) == 2  # the third is not full
+        assert count(database.relay_url, "select count(*) from outbox") == 50
+        kept = owner.execute("select topic, partition, next_offset from transport_progress").fetchall()
+        assert sum(offset for _, _, offset in kept) == 200
+        outbox.extend()
+        insert_events(database.app_url, 10, seed=2)
+        rest = "select count(*) from outbox_partitions.outbox_rest"
+        assert count(database.owner_url, rest) == 0
+    settings = WarehouseSettings(warehouse_url=SecretStr(warehouse_url))
+    assert rebuild(database.relay_url, settings) == 250  # also of what left the outbox
+
+
+def _partitions(connection: psycopg.Connection) -> list[str]:
+    query = "select oid::regclass::text from pg_class where relname ~ '^outbox_[0-9]+$' and relkind = 'r'"
+    return [name for (name,) in connection.execute(query)]
 
 
 def test_o7_outages_of_broker_and_database_are_waited_out(

@@ -1,0 +1,104 @@
+"""The pipeline's state as Prometheus figures and as alarms, from what its processes report of themselves.
+
+About the installation, never about a tenant. The alarms are rules over the same figures that Prometheus collects:
+deploy/prometheus/alerts.yml holds them once more, for whoever runs a Prometheus.
+"""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from pydantic import BaseModel, Field
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+#: Events may wait this long, in the outbox or in Kafka, before somebody is told.
+LATE_SECONDS = 30.0
+SILENT_SECONDS = 60.0
+
+_REPORTS = text("""
+select process, state, detail,
+    cast(extract(epoch from clock_timestamp() - updated_at) as double precision) as silent_seconds
+from process_status order by process
+""")
+
+#: (process, key of its report) -> figure's name and meaning.
+_FIGURES = {
+    ("relay", "pending"): ("sluice_outbox_pending_events", "Events that wait to be published (counted up to 100,001)."),
+    ("relay", "oldest_pending_seconds"): ("sluice_outbox_oldest_pending_seconds", "Age of the oldest of them."),
+    ("relay", "parked"): ("sluice_outbox_parked_events", "Events that cannot be published, or wait behind such a one."),
+    ("relay", "published"): ("sluice_relay_published_events", "Events published since the relay was started."),
+    ("loader", "loaded"): ("sluice_loader_loaded_events", "Events loaded since the loader was started."),
+    ("loader", "rejected"): ("sluice_loader_rejected_messages", "Messages that went to the dead letters."),
+    ("loader", "behind"): ("sluice_loader_behind_events", "Messages in Kafka that are not in the warehouse yet."),
+}
+
+
+class Report(NamedTuple):
+    """What one process last said of itself."""
+
+    process: str
+    state: str
+    detail: dict[str, Any]
+    silent_seconds: float
+
+
+class Alarm(BaseModel):
+    """Something that a person should look at, and what to do."""
+
+    name: str
+    message: str = Field(description="What is wrong, in figures.")
+    advice: str = Field(description="What to do about it.")
+
+
+async def read_reports(session: AsyncSession) -> list[Report]:
+    """The latest report of each process."""
+    return [Report(**row) for row in (await session.execute(_REPORTS)).mappings()]
+
+
+def alarms(reports: Iterable[Report]) -> list[Alarm]:
+    """What is wrong with the pipeline now."""
+    found: list[Alarm] = []
+    for report in reports:
+        if report.process == "relay":
+            found += _relay_alarms(report.detail)
+    return found
+
+
+def _relay_alarms(detail: dict[str, Any]) -> list[Alarm]:
+    found = []
+    waiting, parked = float(detail.get("oldest_pending_seconds") or 0), int(detail.get("parked") or 0)
+    if waiting > LATE_SECONDS:
+        found.append(
+            Alarm(
+                name="events_wait_to_be_published",
+                message=f"{int(detail.get('pending') or 0):,} events wait, the oldest for {waiting:,.0f} seconds.",
+                advice="After a large import this passes. Otherwise look at the relay and the broker below.",
+            )
+        )
+    if parked:
+        found.append(
+            Alarm(
+                name="events_are_parked",
+                message=f"{parked:,} events cannot be published, or wait behind one that cannot.",
+                advice="`./sluice parked` lists them with reasons; `./sluice parked --release` tries them again.",
+            )
+        )
+    return found
+
+
+def render_figures(reports: Iterable[Report]) -> bytes:
+    """The figures in Prometheus's text format."""
+    registry = CollectorRegistry()
+    silent = Gauge(
+        "sluice_process_silent_seconds", "Since the process last reported itself.", ("process",), registry=registry
+    )
+    state = Gauge("sluice_process_state", "1 for the state it reported.", ("process", "state"), registry=registry)
+    gauges = {key: Gauge(name, meaning, registry=registry) for key, (name, meaning) in _FIGURES.items()}
+    for report in reports:
+        silent.labels(report.process).set(report.silent_seconds)
+        state.labels(report.process, report.state).set(1)
+        for (process, key), gauge in gauges.items():
+            if process == report.process and report.detail.get(key) is not None:
+                gauge.set(float(report.detail[key]))
+    return generate_latest(registry)

@@ -1,0 +1,44 @@
+"""Starts chosen processes of a stack of its own, on free ports, for as long as a benchmark runs."""
+
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from runtime.home import Home, Ports
+from runtime.process import ManagedProcess, ProcessSpec, free_port
+from runtime.stack import Stack
+
+
+@contextmanager
+def running_stack(names: Collection[str] | None = None) -> Iterator[Stack]:
+    """A migrated stack in which the named processes run (`postgres` always); all of them when None."""
+    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
+        path = Path(folder)
+        path.chmod(0o755)  # PostgreSQL may run as another system user
+        home = Home(path / "home")
+        home.prepare()
+        stack = Stack(home, Ports(*(free_port() for _ in range(5))), home.secrets())
+        stack.postgres.prepare()
+        servers = [stack.postgres.spec(), *([stack.broker.spec()] if names is None or "broker" in names else [])]
+        rest = [spec for spec in stack.specs() if names is None or spec.name in names]
+        started: list[ManagedProcess] = []
+
+        def start(spec: ProcessSpec) -> None:
+            process = ManagedProcess(spec, log_path=home.logs / f"{spec.name}.log")
+            process.start()
+            started.append(process)
+
+        try:
+            for spec in servers:
+                start(spec)
+                started[-1].wait_ready()
+            stack.prepare_schema()
+            for spec in rest:
+                start(spec)
+            for process in started:
+                process.wait_ready()
+            yield stack
+        finally:
+            for process in reversed(started):
+                process.stop()
