@@ -10,6 +10,8 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from api.db.bootstrap import RolePasswords, prepare_database
 from api.db.migrate import upgrade
@@ -17,6 +19,7 @@ from runtime.embedded.broker import EmbeddedBroker
 from runtime.embedded.postgres import EmbeddedPostgres
 from runtime.process import ManagedProcess, free_port
 
+_TESTS = Path(__file__).parent
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 PASSWORDS = RolePasswords(
@@ -28,6 +31,29 @@ PASSWORDS = RolePasswords(
 
 _TEMPLATE = "sluice_template"
 _names = itertools.count(1)
+
+
+#: What takes long, the longest first: it begins first where several processes share the suite.
+_LONGEST = ("e2e", "dbt_project", "orchestration", "imports", "dashboards")
+
+
+class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no type information
+    """Tests of a file stay in one process, and so do all that use the one running stack (`-n 2 --dist loadfile`)."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "tests/e2e" if nodeid.startswith("tests/e2e/") else nodeid.split("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileScheduling | None:
+    """What shares out the tests."""
+    return FileScheduling(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Sort the tests of a process that shares the suite with others."""
+    if hasattr(config, "workerinput"):
+        rank = {folder: place for place, folder in enumerate(_LONGEST)}
+        items.sort(key=lambda item: rank.get(item.path.relative_to(_TESTS).parts[0], len(rank)))
 
 
 @pytest.fixture(scope="session")

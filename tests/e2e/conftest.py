@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -29,6 +30,14 @@ def free_port_base() -> int:
         base = chooser.randrange(20_000, 55_000, 10)
         if not any(is_port_open(port) for port in vars(Ports.from_base(base)).values()):
             return base
+
+
+def let_everybody_pass(folder: Path) -> None:
+    """Open pytest's folders down to this one: PostgreSQL's system user passes through."""
+    top = Path(tempfile.gettempdir()).resolve()
+    for path in (folder, *folder.parents):
+        if top in path.parents:
+            path.chmod(0o755)
 
 
 T = TypeVar("T")
@@ -149,8 +158,7 @@ class SluiceStack:
 def sluice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SluiceStack]:
     """The demo stack, shared: tests use organizations or deals of their own."""
     folder = tmp_path_factory.mktemp("sluice")
-    for path in (folder, *folder.parents[:2]):
-        path.chmod(0o755)  # PostgreSQL's system user passes through
+    let_everybody_pass(folder)
     stack = SluiceStack(folder / "home")
     stack.up("--demo")
     yield stack

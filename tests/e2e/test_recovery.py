@@ -14,7 +14,7 @@ import psycopg
 
 from runtime.home import Home
 from runtime.stack import Stack
-from tests.e2e.conftest import SluiceStack, eventually
+from tests.e2e.conftest import SluiceStack, eventually, let_everybody_pass
 
 _KILLED = ("relay", "loader", "broker", "api", "refresh", "worker", "postgres", "dashboards", "dagster")
 
@@ -98,9 +98,7 @@ def test_o1_every_process_is_killed_while_data_flows(sluice: SluiceStack) -> Non
 
 
 def test_a_second_up_finds_its_data_and_doubles_nothing(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:3]:
-        parent.chmod(0o755)
+    let_everybody_pass(tmp_path)
     sluice = SluiceStack(tmp_path / "home")
     sluice.up()
     try:
