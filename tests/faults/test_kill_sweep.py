@@ -1,0 +1,60 @@
+"""O-1: whatever is killed while eight writers write, nothing is lost, nothing doubled, nothing out of order."""
+
+import random
+import time
+
+import pytest
+
+from orchestration.build_lock import BuildBusyError, build_lock
+from tests.faults.inspection import inspect
+from tests.faults.operations import History, Writers
+from tests.faults.processes import Harm, Spine, eventually
+
+_SEED = 20260711
+_EACH_OF = ("api", "relay", "loader", "broker", "relay-2", "postgres", "api", "loader", "relay")
+
+
+def _is_building(spine: Spine) -> bool:
+    """Whether dbt, in the refresh, is at work."""
+    try:
+        with build_lock(spine.environment["SLUICE_WAREHOUSE_URL"], holder="a look", wait_seconds=0):
+            return False
+    except BuildBusyError:
+        return True
+
+
+def _strike(spine: Spine, name: str, generator: random.Random) -> None:
+    """Kill a process at work and start it again; what others are doing about the last blow goes on."""
+    spine.wait_ready(name)
+    if name == "refresh":
+        eventually(lambda: _is_building(spine), what="the marts are being built")
+    spine.kill(name, Harm.IMMEDIATE if name == "postgres" and generator.random() < 0.5 else Harm.KILL)
+    spine.restart(name)
+
+
+def _sweep(spine: Spine, history: History, *, kills: list[str], seed: int, pause: tuple[float, float]) -> None:
+    print(f"seed {seed}, kills: {len(kills)}")
+    generator = random.Random(seed)
+    with Writers(spine.api_url, history, seed=seed) as writers:
+        for name in kills:
+            time.sleep(generator.uniform(*pause))  # when to strike, not when something is expected
+            _strike(spine, name, generator)
+        for name in spine.names:
+            spine.wait_ready(name)
+    report = inspect(spine, history, writers.tenants, seconds=120 + len(kills))
+    print(history.summary(), report, f"harmed: {spine.harmed}", sep="\n")
+    report.assert_clean()
+
+
+def test_o1_ten_kills_under_eight_writers_lose_double_and_reorder_nothing(spine: Spine, history: History) -> None:
+    kills = [*_EACH_OF, "refresh"]
+    random.Random(_SEED).shuffle(kills)
+    _sweep(spine, history, kills=kills, seed=_SEED, pause=(0.3, 1.0))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["api", "relay", "loader", "broker", "postgres", "refresh"])
+def test_o1_w1_a_hundred_kills_of_one_process_lose_double_and_reorder_nothing(
+    spine: Spine, history: History, name: str
+) -> None:
+    _sweep(spine, history, kills=[name] * 100, seed=_SEED + len(name), pause=(0.3, 1.5))
