@@ -53,6 +53,7 @@ class Publisher:
     breaker: InvalidRatioBreaker = field(default_factory=InvalidRatioBreaker)
     _after: int = 0
     _batches: int = 0
+    _shards: set[int] = field(default_factory=set)
 
     def publish_batch(self) -> Outcome:
         """Publish the next events. (0, 0) when there are none.
@@ -89,8 +90,9 @@ class Publisher:
 
     def _read(self) -> list[PendingEvent]:
         self._batches += 1
-        if self._batches % _READ_FROM_START_EVERY == 0:
-            self._after = 0
+        if self._batches % _READ_FROM_START_EVERY == 0 or self.outbox.shards != self._shards:
+            # of a shard that was taken over meanwhile, older events may wait before the last position
+            self._after, self._shards = 0, set(self.outbox.shards)
         events = self.outbox.pending(limit=self.batch_size, after=self._after)
         self._after = events[-1].position if len(events) == self.batch_size else 0
         return events

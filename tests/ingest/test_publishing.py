@@ -1,8 +1,9 @@
 """One batch against a real outbox and a broker in memory that fails at the worst instants."""
 
+import json
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 import pytest
@@ -11,10 +12,11 @@ from bus.memory import MemoryBroker, MemoryProducer
 from bus.records import OutgoingRecord, Receipt, SendFailure, TransportError
 from ingest.amnesia import establish_epoch
 from ingest.epoch import EpochTopic
-from ingest.outbox import Outbox
+from ingest.outbox import SHARDS, Outbox
 from ingest.publishing import EpochEndedError, Publisher
 from tests.conftest import Database
-from tests.ingest.writers import insert_event, new_id
+from tests.ingest.topic_reader import first_deliveries
+from tests.ingest.writers import insert_event, new_id, wait_until
 
 
 @dataclass
@@ -91,3 +93,27 @@ def test_o6_an_epoch_is_begun_once_for_all_relays(database: Database) -> None:
     with closing(Outbox(database.relay_url)) as first, closing(Outbox(database.relay_url)) as second:
         begun = _publisher(first, broker, broker.producer()).marker
         assert _publisher(second, broker, broker.producer()).marker == begun
+
+
+def test_o3_a_shard_taken_over_while_a_backlog_drains_is_read_from_its_start(database: Database) -> None:
+    ids = [new_id() for _ in range(40)]
+    with psycopg.connect(database.app_url) as connection:
+        for version in range(1, 11):
+            for aggregate_id in ids:
+                insert_event(connection, aggregate_id, version)
+    broker = MemoryBroker()
+    heir, lost = Outbox(database.relay_url), Outbox(database.relay_url)
+    with closing(heir):
+        publisher = replace(_publisher(heir, broker, broker.producer()), batch_size=50)
+        lost.balance_shards()
+        heir.balance_shards()  # half of them each
+        assert publisher.publish_batch().published == 50
+        lost.close()
+        wait_until(lambda: heir.balance_shards() or len(heir.shards) == SHARDS, what="the heir owns all shards")
+        while _pending(database):
+            publisher.publish_batch()
+    events = [
+        json.loads(record.value or b"") for log in broker.logs.values() for record in log if record.key != b"epoch"
+    ]
+    assert len(events) == 400
+    assert all(versions == list(range(1, 11)) for versions in first_deliveries(events).values())
