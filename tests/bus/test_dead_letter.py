@@ -36,3 +36,10 @@ def test_o5_breaker_opens_above_the_ratio_and_recovers_with_time() -> None:
 def test_o5_breaker_ignores_a_handful() -> None:
     breaker = InvalidRatioBreaker(min_invalid=10)
     breaker.record(0.0, valid=0, invalid=9)
+
+
+def test_o5_breaker_looks_back_over_the_whole_window_wherever_it_began() -> None:
+    breaker = InvalidRatioBreaker(max_ratio=0.05, min_invalid=10, window_seconds=60)
+    breaker.record(59.0, valid=0, invalid=9)
+    with pytest.raises(TooManyInvalidError):
+        breaker.record(61.0, valid=0, invalid=9)

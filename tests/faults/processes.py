@@ -8,8 +8,8 @@ Start and harm from the main thread: children die with the thread that started t
 import os
 import signal
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -167,9 +167,14 @@ class Spine:
         """SIGTERM, without waiting."""
         self._signal(name, signal.SIGTERM)
 
-    def log(self, name: str) -> str:
-        """What a process has said."""
-        return self._processes[name].log_path.read_text(errors="replace")
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Print what the processes said last, should the block fail."""
+        try:
+            yield
+        except BaseException:
+            print(*(process.log_tail() for process in self._processes.values()), sep="\n")
+            raise
 
     def _signal(self, name: str, number: signal.Signals) -> None:
         os.kill(self._pid(name), number)

@@ -27,7 +27,7 @@ def _strike(spine: Spine, name: str, generator: random.Random) -> None:
     """Kill a process at work and start it again; what others are doing about the last blow goes on."""
     spine.wait_ready(name)
     if name == "refresh":
-        eventually(lambda: _is_building(spine), what="the marts are being built")
+        eventually(lambda: _is_building(spine), what="the marts are being built", seconds=120)
     spine.kill(name, Harm.IMMEDIATE if name == "postgres" and generator.random() < 0.5 else Harm.KILL)
     spine.restart(name)
 
@@ -35,7 +35,7 @@ def _strike(spine: Spine, name: str, generator: random.Random) -> None:
 def _sweep(spine: Spine, history: History, *, kills: list[str], seed: int, pause: tuple[float, float]) -> None:
     print(f"seed {seed}, kills: {len(kills)}")
     generator = random.Random(seed)
-    with Writers(spine.api_url, history, seed=seed) as writers:
+    with spine.telling(), Writers(spine.api_url, history, seed=seed) as writers:
         for name in kills:
             time.sleep(generator.uniform(*pause))  # when to strike, not when something is expected
             _strike(spine, name, generator)
