@@ -1,10 +1,9 @@
 """Topics on a real broker: made when missing, checked when present, told apart by their identity."""
 
 from collections.abc import Iterable
-from contextlib import suppress
 
 from kafka import KafkaAdminClient
-from kafka.errors import IncompatibleBrokerVersion, KafkaError, TopicAlreadyExistsError
+from kafka.errors import IncompatibleBrokerVersion, KafkaError, NoError, TopicAlreadyExistsError, for_code
 
 from bus.connection import client_options
 from bus.records import TransportError
@@ -20,6 +19,7 @@ class KafkaAdmin:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._replication_factor = settings.kafka_replication_factor
+        self._min_insync_replicas = settings.kafka_min_insync_replicas
         try:
             self._client = KafkaAdminClient(**client_options(settings), request_timeout_ms=_REQUEST_TIMEOUT_MS)
         except KafkaError as error:
@@ -41,10 +41,12 @@ class KafkaAdmin:
                 if not wrong:
                     return
                 for name, partitions in wrong.items():
-                    self._correct(name, partitions)
+                    if partitions:
+                        self._widen(name)
+                self._create(self._wrong_topics())
                 self._client.wait_for_topics(list(wrong))
         except KafkaError as error:
-            raise TransportError(f"cannot make topics: {type(error).__name__}: {error}") from error
+            raise TransportError(f"cannot make topics: {error}") from error
         raise TransportError(f"cannot make topics: {', '.join(self._wrong_topics())} stay as they are")
 
     def topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
@@ -65,19 +67,27 @@ class KafkaAdmin:
         present = {topic["name"]: len(topic["partitions"]) for topic in described if topic["error_code"] == 0}
         return {name: present.get(name, 0) for name, (count, _) in TOPICS.items() if present.get(name, 0) < count}
 
-    def _correct(self, name: str, partitions: int) -> None:
-        count, configuration = TOPICS[name]
-        if partitions:
-            try:
-                self._client.create_partitions({name: count})
-                return
-            except IncompatibleBrokerVersion:
-                self._client.delete_topics([name], timeout_ms=_REQUEST_TIMEOUT_MS)
-        options = {
-            "num_partitions": count,
-            "replication_factor": self._replication_factor,
-            "configs": configuration,
+    def _widen(self, name: str) -> None:
+        try:
+            self._client.create_partitions({name: TOPICS[name][0]}, timeout_ms=_REQUEST_TIMEOUT_MS)
+        except IncompatibleBrokerVersion:
+            self._client.delete_topics([name], timeout_ms=_REQUEST_TIMEOUT_MS)
+
+    def _create(self, names: Iterable[str]) -> None:
+        """Create topics in one request. They may exist by now: another process was faster, or asked about them."""
+        replication = {"min.insync.replicas": str(self._min_insync_replicas)}
+        topics = {
+            name: {
+                "num_partitions": TOPICS[name][0],
+                "replication_factor": self._replication_factor,
+                "configs": TOPICS[name][1] | replication,
+            }
+            for name in names
         }
-        # it may exist by now: another process was faster, or asked about it
-        with suppress(TopicAlreadyExistsError):
-            self._client.create_topics({name: options}, timeout_ms=_REQUEST_TIMEOUT_MS)
+        if not topics:
+            return
+        created = self._client.create_topics(topics, timeout_ms=_REQUEST_TIMEOUT_MS, raise_errors=False)
+        for topic in created["topics"]:
+            error = for_code(topic["error_code"])
+            if error not in (NoError, TopicAlreadyExistsError):
+                raise error(topic.get("error_message") or topic["name"])

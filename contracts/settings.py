@@ -1,8 +1,9 @@
 """Settings from `SLUICE_*` variables: one small class per outside system, each process builds only what it uses."""
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -61,8 +62,20 @@ class KafkaSettings(_Settings):
     kafka_sasl_mechanism: str | None = Field(default=None, description="For example SCRAM-SHA-512.")
     kafka_sasl_username: str | None = None
     kafka_sasl_password: SecretStr | None = None
-    kafka_ssl_cafile: Path | None = None
+    kafka_ssl_cafile: Path | None = Field(default=None, description="PEM file; the system's authorities if not given.")
+    kafka_ssl_certfile: Path | None = Field(default=None, description="PEM file of the client's own certificate.")
+    kafka_ssl_keyfile: Path | None = Field(default=None, description="PEM file of the client certificate's key.")
+    kafka_ssl_key_password: SecretStr | None = Field(default=None, description="Of the client certificate's key.")
     kafka_replication_factor: int = Field(default=1, ge=1, description="Of topics that Sluice creates.")
+    kafka_min_insync_replicas: int = Field(
+        default=1, ge=1, description="Copies that must have a record before it counts as sent; of topics it creates."
+    )
+
+    @model_validator(mode="after")
+    def _enough_replicas(self) -> Self:
+        if self.kafka_min_insync_replicas > self.kafka_replication_factor:
+            raise ValueError("SLUICE_KAFKA_MIN_INSYNC_REPLICAS is more than SLUICE_KAFKA_REPLICATION_FACTOR")
+        return self
 
 
 class WarehouseSettings(_Settings):

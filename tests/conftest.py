@@ -1,4 +1,8 @@
-"""Servers that every test may use: PostgreSQL, a migrated database of one's own, a broker. Real ones, from wheels."""
+"""Servers that every test may use: PostgreSQL, a migrated database of one's own, a broker. Real ones, from wheels.
+
+`--kafka=cluster` puts three brokers of Apache Kafka in the place of the embedded one, `--kafka=external` whatever the
+`SLUICE_KAFKA_*` variables name.
+"""
 
 import itertools
 import os
@@ -6,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import psycopg
 import pytest
@@ -15,9 +20,13 @@ from xdist.scheduler import LoadScopeScheduling
 
 from api.db.bootstrap import RolePasswords, prepare_database
 from api.db.migrate import upgrade
+from contracts.settings import KafkaSettings
 from runtime.embedded.broker import EmbeddedBroker
 from runtime.embedded.postgres import EmbeddedPostgres
 from runtime.process import ManagedProcess, free_port
+from tests.kafka_cluster.cluster import KafkaCluster
+from tests.kafka_cluster.jars import KafkaUnavailableError
+from tests.kafka_cluster.topics import delete_topics, refuse_topics_of_others
 
 _TESTS = Path(__file__).parent
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -150,9 +159,23 @@ def database(postgres: EmbeddedPostgres, make_database: Callable[[], Database]) 
         admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(made.name)))
 
 
+class RunningBroker(Protocol):
+    """A broker that a test may kill and start again on the same address."""
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """`host:port` for clients."""
+
+    def kill(self) -> None:
+        """Kill it; everything in it is gone."""
+
+    def start(self) -> None:
+        """Start it empty."""
+
+
 @dataclass
-class RunningBroker:
-    """A broker that a test may kill and start again on the same port."""
+class RunningEmbeddedBroker:
+    """The embedded broker: it forgets by itself."""
 
     server: EmbeddedBroker
     process: ManagedProcess
@@ -172,24 +195,112 @@ class RunningBroker:
         self.process.wait_ready()
 
 
-def _start_broker(folder: Path) -> RunningBroker:
+@dataclass
+class RunningCluster:
+    """Three brokers that live and die together."""
+
+    cluster: KafkaCluster
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """`host:port` of each, for clients."""
+        return self.cluster.bootstrap_servers()
+
+    def kill(self) -> None:
+        """Kill them, and take their data away."""
+        self.cluster.kill()
+        self.cluster.forget()
+
+    def start(self) -> None:
+        """Start them empty."""
+        self.cluster.start()
+
+
+@dataclass
+class ExternalBroker:
+    """A cluster of somebody's, in which tests make and delete the topics of Sluice."""
+
+    settings: KafkaSettings
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """`host:port` of each, for clients."""
+        return self.settings.kafka_bootstrap_servers
+
+    def kill(self) -> None:
+        """Not possible."""
+        pytest.skip("kills the broker, and an external one is not ours to kill")
+
+    def start(self) -> None:
+        """Not possible."""
+        raise AssertionError("an external broker was never killed")
+
+
+def _start_broker(folder: Path) -> RunningEmbeddedBroker:
     server = EmbeddedBroker(free_port())
-    broker = RunningBroker(server, ManagedProcess(server.spec(), log_path=folder / f"broker-{server.port}.log"))
+    broker = RunningEmbeddedBroker(server, ManagedProcess(server.spec(), log_path=folder / f"broker-{server.port}.log"))
     broker.start()
     return broker
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Which broker the tests run against."""
+    parser.addoption(
+        "--kafka",
+        choices=["embedded", "cluster", "external"],
+        default="embedded",
+        help="the broker: embedded, cluster (three of Apache Kafka), or external (SLUICE_KAFKA_BOOTSTRAP_SERVERS)",
+    )
+
+
 @pytest.fixture(scope="session")
-def broker(server_folder: Path) -> Iterator[RunningBroker]:
-    """A broker shared by tests that use topics or keys of their own. Do not kill it."""
-    running = _start_broker(server_folder)
-    yield running
-    running.process.stop()
+def kafka_cluster(server_folder: Path) -> Iterator[KafkaCluster]:
+    """Three brokers of Apache Kafka, shared. A test that stops one of them starts it again."""
+    try:
+        cluster = KafkaCluster(server_folder / "kafka")
+    except KafkaUnavailableError as error:
+        pytest.skip(f"Apache Kafka cannot run here: {error}")
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
 
 
 @pytest.fixture
-def fresh_broker(server_folder: Path) -> Iterator[RunningBroker]:
-    """An empty broker of the test's own."""
-    running = _start_broker(server_folder)
-    yield running
-    running.process.stop()
+def fresh_cluster(kafka_cluster: KafkaCluster) -> KafkaCluster:
+    """The three brokers, all alive, without topics of Sluice."""
+    kafka_cluster.revive()
+    delete_topics(kafka_cluster.settings())
+    return kafka_cluster
+
+
+@pytest.fixture(scope="session")
+def _external_broker() -> ExternalBroker:
+    if "SLUICE_KAFKA_BOOTSTRAP_SERVERS" not in os.environ:
+        pytest.exit("--kafka=external needs SLUICE_KAFKA_BOOTSTRAP_SERVERS", returncode=4)
+    settings = KafkaSettings()
+    refuse_topics_of_others(settings)
+    return ExternalBroker(settings)
+
+
+@pytest.fixture
+def fresh_broker(
+    request: pytest.FixtureRequest, server_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RunningBroker]:
+    """An empty broker that is the test's own for as long as it runs."""
+    kind = request.config.getoption("--kafka")
+    if kind == "embedded":
+        running = _start_broker(server_folder)
+        yield running
+        running.process.stop()
+    elif kind == "cluster":
+        # settings that tests and the processes they start make without a thought for this cluster
+        monkeypatch.setenv("SLUICE_KAFKA_REPLICATION_FACTOR", "3")
+        monkeypatch.setenv("SLUICE_KAFKA_MIN_INSYNC_REPLICAS", "2")
+        yield RunningCluster(request.getfixturevalue("fresh_cluster"))
+    else:
+        external: ExternalBroker = request.getfixturevalue("_external_broker")
+        delete_topics(external.settings)
+        yield external
+        delete_topics(external.settings)

@@ -110,7 +110,7 @@ def test_o7_a_dead_broker_is_a_failure_and_a_new_one_is_used(fresh_broker: Runni
     admin = KafkaAdmin(settings)
     admin.ensure_topics()
     before = admin.topic_ids(TOPICS)
-    producer = KafkaRecordProducer(settings, delivery_timeout=1.0)
+    producer = KafkaRecordProducer(settings, delivery_timeout=4.0)
     assert isinstance(producer.send_all(_records(1))[0], Receipt)
     fresh_broker.kill()
     outcome = producer.send_all(_records(1))[0]
