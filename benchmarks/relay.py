@@ -4,23 +4,22 @@ The limit is kafka-python's producer alone, as anybody would use it: the very sa
 memory, sent in a loop and flushed; it reads nothing, notes nothing and looks at no receipt.
 """
 
-from contextlib import closing
-from threading import Event, Thread
-from time import monotonic
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from time import monotonic, sleep
 from uuid import UUID
 
 import psycopg
 from kafka import KafkaProducer
-from pydantic import SecretStr
 from uuid_utils.compat import uuid7
 
 from benchmarks.result import BenchmarkResult
 from benchmarks.servers import running_stack
 from bus.connection import client_options
-from contracts.settings import KafkaSettings, RelayDatabaseSettings, RelaySettings, WarehouseSettings
+from contracts.settings import KafkaSettings
 from contracts.topics import Topic, key_of
 from ingest.epoch import EPOCH_HEADER
-from ingest.relay import Relay
+from runtime.process import ManagedProcess
 from runtime.stack import Stack
 
 _EVENTS = 100_000
@@ -40,6 +39,11 @@ join (select ordinality - 1 as number, gen_random_uuid() as id from generate_ser
 order by n
 """
 
+_OWNERS = """
+select count(distinct pid) from pg_locks where locktype = 'advisory' and classid = 7221191 and granted
+    and database = (select oid from pg_database where datname = current_database())
+"""
+
 _MESSAGES = """
 select e.aggregate_id::text, row_to_json(message)::text from event_log e, lateral (
     select e.event_id as id, e.type, e.version, e.organization_id, e.aggregate_type, e.aggregate_id,
@@ -50,14 +54,15 @@ select e.aggregate_id::text, row_to_json(message)::text from event_log e, latera
 
 
 def run(*, events: int = _EVENTS) -> BenchmarkResult:
-    """Relay a backlog of `events` over one process, then send the same messages bare, to the same broker."""
+    """Relay a backlog of `events` over one process, one over two, then send the same messages bare to that broker."""
     with running_stack({"broker"}) as stack:
         organization = UUID(str(uuid7()))
-        environment = stack.environment()
-        _fill(environment["SLUICE_DATABASE_URL"], organization, events)
-        figure = _relay(stack, events)
+        with _relays(stack, 1):
+            figure = _drain(stack, organization, events)
+        with _relays(stack, 2):
+            by_two = _drain(stack, organization, events)
         kafka = KafkaSettings(kafka_bootstrap_servers=stack.broker.bootstrap_servers)
-        with psycopg.connect(environment["SLUICE_DATABASE_RELAY_URL"]) as connection:
+        with psycopg.connect(stack.environment()["SLUICE_DATABASE_RELAY_URL"]) as connection:
             rows = connection.execute(_MESSAGES, (min(events, 50_000),)).fetchall()
         records = [(key_of(organization, aggregate_id), message.encode()) for aggregate_id, message in rows]
         limit = _send(kafka, records)
@@ -71,9 +76,42 @@ def run(*, events: int = _EVENTS) -> BenchmarkResult:
         details={
             "events": events,
             "bytes per message": sum(len(value) for _, value in records) // len(records),
+            "two relays": f"{by_two:,.0f} events/s, {by_two / figure:.2f} times one",
             "the producer, all to one given partition": f"{with_partition:,.0f} events/s",
         },
     )
+
+
+@contextmanager
+def _relays(stack: Stack, count: int) -> Iterator[None]:
+    """So many relay processes, once all of them own shards."""
+    spec = next(spec for spec in stack.specs() if spec.name == "relay")
+    processes = [ManagedProcess(spec, log_path=stack.home.logs / f"relay-{number}.log") for number in range(count)]
+    try:
+        for process in processes:
+            process.start()
+        _wait_for(stack, _OWNERS, count)
+        yield
+    finally:
+        for process in processes:
+            process.stop()
+
+
+def _drain(stack: Stack, organization: UUID, events: int) -> float:
+    """Events per second from the commit of a backlog to its end."""
+    _fill(stack.environment()["SLUICE_DATABASE_URL"], organization, events)
+    begun = monotonic()
+    _wait_for(stack, "select count(*) from outbox where published_at is null", 0)
+    return events / (monotonic() - begun)
+
+
+def _wait_for(stack: Stack, query: str, number: int) -> None:
+    deadline = monotonic() + _PATIENCE_SECONDS
+    with psycopg.connect(stack.environment()["SLUICE_DATABASE_RELAY_URL"], autocommit=True) as connection:
+        while (row := connection.execute(query).fetchone()) != (number,):
+            if monotonic() > deadline:
+                raise TimeoutError(f"not done after {_PATIENCE_SECONDS:.0f} seconds: {row}")
+            sleep(0.05)
 
 
 def _fill(url: str, organization: UUID, events: int) -> None:
@@ -81,29 +119,6 @@ def _fill(url: str, organization: UUID, events: int) -> None:
         connection.execute("select set_config('sluice.organization_id', %s, true)", (str(organization),))
         parameters = {"organization": organization, "events": events, "aggregates": min(_AGGREGATES, events)}
         connection.execute(_FILL, parameters)
-
-
-def _relay(stack: Stack, events: int) -> float:
-    environment = stack.environment()
-    relay = Relay(
-        RelayDatabaseSettings(database_relay_url=SecretStr(environment["SLUICE_DATABASE_RELAY_URL"])),
-        KafkaSettings(kafka_bootstrap_servers=stack.broker.bootstrap_servers),
-        WarehouseSettings(warehouse_url=SecretStr(environment["SLUICE_WAREHOUSE_URL"])),
-        RelaySettings(),
-    )
-    stop = Event()
-    thread = Thread(target=relay.run, args=(stop,))
-    begun = monotonic()
-    thread.start()
-    try:
-        while relay.published < events:
-            thread.join(0.01)
-            if monotonic() - begun > _PATIENCE_SECONDS:
-                raise TimeoutError(f"{relay.published} of {events} events after {_PATIENCE_SECONDS:.0f} seconds")
-        return events / (monotonic() - begun)
-    finally:
-        stop.set()
-        thread.join()
 
 
 def _send(kafka: KafkaSettings, records: list[tuple[bytes, bytes]], partition: int | None = None) -> float:
