@@ -15,7 +15,7 @@ from uuid import UUID
 import psycopg
 
 from bus.records import Partition
-from ingest.leases import SILENCE_SECONDS, Leases
+from ingest.leases import SILENCE_SECONDS, Leases, session_options
 
 #: Aggregates are spread over this many shards; a shard is published by one relay at a time, in order.
 SHARDS = 16
@@ -124,21 +124,14 @@ class Outbox:
     """An open connection to the outbox, as `sluice_relay`."""
 
     def __init__(self, url: str, *, silence_seconds: float = SILENCE_SECONDS) -> None:
-        # where this is the only relay nobody else would end its session in the middle of a batch
-        timeout = f"-c TimeZone=UTC -c idle_in_transaction_session_timeout={int(2 * silence_seconds)}s"
+        options = f"-c TimeZone=UTC {session_options(silence_seconds)}"
         self.connection = psycopg.connect(
-            url, autocommit=True, connect_timeout=5, application_name="sluice-relay", options=timeout
+            url, autocommit=True, connect_timeout=5, application_name="sluice-relay", options=options
         )
         self.connection.prepare_threshold = 2
         try:
             self.connection.execute("listen sluice_events")
-            self._leases = Leases(
-                self.connection,
-                lock_class=_SHARD_LOCKS,
-                member_class=_MEMBER_LOCK,
-                slots=SHARDS,
-                silence_seconds=silence_seconds,
-            )
+            self._leases = Leases(self.connection, lock_class=_SHARD_LOCKS, member_class=_MEMBER_LOCK, slots=SHARDS)
         except psycopg.Error:
             self.connection.close()
             raise

@@ -119,9 +119,12 @@ def _is_more_than(url: str, query: str, number: int) -> bool:
     return count(url, query) > number
 
 
-def _start_relay(database: Database, broker: RunningBroker, warehouse_url: str) -> subprocess.Popen[bytes]:
+def _start_relay(
+    database: Database, broker: RunningBroker, warehouse_url: str, **settings: str
+) -> subprocess.Popen[bytes]:
     environment = {
         **os.environ,
+        **settings,
         "SLUICE_DATABASE_RELAY_URL": database.relay_url,
         "SLUICE_KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers,
         "SLUICE_WAREHOUSE_URL": warehouse_url,
@@ -247,14 +250,13 @@ def test_o3_a_relay_that_sleeps_loses_its_shards_and_writes_nothing_when_it_wake
     database: Database, fresh_broker: RunningBroker, warehouse_url: str
 ) -> None:
     settings = relay_settings(database, fresh_broker, warehouse_url)
-    lease = RelaySettings(relay_lease_seconds=2)
-    zombie = _start_relay(database, fresh_broker, warehouse_url)
+    zombie = _start_relay(database, fresh_broker, warehouse_url, SLUICE_RELAY_LEASE_SECONDS="2")
     try:
         insert_events(database.app_url, 100)
         wait_until_published(database)
         zombie.send_signal(signal.SIGSTOP)
         insert_events(database.app_url, 300, seed=2)
-        with running(lambda stop: Relay(*settings, lease).run(stop)):
+        with running(lambda stop: Relay(*settings).run(stop)):
             wait_until_published(database, seconds=60)  # the zombie's shards, too
             zombie.send_signal(signal.SIGCONT)
             sessions = "select count(*) from pg_stat_activity where application_name = 'sluice-relay' and pid <> {}"

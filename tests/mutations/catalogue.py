@@ -39,7 +39,9 @@ MUTATIONS = (
     Mutation(
         "relay_keeps_a_cursor_instead_of_the_pending_flag",
         (
-            Edit("ingest/publishing.py", "if self._batches % _READ_FROM_START_EVERY == 0:", "if self._batches < 0:"),
+            Edit(
+                "ingest/publishing.py", "if self._batches % _READ_FROM_START_EVERY == 0 or", "if self._batches < 0 or"
+            ),
             Edit(
                 "ingest/publishing.py",
                 "self._after = events[-1].position if len(events) == self.batch_size else 0",
