@@ -108,7 +108,7 @@ class Database:
     worker_url: str
 
 
-def _urls(server: EmbeddedPostgres, name: str) -> Database:
+def urls_of(server: EmbeddedPostgres, name: str) -> Database:
     return Database(
         name=name,
         admin_url=server.url(database=name),
@@ -122,7 +122,7 @@ def _urls(server: EmbeddedPostgres, name: str) -> Database:
 @pytest.fixture(scope="session")
 def _template(postgres: EmbeddedPostgres) -> str:
     prepare_database(postgres.url(), database=_TEMPLATE, passwords=PASSWORDS)
-    upgrade(_urls(postgres, _TEMPLATE).owner_url)
+    upgrade(urls_of(postgres, _TEMPLATE).owner_url)
     return _TEMPLATE
 
 
@@ -145,7 +145,7 @@ def make_database(postgres: EmbeddedPostgres, _template: str) -> Callable[[], Da
                     sql.Identifier(name)
                 )
             )
-        return _urls(postgres, name)
+        return urls_of(postgres, name)
 
     return make
 

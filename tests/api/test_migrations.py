@@ -1,12 +1,13 @@
-"""Migrations: they apply twice, lint clean, and the models say what the database has."""
+"""Migrations: they apply twice, go up and down, lint clean, and the models say what the database has."""
 
 import importlib
 import pkgutil
 import subprocess
-import sys
-from pathlib import Path
+import threading
 from typing import Any
 
+import psycopg
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
@@ -14,15 +15,25 @@ from sqlalchemy import create_engine
 from api import models
 from api.db.base import Base
 from api.db.bootstrap import prepare_database
-from api.db.migrate import render_sql, upgrade
+from api.db.migrate import downgrade, revisions, upgrade
 from api.db.urls import sqlalchemy_url
+from runtime.embedded.postgres import EmbeddedPostgres
+from runtime.lint_migrations import findings, lint
 from tests.conftest import PASSWORDS, Database
+from tests.ingest.writers import wait_until
 
-_LINT_EXCEPTIONS = (
-    "prefer-bigint-over-int",  # counts that a person could make stay small
-    "prefer-bigint-over-smallint",  # weekdays, months and HTTP statuses more so
-    "prefer-text-field",  # Alembic's own table
-)
+_TIMEOUTS = "set lock_timeout = '1s'; set statement_timeout = '5s';\n"
+
+
+def _schema(postgres: EmbeddedPostgres, database: Database) -> list[str]:
+    """Everything in the database's schemas but the rows."""
+    argv = [
+        str(postgres.programs / "pg_dump"),
+        "--schema-only",
+        "--restrict-key=same",
+        f"--dbname={database.admin_url}",
+    ]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
 def test_bootstrap_and_migrations_may_run_again(database: Database) -> None:
@@ -30,13 +41,62 @@ def test_bootstrap_and_migrations_may_run_again(database: Database) -> None:
     upgrade(database.owner_url)
 
 
-def test_the_sql_of_all_migrations_lints_clean(tmp_path: Path) -> None:
-    script = tmp_path / "migrations.sql"
-    script.write_text(render_sql())
-    squawk = Path(sys.executable).with_name("squawk")
-    arguments = ["--pg-version=18", "--reporter=gcc", f"--exclude={','.join(_LINT_EXCEPTIONS)}", str(script)]
-    found = subprocess.run([str(squawk), *arguments], capture_output=True, text=True, check=False)
-    assert found.returncode == 0, found.stdout
+def test_f5_each_migration_goes_down_and_up_again_and_leaves_no_trace(
+    postgres: EmbeddedPostgres, database: Database
+) -> None:
+    schemas = {"head": _schema(postgres, database)}
+    steps = ["base", *revisions()]
+    for revision in steps[-2::-1]:
+        downgrade(database.owner_url, revision)
+        schemas[revision] = _schema(postgres, database)
+    assert "sessions" not in "".join(schemas["base"])
+    for revision in steps[1:-1]:
+        upgrade(database.owner_url, revision)
+        assert _schema(postgres, database) == schemas[revision], revision
+    upgrade(database.owner_url)
+    assert _schema(postgres, database) == schemas["head"]
+
+
+@pytest.mark.parametrize("revision", revisions())
+def test_f5_the_sql_of_each_migration_lints_clean(revision: str) -> None:
+    assert lint(revision) == ""
+
+
+@pytest.mark.parametrize(
+    ("statement", "rule"),
+    [
+        ("create index ix on event_log (type);", "require-concurrent-index-creation"),
+        ("alter table deals add column score bigint not null;", "adding-required-field"),
+        ("alter table deals rename column title to name;", "renaming-column"),
+        ("alter table deals alter column amount_minor type numeric;", "changing-column-type"),
+        ("alter table deals add constraint c check (amount_minor > 0);", "constraint-missing-not-valid"),
+    ],
+)
+def test_f5_what_would_block_or_break_the_version_before_is_found(statement: str, rule: str) -> None:
+    assert rule in findings(_TIMEOUTS + statement)
+
+
+def test_f5_a_migration_waits_for_a_lock_in_short_turns_until_it_has_it(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    *_, before, newest = revisions()
+    downgrade(database.owner_url, before)
+    with psycopg.connect(database.admin_url) as holder:
+        holder.execute("lock table alembic_version, event_log")
+        upgrading = threading.Thread(target=upgrade, args=(database.owner_url,))
+        upgrading.start()
+        wait_until(lambda: "trying again" in caplog.text, what="the migration lets go")
+        assert upgrading.is_alive()
+        holder.rollback()
+    upgrading.join(60)
+    assert _revision(database) == newest
+
+
+def _revision(database: Database) -> str:
+    with psycopg.connect(database.admin_url) as connection:
+        row = connection.execute("select version_num from alembic_version").fetchone()
+    assert row is not None
+    return str(row[0])
 
 
 def _columns_only(_object: Any, _name: str | None, kind: str, _reflected: bool, other: Any) -> bool:

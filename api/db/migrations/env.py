@@ -6,8 +6,9 @@ from sqlalchemy import create_engine, pool, text
 #: Two processes that migrate one database at once queue up here.
 _LOCK = 7_221_190_002
 
-#: A migration that cannot have its lock soon gives up rather than queue every request behind it.
-_TIMEOUTS = ("set lock_timeout = '5s'", "set statement_timeout = '10min'")
+#: A migration that cannot have its lock soon lets go rather than queue every request behind it; api/db/migrate.py tries
+#: again. Work that takes long goes in batches that commit, or builds its index concurrently.
+_TIMEOUTS = ("set lock_timeout = '1s'", "set statement_timeout = '5s'")
 
 
 def _run_offline() -> None:

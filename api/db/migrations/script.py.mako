@@ -11,3 +11,8 @@ depends_on = None
 def upgrade() -> None:
     """Apply."""
     ${upgrades if upgrades else "op.execute('')"}
+
+
+def downgrade() -> None:
+    """Take back."""
+    ${downgrades if downgrades else "op.execute('')"}

@@ -240,3 +240,11 @@ def upgrade() -> None:
     """Apply."""
     for part in (_IDENTITY, _RELATIONS, _PROTECTION, _AUTH, _EVENT_LOG, _EVENT_LOG_PROTECTION, _REQUESTS):
         op.execute(part)
+
+
+def downgrade() -> None:
+    """Leave nothing."""
+    op.execute("drop function claim_idempotency_key, enter_request")
+    op.execute("drop table event_log, transport_epoch, idempotency_keys, picklist_values, team_members, teams")
+    op.execute("drop table sessions, users, people, organizations")
+    op.execute("drop function announce_events")

@@ -121,3 +121,8 @@ def upgrade() -> None:
     """Apply."""
     for part in (_TABLES, _RELATIONS, _PROTECTION):
         op.execute(part)
+
+
+def downgrade() -> None:
+    """Drop all of it."""
+    op.execute("drop table deals, stages, pipelines, contacts, companies")

@@ -62,3 +62,8 @@ def upgrade() -> None:
     """Apply."""
     for part in (_TABLES, _RELATIONS, _PROTECTION, _WORKER):
         op.execute(part)
+
+
+def downgrade() -> None:
+    """Drop them."""
+    op.execute("drop table import_problems, imports")

@@ -49,7 +49,9 @@ def upgrade() -> None:
     op.execute(_CLOSE)
     op.execute(_OPEN)
     with op.get_context().autocommit_block():
+        op.execute("set statement_timeout = 0")  # each of its batches is short
         op.execute(_FILL)
+        op.execute("set statement_timeout = '5s'")
     op.execute(_CLOSE)
 
 

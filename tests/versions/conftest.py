@@ -1,0 +1,73 @@
+"""The version before: the tree as it was before the newest migration was added, run beside the present one."""
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from api.db import migrate
+from runtime.home import PROJECT
+
+_VERSIONS = "api/db/migrations/versions"
+
+
+@dataclass(frozen=True)
+class OlderTree:
+    """A checkout. Its packages come before the present ones in a process that has `environment`."""
+
+    folder: Path
+    commit: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For a process that shall run this tree's code."""
+        return {**os.environ, "PYTHONPATH": str(self.folder)}
+
+    @property
+    def revisions(self) -> list[str]:
+        """Its migrations, the oldest first."""
+        return sorted(path.name.split("_")[0] for path in (self.folder / _VERSIONS).glob("[0-9]*.py"))
+
+    def run(self, program: str, *arguments: str, text: str = "") -> str:
+        """What a Python program says that imports this tree's packages and reads `text`."""
+        argv = [sys.executable, "-c", program, *arguments]
+        done = subprocess.run(
+            argv, cwd=self.folder, env=self.environment, input=text, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+def _git(*arguments: str) -> bytes:
+    git = shutil.which("git")
+    if git is None:
+        pytest.skip("needs git to find the version before")
+    done = subprocess.run([git, *arguments], cwd=PROJECT, capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip(f"the version before is not in this checkout: git {arguments[0]}: {done.stderr.decode().strip()}")
+    return done.stdout
+
+
+def _commit_before_the_newest_migration() -> str:
+    newest = max((PROJECT / _VERSIONS).glob("[0-9]*.py"))
+    added = _git("log", "--diff-filter=A", "--format=%H", "--", str(newest)).decode().split()
+    # not committed yet: then the version before is the newest commit
+    return _git("rev-parse", "--verify", f"{added[-1]}^" if added else "HEAD").decode().strip()
+
+
+@pytest.fixture(scope="session")
+def version_before(tmp_path_factory: pytest.TempPathFactory) -> OlderTree:
+    """The version that is in use while the newest migration runs."""
+    commit = _commit_before_the_newest_migration()
+    folder = tmp_path_factory.mktemp("before")
+    with tarfile.open(fileobj=io.BytesIO(_git("archive", "--format=tar", commit))) as archive:
+        archive.extractall(folder, filter="data")
+    tree = OlderTree(folder, commit)
+    assert tree.revisions == migrate.revisions()[: len(tree.revisions)]
+    return tree
