@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,12 +33,13 @@ def free_port_base() -> int:
             return base
 
 
-def let_everybody_pass(folder: Path) -> None:
-    """Open pytest's folders down to this one: PostgreSQL's system user passes through."""
-    top = Path(tempfile.gettempdir()).resolve()
-    for path in (folder, *folder.parents):
-        if top in path.parents:
-            path.chmod(0o755)
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """A folder that PostgreSQL's system user can reach; pytest closes its own to others, at each start of a pytest."""
+    with tempfile.TemporaryDirectory(prefix="sluice-tests-") as folder:
+        path = Path(folder)
+        path.chmod(0o755)
+        yield path
 
 
 T = TypeVar("T")
@@ -155,11 +157,12 @@ class SluiceStack:
 
 
 @pytest.fixture(scope="session")
-def sluice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SluiceStack]:
+def sluice() -> Iterator[SluiceStack]:
     """The demo stack, shared: tests use organizations or deals of their own."""
-    folder = tmp_path_factory.mktemp("sluice")
-    let_everybody_pass(folder)
-    stack = SluiceStack(folder / "home")
-    stack.up("--demo")
-    yield stack
-    stack.stop()
+    with open_folder() as folder:
+        stack = SluiceStack(folder / "home")
+        try:
+            stack.up("--demo")
+            yield stack
+        finally:
+            stack.stop()

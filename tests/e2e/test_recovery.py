@@ -14,7 +14,7 @@ import psycopg
 
 from runtime.home import Home
 from runtime.stack import Stack
-from tests.e2e.conftest import SluiceStack, eventually, let_everybody_pass
+from tests.e2e.conftest import SluiceStack, eventually, open_folder
 
 _KILLED = ("relay", "loader", "broker", "api", "refresh", "worker", "postgres", "dashboards", "dagster")
 
@@ -97,9 +97,12 @@ def test_o1_every_process_is_killed_while_data_flows(sluice: SluiceStack) -> Non
     eventually(lambda: sluice.run("reconcile", check=False).returncode == 0, seconds=90, what="reconcile is clean")
 
 
-def test_a_second_up_finds_its_data_and_doubles_nothing(tmp_path: Path) -> None:
-    let_everybody_pass(tmp_path)
-    sluice = SluiceStack(tmp_path / "home")
+def test_a_second_up_finds_its_data_and_doubles_nothing() -> None:
+    with open_folder() as folder:
+        _stop_and_start(SluiceStack(folder / "home"))
+
+
+def _stop_and_start(sluice: SluiceStack) -> None:
     sluice.up()
     try:
         owner = sluice.sign_up("returning")
