@@ -1,12 +1,13 @@
 """Topics on a real broker: made when missing, checked when present, told apart by their identity."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from kafka import KafkaAdminClient
 from kafka.errors import IncompatibleBrokerVersion, KafkaError, NoError, TopicAlreadyExistsError, for_code
 
 from bus.connection import client_options
-from bus.records import TransportError
+from bus.records import Partition, TransportError
 from bus.topics import TOPICS
 from contracts.settings import KafkaSettings
 
@@ -51,15 +52,27 @@ class KafkaAdmin:
 
     def topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
         """Identity of each topic that exists (empty for brokers older than 2.8, which have none)."""
-        try:
-            described = self._client.describe_topics(list(topics))
-        except KafkaError as error:
-            raise TransportError(f"cannot describe topics: {error}") from error
-        return {topic["name"]: str(topic.get("topic_id") or "") for topic in described if topic["error_code"] == 0}
+        return {topic["name"]: str(topic.get("topic_id") or "") for topic in self._describe(topics)}
+
+    def partitions(self, topics: Iterable[str]) -> list[Partition]:
+        """All partitions that the topics have now: an operator may add some at any time."""
+        return [
+            Partition(topic["name"], partition["partition_index"])
+            for topic in self._describe(topics)
+            for partition in topic["partitions"]
+        ]
 
     def close(self) -> None:
         """Give up the connection."""
         self._client.close()
+
+    def _describe(self, topics: Iterable[str]) -> list[dict[str, Any]]:
+        """What the broker says of each topic that exists."""
+        try:
+            described = self._client.describe_topics(list(topics))
+        except KafkaError as error:
+            raise TransportError(f"cannot describe topics: {error}") from error
+        return [topic for topic in described if topic["error_code"] == 0]
 
     def _wrong_topics(self) -> dict[str, int]:
         """Topics without enough partitions, and how many they have."""

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError, OffsetOutOfRangeError
+from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
 
 from bus.connection import client_options
 from bus.records import Message, OffsetLostError, Partition, TransportError
+from bus.unpacking import unpack_quickly
 from contracts.settings import KafkaSettings
 
 
@@ -31,6 +32,7 @@ class KafkaRecordConsumer:
                 max_partition_fetch_bytes=4 * 1024 * 1024,
                 fetch_max_wait_ms=100,
             )
+            unpack_quickly(self._client)
         except KafkaError as error:
             raise TransportError(f"no broker at {settings.kafka_bootstrap_servers}: {error}") from error
 
@@ -52,7 +54,7 @@ class KafkaRecordConsumer:
         """
         try:
             polled = self._client.poll(timeout_ms=int(timeout * 1000))
-        except OffsetOutOfRangeError as error:
+        except (OffsetOutOfRangeError, LogTruncationError) as error:
             raise OffsetLostError(f"the broker no longer has the records to read next: {error}") from error
         except KafkaError as error:
             raise TransportError(f"cannot read: {type(error).__name__}: {error}") from error
@@ -60,6 +62,14 @@ class KafkaRecordConsumer:
             "Mapping[Partition, Sequence[Message]]",
             {Partition(place.topic, place.partition): messages for place, messages in polled.items()},
         )
+
+    def ends(self) -> Mapping[Partition, int]:
+        """Offset behind the last record of each assigned partition, as the broker's last answer said it.
+
+        What a broker says beside records can be trusted; the embedded one answers a question for ends with too little.
+        """
+        ends = {place: self._client.highwater(place) for place in self._client.assignment()}
+        return {Partition(place.topic, place.partition): end for place, end in ends.items() if end is not None}
 
     def close(self) -> None:
         """Give up the connection."""

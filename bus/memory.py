@@ -33,6 +33,7 @@ class MemoryBroker:
 
     logs: dict[Partition, list[StoredMessage]] = field(default_factory=dict)
     identities: dict[str, str] = field(default_factory=dict)
+    widths: dict[str, int] = field(default_factory=dict)
 
     def producer(self) -> "MemoryProducer":
         """A producer to this broker."""
@@ -50,6 +51,16 @@ class MemoryBroker:
         """Lose everything."""
         self.logs.clear()
         self.identities.clear()
+
+    def widen(self, topic: str, partitions: int) -> None:
+        """Add partitions to a topic, as an operator may."""
+        self.widths[topic] = partitions
+
+    def make_anew(self, topic: str) -> None:
+        """Delete a topic and create it again: it is empty and has another identity."""
+        for partition in [place for place in self.logs if place.topic == topic]:
+            del self.logs[partition]
+        self.identities[topic] = str(next(_identities))
 
     def append(self, topic: str, key: bytes, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> None:
         """Put one record where its key belongs."""
@@ -105,6 +116,10 @@ class MemoryConsumer:
                 self.positions[partition] = position + len(messages)
         return polled
 
+    def ends(self) -> Mapping[Partition, int]:
+        """Offset behind the last record of each assigned partition."""
+        return {partition: len(self.broker.logs.get(partition, [])) for partition in self.positions}
+
     def close(self) -> None:
         """Nothing to give up."""
 
@@ -123,6 +138,15 @@ class MemoryAdmin:
     def topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
         """Identity of each topic that exists."""
         return {name: self.broker.identities[name] for name in topics if name in self.broker.identities}
+
+    def partitions(self, topics: Iterable[str]) -> list[Partition]:
+        """All partitions that the topics have now."""
+        return [
+            Partition(name, number)
+            for name in topics
+            if name in self.broker.identities
+            for number in range(self.broker.widths.get(name, TOPICS[name][0]))
+        ]
 
     def close(self) -> None:
         """Nothing to give up."""

@@ -107,6 +107,9 @@ class Consumer(Protocol):
             TransportError: the broker refused.
         """
 
+    def ends(self) -> Mapping[Partition, int]:
+        """Offset behind the last record of each assigned partition, as far as it is known by now."""
+
     def close(self) -> None:
         """Give up the connection."""
 
@@ -119,6 +122,9 @@ class Admin(Protocol):
 
     def topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
         """Identity of each topic that exists: a topic made anew under an old name has another one."""
+
+    def partitions(self, topics: Iterable[str]) -> list[Partition]:
+        """All partitions that the topics have now."""
 
     def close(self) -> None:
         """Give up the connection."""

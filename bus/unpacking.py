@@ -7,12 +7,13 @@ tests compare both decoders record by record.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from kafka import KafkaConsumer
+from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import Fetcher, IsolationLevel
 from kafka.errors import CorruptRecordError
 from kafka.record.default_records import DefaultRecordBatch
+from kafka.record.legacy_records import LegacyRecordBatch
 from kafka.record.util import decode_varint
 
 _Headers = Sequence[tuple[str, bytes]]
@@ -37,9 +38,13 @@ def unpack_quickly(consumer: KafkaConsumer) -> None:
 class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka-python has no types
     """What one fetch brought of one partition."""
 
-    def _unpack_records(
-        self, tp: Any, records: Any, key_deserializer: Any, value_deserializer: Any  # noqa: ANN401  # kafka-python's
-    ) -> Iterator[Any]:
+    def _unpack_records(  # type: ignore[no-untyped-def]  # kafka-python has no types
+        self,
+        tp,  # noqa: ANN001
+        records,  # noqa: ANN001
+        key_deserializer,  # noqa: ANN001
+        value_deserializer,  # noqa: ANN001
+    ) -> Iterator[object]:
         if self.isolation_level == IsolationLevel.READ_COMMITTED:
             yield from super()._unpack_records(tp, records, key_deserializer, value_deserializer)
             return
@@ -48,7 +53,7 @@ class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafk
             batch = following
             if self.check_crcs and not batch.validate_crc():
                 raise CorruptRecordError(f"a batch of {tp} at offset {batch.base_offset} fails its checksum")
-            if batch.magic != 2:  # noqa: PLR2004  # the message format's number
+            if batch.magic != 2:  # the message format's number
                 yield from self._unpack_old(tp, batch)
             elif not batch.is_control_batch:
                 self.leader_epoch = batch.leader_epoch
@@ -58,7 +63,7 @@ class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafk
             self.next_fetch_offset = max(self.next_fetch_offset, batch.next_offset)
         self.drain()
 
-    def _unpack_old(self, tp: Any, batch: Any) -> Iterator[ReceivedMessage]:  # noqa: ANN401  # kafka-python's
+    def _unpack_old(self, tp: TopicPartition, batch: LegacyRecordBatch) -> Iterator[ReceivedMessage]:
         for record in batch:
             self.next_fetch_offset = record.offset + 1
             yield ReceivedMessage(tp.topic, tp.partition, record.offset, record.key, record.value, record.headers)
@@ -74,7 +79,7 @@ def _unpack(batch: DefaultRecordBatch, topic: str, partition: int) -> Iterator[R
             length, position = _varint(buffer, position)
             end = position + length
             position += 1  # the record's attributes are not used
-            while buffer[position] > 127:  # noqa: PLR2004  # nor is its timestamp: a byte above 127 is not its last
+            while buffer[position] > 127:  # nor is its timestamp: a byte above 127 is not its last
                 position += 1
             delta, position = _varint(buffer, position + 1)
             size, position = _varint(buffer, position)
@@ -97,10 +102,10 @@ def _unpack(batch: DefaultRecordBatch, topic: str, partition: int) -> Iterator[R
 
 def _varint(buffer: bytes, position: int) -> tuple[int, int]:
     first = buffer[position]
-    if first < 128:  # noqa: PLR2004
+    if first < 128:
         return (first >> 1) ^ -(first & 1), position + 1
     second = buffer[position + 1]
-    if second < 128:  # noqa: PLR2004
+    if second < 128:
         first = (first & 127) | (second << 7)
         return (first >> 1) ^ -(first & 1), position + 2
     value, position = decode_varint(buffer, position)

@@ -50,9 +50,7 @@ def _canonical_value(name: str) -> str:
 #: An envelope up to its `data`, which comes last (see ingest/outbox.py).
 _CANONICAL = (
     r"^\{"
-    + ",".join(
-        f'"{key}":{_canonical_value(name)}' for key, name in zip(_ENVELOPE_KEYS, _ENVELOPE_COLUMNS, strict=True)
-    )
+    + ",".join(f'"{key}":{_canonical_value(name)}' for key, name in zip(_ENVELOPE_KEYS, _ENVELOPE_COLUMNS, strict=True))
     + "$"
 )
 
@@ -96,8 +94,7 @@ def _of_epoch(messages: Iterable[Message], epoch: str) -> tuple[list[Message], i
 
 def _decode_canonical(messages: Sequence[Message]) -> tuple[pl.DataFrame, list[Message]]:
     """Rows of the messages that the pattern fits, and the messages it does not fit."""
-    values = pl.Series("value", [message.value for message in messages], dtype=pl.Binary())
-    parts = values.cast(pl.String(), strict=False).str.splitn(_DATA_MARK.decode(), 2)
+    parts = _texts(messages).str.splitn(_DATA_MARK.decode(), 2)
     head, tail = parts.struct.field("field_0"), parts.struct.field("field_1")
     frame = pl.DataFrame(
         [*head.str.extract_groups(_CANONICAL).struct.unnest().get_columns(), tail.str.head(-1).alias("data")]
@@ -117,6 +114,22 @@ def _decode_canonical(messages: Sequence[Message]) -> tuple[pl.DataFrame, list[M
         fits &= pl.Series([fit and _are_json(frame["data"][index : index + 1]) for index, fit in enumerate(fits)])
     places = [pl.Series(name, [getattr(m, name) for m in messages], dtype=FRAME_SCHEMA[name]) for name in _PLACE]
     return frame.with_columns(places).filter(fits), [messages[index] for index in (~fits).arg_true()]
+
+
+def _texts(messages: Sequence[Message]) -> pl.Series:
+    """Values as text; null where they are none."""
+    values = pl.Series("value", [message.value for message in messages], dtype=pl.Binary())
+    try:
+        return values.cast(pl.String())
+    except pl.exceptions.ComputeError:
+        return pl.Series("value", [_text(message.value) for message in messages], dtype=pl.String())
+
+
+def _text(value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _are_json(texts: pl.Series) -> bool:

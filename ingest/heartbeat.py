@@ -20,7 +20,8 @@ class Heartbeat:
     """Reports a state every `interval` seconds, and at once when it changes. Never fails: a report is a courtesy."""
 
     def __init__(self, process: str, url: str | None, *, interval: float = 2.0) -> None:
-        self._process, self._url, self._interval = process, url, interval
+        self.process = process  # may change: of several like processes each has a number
+        self._url, self._interval = url, interval
         self._connection: psycopg.Connection | None = None
         self._said: tuple[str, str | None] | None = None
         self._due = 0.0
@@ -35,8 +36,8 @@ class Heartbeat:
         changed = self._said != (state, error)
         if changed:
             log = logger.warning if error else logger.info
-            extra = {"reporter": self._process, "state": state}
-            log("%s is %s%s", self._process, state, f": {error}" if error else "", extra=extra)
+            extra = {"reporter": self.process, "state": state}
+            log("%s is %s%s", self.process, state, f": {error}" if error else "", extra=extra)
         if self._url is None or not (changed or self.is_due()):
             self._said = (state, error)
             return
@@ -44,7 +45,7 @@ class Heartbeat:
         try:
             if self._connection is None:
                 self._connection = psycopg.connect(self._url, autocommit=True, connect_timeout=2)
-            self._connection.execute(_SAY, (self._process, state, json.dumps({**detail, "error": error})))
+            self._connection.execute(_SAY, (self.process, state, json.dumps({**detail, "error": error})))
             self._said = (state, error)
         except psycopg.Error as failure:
             self.close()

@@ -1,42 +1,35 @@
 """The loader: events from Kafka into the warehouse's raw relation, each published record exactly once.
 
 Only the warehouse knows how far it is: rows and next offsets are one commit, compared with what this loader began
-from. So a crash, a replay or a second loader cannot double a row. Of a new epoch everything is read from the start.
+from. So a crash, a replay or a loader that stood still cannot double a row. Of a new epoch everything is read from the
+start. Several loaders share the partitions by leases.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event as StopEvent
-from time import monotonic
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
 from bus.consumer import KafkaRecordConsumer
-from bus.dead_letter import DeadLetters, InvalidRatioBreaker, TooManyInvalidError
-from bus.records import Message, OffsetLostError, Partition, TransportError
-from bus.topics import EVENT_TOPICS, TOPICS
+from bus.dead_letter import InvalidRatioBreaker, TooManyInvalidError
+from bus.records import Consumer, OffsetLostError, TransportError
 from contracts.settings import KafkaSettings, RelayDatabaseSettings, WarehouseSettings
 from ingest.backoff import Backoff
-from ingest.decoding import decode
-from ingest.epoch import EpochTopic, Marker
+from ingest.epoch import EpochTopic
 from ingest.heartbeat import Heartbeat
+from ingest.loading import Progress, Session, SessionOverError
+from ingest.partition_leases import PartitionLeases
 from ingest.sinks import open_sink
-from ingest.sinks.interface import OffsetConflictError, OffsetRange, RawSink, SinkUnavailableError
+from ingest.sinks.interface import OffsetConflictError, SinkUnavailableError
 
 logger = logging.getLogger(__name__)
 
-_FLUSH_SECONDS = 0.3
-_FLUSH_RECORDS = 20_000
-_UPKEEP_SECONDS = 2.0
 _WAIT_FOR_EPOCH_SECONDS = 0.3
-_COMPACT_EVERY = 200  # commits; each leaves one small file
-
-
-class _EpochOverError(Exception):
-    """The broker no longer holds the epoch that is being loaded."""
 
 
 def run(
@@ -47,7 +40,7 @@ def run(
     database: RelayDatabaseSettings | None = None,
 ) -> None:
     """Load events until `stop` is set, then write what was read. Settings come from the environment unless given;
-    without a database the loader works all the same, but `sluice status` does not hear of it."""
+    without a database the loader works all the same, alone, but `sluice status` does not hear of it."""
     Loader(kafka or KafkaSettings(), warehouse or WarehouseSettings(), database or _optional_database()).run(stop)
 
 
@@ -59,58 +52,61 @@ def _optional_database() -> RelayDatabaseSettings | None:
 
 
 @dataclass
-class Buffer:
-    """Records that were read and not yet written; their offsets have no gaps."""
+class Transport:
+    """A loader's connections to the broker."""
 
-    messages: list[Message] = field(default_factory=list)
-    ranges: dict[Partition, OffsetRange] = field(default_factory=dict)
-    since: float = 0.0
+    topic: EpochTopic
+    consumer: Consumer
 
-    def add(self, polled: Mapping[Partition, Sequence[Message]], positions: dict[Partition, int]) -> None:
-        """Take records over and move `positions` behind them."""
-        if polled and not self.messages:
-            self.since = monotonic()
-        for place, messages in polled.items():
-            start = self.ranges[place].start if place in self.ranges else positions.get(place, 0)
-            positions[place] = messages[-1].offset + 1
-            self.ranges[place] = OffsetRange(start, positions[place])
-            self.messages.extend(messages)
+    @classmethod
+    def connect(cls, settings: KafkaSettings) -> "Transport":
+        """Connections of its own.
 
-    def is_due(self) -> bool:
-        """Whether it should be written now."""
-        if not self.messages:
-            return False
-        return len(self.messages) >= _FLUSH_RECORDS or monotonic() - self.since >= _FLUSH_SECONDS
+        Raises:
+            TransportError: no broker.
+        """
+        topic = EpochTopic.connect(settings)
+        try:
+            return cls(topic, KafkaRecordConsumer(settings))
+        except TransportError:
+            topic.close()
+            raise
 
-    def clear(self) -> None:
-        """Forget what was written."""
-        self.messages, self.ranges = [], {}
+    def close(self) -> None:
+        """Give up the connections."""
+        self.topic.close()
+        self.consumer.close()
 
 
 @dataclass
 class Loader:
-    """One loader process. `loaded` counts the rows it has committed."""
+    """One loader process. `progress` counts what it has committed."""
 
     kafka: KafkaSettings
     warehouse: WarehouseSettings
     database: RelayDatabaseSettings | None = None
+    connect: Callable[[KafkaSettings], Transport] = Transport.connect
 
     def __post_init__(self) -> None:
         url = None if self.database is None else self.database.database_relay_url.get_secret_value()
         self._heartbeat = Heartbeat("loader", url)
         self._backoff = Backoff()
         self._breaker = InvalidRatioBreaker()
-        self.loaded = 0
-        self._rejected = 0
-        self._commits = 0
-        self._through: str | None = None
+        self._leases = PartitionLeases(url, work=f"loader of {_identity(self.warehouse)}")
+        self.progress = Progress()
+        self._commits_seen = 0
+
+    @property
+    def loaded(self) -> int:
+        """Rows committed so far."""
+        return self.progress.loaded
 
     def run(self, stop: StopEvent) -> None:
         """Load until `stop` is set; whatever is down is tried again with growing pauses."""
         while not stop.is_set():
             try:
                 self._session(stop)
-            except (_EpochOverError, OffsetConflictError) as error:
+            except (SessionOverError, OffsetConflictError) as error:
                 logger.info("starting again from the warehouse's offsets: %s", error)
                 stop.wait(self._backoff.next_delay())
             except OffsetLostError as error:
@@ -121,80 +117,48 @@ class Loader:
                 self._pause(stop, "warehouse unavailable", str(error))
             except TooManyInvalidError as error:
                 self._pause(stop, "paused", str(error))
+        self._leases.close()
         self._say("stopped")
         self._heartbeat.close()
 
     def _pause(self, stop: StopEvent, state: str, error: str) -> None:
+        # whoever cannot load now must not keep others from it
+        self._leases.close()
         self._say(state, error)
         stop.wait(self._backoff.next_delay())
 
     def _say(self, state: str, error: str | None = None) -> None:
-        self._heartbeat.say(
-            state, error=error, loaded=self.loaded, rejected=self._rejected, recorded_through=self._through
-        )
+        # the first of several loaders bears the plain name
+        self._heartbeat.process = f"loader-{self._leases.member + 1}" if self._leases.member else "loader"
+        self._heartbeat.say(state, error=error, **self.progress.describe(datetime.now(UTC)))
 
     def _session(self, stop: StopEvent) -> None:
-        """Load over one set of connections until one of them breaks or the epoch ends."""
-        with (
-            closing(open_sink(self.warehouse)) as sink,
-            closing(EpochTopic.connect(self.kafka)) as topic,
-            closing(KafkaRecordConsumer(self.kafka)) as consumer,
-        ):
-            marker = topic.read()
+        with closing(open_sink(self.warehouse)) as sink, closing(self.connect(self.kafka)) as transport:
+            marker = transport.topic.read()
             if marker is None:
                 self._say("waiting", "no relay has declared the broker's epoch yet")
                 stop.wait(_WAIT_FOR_EPOCH_SECONDS)
                 return
-            stored = sink.offsets(marker.epoch)
-            positions = {place: stored.get(place, 0) for place in _places()}
-            consumer.assign(positions)
-            self._load(stop, sink=sink, topic=topic, consumer=consumer, marker=marker, positions=positions)
+            session = Session(
+                sink,
+                transport.topic,
+                transport.consumer,
+                marker,
+                self._leases,
+                self._breaker,
+                self.progress,
+                self._run_on,
+            )
+            session.load(stop)
 
-    def _load(
-        self,
-        stop: StopEvent,
-        *,
-        sink: RawSink,
-        topic: EpochTopic,
-        consumer: KafkaRecordConsumer,
-        marker: Marker,
-        positions: dict[Partition, int],
-    ) -> None:
-        buffer = Buffer()
-        upkeep_at = 0.0
-        while not stop.is_set():
-            if monotonic() >= upkeep_at:
-                if not topic.is_intact(marker):
-                    raise _EpochOverError("the broker has lost its data")
-                self._say("running")
-                upkeep_at = monotonic() + _UPKEEP_SECONDS
-            buffer.add(consumer.poll(0.05), positions)
-            if buffer.is_due():
-                self._flush(buffer, sink, topic, marker)
-        if buffer.messages:
-            self._flush(buffer, sink, topic, marker)
-
-    def _flush(self, buffer: Buffer, sink: RawSink, topic: EpochTopic, marker: Marker) -> None:
-        """Write what was read. Dead letters go first: a crash in between stores them twice, never not at all."""
-        decoded = decode(buffer.messages, epoch=str(marker.epoch), loaded_at=datetime.now(UTC))
-        # left over from an earlier epoch they are no loss; of a newer one they mean that this loader is behind
-        if decoded.foreign and topic.read() != marker:
-            raise _EpochOverError("records of another epoch arrived")
-        if decoded.rejected:
-            self._breaker.record(monotonic(), valid=len(decoded.rows), invalid=len(decoded.rejected))
-            DeadLetters(topic.producer, "loader").put(decoded.rejected)
-            logger.warning("%s unreadable messages went to the dead letters", len(decoded.rejected))
-        sink.append(decoded.rows, epoch=marker.epoch, ranges=buffer.ranges)
-        self._backoff.reset()
-        self.loaded += len(decoded.rows)
-        self._rejected += len(decoded.rejected)
-        if len(decoded.rows):
-            self._through = str(decoded.rows["recorded_at"].max())
-        buffer.clear()
-        self._commits += 1
-        if self._commits % _COMPACT_EVERY == 0:
-            sink.compact()
+    def _run_on(self) -> None:
+        if self.progress.commits > self._commits_seen:
+            self._backoff.reset()
+        self._commits_seen = self.progress.commits
+        self._say("running")
 
 
-def _places() -> list[Partition]:
-    return [Partition(topic, number) for topic in EVENT_TOPICS for number in range(TOPICS[topic][0])]
+def _identity(warehouse: WarehouseSettings) -> str:
+    """The warehouse without who asks: loaders of one warehouse share its partitions, those of two do not."""
+    parts = urlsplit(warehouse.warehouse_url.get_secret_value())
+    return f"{parts.scheme}://{parts.hostname or ''}:{parts.port or ''}{parts.path}"

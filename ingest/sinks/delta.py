@@ -5,7 +5,8 @@ concurrent commits with the same application id, but not a later replay: so the 
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from uuid import UUID
 
@@ -71,33 +72,56 @@ class DeltaSink:
     def offsets(self, epoch: UUID) -> dict[Partition, int]:
         """Next offset to load of each partition that has any, within an epoch."""
         self._refresh()
-        stored = ((place, self._table.transaction_version(_app_id(epoch, place))) for place in _places())
+        stored = ((place, self._table.transaction_version(_app_id(epoch, place))) for place in self._places(epoch))
         return {place: offset for place, offset in stored if offset is not None}
 
     def append(self, rows: pl.DataFrame, *, epoch: UUID, ranges: Mapping[Partition, OffsetRange]) -> None:
-        """Add rows and move the offsets, in one commit."""
-        self._refresh()
+        """Add rows and move the offsets, in one commit. Tried again when somebody else's commit was in the way."""
+        for attempt in range(_ATTEMPTS):
+            self._refresh()
+            self._compare(epoch, ranges)
+            transactions = [Transaction(_app_id(epoch, place), offsets.next) for place, offsets in ranges.items()]
+            try:
+                write_deltalake(
+                    self._table,
+                    rows.select(list(FRAME_SCHEMA)),
+                    mode="append",
+                    commit_properties=CommitProperties(app_transactions=[*transactions, *self._widened(epoch, ranges)]),
+                )
+            except CommitFailedError as error:
+                logger.info("a commit was in the way: %s", error, extra={"attempt": attempt})
+            except (DeltaError, OSError) as error:
+                raise SinkUnavailableError(f"cannot write {self._folder}: {error}") from error
+            else:
+                return
+        raise SinkUnavailableError(f"others commit to {self._folder} faster than this loader")
+
+    def _compare(self, epoch: UUID, ranges: Mapping[Partition, OffsetRange]) -> None:
         for place, offsets in ranges.items():
             stored = self._table.transaction_version(_app_id(epoch, place)) or 0
             if stored != offsets.start:
                 raise OffsetConflictError(f"{place.topic}-{place.number} is at {stored}, not {offsets.start}")
-        transactions = [Transaction(_app_id(epoch, place), offsets.next) for place, offsets in ranges.items()]
-        try:
-            write_deltalake(
-                self._table,
-                rows.select(list(FRAME_SCHEMA)),
-                mode="append",
-                commit_properties=CommitProperties(app_transactions=transactions),
-            )
-        except CommitFailedError as error:
-            raise OffsetConflictError(f"somebody else committed: {error}") from error
-        except (DeltaError, OSError) as error:
-            raise SinkUnavailableError(f"cannot write {self._folder}: {error}") from error
+
+    def _places(self, epoch: UUID) -> list[Partition]:
+        """Partitions that may have an offset: offsets can be asked for by name only, so widths are stored as well."""
+        return [
+            Partition(topic, number)
+            for topic in EVENT_TOPICS
+            for number in range(self._table.transaction_version(_width_id(epoch, topic)) or TOPICS[topic][0])
+        ]
+
+    def _widened(self, epoch: UUID, places: Iterable[Partition]) -> list[Transaction]:
+        """The new width of each topic that has more partitions than was known."""
+        known = Counter(place.topic for place in self._places(epoch))
+        needed = {place.topic: place.number + 1 for place in sorted(places)}
+        return [Transaction(_width_id(epoch, topic), n) for topic, n in needed.items() if n > known[topic]]
 
     def replace(self, batches: Iterator[pl.DataFrame], *, epoch: UUID | None, offsets: Mapping[Partition, int]) -> None:
         """Put the batches in place of all rows and set the offsets of all of the epoch's partitions."""
         transactions = (
-            [Transaction(_app_id(epoch, place), offsets.get(place, 0)) for place in _places()] if epoch else []
+            [Transaction(_app_id(epoch, place), offsets.get(place, 0)) for place in self._places(epoch)]
+            if epoch
+            else []
         )
         staging = self._stage(batches)
         try:
@@ -178,14 +202,12 @@ class DeltaSink:
             raise SinkUnavailableError(f"cannot write {folder}: {error}") from error
 
 
-def _places() -> Iterator[Partition]:
-    for topic in EVENT_TOPICS:
-        for number in range(TOPICS[topic][0]):
-            yield Partition(topic, number)
-
-
 def _app_id(epoch: UUID, place: Partition) -> str:
     return f"{epoch}:{place.topic}-{place.number}"
+
+
+def _width_id(epoch: UUID, topic: str) -> str:
+    return f"{epoch}:{topic}"
 
 
 def _arrow_batches(frames: Iterator[pl.DataFrame]) -> Iterator[pa.RecordBatch]:

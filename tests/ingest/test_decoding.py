@@ -73,6 +73,10 @@ def test_w5_an_unknown_type_is_loaded_for_later_readers() -> None:
     [
         (None, "no value"),
         (b"", "EOF"),
+        (_encode(actor="us\xe9r").decode("unicode_escape").encode("latin-1"), ""),
+        (b"[" * 9_000, "recursion"),
+        (_encode()[:-1] + b',"data":[1]}', "not an event"),
+        (_encode()[:-2] + b',"more":01}}', ""),
         (b'{"data": NaN}', ""),
         (b"[1]", "not an event"),
         (_encode(data=[1]), "not an event"),
