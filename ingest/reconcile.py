@@ -1,12 +1,15 @@
-"""Compares PostgreSQL with raw: every published event exactly there, with the same content.
+"""Compares PostgreSQL with raw: every published event exactly there, with the same content; repairs what differs.
 
 Groups (organization, type, day of recording) are compared by count and sum of hashes first; only groups that differ
-are opened. Raw is read before PostgreSQL, so what arrives meanwhile is in flight, not an error.
+are opened. One snapshot of PostgreSQL is taken before anything of the warehouse is read, and what it knows nothing of
+is asked for once more at the end: so what arrives meanwhile is in flight, not an error.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from itertools import chain, islice
 from typing import Any
 from uuid import UUID
 
@@ -14,10 +17,21 @@ import psycopg
 
 from contracts.settings import WarehouseSettings
 from ingest.amnesia import offset_columns
+from ingest.event_export import export_events
 from ingest.outbox import newest_epoch
+from ingest.rebuild import replace_raw
+from ingest.rewriting import open_log, sole_rewriter
 from ingest.sinks import open_sink
 from ingest.sinks.fingerprint import POSTGRES_DAY, POSTGRES_HASH
 from ingest.sinks.interface import GroupKey, GroupSum, RawSink
+
+#: Event ids of each kind of difference and group that a report names; counts are always complete.
+NAMED_IDS = 1_000
+
+#: With more differences than these raw is made anew as a whole, which is faster.
+REPAIRED_ONE_BY_ONE = 5_000
+_IDS_PER_COMMIT = 500
+_LISTED_GROUPS = 10
 
 #: An event is in flight when it is not published, or published behind what the warehouse has stored of this epoch.
 _EVENTS = f"""
@@ -52,39 +66,77 @@ select event_id, content_hash, is_in_flight from events
 where organization_id = %(organization_id)s and type = %(type)s and day = %(day)s
 """
 
-
-_LISTED_GROUPS = 10
+_KNOWN = "select event_id from event_log where event_id = any(%s)"
 
 
 @dataclass
 class Difference:
-    """A group in which PostgreSQL and raw do not agree, with some of the event ids."""
+    """A group in which PostgreSQL and raw do not agree, with the event ids."""
 
     organization_id: UUID
     type: str
     day: str
-    missing: int
-    extra: int
-    different: int
-    examples: dict[str, list[UUID]]
+    missing: list[UUID]
+    extra: list[UUID]
+    different: list[UUID]
 
 
 @dataclass
-class ReconcileReport:
-    """What was compared and what differs. In flight: on its way to raw, neither there nor missing."""
+class OrganizationCount:
+    """How the events of one organization fared."""
 
-    groups: int = 0
     events: int = 0
     in_flight: int = 0
     missing: int = 0
     extra: int = 0
     different: int = 0
+
+
+@dataclass
+class ReconcileReport:
+    """What was compared and what differs. In flight: on its way to raw, neither there nor missing.
+
+    `repaired`: the differences were removed after they had been found.
+    """
+
+    groups: int = 0
     differences: list[Difference] = field(default_factory=list)
+    organizations: dict[UUID, OrganizationCount] = field(default_factory=dict)
+    repaired: bool = False
+
+    @property
+    def events(self) -> int:
+        """Events in PostgreSQL, those in flight included."""
+        return sum(one.events for one in self.organizations.values())
+
+    @property
+    def in_flight(self) -> int:
+        """Events on their way to raw."""
+        return sum(one.in_flight for one in self.organizations.values())
+
+    @property
+    def missing(self) -> int:
+        """Events that raw lacks."""
+        return sum(one.missing for one in self.organizations.values())
+
+    @property
+    def extra(self) -> int:
+        """Events in raw that PostgreSQL does not know."""
+        return sum(one.extra for one in self.organizations.values())
+
+    @property
+    def different(self) -> int:
+        """Events whose content is another in raw, or of which raw holds copies that differ."""
+        return sum(one.different for one in self.organizations.values())
 
     @property
     def is_clean(self) -> bool:
-        """Whether raw holds what it should."""
+        """Whether raw held what it should."""
         return not self.differences
+
+    def count_of(self, organization_id: UUID) -> OrganizationCount:
+        """An organization's count, made if it is not there."""
+        return self.organizations.setdefault(organization_id, OrganizationCount())
 
     def __str__(self) -> str:
         head = (
@@ -92,47 +144,83 @@ class ReconcileReport:
             f"{self.missing:,} missing, {self.extra:,} extra, {self.different:,} different"
         )
         lines = [
-            f"  {group.organization_id} {group.type} {group.day}: {group.missing} missing, {group.extra} extra,"
-            f" {group.different} different"
+            f"  {group.organization_id} {group.type} {group.day}: {len(group.missing)} missing,"
+            f" {len(group.extra)} extra, {len(group.different)} different"
             for group in self.differences[:_LISTED_GROUPS]
         ]
-        unlisted = len(self.differences) - len(lines)
-        return "\n".join([head, *lines, *([f"  and {unlisted} more groups"] if unlisted else [])])
+        if len(self.differences) > len(lines):
+            lines.append(f"  and {len(self.differences) - len(lines)} more groups (--json names all of them)")
+        if self.repaired:
+            lines.append("  repaired: raw now holds what PostgreSQL holds; the next refresh builds the marts anew")
+        return "\n".join([head, *lines])
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, as JSON can carry it."""
-        content = {**asdict(self), "is_clean": self.is_clean}
-        for difference in content["differences"]:
-            difference["organization_id"] = str(difference["organization_id"])
-            difference["examples"] = {kind: [str(i) for i in ids] for kind, ids in difference["examples"].items()}
-        return content
+        """Everything, as JSON can carry it; of each group and kind up to NAMED_IDS event ids."""
+        totals = ("groups", "events", "in_flight", "missing", "extra", "different", "is_clean", "repaired")
+        return {
+            **{name: getattr(self, name) for name in totals},
+            "named_ids_per_group_and_kind": NAMED_IDS,
+            "organizations": {str(key): asdict(one) for key, one in sorted(self.organizations.items())},
+            "differences": [_named(difference) for difference in self.differences],
+        }
 
 
-def reconcile(relay_database_url: str, warehouse_settings: WarehouseSettings, *, examples: int = 5) -> ReconcileReport:
-    """Compare the event log with the raw relation; up to `examples` event ids for each kind of difference.
+def reconcile(
+    relay_database_url: str, warehouse_settings: WarehouseSettings, *, repair: bool = False
+) -> ReconcileReport:
+    """Compare the event log with the raw relation; with `repair`, put right what differs.
+
+    The report says what was found before the repair. Missing events are added from PostgreSQL, extra ones removed,
+    different ones replaced, beside a running relay and loader. A repair that was interrupted is finished by the next.
 
     Raises:
         psycopg.Error: PostgreSQL cannot be read.
-        SinkUnavailableError: the warehouse cannot be read.
+        RewriteUnderWayError: a rebuild or another comparison is at work.
+        SinkUnavailableError: the warehouse cannot be read, or not be written.
     """
-    with closing(open_sink(warehouse_settings)) as sink, psycopg.connect(relay_database_url) as connection:
-        connection.execute("set timezone to 'UTC'")
-        epoch = newest_epoch(connection)
-        connection.commit()
-        # offsets before rows: rows that arrive in between are in raw and in flight, which is no difference
-        stored = {} if epoch is None else sink.offsets(epoch)
-        raw = sink.group_sums()
-        parameters = {"epoch": epoch, **offset_columns(stored)}
-        report = ReconcileReport()
-        suspects = list(_compare_sums(connection.execute(_SUMS, parameters), raw, report))
-        for key in suspects:
-            difference = _open_group(key, connection, sink, parameters, examples)
-            if difference is not None:
-                report.differences.append(difference)
-                report.missing += difference.missing
-                report.extra += difference.extra
-                report.different += difference.different
+    with sole_rewriter(relay_database_url), closing(open_sink(warehouse_settings)) as sink:
+        with open_log(relay_database_url) as log:
+            report = _compare(log, sink)
+        if repair and not report.is_clean:
+            _repair(relay_database_url, sink, report)
+            report.repaired = True
         return report
+
+
+def _compare(log: psycopg.Connection, sink: RawSink) -> ReconcileReport:
+    epoch = newest_epoch(log)  # the snapshot begins here
+    # offsets before rows: rows that arrive in between are in raw and in flight, which is no difference
+    stored = {} if epoch is None else sink.offsets(epoch)
+    raw = sink.group_sums()
+    parameters = {"epoch": epoch, **offset_columns(stored)}
+    report = ReconcileReport()
+    suspects = list(_compare_sums(log.execute(_SUMS, parameters), raw, report))
+    found = [_open_group(key, log, sink, parameters) for key in suspects]
+    surplus = list(chain.from_iterable(difference.extra for difference in found))
+    known = _known(log, surplus)
+    log.commit()
+    # what PostgreSQL has learned since the snapshot is no surplus at all
+    learned = _known(log, surplus) - known
+    log.commit()
+    for difference in found:
+        _sort_surplus(difference, known, learned)
+        if difference.missing or difference.extra or difference.different:
+            report.differences.append(difference)
+            count = report.count_of(difference.organization_id)
+            count.missing += len(difference.missing)
+            count.extra += len(difference.extra)
+            count.different += len(difference.different)
+    return report
+
+
+def _known(log: psycopg.Connection, event_ids: list[UUID]) -> set[UUID]:
+    return {row[0] for row in log.execute(_KNOWN, (event_ids,))} if event_ids else set()
+
+
+def _sort_surplus(difference: Difference, known: set[UUID], learned: set[UUID]) -> None:
+    """An event that PostgreSQL knows in another group has a copy in raw whose type, day or organization is wrong."""
+    difference.different += [event_id for event_id in difference.extra if event_id in known]
+    difference.extra = [event_id for event_id in difference.extra if event_id not in known | learned]
 
 
 def _compare_sums(
@@ -141,32 +229,55 @@ def _compare_sums(
     unseen = dict(raw)
     for organization_id, kind, day, settled, hash_sum, in_flight in rows:
         key = GroupKey(organization_id, kind, day)
+        count = report.count_of(organization_id)
+        count.events += settled + in_flight
+        count.in_flight += in_flight
         report.groups += 1
-        report.events += settled + in_flight
-        report.in_flight += in_flight
         if unseen.pop(key, GroupSum(0, 0)) != GroupSum(settled, int(hash_sum)):
             yield key
     report.groups += len(unseen)
     yield from unseen
 
 
-def _open_group(
-    key: GroupKey, connection: psycopg.Connection, sink: RawSink, parameters: dict[str, Any], examples: int
-) -> Difference | None:
+def _open_group(key: GroupKey, log: psycopg.Connection, sink: RawSink, parameters: dict[str, Any]) -> Difference:
     found = sink.hashes(key)
-    rows = connection.execute(_GROUP, {**parameters, **key._asdict()}).fetchall()
+    rows = log.execute(_GROUP, {**parameters, **key._asdict()}).fetchall()
     known = {event_id for event_id, _, _ in rows}
-    missing = [event_id for event_id, _, is_in_flight in rows if not is_in_flight and event_id not in found]
-    different = [event_id for event_id, content, _ in rows if event_id in found and found[event_id] != {content}]
-    extra = [event_id for event_id in found if event_id not in known]
-    if not (missing or different or extra):
-        return None
     return Difference(
         key.organization_id,
         key.type,
         key.day.isoformat(),
-        len(missing),
-        len(extra),
-        len(different),
-        {"missing": missing[:examples], "extra": extra[:examples], "different": different[:examples]},
+        missing=[event_id for event_id, _, is_in_flight in rows if not is_in_flight and event_id not in found],
+        extra=[event_id for event_id in found if event_id not in known],
+        different=[event_id for event_id, content, _ in rows if event_id in found and found[event_id] != {content}],
     )
+
+
+def _repair(relay_database_url: str, sink: RawSink, report: ReconcileReport) -> None:
+    # an event that is wrong in two groups (its day or type was changed) is in both: once is enough
+    wrong = list(dict.fromkeys(chain.from_iterable(d.missing + d.different + d.extra for d in report.differences)))
+    if len(wrong) > REPAIRED_ONE_BY_ONE:
+        replace_raw(relay_database_url, sink)
+        return
+    ids = iter(wrong)
+    while some := list(islice(ids, _IDS_PER_COMMIT)):
+        with open_log(relay_database_url) as log:
+            sink.amend(some, _blocks_of(log, some))
+
+
+def _blocks_of(log: psycopg.Connection, event_ids: Collection[UUID]) -> Iterator[bytes]:
+    """The events as PostgreSQL has them; those it does not know are the extra ones, and have no row."""
+    condition = "e.event_id = any(%(ids)s::uuid[])"
+    for block in export_events(log, condition, {"ids": list(event_ids)}, loaded_at=datetime.now(UTC)):
+        yield block.content
+
+
+def _named(difference: Difference) -> dict[str, Any]:
+    kinds = {"missing": difference.missing, "extra": difference.extra, "different": difference.different}
+    return {
+        "organization_id": str(difference.organization_id),
+        "type": difference.type,
+        "day": difference.day,
+        **{kind: len(ids) for kind, ids in kinds.items()},
+        "event_ids": {kind: [str(one) for one in ids[:NAMED_IDS]] for kind, ids in kinds.items()},
+    }

@@ -24,6 +24,7 @@ from dbt_common.events.base_types import EventMsg
 
 from contracts.settings import WarehouseSettings
 from contracts.warehouse import RAW_EVENTS, RAW_SCHEMA
+from orchestration.raw_state import generation_of, read_version
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent / "dbt_project"
 
@@ -88,9 +89,9 @@ def build(
 ) -> DbtBuild:
     """Bring the models up to date with the raw events and test them.
 
-    Incremental unless `full_refresh`, or unless the models are not those that built the warehouse. A build of the whole
-    project with its tests confirms the events it worked on; any other leaves them to the next. `on_node` hears of each
-    node as it finishes. The DuckDB file is closed on return.
+    Incremental unless `full_refresh`, or unless the models are not those that built the warehouse, or raw was rewritten
+    since. A build of the whole project with its tests confirms the events it worked on; any other leaves them to the
+    next. `on_node` hears of each node as it finishes. The DuckDB file is closed on return.
 
     Raises:
         DbtError: a model or test failed (the first one is named), or dbt could not run.
@@ -173,9 +174,11 @@ def _invoke(
     target = "duckdb" if duckdb_path else "postgres"
     with _environment(variables):
         project = _parsed(target, variables, target_path)
-        if arguments[0] == "build" and "--select" not in arguments and _builder(variables) != project.digest:
+        # read before dbt reads raw: a rewrite in between is then built from once more, not overlooked
+        built_from = _built_from(project, read_version(warehouse.warehouse_url.get_secret_value()))
+        if arguments[0] == "build" and "--select" not in arguments and _builder(variables) != built_from:
             arguments = [*arguments, "--full-refresh"]
-        os.environ["SLUICE_DBT_PROJECT"] = project.digest
+        os.environ["SLUICE_DBT_PROJECT"] = built_from
         try:
             return _run(arguments, target=target, target_path=target_path, manifest=project.manifest, on_node=on_node)
         finally:
@@ -198,8 +201,14 @@ def _digest(manifest: Manifest) -> str:
     return hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()
 
 
+def _built_from(project: _Project, raw_version: str | None) -> str:
+    """What increments may build upon: the same models, over rows of raw that were since added and never replaced."""
+    generation = generation_of(raw_version)
+    return f"{project.digest}@{generation}" if generation else project.digest
+
+
 def _builder(variables: Mapping[str, str]) -> str | None:
-    """Digest of the project that built the warehouse; None for a new one."""
+    """What the warehouse was built from; None for a new one."""
     try:
         if path := variables.get("SLUICE_DBT_DUCKDB_PATH"):
             with duckdb.connect(path) as file:

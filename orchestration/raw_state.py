@@ -1,4 +1,5 @@
-"""How far raw is: cheap enough to ask several times a second, exact enough to name what a build has read.
+"""How far raw is, and when it was rewritten: cheap enough to ask several times a second, exact enough to name what a
+build has read.
 
 DuckDB warehouse: the Delta table's version and the statistics in its log. PostgreSQL warehouse: the loader's offsets.
 Nothing here reads an event.
@@ -14,17 +15,21 @@ import polars as pl
 import psycopg
 from deltalake import DeltaTable
 
-from contracts.warehouse import RAW_EVENTS, RAW_SCHEMA
+from contracts.warehouse import RAW_EVENTS, RAW_GENERATION, RAW_SCHEMA
 from metrics.publication import is_duckdb, warehouse_folder
 
 
 @dataclass(frozen=True)
 class RawState:
-    """Raw at one moment. `version` differs whenever rows were added or removed."""
+    """Raw at one moment. `version` differs whenever rows were added or removed.
+
+    `generation` moves when raw was rewritten from PostgreSQL (rebuilt or repaired), and is part of the version.
+    """
 
     version: str
     row_count: int
     recorded_through: datetime | None
+    generation: int = 0
 
 
 class RawWatch(Protocol):
@@ -56,6 +61,21 @@ def read_raw_state(warehouse_url: str) -> RawState | None:
         return watch.state()
 
 
+def read_version(warehouse_url: str) -> str | None:
+    """The version of raw now; None while there is no raw relation."""
+    with closing(watch_raw(warehouse_url)) as watch:
+        return watch.version()
+
+
+def generation_of(version: str | None) -> int:
+    """When raw was last rewritten, as its version says: microseconds of Unix time, 0 for never."""
+    return int(version.split("-")[0]) if version and "-" in version else 0
+
+
+def _named(generation: int, version: object) -> str:
+    return f"{generation}-{version}" if generation else str(version)
+
+
 def raw_path(warehouse_url: str) -> Path:
     """Folder of the Delta table that the loader writes."""
     return warehouse_folder(warehouse_url) / "raw" / RAW_EVENTS
@@ -67,15 +87,16 @@ class DeltaWatch:
     def __init__(self, table: Path) -> None:
         self._table = table
         self._version: int | None = None
+        self._generation = 0
 
     def version(self) -> str | None:
         """The Delta version; a look costs one `stat` while nothing is new."""
         if self._version is None:
-            self._version = self._read_version()
+            self._read_version()
         elif self._commit_exists(self._version + 1) or not self._commit_exists(self._version):
             # the second case: the log was cleaned up, or the table was made anew
-            self._version = self._read_version()
-        return None if self._version is None else str(self._version)
+            self._read_version()
+        return None if self._version is None else _named(self._generation, self._version)
 
     def state(self) -> RawState | None:
         """Row count and newest `recorded_at` from the log's file statistics."""
@@ -84,8 +105,10 @@ class DeltaWatch:
         table = DeltaTable(str(self._table))
         files = pl.DataFrame(table.get_add_actions(flatten=True))
         newest = files["max.recorded_at"].max() if "max.recorded_at" in files.columns else None
+        generation = _generation_of(table)
         return RawState(
-            version=str(table.version()),
+            version=_named(generation, table.version()),
+            generation=generation,
             row_count=int(files["num_records"].sum()) if files.height else 0,
             recorded_through=_aware(newest),
         )
@@ -100,8 +123,12 @@ class DeltaWatch:
     def _commit_exists(self, version: int) -> bool:
         return (self._log / f"{version:020d}.json").exists()
 
-    def _read_version(self) -> int | None:
-        return DeltaTable(str(self._table)).version() if self._log.is_dir() else None
+    def _read_version(self) -> None:
+        if not self._log.is_dir():
+            self._version = None
+            return
+        table = DeltaTable(str(self._table))
+        self._version, self._generation = table.version(), _generation_of(table)
 
 
 class PostgresWatch:
@@ -117,19 +144,25 @@ class PostgresWatch:
             "select md5(string_agg(offsets::text, ' ' order by offsets::text))"
             f" from {RAW_SCHEMA}.loader_offsets offsets"
         )
-        return row[0] if row else None
+        return _named(self._read_generation(), row[0]) if row and row[0] else None
 
     def state(self) -> RawState | None:
         """As `version`, with what a count of the raw table says."""
         version = self.version()
         row = self._fetch(f"select count(*), max(recorded_at) from {RAW_SCHEMA}.{RAW_EVENTS}") if version else None
-        return RawState(version=str(version), row_count=row[0], recorded_through=row[1]) if row else None
+        if row is None:
+            return None
+        return RawState(str(version), row_count=row[0], recorded_through=row[1], generation=generation_of(version))
 
     def close(self) -> None:
         """Close the connection."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def _read_generation(self) -> int:
+        row = self._fetch(f"select generation from {RAW_SCHEMA}.{RAW_GENERATION}")
+        return int(row[0]) if row else 0
 
     def _fetch(self, query: str) -> tuple[Any, ...] | None:
         try:
@@ -141,6 +174,10 @@ class PostgresWatch:
         except psycopg.OperationalError:
             self.close()
             raise
+
+
+def _generation_of(table: DeltaTable) -> int:
+    return table.transaction_version(RAW_GENERATION) or 0
 
 
 def _aware(moment: object) -> datetime | None:

@@ -6,19 +6,21 @@ concurrent commits with the same application id, but not a later replay: so the 
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
 import duckdb
 import polars as pl
-import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from bus.records import Partition
 from bus.topics import EVENT_TOPICS, TOPICS
+from contracts.warehouse import RAW_GENERATION
+from ingest.sinks.delta_files import ARROW_SCHEMA, read_blocks, write_aside
 from ingest.sinks.fingerprint import DUCKDB_DAY, DUCKDB_HASH
 from ingest.sinks.interface import (
     FRAME_SCHEMA,
@@ -27,18 +29,11 @@ from ingest.sinks.interface import (
     OffsetConflictError,
     OffsetRange,
     SinkUnavailableError,
+    next_generation,
 )
 
 logger = logging.getLogger(__name__)
 
-_ARROW_SCHEMA = pa.schema(
-    [
-        pa.field(name, {pl.Int32: pa.int32(), pl.Int64: pa.int64(), pl.String: pa.string()}.get(type(kind)))
-        if not isinstance(kind, pl.Datetime)
-        else pa.field(name, pa.timestamp("us", "UTC"))
-        for name, kind in FRAME_SCHEMA.items()
-    ]
-)
 _CONFIGURATION = {
     "delta.checkpointInterval": "50",
     "delta.logRetentionDuration": "interval 1 days",
@@ -46,7 +41,8 @@ _CONFIGURATION = {
 }
 #: Files that compaction replaced are kept this long, for readers that opened the table before.
 _KEEP_HOURS = 2
-_ATTEMPTS = 5
+_ATTEMPTS = 20
+_UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 
 _DISTINCT = f"""
 select distinct event_id, organization_id, type, {DUCKDB_DAY} as day, {DUCKDB_HASH} as content_hash from raw
@@ -62,7 +58,7 @@ class DeltaSink:
             folder.mkdir(parents=True, exist_ok=True)
             self._table = DeltaTable.create(
                 str(folder),
-                schema=DeltaSchema.from_arrow(_ARROW_SCHEMA),
+                schema=DeltaSchema.from_arrow(ARROW_SCHEMA),
                 mode="ignore",
                 configuration=_CONFIGURATION,
             )
@@ -116,32 +112,48 @@ class DeltaSink:
         needed = {place.topic: place.number + 1 for place in sorted(places)}
         return [Transaction(_width_id(epoch, topic), n) for topic, n in needed.items() if n > known[topic]]
 
-    def replace(self, batches: Iterator[pl.DataFrame], *, epoch: UUID | None, offsets: Mapping[Partition, int]) -> None:
-        """Put the batches in place of all rows and set the offsets of all of the epoch's partitions."""
-        transactions = (
-            [Transaction(_app_id(epoch, place), offsets.get(place, 0)) for place in self._places(epoch)]
-            if epoch
-            else []
-        )
-        staging = self._stage(batches)
+    def replace(self, blocks: Iterator[bytes], *, epoch: UUID | None, offsets: Mapping[Partition, int]) -> None:
+        """Put the rows of the blocks in place of all rows and set the offsets of all of the epoch's partitions."""
+        moved = []
+        if epoch is not None:
+            self._refresh()
+            places = [*self._places(epoch), *offsets]
+            moved = [Transaction(_app_id(epoch, place), offsets.get(place, 0)) for place in dict.fromkeys(places)]
+            moved += self._widened(epoch, offsets)
+        files = write_aside(self._folder, blocks)
         try:
-            for _ in range(_ATTEMPTS):
-                self._refresh()
-                try:
-                    write_deltalake(
-                        self._table,
-                        staging.to_pyarrow_dataset().scanner().to_reader(),
-                        mode="overwrite",
-                        commit_properties=CommitProperties(app_transactions=transactions),
-                    )
-                except CommitFailedError:
-                    continue  # the loader was faster: its rows are among ours, or it will load them again
-                return
-            raise SinkUnavailableError("the loader commits faster than the new rows can be swapped in; stop it")
-        except (DeltaError, OSError) as error:
-            raise SinkUnavailableError(f"cannot write {self._folder}: {error}") from error
+            self._rewrite(lambda properties: files.swap_in(self._table, properties), moved)
         finally:
-            _remove(Path(staging.table_uri.removeprefix("file://")))
+            files.discard()
+
+    def amend(self, event_ids: Collection[UUID], blocks: Iterator[bytes]) -> None:
+        """Remove all rows of the events named and add the rows of the blocks, in one commit."""
+        names = ", ".join(f"'{event_id}'" for event_id in event_ids)
+        rows = read_blocks(blocks).read_all()  # few, and written again after a conflict
+        self._rewrite(
+            lambda properties: write_deltalake(
+                self._table, rows, mode="overwrite", predicate=f"event_id in ({names})", commit_properties=properties
+            ),
+            [],
+        )
+
+    def generation(self) -> int:
+        """When raw was last rewritten."""
+        self._refresh()
+        return self._table.transaction_version(RAW_GENERATION) or 0
+
+    def _rewrite(self, commit: Callable[[CommitProperties], None], transactions: list[Transaction]) -> None:
+        """Commit a rewrite over the newest version, again where somebody else was faster."""
+        for _ in range(_ATTEMPTS):
+            generation = Transaction(RAW_GENERATION, next_generation(self.generation()))
+            try:
+                commit(CommitProperties(app_transactions=[*transactions, generation]))
+            except CommitFailedError:
+                continue  # the loader's rows are among ours, or stay, or it will load them again
+            except (DeltaError, OSError) as error:
+                raise SinkUnavailableError(f"cannot write {self._folder}: {error}") from error
+            return
+        raise SinkUnavailableError("the loader commits faster than raw can be rewritten; stop it for a moment")
 
     def group_sums(self) -> dict[GroupKey, GroupSum]:
         """Distinct events per group."""
@@ -158,6 +170,13 @@ class DeltaSink:
         for event_id, content_hash in self._query(query, str(key.organization_id), key.type, key.day):
             found.setdefault(UUID(event_id), set()).add(content_hash)
         return found
+
+    def recorded_since(self, loaded_at: datetime) -> dict[UUID, datetime]:
+        """Oldest `recorded_at` among the rows loaded at an instant or later, of each organization that has any."""
+        since = (loaded_at - _UNIX) // timedelta(microseconds=1)
+        oldest = "select organization_id, epoch_us(min(recorded_at)) from raw where epoch_us(loaded_at) >= ? group by 1"
+        rows = self._query(oldest, since)
+        return {UUID(organization_id): _UNIX + timedelta(microseconds=at) for organization_id, at in rows}
 
     def compact(self) -> None:
         """Merge small files and remove those that nobody reads any more."""
@@ -189,18 +208,6 @@ class DeltaSink:
         except duckdb.Error as error:
             raise SinkUnavailableError(f"cannot read {self._folder}: {error}") from error
 
-    def _stage(self, batches: Iterator[pl.DataFrame]) -> DeltaTable:
-        """Write the batches aside first: the swap is then a plain copy of files, short and repeatable."""
-        folder = self._folder.with_name(f"{self._folder.name}.rebuild")
-        _remove(folder)
-        reader = pa.RecordBatchReader.from_batches(_ARROW_SCHEMA, _arrow_batches(batches))
-        try:
-            write_deltalake(str(folder), reader, mode="overwrite")
-            return DeltaTable(str(folder))
-        except (DeltaError, OSError) as error:
-            _remove(folder)
-            raise SinkUnavailableError(f"cannot write {folder}: {error}") from error
-
 
 def _app_id(epoch: UUID, place: Partition) -> str:
     return f"{epoch}:{place.topic}-{place.number}"
@@ -208,15 +215,3 @@ def _app_id(epoch: UUID, place: Partition) -> str:
 
 def _width_id(epoch: UUID, topic: str) -> str:
     return f"{epoch}:{topic}"
-
-
-def _arrow_batches(frames: Iterator[pl.DataFrame]) -> Iterator[pa.RecordBatch]:
-    for frame in frames:
-        yield from frame.select(list(FRAME_SCHEMA)).to_arrow().cast(_ARROW_SCHEMA).to_batches()
-
-
-def _remove(folder: Path) -> None:
-    for path in sorted(folder.rglob("*"), reverse=True) if folder.exists() else []:
-        path.rmdir() if path.is_dir() else path.unlink()
-    if folder.exists():
-        folder.rmdir()

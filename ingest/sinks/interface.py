@@ -1,8 +1,9 @@
 """What the loader, reconcile and rebuild may ask of a warehouse's raw relation."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
+from time import time_ns
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -69,13 +70,28 @@ class RawSink(Protocol):
             SinkUnavailableError: nothing was written.
         """
 
-    def replace(self, batches: Iterator[pl.DataFrame], *, epoch: UUID | None, offsets: Mapping[Partition, int]) -> None:
-        """Put the batches in place of all rows and set the offsets of all of the epoch's partitions (those not named
-        to 0), in one commit that readers see at once. `epoch` None: nothing was ever published.
+    def replace(self, blocks: Iterator[bytes], *, epoch: UUID | None, offsets: Mapping[Partition, int]) -> None:
+        """Put the rows of the blocks in place of all rows and set the offsets of all of the epoch's partitions (those
+        not named to 0), in one commit that readers see at once; a new generation begins. Blocks are whole rows of CSV,
+        as `event_export` makes them. `epoch` None: nothing was ever published.
 
         Raises:
             SinkUnavailableError: nothing was changed.
         """
+
+    def amend(self, event_ids: Collection[UUID], blocks: Iterator[bytes]) -> None:
+        """Remove all rows of the events named and add the rows of the blocks, which are of some of these events, in
+        one commit that readers see at once; a new generation begins. Offsets stay as they are.
+
+        Raises:
+            SinkUnavailableError: nothing was changed.
+        """
+
+    def recorded_since(self, loaded_at: datetime) -> dict[UUID, datetime]:
+        """Oldest `recorded_at` among the rows loaded at an instant or later, of each organization that has any."""
+
+    def generation(self) -> int:
+        """When raw was last rewritten by `replace` or `amend`, in microseconds of Unix time; 0 for never."""
 
     def group_sums(self) -> dict[GroupKey, GroupSum]:
         """Distinct events per group."""
@@ -88,3 +104,8 @@ class RawSink(Protocol):
 
     def close(self) -> None:
         """Give up connections."""
+
+
+def next_generation(present: int) -> int:
+    """A generation later than the present one, also where the clock was set back."""
+    return max(present + 1, time_ns() // 1_000)

@@ -1,7 +1,8 @@
 """Raw events in a PostgreSQL warehouse: rows by COPY, the next offsets beside them in the same transaction."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from uuid import UUID
 
 import polars as pl
@@ -9,9 +10,16 @@ import psycopg
 from psycopg import sql
 
 from bus.records import Partition
-from contracts.warehouse import RAW_EVENT_COLUMNS, RAW_EVENTS, RAW_SCHEMA
+from contracts.warehouse import RAW_EVENT_COLUMNS, RAW_EVENTS, RAW_GENERATION, RAW_SCHEMA
 from ingest.sinks.fingerprint import POSTGRES_DAY, POSTGRES_HASH
-from ingest.sinks.interface import GroupKey, GroupSum, OffsetConflictError, OffsetRange, SinkUnavailableError
+from ingest.sinks.interface import (
+    GroupKey,
+    GroupSum,
+    OffsetConflictError,
+    OffsetRange,
+    SinkUnavailableError,
+    next_generation,
+)
 
 _NOT_NULL = frozenset(RAW_EVENT_COLUMNS) - {"actor_id", "causation_id"}
 _COLUMNS = sql.SQL(", ").join(
@@ -25,6 +33,8 @@ _COLUMNS = sql.SQL(", ").join(
 _NAMES = sql.SQL(", ").join(map(sql.Identifier, RAW_EVENT_COLUMNS))
 _TABLE = sql.Identifier(RAW_SCHEMA, RAW_EVENTS)
 _OFFSETS = sql.Identifier(RAW_SCHEMA, "loader_offsets")
+_GENERATION = sql.Identifier(RAW_SCHEMA, RAW_GENERATION)
+_STAGING = sql.Identifier("rewritten_events")
 _COPY = sql.SQL("copy {} ({}) from stdin (format csv)")
 _TIMESTAMP = "%Y-%m-%d %H:%M:%S%.6f+00"
 
@@ -63,22 +73,34 @@ class PostgresSink:
             _copy(connection, _TABLE, rows)
             _set_offsets(connection, epoch, {place: ranges[place].next for place in places})
 
-    def replace(self, batches: Iterator[pl.DataFrame], *, epoch: UUID | None, offsets: Mapping[Partition, int]) -> None:
-        """Put the batches in place of all rows and set the offsets of all of the epoch's partitions."""
-        staging = sql.Identifier("rebuilt_events")
+    def replace(self, blocks: Iterator[bytes], *, epoch: UUID | None, offsets: Mapping[Partition, int]) -> None:
+        """Put the rows of the blocks in place of all rows and set the offsets of all of the epoch's partitions."""
         with self._transaction() as connection:
-            connection.execute(sql.SQL("create temporary table {} ({}) on commit drop").format(staging, _COLUMNS))
-            for frame in batches:
-                _copy(connection, staging, frame)
+            _stage(connection, blocks)
             # from here on readers and the loader wait, until the commit shows them the new rows
             connection.execute(sql.SQL("lock table {}, {} in access exclusive mode").format(_OFFSETS, _TABLE))
             connection.execute(sql.SQL("truncate {}").format(_TABLE))
-            connection.execute(sql.SQL("insert into {} select * from {}").format(_TABLE, staging))
+            connection.execute(sql.SQL("insert into {} select * from {}").format(_TABLE, _STAGING))
             if epoch is not None:
                 reset = sql.SQL("update {} set next_offset = 0 where epoch = %s").format(_OFFSETS)
                 connection.execute(reset, (epoch,))
                 _claim_offsets(connection, epoch, sorted(offsets))
                 _set_offsets(connection, epoch, offsets)
+            _begin_generation(connection)
+
+    def amend(self, event_ids: Collection[UUID], blocks: Iterator[bytes]) -> None:
+        """Remove all rows of the events named and add the rows of the blocks, in one transaction."""
+        with self._transaction() as connection:
+            _stage(connection, blocks)
+            remove = sql.SQL("delete from {} where event_id = any(%s)").format(_TABLE)
+            connection.execute(remove, (list(event_ids),))
+            connection.execute(sql.SQL("insert into {} select * from {}").format(_TABLE, _STAGING))
+            _begin_generation(connection)
+
+    def generation(self) -> int:
+        """When raw was last rewritten."""
+        with self._transaction() as connection:
+            return _read_generation(connection)
 
     def group_sums(self) -> dict[GroupKey, GroupSum]:
         """Distinct events per group."""
@@ -101,6 +123,12 @@ class PostgresSink:
             for event_id, content_hash in connection.execute(query, tuple(key)):
                 found.setdefault(event_id, set()).add(content_hash)
         return found
+
+    def recorded_since(self, loaded_at: datetime) -> dict[UUID, datetime]:
+        """Oldest `recorded_at` among the rows loaded at an instant or later, of each organization that has any."""
+        query = sql.SQL("select organization_id, min(recorded_at) from {} where loaded_at >= %s group by 1")
+        with self._transaction() as connection:
+            return dict(connection.execute(query.format(_TABLE), (loaded_at,)).fetchall())
 
     def compact(self) -> None:
         """PostgreSQL tidies up by itself."""
@@ -137,6 +165,12 @@ class PostgresSink:
                 "create table if not exists {} (epoch uuid not null, topic text not null, partition integer not null,"
                 " next_offset bigint not null, primary key (epoch, topic, partition))"
             ).format(_OFFSETS)
+        )
+        connection.execute(
+            sql.SQL(
+                "create table if not exists {} (only_row boolean primary key default true check (only_row),"
+                " generation bigint not null)"
+            ).format(_GENERATION)
         )
         connection.execute(
             sql.SQL("create index if not exists ix_raw_events_loaded_at on {} using brin (loaded_at)").format(_TABLE)
@@ -182,3 +216,23 @@ def _copy(connection: psycopg.Connection, table: sql.Identifier, rows: pl.DataFr
     content = rows.select(list(RAW_EVENT_COLUMNS)).write_csv(include_header=False, datetime_format=_TIMESTAMP)
     with connection.cursor() as cursor, cursor.copy(_COPY.format(table, _NAMES)) as copy:
         copy.write(content)
+
+
+def _stage(connection: psycopg.Connection, blocks: Iterator[bytes]) -> None:
+    """Take the rows in aside: the raw table is touched only when all of them are there."""
+    connection.execute(sql.SQL("create temporary table {} ({}) on commit drop").format(_STAGING, _COLUMNS))
+    with connection.cursor() as cursor, cursor.copy(_COPY.format(_STAGING, _NAMES)) as copy:
+        for block in blocks:
+            copy.write(block)
+
+
+def _read_generation(connection: psycopg.Connection) -> int:
+    row = connection.execute(sql.SQL("select generation from {}").format(_GENERATION)).fetchone()
+    return row[0] if row else 0
+
+
+def _begin_generation(connection: psycopg.Connection) -> None:
+    begin = sql.SQL(
+        "insert into {} (generation) values (%s) on conflict (only_row) do update set generation = excluded.generation"
+    ).format(_GENERATION)
+    connection.execute(begin, (next_generation(_read_generation(connection)),))

@@ -204,9 +204,9 @@ def test_w1_reconcile_names_missing_extra_and_changed_rows(database: Database, s
     report = _reconcile(database, settings)
     assert (report.missing, report.different, report.extra, report.in_flight) == (2, 1, 1, 5)
     (difference,) = report.differences
-    assert set(difference.examples["missing"]) == {missing, row[0][2]}
-    assert difference.examples["different"] == [changed]
-    assert difference.examples["extra"] == [extra]
+    assert set(difference.missing) == {missing, row[0][2]}
+    assert difference.different == [changed]
+    assert difference.extra == [extra]
     assert report.as_dict()["is_clean"] is False
     assert "2 missing, 1 extra, 1 different" in str(report)
 
