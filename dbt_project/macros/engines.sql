@@ -123,3 +123,48 @@
 {% macro postgres___json_type() -%}
     {{ return('jsonb') }}
 {%- endmacro %}
+
+{#- Where a row lies: good for as long as nothing else writes the table. -#}
+{% macro row_place() -%}
+    {{ return(adapter.dispatch('row_place', 'sluice')()) }}
+{%- endmacro %}
+
+{% macro duckdb__row_place() -%}
+    {{ return('rowid') }}
+{%- endmacro %}
+
+{% macro postgres__row_place() -%}
+    {{ return('ctid') }}
+{%- endmacro %}
+
+{#- Statements that tell the planner how large new tables are, where it does not know by itself. -#}
+{% macro gather_statistics(tables) -%}
+    {{ return(adapter.dispatch('gather_statistics', 'sluice')(tables)) }}
+{%- endmacro %}
+
+{% macro duckdb__gather_statistics(tables) -%}
+{%- endmacro %}
+
+{% macro postgres__gather_statistics(tables) -%}
+    {%- for table in tables %}
+        analyze {{ table }};
+    {%- endfor %}
+{%- endmacro %}
+
+{#- Number of the UTC day of an instant: cheaper than a local day, and never more than one day from it. -#}
+{% macro utc_day_number(instant) -%}
+    {{ return(adapter.dispatch('utc_day_number', 'sluice')(instant)) }}
+{%- endmacro %}
+
+{% macro duckdb__utc_day_number(instant) -%}
+    (epoch_us({{ instant }}) // 86400000000)
+{%- endmacro %}
+
+{% macro postgres__utc_day_number(instant) -%}
+    cast(floor(extract(epoch from {{ instant }}) / 86400) as bigint)
+{%- endmacro %}
+
+{#- The same number of a date. -#}
+{% macro day_number(day) -%}
+    cast({{ day }} - date '1970-01-01' as bigint)
+{%- endmacro %}

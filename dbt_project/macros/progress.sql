@@ -15,13 +15,30 @@
         create schema if not exists staging;
         create table if not exists {{ build_progress() }} (
             confirmed_batch bigint not null, confirmed_through timestamp with time zone, project text not null
-        )
+        );
+        {{ create_journals() }}
     {%- endif -%}
 {%- endmacro %}
 
 {#- Number of the newest confirmed batch, 0 before the first. -#}
 {% macro confirmed_batch() -%}
     (select coalesce(max(confirmed_batch), 0) from {{ build_progress() }})
+{%- endmacro %}
+
+{#- The same as a literal, so that block statistics can prune. -#}
+{% macro confirmed_batch_number() -%}
+    {%- if not execute or flags.WHICH not in ('build', 'run', 'test') -%}
+        {{ return(0) }}
+    {%- endif -%}
+    {{ return(run_query('select ' ~ confirmed_batch()).columns[0].values()[0]) }}
+{%- endmacro %}
+
+{#- Number of the newest batch that this build works on. -#}
+{% macro last_batch() -%}
+    (
+        select coalesce(max(last_batch), {{ confirmed_batch_number() }})
+        from {{ api.Relation.create(database=target.database, schema='staging', identifier='int_touched_aggregates') }}
+    )
 {%- endmacro %}
 
 {#- The newest recorded_at among the confirmed events, null before the first. -#}
@@ -58,4 +75,13 @@
             from {{ api.Relation.create(database=target.database, schema='staging', identifier='stg_events') }}
         {%- endif -%}
     {%- endif -%}
+{%- endmacro %}
+
+{#- A model as an earlier build left it, for what decides whether it must be built again. -#}
+{% macro earlier_build_of(name) -%}
+    {%- set relation = api.Relation.create(database=target.database, schema=target.schema, identifier=name) -%}
+    {%- if not execute or load_cached_relation(relation) is none -%}
+        {{ return("(select cast(null as uuid) as organization_id, cast(null as date) as day where false) as " ~ name) }}
+    {%- endif -%}
+    {{ return(relation) }}
 {%- endmacro %}

@@ -1,10 +1,11 @@
 {#-
   One query for what every relation owes: a unique key, no nulls but where they mean something, known values, intervals
   that do not end before they begin. Each failing row says what is wrong and how often. One test instead of a dozen: a
-  refresh runs all of them each time.
+  refresh runs all of them each time, on the rows that it computed; `dbt test` looks at all there are.
 -#}
 {% test sound_rows(model, key, nullable=[], accepted={}, ordered=[]) %}
     {%- set checks = {} -%}
+    {%- set rows = built_rows(model.identifier) -%}
     {%- for column in columns_of(model.identifier) if column not in nullable -%}
         {%- do checks.update({column ~ ' is null': column ~ ' is null'}) -%}
     {%- endfor -%}
@@ -19,7 +20,7 @@
 
     with duplicates as (
         select 1
-        from {{ model }}
+        from {{ rows }}
         group by {{ key | join(', ') }}
         having count(*) > 1
     ),
@@ -29,7 +30,7 @@
             {% for condition in checks.values() -%}
                 count(case when {{ condition }} then 1 end) as check_{{ loop.index }}{{ "," if not loop.last }}
             {% endfor %}
-        from {{ model }}
+        from {{ rows }}
     ),
 
     problems as (

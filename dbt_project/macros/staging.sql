@@ -22,9 +22,12 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- Number of the newest batch that the relation holds, 0 for none. -#}
+{#- Number of the newest batch that the relation holds, 0 for none; a literal, so that block statistics can prune. -#}
 {% macro newest_batch(relation) -%}
-    {{ "(select coalesce(max(batch_id), 0) from " ~ relation ~ ")" if is_update() else "0" }}
+    {%- if not is_update() -%}
+        {{ return(0) }}
+    {%- endif -%}
+    {{ return(run_query('select coalesce(max(batch_id), 0) from ' ~ relation).columns[0].values()[0]) }}
 {%- endmacro %}
 
 {#- Columns that every staged event of one aggregate group starts with. -#}

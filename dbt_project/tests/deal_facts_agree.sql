@@ -1,25 +1,15 @@
--- What a build worked on: at any instant of knowledge a deal is in one stage and in one state at a time, and its
--- present stage is that of its last entry.
-with touched as (
-    select * from {{ ref('int_touched_deals') }}
-),
-
-entries as (
-    select entries.*
-    from {{ ref('fct_stage_entries') }} as entries
-    inner join touched on entries.organization_id = touched.organization_id and entries.deal_id = touched.deal_id
+-- At any instant of knowledge a deal is in one stage and in one state at a time, and its present stage is that of its
+-- last entry.
+with entries as (
+    select * from {{ built_rows('fct_stage_entries') }}
 ),
 
 versions as (
-    select versions.*
-    from {{ ref('fct_deal_versions') }} as versions
-    inner join touched on versions.organization_id = touched.organization_id and versions.deal_id = touched.deal_id
+    select * from {{ built_rows('fct_deal_versions') }}
 ),
 
 deals as (
-    select deals.*
-    from {{ ref('fct_deals') }} as deals
-    inner join touched on deals.organization_id = touched.organization_id and deals.deal_id = touched.deal_id
+    select * from {{ built_rows('fct_deals') }}
 ),
 
 overlapping_entries as (

@@ -1,3 +1,7 @@
+-- depends_on: {{ ref('fct_stage_entries') }}
+-- depends_on: {{ ref('fct_deals') }}
+{% set confirmed = confirmed_batch_number() %}
+
 with organizations as (
     select
         organization_id,
@@ -6,22 +10,66 @@ with organizations as (
     where known_to is null and valid_to is null
 ),
 
--- wherever a touched deal ever stood, on any knowledge
+-- of the entries and deals as known now: what a figure is counted from, where the build took it out or put it in
+changed_entries as (
+    select * from {{ journal_of('fct_stage_entries') }}
+    where
+        known_to is null
+        and change_batch > {{ confirmed }}
+),
+
+changed_deals as (
+    select * from {{ journal_of('fct_deals') }}
+    where
+        known_to is null
+        and change_batch > {{ confirmed }}
+),
+
+changed_instants as (
+    select
+        organization_id,
+        entered_at as instant
+    from changed_entries
+    group by organization_id, deal_id, pipeline_id, entry_number, stage_id, cause, entered_at
+    having sum(change_weight) != 0
+    union
+    select
+        organization_id,
+        left_at as instant
+    from changed_entries
+    where left_at is not null
+    group by organization_id, deal_id, pipeline_id, entry_number, stage_id, left_at, next_stage_id
+    having sum(change_weight) != 0
+    union
+    select
+        organization_id,
+        created_at as instant
+    from changed_deals
+    group by organization_id, deal_id, pipeline_id, creation_owner_id, created_at, currency
+    having sum(change_weight) != 0
+    union
+    select
+        organization_id,
+        closed_at as instant
+    from changed_deals
+    where closed_at is not null
+    group by
+        organization_id, deal_id, pipeline_id, status, closing_owner_id, closed_at, closing_amount_minor, currency
+    having sum(change_weight) != 0
+),
+
 deal_days as (
     select distinct
-        events.organization_id,
-        {{ local_day('events.occurred_at', 'organizations.time_zone') }} as day
-    from {{ ref('int_touched_deals') }} as touched
-    inner join {{ ref('stg_deal_events') }} as events
-        on touched.organization_id = events.organization_id and touched.deal_id = events.deal_id
-    inner join organizations on events.organization_id = organizations.organization_id
-    where events.type in ('deal.created', 'deal.stage.changed', 'deal.closed', 'deal.reopened')
+        changed_instants.organization_id,
+        {{ local_day('changed_instants.instant', 'organizations.time_zone') }} as day
+    from changed_instants
+    inner join organizations on changed_instants.organization_id = organizations.organization_id
 ),
 
 -- a new zone, a reordered stage or a changed team may move any figure of the organization
 configured as (
     select distinct organization_id
-    from {{ ref('int_touched_aggregates') }}
+    from {{ ref('int_configured_organizations') }}
     where aggregate_type in ('organization', 'stage', 'team')
 ),
 

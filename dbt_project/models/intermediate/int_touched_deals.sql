@@ -1,5 +1,5 @@
-select distinct
+select
     organization_id,
-    deal_id
-from {{ ref('stg_deal_events') }}
-where batch_id > {{ confirmed_batch() }}
+    aggregate_id as deal_id
+from {{ ref('int_touched_aggregates') }}
+where aggregate_type = 'deal'

@@ -1,5 +1,5 @@
 with events as (
-    select * from {{ ref('stg_events') }}
+    select * from {{ ref('stg_setup_events') }}
     where aggregate_type = 'team' and type in ('team.member.added', 'team.member.removed')
 )
 

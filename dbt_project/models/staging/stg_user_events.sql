@@ -1,5 +1,5 @@
 with events as (
-    select * from {{ ref('stg_events') }}
+    select * from {{ ref('stg_setup_events') }}
     where aggregate_type = 'user' and type in ('user.created', 'user.updated')
 )
 

@@ -2,12 +2,12 @@
     config(
         materialized='maintained',
         unique_key=['organization_id'],
-        meta={'affected': 'int_touched_aggregates'},
+        meta={'affected': 'int_outdated_calendars', 'row_key': ['organization_id', 'day']},
         indexes=[{'columns': ['organization_id', 'day'], 'unique': true}],
     )
 }}
 
-{% set touched = ref('int_touched_aggregates') %}
+{% set outdated = ref('int_outdated_calendars') %}
 
 with organizations as (
     select
@@ -19,18 +19,7 @@ with organizations as (
     where
         known_to is null
         and valid_to is null
-        and {{ is_affected(touched, ['organization_id']) }}
-),
-
--- memberships may reach back to 1970: days count from the organization's and its deals' first
-spans as (
-    select
-        organization_id,
-        min(case when aggregate_type in ('organization', 'deal') then occurred_at end) as first_at,
-        max(recorded_at) as last_at
-    from {{ ref('stg_events') }}
-    where {{ is_affected(touched, ['organization_id']) }}
-    group by organization_id
+        and {{ is_affected(outdated, ['organization_id']) }}
 ),
 
 local_spans as (
@@ -38,11 +27,11 @@ local_spans as (
         organizations.*,
         {{ local_day('spans.first_at', 'organizations.time_zone') }} as first_day,
         cast(
-            date_trunc('year', {{ local_day('spans.last_at', 'organizations.time_zone') }})
+            date_trunc('year', {{ local_day('spans.through', 'organizations.time_zone') }})
             + interval '2 years' - interval '1 day' as date
         ) as last_day
     from organizations
-    inner join spans on organizations.organization_id = spans.organization_id
+    inner join {{ ref('int_event_spans') }} as spans on organizations.organization_id = spans.organization_id
 ),
 
 calendar as (

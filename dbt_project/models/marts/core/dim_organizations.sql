@@ -2,11 +2,11 @@
     config(
         materialized='maintained',
         unique_key=['organization_id'],
-        meta={'affected': 'int_touched_aggregates'},
+        meta={'affected': 'int_configured_organizations'},
     )
 }}
 
-{% set touched = ref('int_touched_aggregates') %}
+{% set configured = ref('int_configured_organizations') %}
 
 with facts as (
     select
@@ -22,7 +22,7 @@ with facts as (
         week_start,
         fiscal_year_start_month
     from {{ ref('stg_organization_events') }}
-    where {{ is_affected(touched, ['organization_id']) }}
+    where {{ is_affected(configured, ['organization_id']) }}
 ),
 
 {{ bitemporal_states(

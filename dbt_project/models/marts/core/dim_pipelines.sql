@@ -2,11 +2,11 @@
     config(
         materialized='maintained',
         unique_key=['organization_id'],
-        meta={'affected': 'int_touched_aggregates'},
+        meta={'affected': 'int_configured_organizations', 'row_key': ['organization_id', 'pipeline_id']},
     )
 }}
 
-{% set touched = ref('int_touched_aggregates') %}
+{% set configured = ref('int_configured_organizations') %}
 
 with facts as (
     select
@@ -21,7 +21,7 @@ with facts as (
         name,
         is_active
     from {{ ref('stg_pipeline_events') }}
-    where {{ is_affected(touched, ['organization_id']) }}
+    where {{ is_affected(configured, ['organization_id']) }}
 ),
 
 {{ bitemporal_states(keys=['organization_id', 'pipeline_id'], groups={'sets_state': ['name', 'is_active']}) }}

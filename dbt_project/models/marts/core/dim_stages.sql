@@ -2,11 +2,11 @@
     config(
         materialized='maintained',
         unique_key=['organization_id'],
-        meta={'affected': 'int_touched_aggregates'},
+        meta={'affected': 'int_configured_organizations', 'row_key': ['organization_id', 'stage_id']},
     )
 }}
 
-{% set touched = ref('int_touched_aggregates') %}
+{% set configured = ref('int_configured_organizations') %}
 
 with facts as (
     select
@@ -26,7 +26,7 @@ with facts as (
         target_days,
         type = 'stage.deleted' as is_retired
     from {{ ref('stg_stage_events') }}
-    where {{ is_affected(touched, ['organization_id']) }}
+    where {{ is_affected(configured, ['organization_id']) }}
 ),
 
 {{ bitemporal_states(

@@ -2,15 +2,15 @@
     config(
         materialized='maintained',
         unique_key=['organization_id'],
-        meta={'affected': 'int_touched_aggregates'},
+        meta={'affected': 'int_configured_organizations', 'row_key': ['organization_id', 'user_id']},
     )
 }}
 
-{% set touched = ref('int_touched_aggregates') %}
+{% set configured = ref('int_configured_organizations') %}
 
 with events as (
     select * from {{ ref('stg_team_member_events') }}
-    where {{ is_affected(touched, ['organization_id']) }}
+    where {{ is_affected(configured, ['organization_id']) }}
 ),
 
 memberships as (

@@ -2,11 +2,11 @@
     config(
         materialized='maintained',
         unique_key=['organization_id'],
-        meta={'affected': 'int_touched_aggregates'},
+        meta={'affected': 'int_configured_organizations', 'row_key': ['organization_id', 'team_id']},
     )
 }}
 
-{% set touched = ref('int_touched_aggregates') %}
+{% set configured = ref('int_configured_organizations') %}
 
 with facts as (
     select
@@ -22,7 +22,7 @@ with facts as (
         manager_id,
         is_active
     from {{ ref('stg_team_events') }}
-    where {{ is_affected(touched, ['organization_id']) }}
+    where {{ is_affected(configured, ['organization_id']) }}
 ),
 
 {{ bitemporal_states(

@@ -8,7 +8,7 @@
 }}
 
 {% set keys = ['organization_id', 'deal_id'] %}
-{% set touched = ref('int_touched_deals') %}
+{% set all_events, touched_events = ref('stg_deal_events'), ref('int_touched_deal_events') %}
 
 with facts as (
     select
@@ -32,13 +32,12 @@ with facts as (
         type in ('deal.created', 'deal.owner.changed') as sets_owner,
         type in ('deal.created', 'deal.updated') as sets_relations,
         type in ('deal.created', 'deal.close_date.changed') as sets_close_date
-    from {{ ref('stg_deal_events') }}
+    from {{ touched_events if is_update() else all_events }}
     where
         type in (
             'deal.created', 'deal.updated', 'deal.amount.changed', 'deal.owner.changed', 'deal.close_date.changed',
             'deal.deleted'
         )
-        and {{ is_affected(touched, keys) }}
 ),
 
 {{ bitemporal_states(

@@ -11,12 +11,12 @@
 {% set touched = ref('int_touched_deals') %}
 
 with entries as (
-    select * from {{ ref('fct_stage_entries') }}
+    select * from {{ built_rows('fct_stage_entries') }}
     where {{ is_affected(touched, keys) }}
 ),
 
 versions as (
-    select * from {{ ref('fct_deal_versions') }}
+    select * from {{ built_rows('fct_deal_versions') }}
     where {{ is_affected(touched, keys) }}
 ),
 

@@ -8,7 +8,7 @@
 }}
 
 {% set keys = ['organization_id', 'deal_id'] %}
-{% set touched = ref('int_touched_deals') %}
+{% set all_events, touched_events = ref('stg_deal_events'), ref('int_touched_deal_events') %}
 
 with facts as (
     select
@@ -31,10 +31,8 @@ with facts as (
         end as cause,
         type = 'deal.created' as is_first,
         type = 'deal.deleted' as is_last
-    from {{ ref('stg_deal_events') }}
-    where
-        type in ('deal.created', 'deal.stage.changed', 'deal.closed', 'deal.reopened', 'deal.deleted')
-        and {{ is_affected(touched, keys) }}
+    from {{ touched_events if is_update() else all_events }}
+    where type in ('deal.created', 'deal.stage.changed', 'deal.closed', 'deal.reopened', 'deal.deleted')
 ),
 
 {{ facts_as_known(

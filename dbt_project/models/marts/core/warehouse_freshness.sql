@@ -10,8 +10,7 @@
 
 select
     organization_id,
-    max(recorded_at) as through,
-    count(*) as event_count
-from {{ ref('stg_events') }}
+    through,
+    event_count
+from {{ ref('int_event_spans') }}
 where {{ is_affected(touched, ['organization_id']) }}
-group by organization_id

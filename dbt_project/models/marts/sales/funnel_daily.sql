@@ -30,6 +30,24 @@ positions as (
     window stage as (partition by organization_id, stage_id order by valid_from)
 ),
 
+{% if is_update() %}
+{{ near_days(affected) }},
+
+moving as (
+    select
+        organization_id,
+        deal_id
+    from {{ ref('fct_stage_entries') }}
+    where known_to is null and {{ is_near('entered_at') }}
+    union
+    select
+        organization_id,
+        deal_id
+    from {{ ref('fct_stage_entries') }}
+    where known_to is null and left_at is not null and {{ is_near('left_at') }}
+),
+{% endif %}
+
 entries as (
     select
         entries.organization_id,
@@ -49,7 +67,9 @@ entries as (
         ) as next_cause
     from {{ ref('fct_stage_entries') }} as entries
     inner join organizations on entries.organization_id = organizations.organization_id
-    where entries.known_to is null
+    where
+        entries.known_to is null
+        and {{ is_affected('moving', ['organization_id', 'deal_id'], alias='entries') }}
 ),
 
 entered as (

@@ -27,6 +27,10 @@ deals as (
     where known_to is null
 ),
 
+{% if is_update() %}
+{{ near_days(affected) }},
+{% endif %}
+
 credits as (
     select
         organization_id,
@@ -39,6 +43,7 @@ credits as (
         0 as deals_lost,
         0 as won_amount_minor
     from deals
+    where {{ is_near('created_at') if is_update() else 'true' }}
     union all
     select
         organization_id,
@@ -51,7 +56,9 @@ credits as (
         case when status = 'lost' then 1 else 0 end as deals_lost,
         case when status = 'won' then coalesce(closing_amount_minor, 0) else 0 end as won_amount_minor
     from deals
-    where closed_at is not null
+    where
+        closed_at is not null
+        and {{ is_near('closed_at') if is_update() else 'true' }}
 ),
 
 dated as (
