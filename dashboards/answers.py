@@ -195,6 +195,20 @@ class Alarm(_Answer):
     advice: str
 
 
+class Reconciliation(_Answer):
+    """How the organization's events and figures compared with what was entered, when last looked at."""
+
+    checked_at: datetime
+    is_clean: bool
+    events: int
+    in_flight: int = 0
+    missing: int = 0
+    extra: int = 0
+    different: int = 0
+    wrong_figures: int | None = None
+    repaired_at: datetime | None = None
+
+
 class Freshness(_Answer):
     """How fresh and how sound the figures are."""
 
@@ -206,3 +220,4 @@ class Freshness(_Answer):
     alarms: list[Alarm] = []
     checks: list[Check] = []
     last_refresh: Refresh | None = None
+    reconciliation: Reconciliation | None = None

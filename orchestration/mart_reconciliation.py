@@ -175,10 +175,11 @@ def _open_duckdb(url: str, stack: ExitStack) -> tuple[str | None, Fetch]:
 def _open_postgres(url: str, stack: ExitStack) -> tuple[str | None, Fetch]:
     server = stack.enter_context(psycopg.connect(url))
     current = read_postgres_version(server)  # from here on no other version is swapped in
-    prefix = f"{PUBLISHED_SCHEMA}."
-    return current and current.version, lambda query: server.execute(
-        query.replace("{prefix}", prefix).encode()
-    ).fetchall()
+
+    def fetch(query: str) -> list[tuple[Any, ...]]:
+        return server.execute(query.replace("{prefix}", f"{PUBLISHED_SCHEMA}.").encode()).fetchall()
+
+    return current.version if current else None, fetch
 
 
 def _read(fetch: Fetch, horizon: Mapping[UUID, datetime]) -> dict[UUID, OrganizationFigures]:

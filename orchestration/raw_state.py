@@ -139,12 +139,15 @@ class PostgresWatch:
         self._connection: psycopg.Connection[Any] | None = None
 
     def version(self) -> str | None:
-        """Digest of the loader's offsets, which move in the transaction that adds rows."""
+        """The generation, and a digest of the loader's offsets, which move in the transaction that adds rows."""
         row = self._fetch(
             "select md5(string_agg(offsets::text, ' ' order by offsets::text))"
             f" from {RAW_SCHEMA}.loader_offsets offsets"
         )
-        return _named(self._read_generation(), row[0]) if row and row[0] else None
+        generation = self._read_generation()
+        if row is None or not (row[0] or generation):
+            return None
+        return _named(generation, row[0] or "unmoved")  # rebuilt before the loader's first commit
 
     def state(self) -> RawState | None:
         """As `version`, with what a count of the raw table says."""

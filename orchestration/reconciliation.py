@@ -49,8 +49,11 @@ class Reconciliation:
         """Everything, as JSON can carry it."""
         wrong = [{**asdict(one), "organization_id": str(one.organization_id)} for one in self.marts.wrong]
         marts = {**asdict(self.marts), "wrong": wrong}
-        return {"is_clean": self.is_clean, **self.raw.as_dict(), "is_raw_clean": self.raw.is_clean, "marts": marts} | {
-            "is_clean": self.is_clean
+        return {
+            **self.raw.as_dict(),
+            "is_raw_clean": self.raw.is_clean,
+            "marts": marts,
+            "is_clean": self.is_clean,
         }
 
     def in_plain_words(self) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 #: Each is a module of `benchmarks` with `run() -> BenchmarkResult`.
-BENCHMARKS = ("writes", "relay", "loader", "refresh", "freshness", "funnel")
+BENCHMARKS = ("writes", "relay", "loader", "refresh", "freshness", "funnel", "rebuild")
 
 
 def run_benchmarks(console: Console, names: Sequence[str], *, json_file: Path | None) -> None:

@@ -19,7 +19,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from contracts.settings import RelayDatabaseSettings, WarehouseSettings
 from ingest.outbox import list_parked, release_parked
 from ingest.rebuild import rebuild as rebuild_warehouse
-from ingest.reconcile import reconcile as reconcile_warehouse
+from ingest.rewriting import RewriteUnderWayError
+from ingest.sinks.interface import SinkUnavailableError
+from orchestration.reconciliation import reconcile_all
 from runtime.bench import BENCHMARKS, run_benchmarks
 from runtime.checks import run_checks
 from runtime.demo import DEMO_PASSWORD, DEMO_USERS, fill
@@ -158,10 +160,14 @@ def rebuild() -> None:
 
 
 @app.command()
-def reconcile(*, json_output: Annotated[bool, typer.Option("--json")] = False) -> None:
-    """Compare PostgreSQL with the warehouse's raw events; exit 1 on any difference."""
+def reconcile(
+    *,
+    json_output: Annotated[bool, typer.Option("--json")] = False,
+    repair: Annotated[bool, typer.Option(help="Put the warehouse's events right; the next refresh follows.")] = False,
+) -> None:
+    """Compare PostgreSQL with the warehouse's events and published figures; exit 1 on any difference found."""
     _use_running_stack()
-    report = reconcile_warehouse(_relay_url(), WarehouseSettings())
+    report = reconcile_all(_relay_url(), WarehouseSettings(), repair=repair)
     if json_output:
         print(json.dumps(report.as_dict(), indent=2, default=str))
     else:
@@ -246,7 +252,7 @@ def main() -> None:
     threading.current_thread().name = "sluice"
     try:
         app()
-    except (StackError, ProcessError, PostgresSetupError) as error:
+    except (StackError, ProcessError, PostgresSetupError, RewriteUnderWayError, SinkUnavailableError) as error:
         _fail(str(error))
         sys.exit(1)
     except psycopg.OperationalError as error:

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import func, literal, select, text, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.metrics.schemas import Process
+from api.metrics.schemas import Process, Reconciliation
 from api.models.deal import Deal
 from api.models.event_log import EventLogRow
 from api.models.picklist_value import PicklistValue
@@ -21,6 +21,14 @@ select process as name, updated_at as seen_at, cast(detail ->> 'pending' as bigi
     case when updated_at < clock_timestamp() - interval '1 minute' then 'silent' else state end as state
 from process_status
 order by process
+""")
+
+
+_RECONCILIATION = text("""
+select checked_at, events, in_flight, missing, extra, different, wrong_figures, repaired_at,
+    missing + extra + different + coalesce(wrong_figures, 0) = 0 as is_clean
+from reconciliations
+where organization_id = :organization_id
 """)
 
 
@@ -57,6 +65,12 @@ async def events_after(session: AsyncSession, organization_id: UUID, through: da
 async def processes(session: AsyncSession) -> list[Process]:
     """What the pipeline's processes last said of themselves; about the installation, not about a tenant."""
     return [Process(**row) for row in (await session.execute(_PROCESSES)).mappings()]
+
+
+async def reconciliation(session: AsyncSession, organization_id: UUID) -> Reconciliation | None:
+    """What the last comparison found of the organization; None before the first one."""
+    row = (await session.execute(_RECONCILIATION, {"organization_id": organization_id})).mappings().first()
+    return Reconciliation(**row) if row else None
 
 
 async def has_pipeline(session: AsyncSession, organization_id: UUID, pipeline_id: UUID) -> bool:

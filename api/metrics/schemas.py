@@ -96,6 +96,21 @@ class Process(BaseModel):
     message: str | None
 
 
+class Reconciliation(BaseModel):
+    """What the last comparison of PostgreSQL, the warehouse's events and the published figures found, of the caller's
+    organization alone."""
+
+    checked_at: datetime
+    is_clean: bool
+    events: int = Field(description="Events compared, those on their way included.")
+    in_flight: int = Field(description="Events that were on their way to the warehouse.")
+    missing: int = Field(description="Events that the warehouse lacked.")
+    extra: int = Field(description="Events in the warehouse that Sluice does not know.")
+    different: int = Field(description="Events whose content was another in the warehouse.")
+    wrong_figures: int | None = Field(description="Published figures that were wrong; null where none were compared.")
+    repaired_at: datetime | None = Field(description="When differences were last put right.")
+
+
 class FreshnessRead(BaseModel):
     """How fresh and how sound the figures are. `events_behind` speaks of the caller's organization."""
 
@@ -107,3 +122,4 @@ class FreshnessRead(BaseModel):
     alarms: list[Alarm] = Field(description="What is wrong on the way from PostgreSQL to the warehouse.")
     checks: list[Check]
     last_refresh: Refresh | None
+    reconciliation: Reconciliation | None

@@ -128,6 +128,7 @@ async def read_freshness(session: AsyncSession, caller: Caller, *, services: Ser
         alarms=alarms(await read_reports(session)),
         checks=status.checks,
         last_refresh=status.last_refresh,
+        reconciliation=await repository.reconciliation(session, caller.organization_id),
     )
 
 

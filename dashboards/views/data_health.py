@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 import streamlit as st
 
-from dashboards import client, money, states
+from dashboards import client, comparison, money, states
 from dashboards.answers import Check, Freshness, Me, Process, Refresh
 from dashboards.session import SignIn
 
@@ -31,6 +31,8 @@ def _live(who: SignIn, zone: ZoneInfo) -> None:
         _verdict(fresh, stands_still=_stands_still(fresh, datetime.now(UTC)))
         _figures(fresh, zone)
         _last_refresh(fresh.last_refresh, zone)
+        st.subheader("Compared with what was entered", anchor=False)
+        st.markdown(comparison.summary(fresh.reconciliation, zone))
         _checks(fresh.checks, zone)
         _processes(fresh.processes, zone)
 
@@ -44,13 +46,15 @@ def problems(fresh: Freshness) -> list[tuple[str, str]]:
             "If it stays so, pass the message below to whoever runs Sluice."
         )
         found.append(("The last update of the figures failed", advice))
+    found += comparison.disagreement(fresh.reconciliation, datetime.now(UTC))
     found += [
         (
             f"The check “{_words(check.name)}” failed",
             f"{check.message or 'It gave no reason.'} The figures stay as they were until it passes.",
         )
         for check in fresh.checks
-        if check.status == "failed"
+        # what a comparison found is said above, of the reader's organization alone
+        if check.status == "failed" and not (check.name.startswith("reconcile") and fresh.reconciliation)
     ]
     found += [(f"{_words(alarm.name).capitalize()}: {alarm.message}", alarm.advice) for alarm in fresh.alarms]
     found += [
