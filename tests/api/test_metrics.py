@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from contracts.access import Role
 from contracts.events.registry import parse
+from ingest.kept_result import OrganizationResult, keep_results
 from metrics.parameters import read
 from metrics.publication import PublishedFolder
 from metrics.query import CellAddress, answer, rows
@@ -273,6 +274,30 @@ class TestFreshness:
         assert datetime.fromisoformat(freshness["published_at"]) == current.published_at
         assert freshness["events_behind"] == 0
         assert [found["status"] for found in freshness["checks"]] == ["warn"]
+
+    async def test_t1_the_last_comparison_is_told_of_the_caller_s_organization_alone(
+        self, api: Api, owner: Account, database: Database
+    ) -> None:
+        assert (await owner.read("/v1/freshness"))["reconciliation"] is None
+        other = await api.sign_up()
+        hurt = OrganizationResult(
+            organization_id=owner.organization_id, events=9, in_flight=1, missing=2, extra=0, different=1,
+            wrong_figures=4, is_repaired=True,
+        )  # fmt: skip
+        sound = OrganizationResult(
+            organization_id=other.organization_id, events=5, in_flight=0, missing=0, extra=0, different=0,
+            wrong_figures=0, is_repaired=False,
+        )  # fmt: skip
+        checked_at = datetime.now(UTC)
+        keep_results(database.relay_url, [hurt, sound], checked_at=checked_at)
+        told = (await owner.read("/v1/freshness"))["reconciliation"]
+        assert datetime.fromisoformat(told.pop("checked_at")) == checked_at
+        assert datetime.fromisoformat(told.pop("repaired_at")) >= checked_at
+        assert told == {
+            "is_clean": False, "events": 9, "in_flight": 1, "missing": 2, "extra": 0, "different": 1, "wrong_figures": 4,
+        }  # fmt: skip
+        told = (await other.read("/v1/freshness"))["reconciliation"]
+        assert (told["is_clean"], told["events"], told["repaired_at"]) == (True, 5, None)
 
     async def test_it_says_what_each_process_reports_and_which_is_silent(
         self, owner: Account, database: Database

@@ -168,6 +168,33 @@ class TestDataHealth:
         assert "5,000 events behind" in said
         assert page.code[0].value == "Conversion error"
 
+    def test_the_comparison_with_what_was_entered_is_said_in_plain_words(self, open_page: Open, double: Double) -> None:
+        now = datetime.now(UTC)
+        clean = {"checked_at": now.isoformat(), "is_clean": True, "events": 24_310, "wrong_figures": 0}
+        failed = {"name": "reconcile: PostgreSQL and the warehouse", "status": "failed", "message": "Somebody's."}
+        double.freshness |= {"reconciliation": clean}
+        calm = words(open_page("data_health"))
+        assert "24,310 events compared; each is in the warehouse once, and the figures are theirs." in calm
+        assert "All is well" in calm
+
+        wrong = clean | {"is_clean": False, "missing": 1, "extra": 2, "wrong_figures": 3}
+        double.freshness |= {"reconciliation": wrong, "checks": [failed]}
+        st.cache_data.clear()
+        said = words(open_page("data_health"))
+        assert "The figures differ from what was entered" in said
+        assert "1 event missing from the warehouse, 2 events in the warehouse that nobody entered, 3 published" in said
+        assert "Somebody's." not in said.replace("\n", "")  # another organization's, for all we know
+
+        mended = wrong | {"wrong_figures": None, "repaired_at": (now + timedelta(seconds=1)).isoformat()}
+        double.freshness |= {"reconciliation": mended}
+        st.cache_data.clear()
+        assert "That was repaired" in words(open_page("data_health"))
+
+    def test_a_comparison_that_no_longer_runs_is_noticed(self, open_page: Open, double: Double) -> None:
+        long_ago = (datetime.now(UTC) - timedelta(hours=4)).isoformat()
+        double.freshness |= {"reconciliation": {"checked_at": long_ago, "is_clean": True, "events": 1}}
+        assert "have not been compared for hours" in words(open_page("data_health"))
+
     def test_figures_that_stand_still_are_noticed(self, open_page: Open, double: Double) -> None:
         page = open_page("data_health")
         assert "stand still" not in words(page)

@@ -239,9 +239,8 @@ class TestRepair:
         rebuild(delivered.relay_url, warehouse)
         with psycopg.connect(delivered.relay_url) as connection:
             connection.execute("set timezone to 'UTC'")
-            oldest: dict[UUID, datetime] = dict(
-                connection.execute("select organization_id, min(recorded_at) from event_log group by 1")
-            )
+            rows = connection.execute("select organization_id, min(recorded_at) from event_log group by 1")
+            oldest: dict[UUID, datetime] = dict(rows.fetchall())
         with closing(open_sink(warehouse)) as sink:
             assert sink.recorded_since(begun) == oldest
             assert sink.recorded_since(datetime.now(UTC) + timedelta(seconds=1)) == {}

@@ -1,5 +1,6 @@
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic, sleep
@@ -8,6 +9,7 @@ import dagster as dg
 import duckdb
 import psycopg
 import pytest
+from deltalake import DeltaTable
 
 from contracts.warehouse import Mart
 from ingest.sinks import open_sink
@@ -18,6 +20,7 @@ from orchestration.definitions import build_defs
 from orchestration.defs.jobs import FULL_REFRESH, REFRESH
 from orchestration.manifest import load_manifest
 from orchestration.publish import build_path, last_publication
+from orchestration.raw_state import raw_path
 from orchestration.refresh import Refresher
 from orchestration.resources import Pipeline
 from tests.conftest import Database
@@ -214,9 +217,7 @@ class TestFailingCheck:
         good = last_publication(installation.url)
         rows = EventLog()
         rows.organization(at=datetime.now(UTC) - timedelta(days=3))
-        sink = open_sink(installation.warehouse)
-        sink.replace(iter([]), epoch=None, offsets={})
-        sink.close()
+        DeltaTable(str(raw_path(installation.url))).delete()
         load_raw(installation.warehouse, rows.events)
         assert installation.refresher.refresh_if_due() is False
         assert last_publication(installation.url) == good
@@ -233,6 +234,16 @@ class TestFailingCheck:
         accepted = last_publication(installation.url)
         assert accepted is not None
         assert accepted.event_count == len(rows.events)
+
+    def test_g3_raw_rewritten_from_postgresql_is_built_anew_and_published_though_it_has_fewer_events(
+        self, installation: Installation
+    ) -> None:
+        assert installation.refresher.refresh_if_due() is True
+        with closing(open_sink(installation.warehouse)) as sink:
+            sink.amend([event.id for event in installation.log.events[1:]], iter([]))
+        assert installation.refresher.refresh_if_due() is True
+        assert published_rows(installation, "select count(*) from fct_deals") == [(0,)]
+        assert installation.refresher.refresh_if_due() is None
 
     def test_it_is_not_hammered(self, installation: Installation) -> None:
         Path(installation.url.removeprefix("duckdb://"), "build").mkdir()
