@@ -294,7 +294,8 @@ class TestFreshness:
         assert datetime.fromisoformat(told.pop("checked_at")) == checked_at
         assert datetime.fromisoformat(told.pop("repaired_at")) >= checked_at
         assert told == {
-            "is_clean": False, "events": 9, "in_flight": 1, "missing": 2, "extra": 0, "different": 1, "wrong_figures": 4,
+            "is_clean": False, "events": 9, "in_flight": 1, "missing": 2, "extra": 0, "different": 1,
+            "wrong_figures": 4,
         }  # fmt: skip
         told = (await other.read("/v1/freshness"))["reconciliation"]
         assert (told["is_clean"], told["events"], told["repaired_at"]) == (True, 5, None)
