@@ -222,10 +222,7 @@ MUTATIONS = (
         (Edit("api/idempotency.py", 'if found.state == "done":', 'if found.state == "never":'),),
         ("tests/api/test_conventions.py",),
     ),
-)
-
-#: Quick ones that need no broker: run in every run of the tests, the others in the long one.
-QUICK = frozenset({"marked_before_the_receipts_are_looked_at", "loader_takes_records_of_any_epoch"}    Mutation(
+    Mutation(
         "reconcile_overlooks_events_that_postgresql_does_not_know",
         (
             Edit(
@@ -234,7 +231,9 @@ QUICK = frozenset({"marked_before_the_receipts_are_looked_at", "loader_takes_rec
                 "        extra=[],",
             ),
         ),
-        ("tests/ingest/test_reconcile.py::TestRepair::test_g3_only_what_differs_is_replaced_and_a_second_look_is_clean",),
+        (
+            "tests/ingest/test_reconcile.py::TestRepair::test_g3_only_what_differs_is_replaced_and_a_second_look_is_clean",
+        ),
     ),
     Mutation(
         "rebuild_forgets_what_dropped_partitions_of_the_outbox_said",
@@ -261,7 +260,9 @@ QUICK = frozenset({"marked_before_the_receipts_are_looked_at", "loader_takes_rec
     Mutation(
         "a_repair_loses_the_rows_it_should_replace",
         (Edit("ingest/reconcile.py", "sink.amend(some, _blocks_of(log, some))", "sink.amend(some, iter([]))"),),
-        ("tests/ingest/test_reconcile.py::TestRepair::test_g3_only_what_differs_is_replaced_and_a_second_look_is_clean",),
+        (
+            "tests/ingest/test_reconcile.py::TestRepair::test_g3_only_what_differs_is_replaced_and_a_second_look_is_clean",
+        ),
     ),
     Mutation(
         "published_amounts_are_not_compared",
@@ -275,3 +276,6 @@ QUICK = frozenset({"marked_before_the_receipts_are_looked_at", "loader_takes_rec
         ("tests/orchestration/test_reconciliation.py::TestMarts",),
     ),
 )
+
+#: Quick ones that need no broker: run in every run of the tests, the others in the long one.
+QUICK = frozenset({"marked_before_the_receipts_are_looked_at", "loader_takes_records_of_any_epoch"})
