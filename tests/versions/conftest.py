@@ -6,13 +6,19 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from api.db import migrate
+from api.db.bootstrap import prepare_database
+from runtime.embedded.postgres import EmbeddedPostgres
 from runtime.home import PROJECT
+from runtime.process import ManagedProcess, ProcessSpec
+from tests.conftest import PASSWORDS, Database, urls_of
 
 _VERSIONS = "api/db/migrations/versions"
 
@@ -43,6 +49,15 @@ class OlderTree:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def process(
+        self, name: str, settings: Mapping[str, str], folder: Path, *, ready: Callable[[], bool] = lambda: True
+    ) -> ManagedProcess:
+        """A process of this tree, not started: `api`, `relay`, `loader`."""
+        argv = [sys.executable, "-m", "runtime.serve", name]
+        environment = {**settings, "PYTHONPATH": str(self.folder)}
+        spec = ProcessSpec(f"{name}-before", argv, env=environment, cwd=self.folder, ready=ready)
+        return ManagedProcess(spec, log_path=folder / f"{name}-before.log")
+
 
 def _git(*arguments: str) -> bytes:
     git = shutil.which("git")
@@ -71,3 +86,15 @@ def version_before(tmp_path_factory: pytest.TempPathFactory) -> OlderTree:
     tree = OlderTree(folder, commit)
     assert tree.revisions == migrate.revisions()[: len(tree.revisions)]
     return tree
+
+
+@pytest.fixture
+def older_database(postgres: EmbeddedPostgres, version_before: OlderTree) -> Iterator[Database]:
+    """A database that the version before has made."""
+    database = urls_of(postgres, "version_before")
+    prepare_database(postgres.url(), database=database.name, passwords=PASSWORDS)
+    program = "import sys; from api.db.migrate import upgrade; upgrade(sys.argv[1])"
+    version_before.run(program, database.owner_url)
+    yield database
+    with psycopg.connect(postgres.url(), autocommit=True) as admin:
+        admin.execute("drop database version_before with (force)")

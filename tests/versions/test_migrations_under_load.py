@@ -1,6 +1,5 @@
 """F-5: the schema changes while the version before is in use, up and down, and nobody notices."""
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,9 @@ import httpx
 import psycopg
 import pytest
 
-from api.db.bootstrap import prepare_database
 from api.db.migrate import downgrade, upgrade
-from runtime.embedded.postgres import EmbeddedPostgres
-from runtime.process import ManagedProcess, ProcessSpec, free_port
-from tests.conftest import PASSWORDS, Database, urls_of
+from runtime.process import free_port
+from tests.conftest import Database
 from tests.imports.processes import process_environment, start_api_process
 from tests.versions.conftest import OlderTree
 from tests.versions.traffic import LockWatch, Traffic
@@ -37,22 +34,10 @@ select gen_random_uuid(), %(organization)s, 'deal.created', 1, 'deal', id, 1, at
 
 
 @pytest.fixture
-def older_database(postgres: EmbeddedPostgres, version_before: OlderTree) -> Iterator[Database]:
-    """A database that the version before has made."""
-    database = urls_of(postgres, "version_before")
-    prepare_database(postgres.url(), database=database.name, passwords=PASSWORDS)
-    program = "import sys; from api.db.migrate import upgrade; upgrade(sys.argv[1])"
-    version_before.run(program, database.owner_url)
-    yield database
-    with psycopg.connect(postgres.url(), autocommit=True) as admin:
-        admin.execute("drop database version_before with (force)")
-
-
-@pytest.fixture
 def older_api(older_database: Database, version_before: OlderTree, tmp_path: Path) -> Iterator[str]:
     """URL of the version before, serving."""
     port = free_port()
-    environment = process_environment(older_database, tmp_path, port=port) | {"PYTHONPATH": str(version_before.folder)}
+    environment = process_environment(older_database, tmp_path, port=port)
     url = f"http://127.0.0.1:{port}"
 
     def ready() -> bool:
@@ -61,11 +46,7 @@ def older_api(older_database: Database, version_before: OlderTree, tmp_path: Pat
         except httpx.TransportError:
             return False
 
-    argv = [sys.executable, "-m", "runtime.serve", "api"]
-    process = ManagedProcess(
-        ProcessSpec("api-before", argv, env=environment, cwd=version_before.folder, ready=ready),
-        log_path=tmp_path / "api-before.log",
-    )
+    process = version_before.process("api", environment, tmp_path, ready=ready)
     process.start()
     process.wait_ready()
     yield url
