@@ -1,8 +1,9 @@
 """Starts chosen processes of a stack of its own, on free ports, for as long as a benchmark runs."""
 
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.home import Home, Ports
@@ -10,8 +11,16 @@ from runtime.process import ManagedProcess, ProcessSpec, free_port
 from runtime.stack import Stack
 
 
+@dataclass(frozen=True)
+class RunningStack:
+    """A stack and its processes by name, for benchmarks that stop, kill or weigh one."""
+
+    stack: Stack
+    processes: Mapping[str, ManagedProcess]
+
+
 @contextmanager
-def running_stack(names: Collection[str] | None = None) -> Iterator[Stack]:
+def running_processes(names: Collection[str] | None = None) -> Iterator[RunningStack]:
     """A migrated stack in which the named processes run (`postgres` always); all of them when None."""
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
         path = Path(folder)
@@ -22,23 +31,29 @@ def running_stack(names: Collection[str] | None = None) -> Iterator[Stack]:
         stack.postgres.prepare()
         servers = [stack.postgres.spec(), *([stack.broker.spec()] if names is None or "broker" in names else [])]
         rest = [spec for spec in stack.specs() if names is None or spec.name in names]
-        started: list[ManagedProcess] = []
+        started: dict[str, ManagedProcess] = {}
 
         def start(spec: ProcessSpec) -> None:
-            process = ManagedProcess(spec, log_path=home.logs / f"{spec.name}.log")
+            started[spec.name] = process = ManagedProcess(spec, log_path=home.logs / f"{spec.name}.log")
             process.start()
-            started.append(process)
 
         try:
             for spec in servers:
                 start(spec)
-                started[-1].wait_ready()
+                started[spec.name].wait_ready()
             stack.prepare_schema()
             for spec in rest:
                 start(spec)
-            for process in started:
+            for process in started.values():
                 process.wait_ready()
-            yield stack
+            yield RunningStack(stack, started)
         finally:
-            for process in reversed(started):
+            for process in reversed(started.values()):
                 process.stop()
+
+
+@contextmanager
+def running_stack(names: Collection[str] | None = None) -> Iterator[Stack]:
+    """The same, for benchmarks that leave the processes alone."""
+    with running_processes(names) as running:
+        yield running.stack

@@ -53,7 +53,7 @@ def static_checks() -> list[Check]:
     ]
 
 
-def test_check(*, everything: bool, pytest_arguments: Sequence[str]) -> Check:
+def tests_check(*, everything: bool, pytest_arguments: Sequence[str]) -> Check:
     """The tests: all of them in two processes, or plain pytest with a person's own arguments."""
     marks = [] if everything else ["-m", "not slow"]
     spread = [] if pytest_arguments else ["-n", str(_TEST_PROCESSES), "--dist", "loadfile", "--no-loadscope-reorder"]
@@ -62,8 +62,8 @@ def test_check(*, everything: bool, pytest_arguments: Sequence[str]) -> Check:
 
 def run_checks(console: Console, *, everything: bool, pytest_arguments: Sequence[str]) -> int:
     """Run all checks, go on after a failure, and say at the end what failed. Returns an exit code."""
-    failed = [] if pytest_arguments else _run_side_by_side(console, static_checks())
-    tests = test_check(everything=everything, pytest_arguments=pytest_arguments)
+    failed = [] if pytest_arguments else run_side_by_side(console, static_checks())
+    tests = tests_check(everything=everything, pytest_arguments=pytest_arguments)
     console.print(f"[bold]{tests.name}[/bold]", highlight=False)
     started = time.monotonic()
     code = subprocess.run(tests.argv, cwd=PROJECT, check=False).returncode
@@ -75,7 +75,7 @@ def run_checks(console: Console, *, everything: bool, pytest_arguments: Sequence
     return 1 if failed else 0
 
 
-def _run_side_by_side(console: Console, checks: Sequence[Check]) -> list[str]:
+def run_side_by_side(console: Console, checks: Sequence[Check]) -> list[str]:
     """Run checks two at a time, print each one's output whole when it ends; the names of those that failed."""
     failed = []
     with ThreadPoolExecutor(_STATIC_PROCESSES) as pool:

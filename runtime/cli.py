@@ -22,7 +22,7 @@ from ingest.rebuild import rebuild as rebuild_warehouse
 from ingest.rewriting import RewriteUnderWayError
 from ingest.sinks.interface import SinkUnavailableError
 from orchestration.reconciliation import reconcile_all
-from runtime.bench import BENCHMARKS, run_benchmarks
+from runtime.bench import BENCHMARKS, LONG_BENCHMARKS, UnknownParameterError, read_parameters, run_benchmarks
 from runtime.checks import run_checks
 from runtime.demo import DEMO_PASSWORD, DEMO_USERS, fill
 from runtime.embedded.postgres import PostgresSetupError
@@ -132,15 +132,26 @@ def check(
 
 @app.command()
 def bench(
-    names: Annotated[list[str] | None, typer.Argument(help=f"Any of: {', '.join(BENCHMARKS)}. All by default.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help=f"Any of: {', '.join(BENCHMARKS)}; all of these by default. Also {', '.join(LONG_BENCHMARKS)}, for long."
+        ),
+    ] = None,
     *,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the results here.")] = None,
+    given: Annotated[
+        list[str] | None, typer.Option("--set", help="A parameter of the benchmark: `bench soak --set minutes=30`.")
+    ] = None,
 ) -> None:
     """Benchmarks: each prints its figure, its limit measured in the same run, and the ratio."""
-    unknown = set(names or []) - set(BENCHMARKS)
-    if unknown:
-        raise StackError(f"There is no benchmark {', '.join(sorted(unknown))}. There are: {', '.join(BENCHMARKS)}.")
-    run_benchmarks(console, names or list(BENCHMARKS), json_file=json_file)
+    known = [*BENCHMARKS, *LONG_BENCHMARKS]
+    if unknown := set(names or []) - set(known):
+        raise StackError(f"There is no benchmark {', '.join(sorted(unknown))}. There are: {', '.join(known)}.")
+    try:
+        run_benchmarks(console, names or list(BENCHMARKS), parameters=read_parameters(given or []), json_file=json_file)
+    except UnknownParameterError as error:
+        raise StackError(str(error)) from error
 
 
 app.command("import")(import_command)
