@@ -53,7 +53,7 @@ def static_checks() -> list[Check]:
     ]
 
 
-def tests_check(*, everything: bool, pytest_arguments: Sequence[str]) -> Check:
+def suite_check(*, everything: bool, pytest_arguments: Sequence[str]) -> Check:
     """The tests: all of them in two processes, or plain pytest with a person's own arguments."""
     marks = [] if everything else ["-m", "not slow"]
     spread = [] if pytest_arguments else ["-n", str(_TEST_PROCESSES), "--dist", "loadfile", "--no-loadscope-reorder"]
@@ -63,7 +63,7 @@ def tests_check(*, everything: bool, pytest_arguments: Sequence[str]) -> Check:
 def run_checks(console: Console, *, everything: bool, pytest_arguments: Sequence[str]) -> int:
     """Run all checks, go on after a failure, and say at the end what failed. Returns an exit code."""
     failed = [] if pytest_arguments else run_side_by_side(console, static_checks())
-    tests = tests_check(everything=everything, pytest_arguments=pytest_arguments)
+    tests = suite_check(everything=everything, pytest_arguments=pytest_arguments)
     console.print(f"[bold]{tests.name}[/bold]", highlight=False)
     started = time.monotonic()
     code = subprocess.run(tests.argv, cwd=PROJECT, check=False).returncode

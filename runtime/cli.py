@@ -134,9 +134,7 @@ def check(
 def bench(
     names: Annotated[
         list[str] | None,
-        typer.Argument(
-            help=f"Any of: {', '.join(BENCHMARKS)}; all of these by default. Also {', '.join(LONG_BENCHMARKS)}, for long."
-        ),
+        typer.Argument(help=f"Any of: {', '.join(BENCHMARKS)}; all by default. Long: {', '.join(LONG_BENCHMARKS)}."),
     ] = None,
     *,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the results here.")] = None,

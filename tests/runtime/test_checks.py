@@ -4,7 +4,7 @@ import sys
 
 from rich.console import Console
 
-from runtime.checks import Check, run_side_by_side, tests_check
+from runtime.checks import Check, run_side_by_side, suite_check
 
 
 def _program(name: str, code: str) -> Check:
@@ -25,6 +25,6 @@ def test_checks_run_side_by_side_and_each_says_its_own() -> None:
 
 
 def test_processes_share_the_tests_unless_a_person_says_what_to_run() -> None:
-    assert {"-n", "loadfile"} <= set(tests_check(everything=False, pytest_arguments=[]).argv)
-    own = tests_check(everything=False, pytest_arguments=["tests/ingest", "-k", "o2"]).argv
+    assert {"-n", "loadfile"} <= set(suite_check(everything=False, pytest_arguments=[]).argv)
+    own = suite_check(everything=False, pytest_arguments=["tests/ingest", "-k", "o2"]).argv
     assert list(own[1:]) == ["-m", "pytest", "-m", "not slow", "tests/ingest", "-k", "o2"]
