@@ -1,4 +1,4 @@
-"""The version before: the tree as it was before the newest migration was added, run beside the present one."""
+"""The version before: the tree as it was before the first migration of the next release, beside the present one."""
 
 import io
 import os
@@ -19,6 +19,9 @@ from runtime.embedded.postgres import EmbeddedPostgres
 from runtime.home import PROJECT
 from runtime.process import ManagedProcess, ProcessSpec
 from tests.conftest import PASSWORDS, Database, urls_of
+
+#: The newest migration of the last release. Moves on with each release.
+LAST_RELEASED = "0004"
 
 _VERSIONS = "api/db/migrations/versions"
 
@@ -69,17 +72,17 @@ def _git(*arguments: str) -> bytes:
     return done.stdout
 
 
-def _commit_before_the_newest_migration() -> str:
-    newest = max((PROJECT / _VERSIONS).glob("[0-9]*.py"))
-    added = _git("log", "--diff-filter=A", "--format=%H", "--", str(newest)).decode().split()
-    # not committed yet: then the version before is the newest commit
+def _commit_before_the_next_release() -> str:
+    newer = sorted(path for path in (PROJECT / _VERSIONS).glob("[0-9]*.py") if path.name > f"{LAST_RELEASED}~")
+    added = _git("log", "--diff-filter=A", "--format=%H", "--", str(newer[0])).decode().split() if newer else []
+    # not committed yet, or nothing new: then it is the newest commit
     return _git("rev-parse", "--verify", f"{added[-1]}^" if added else "HEAD").decode().strip()
 
 
 @pytest.fixture(scope="session")
 def version_before(tmp_path_factory: pytest.TempPathFactory) -> OlderTree:
-    """The version that is in use while the newest migration runs."""
-    commit = _commit_before_the_newest_migration()
+    """The version that is in use while the migrations of the next release run."""
+    commit = _commit_before_the_next_release()
     folder = tmp_path_factory.mktemp("before")
     with tarfile.open(fileobj=io.BytesIO(_git("archive", "--format=tar", commit))) as archive:
         archive.extractall(folder, filter="data")
