@@ -23,7 +23,7 @@ from ingest.backoff import Backoff
 from ingest.epoch import EpochTopic
 from ingest.heartbeat import Heartbeat
 from ingest.loading import Progress, Session, SessionOverError
-from ingest.partition_leases import PartitionLeases
+from ingest.partition_leases import IDLE_SECONDS, PartitionLeases
 from ingest.sinks import open_sink
 from ingest.sinks.interface import OffsetConflictError, SinkUnavailableError
 
@@ -80,19 +80,22 @@ class Transport:
 
 @dataclass
 class Loader:
-    """One loader process. `progress` counts what it has committed."""
+    """One loader process. `progress` counts what it has committed; after `lease_seconds` of silence others load."""
 
     kafka: KafkaSettings
     warehouse: WarehouseSettings
     database: RelayDatabaseSettings | None = None
     connect: Callable[[KafkaSettings], Transport] = Transport.connect
+    lease_seconds: int = IDLE_SECONDS
 
     def __post_init__(self) -> None:
         url = None if self.database is None else self.database.database_relay_url.get_secret_value()
         self._heartbeat = Heartbeat("loader", url)
         self._backoff = Backoff()
         self._breaker = InvalidRatioBreaker()
-        self._leases = PartitionLeases(url, work=f"loader of {_identity(self.warehouse)}")
+        self._leases = PartitionLeases(
+            url, work=f"loader of {_identity(self.warehouse)}", idle_seconds=self.lease_seconds
+        )
         self.progress = Progress()
         self._commits_seen = 0
 

@@ -44,8 +44,8 @@ class PartitionLeases:
     held last stays held, and a member that never held anything takes everything: the fence decides.
     """
 
-    def __init__(self, url: str | None, *, work: str) -> None:
-        self._url = url
+    def __init__(self, url: str | None, *, work: str, idle_seconds: int = IDLE_SECONDS) -> None:
+        self._url, self._idle_seconds = url, idle_seconds
         self._work = work
         self._member_class = _signed(crc32(f"{work}/members".encode()))
         self._share_class = _signed(crc32(f"{work}/shares".encode()))
@@ -60,7 +60,7 @@ class PartitionLeases:
     @property
     def is_stale(self) -> bool:
         """Whether the leases may have ended since somebody last looked."""
-        return self._url is not None and monotonic() - self._looked_at > IDLE_SECONDS / 2
+        return self._url is not None and monotonic() - self._looked_at > self._idle_seconds / 2
 
     def balance(self, shares: Collection[Share]) -> frozenset[Share]:
         """Confirm, take and give back until this member has its part of `shares`; what it holds now."""
@@ -90,7 +90,7 @@ class PartitionLeases:
     def _connected(self) -> psycopg.Connection | None:
         if self._connection is None and monotonic() >= self._connect_at:
             self._connect_at = monotonic() + _RECONNECT_SECONDS
-            options = f"-c idle_session_timeout={IDLE_SECONDS}s -c statement_timeout={IDLE_SECONDS}s"
+            options = f"-c idle_session_timeout={self._idle_seconds}s -c statement_timeout={self._idle_seconds}s"
             self._connection = psycopg.connect(
                 str(self._url), autocommit=True, connect_timeout=2, application_name="sluice-leases", options=options
             )

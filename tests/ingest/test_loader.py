@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -19,20 +18,18 @@ from deltalake import DeltaTable
 
 from bus.producer import KafkaRecordProducer
 from bus.records import OutgoingRecord, Partition
-from contracts.settings import RelaySettings, WarehouseSettings
+from contracts.settings import RelaySettings
 from contracts.topics import DEAD_LETTER_TOPIC, Topic
 from ingest.decoding import decode
 from ingest.loader import Loader
 from ingest.rebuild import rebuild
-from ingest.reconcile import ReconcileReport, reconcile
 from ingest.relay import Relay
 from ingest.sinks import open_sink
-from ingest.sinks.interface import GroupKey, GroupSum, OffsetConflictError, OffsetRange
+from ingest.sinks.interface import OffsetConflictError, OffsetRange
 from tests.conftest import Database, RunningBroker
+from tests.ingest.loading import Settings, content, is_complete, reconciled, row_count
 from tests.ingest.topic_reader import read_topic
 from tests.ingest.writers import count, insert_events, relay_settings, running, wait_until, wait_until_published
-
-Settings = tuple[Any, Any, WarehouseSettings]
 
 
 @pytest.fixture(params=["delta", "postgres"])
@@ -52,34 +49,12 @@ def _loader(settings: Settings) -> Loader:
     return Loader(settings[1], settings[2], settings[0])
 
 
-def _reconcile(database: Database, settings: Settings) -> ReconcileReport:
-    return reconcile(database.relay_url, settings[2])
-
-
-def _is_complete(database: Database, settings: Settings) -> bool:
-    report = _reconcile(database, settings)
-    return report.is_clean and report.in_flight == 0
-
-
-def _row_count(settings: Settings) -> int:
-    url = settings[2].warehouse_url.get_secret_value()
-    if url.startswith("postgresql"):
-        return count(url, "select count(*) from raw.events")
-    folder = f"{url.removeprefix('duckdb://')}/raw/events"
-    return int(DeltaTable(folder).count()) if DeltaTable.is_deltatable(folder) else 0
-
-
-def _content(settings: Settings) -> dict[GroupKey, GroupSum]:
-    with closing(open_sink(settings[2])) as sink:
-        return sink.group_sums()
-
-
 def test_w1_relay_and_loader_bring_every_event_once(database: Database, settings: Settings) -> None:
     with running(lambda stop: Relay(*settings).run(stop)), running(lambda stop: _loader(settings).run(stop)):
         for seed in range(5):
             insert_events(database.app_url, 400, seed=seed)
-        wait_until(lambda: _is_complete(database, settings), what="raw is complete")
-    assert _row_count(settings) == 2_000
+        wait_until(lambda: is_complete(database, settings), what="raw is complete")
+    assert row_count(settings) == 2_000
 
 
 def test_w4_two_loaders_on_one_sink_double_nothing(database: Database, settings: Settings) -> None:
@@ -89,8 +64,8 @@ def test_w4_two_loaders_on_one_sink_double_nothing(database: Database, settings:
     ):
         for seed in range(6):
             insert_events(database.app_url, 300, seed=seed)
-        wait_until(lambda: _is_complete(database, settings), what="raw is complete")
-    assert _row_count(settings) == 1_800
+        wait_until(lambda: is_complete(database, settings), what="raw is complete")
+    assert row_count(settings) == 1_800
 
 
 def test_w1_a_replayed_batch_is_not_written_twice(settings: Settings) -> None:
@@ -109,7 +84,7 @@ def test_w1_a_replayed_batch_is_not_written_twice(settings: Settings) -> None:
 
 
 def _has_more_than(settings: Settings, rows: int) -> bool:
-    return _row_count(settings) > rows
+    return row_count(settings) > rows
 
 
 _LOADER_PROCESS = (
@@ -135,7 +110,7 @@ def test_w1_loader_killed_again_and_again_under_load(database: Database, setting
     with running(lambda stop: Relay(*settings, RelaySettings(relay_batch_size=200)).run(stop)):
         for seed in range(4):
             insert_events(database.app_url, 500, seed=seed)
-            before = _row_count(settings) if seed else 0
+            before = row_count(settings) if seed else 0
             loader = start()
             if seed:
                 wait_until(partial(_has_more_than, settings, before), what="it loads")
@@ -144,10 +119,10 @@ def test_w1_loader_killed_again_and_again_under_load(database: Database, setting
             loader.wait()
         wait_until_published(database)
         loader = start()
-        wait_until(lambda: _is_complete(database, settings), what="raw is complete")
+        wait_until(lambda: is_complete(database, settings), what="raw is complete")
         loader.send_signal(signal.SIGTERM)
         assert loader.wait(20) == 0
-    assert _row_count(settings) == 2_000
+    assert row_count(settings) == 2_000
 
 
 def test_o6_broker_amnesia_is_noticed_and_healed(
@@ -156,20 +131,20 @@ def test_o6_broker_amnesia_is_noticed_and_healed(
     with running(lambda stop: Relay(*settings).run(stop)):
         with running(lambda stop: _loader(settings).run(stop)):
             insert_events(database.app_url, 1_000)
-            wait_until(lambda: _is_complete(database, settings), what="raw is complete")
+            wait_until(lambda: is_complete(database, settings), what="raw is complete")
         insert_events(database.app_url, 700, seed=2)  # published, never loaded
         wait_until_published(database)
         fresh_broker.kill()
         insert_events(database.app_url, 300, seed=3)
         fresh_broker.start()
         with running(lambda stop: _loader(settings).run(stop)):
-            wait_until(lambda: _is_complete(database, settings), seconds=60, what="raw is complete again")
+            wait_until(lambda: is_complete(database, settings), seconds=60, what="raw is complete again")
             fresh_broker.kill()  # and once more, with the loader alive
             fresh_broker.start()
             insert_events(database.app_url, 1_100, seed=4)
-            wait_until(lambda: _is_complete(database, settings), seconds=60, what="raw is complete again")
+            wait_until(lambda: is_complete(database, settings), seconds=60, what="raw is complete again")
     assert count(database.relay_url, "select count(*) from transport_epoch") == 3
-    assert _row_count(settings) == 3_100
+    assert row_count(settings) == 3_100
 
 
 def test_o5_unreadable_messages_become_dead_letters_and_others_pass(
@@ -184,24 +159,24 @@ def test_o5_unreadable_messages_become_dead_letters_and_others_pass(
         producer.close()
         insert_events(database.app_url, 50, seed=2)
         with running(lambda stop: _loader(delta_settings).run(stop)):
-            wait_until(lambda: _is_complete(database, delta_settings), what="raw is complete")
+            wait_until(lambda: is_complete(database, delta_settings), what="raw is complete")
     letters = read_topic(fresh_broker, DEAD_LETTER_TOPIC, at_least=len(poison))
     assert sorted(letter.value or b"" for letter in letters) == sorted(value or b"" for value in poison)
     assert all(dict(letter.headers)["reason"] for letter in letters)
-    assert _row_count(delta_settings) == 100
+    assert row_count(delta_settings) == 100
 
 
 def test_w1_reconcile_names_missing_extra_and_changed_rows(database: Database, settings: Settings) -> None:
     with running(lambda stop: Relay(*settings).run(stop)), running(lambda stop: _loader(settings).run(stop)):
         insert_events(database.app_url, 60)
-        wait_until(lambda: _is_complete(database, settings), what="raw is complete")
+        wait_until(lambda: is_complete(database, settings), what="raw is complete")
     insert_events(database.app_url, 5, seed=9)  # nobody publishes these
     with psycopg.connect(database.relay_url) as connection:
         row = connection.execute("select array_agg(event_id order by position) from event_log").fetchone()
     assert row is not None
     missing, changed, extra = row[0][0], row[0][1], UUID("01900000-0000-7000-8000-0000000000ff")
     _damage(settings, missing, changed, row[0][2], extra)
-    report = _reconcile(database, settings)
+    report = reconciled(database, settings)
     assert (report.missing, report.different, report.extra, report.in_flight) == (2, 1, 1, 5)
     (difference,) = report.differences
     assert set(difference.missing) == {missing, row[0][2]}
@@ -231,20 +206,20 @@ def test_w3_rebuild_is_repeatable_and_traffic_goes_on(database: Database, settin
         running(lambda stop: _loader(settings).run(stop)),
     ):
         insert_events(database.app_url, 800)
-        wait_until(lambda: _is_complete(database, settings), what="raw is complete")
-        before = _content(settings)
+        wait_until(lambda: is_complete(database, settings), what="raw is complete")
+        before = content(settings)
         steps: list[tuple[int, int]] = []
         assert rebuild(database.relay_url, settings[2], progress=lambda done, total: steps.append((done, total))) == 800
         assert steps[-1] == (800, 800)
-        assert _content(settings) == before
+        assert content(settings) == before
         for seed in range(3):
             insert_events(database.app_url, 200, seed=seed)
             rebuild(database.relay_url, settings[2])
-        wait_until(lambda: _is_complete(database, settings), what="raw is complete")
-        once = _content(settings)
+        wait_until(lambda: is_complete(database, settings), what="raw is complete")
+        once = content(settings)
         rebuild(database.relay_url, settings[2])
-        assert _content(settings) == once
-    assert _row_count(settings) == 1_400
+        assert content(settings) == once
+    assert row_count(settings) == 1_400
 
 
 def test_w6_a_warehouse_that_cannot_be_written_pauses_the_loader(database: Database, delta_settings: Settings) -> None:
@@ -256,5 +231,5 @@ def test_w6_a_warehouse_that_cannot_be_written_pauses_the_loader(database: Datab
         wait_until(lambda: count(database.relay_url, state) == 1, what="it says so")
         folder.unlink()
         with running(lambda stop: Relay(*delta_settings).run(stop)):
-            wait_until(lambda: _is_complete(database, delta_settings), what="raw is complete")
-    assert _row_count(delta_settings) == 20
+            wait_until(lambda: is_complete(database, delta_settings), what="raw is complete")
+    assert row_count(delta_settings) == 20
