@@ -1,121 +1,98 @@
-"""How many events a second the loader brings into a Delta table exactly once, beside a consumer that does nothing."""
+"""How many events a second the loader brings into a Delta table exactly once, beside a consumer that does nothing,
+beside dlt, and by two processes instead of one."""
 
+import importlib.util
 import json
+import os
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Thread
 from time import monotonic
+from typing import Any
 from uuid import UUID
 
+from kafka import KafkaConsumer, TopicPartition
 from pydantic import SecretStr
 from uuid_utils.compat import uuid7
 
+from benchmarks.event_stream import make_records, publish, running_broker
+from benchmarks.loader_process import compare_processes
 from benchmarks.result import BenchmarkResult
 from bus.consumer import KafkaRecordConsumer
-from bus.partitioner import partition_of
-from bus.producer import KafkaRecordProducer
-from bus.records import OutgoingRecord, Partition, Receipt
+from bus.records import Message, Partition
 from contracts.settings import KafkaSettings, WarehouseSettings
-from contracts.topics import PARTITIONS_PER_TOPIC, Topic, key_of
-from ingest.epoch import EPOCH_HEADER, EpochTopic
+from contracts.topics import PARTITIONS_PER_TOPIC, Topic
+from ingest.decoding import decode
+from ingest.epoch import EpochTopic
 from ingest.loader import Loader
 from ingest.sinks import open_sink
-from runtime.embedded.broker import EmbeddedBroker
-from runtime.process import ManagedProcess, free_port
+from ingest.sinks.interface import OffsetRange
 
 _EVENTS = 100_000
-_CHUNK = 5_000
+_DLT_DEFAULT_EVENTS = 10_000  # it is slow
 _PATIENCE_SECONDS = 300.0
+_PLACES = [Partition(Topic.DEALS.value, number) for number in range(PARTITIONS_PER_TOPIC)]
 
 
 def run(*, events: int = _EVENTS) -> BenchmarkResult:
-    """Publish `events` to an embedded broker, read them raw, then load them; both from the first offset."""
-    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder, _broker(Path(folder)) as kafka:
+    """Publish `events` to an embedded broker, then read them raw, load them, let dlt load them: each from the start."""
+    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as name, running_broker(Path(name)) as kafka:
+        folder = Path(name)
+        folder.chmod(0o755)
         epoch = UUID(str(uuid7()))
         with closing(EpochTopic.connect(kafka)) as topic:
             topic.write(epoch)
-        publish_rate = _publish(kafka, epoch, events)
-        limit = _consume(kafka, events)
-        warehouse = WarehouseSettings(warehouse_url=SecretStr(f"duckdb://{folder}/warehouse"))
-        figure = _load(kafka, warehouse, events)
-        with closing(open_sink(warehouse)) as sink:
-            rows = sum(group.count for group in sink.group_sums().values())
-    if rows != events:
-        raise RuntimeError(f"{rows} distinct events were loaded, not {events}")
+        publish_rate = publish(kafka, make_records(events, epoch))
+        limit = _consume_raw(kafka, events)
+        figure = _load(kafka, folder / "one", events)
+        details: dict[str, Any] = {
+            "events": events,
+            "published per second": round(publish_rate),
+            **_parts(kafka, folder / "parts", epoch, events),
+            **_dlt(kafka, events, figure),
+            **compare_processes(kafka, folder, epoch, events),
+        }
     return BenchmarkResult(
         name="loader",
         figure=figure,
         unit="events/s",
         limit=limit,
         limit_description="kafka-python consumer that drops what it reads, same run",
-        details={"events": events, "distinct events loaded": rows, "published per second": round(publish_rate)},
+        details=details,
     )
 
 
-@contextmanager
-def _broker(folder: Path) -> Iterator[KafkaSettings]:
-    server = EmbeddedBroker(free_port())
-    process = ManagedProcess(server.spec(), log_path=folder / "broker.log")
-    process.start()
-    process.wait_ready()
-    try:
-        yield KafkaSettings(kafka_bootstrap_servers=server.bootstrap_servers)
-    finally:
-        process.stop()
+def _consume_raw(kafka: KafkaSettings, events: int) -> float:
+    """kafka-python as it is, with crc32c."""
+    consumer = KafkaConsumer(
+        bootstrap_servers=kafka.kafka_bootstrap_servers,
+        group_id=None,
+        enable_auto_commit=False,
+        max_poll_records=10_000,
+        max_partition_fetch_bytes=4 * 1024 * 1024,
+    )
+    places = [TopicPartition(*place) for place in _PLACES]
+    begun, seen = monotonic(), 0
+    consumer.assign(places)
+    consumer.seek_to_beginning(*places)
+    while seen < events:
+        seen += sum(map(len, consumer.poll(500).values()))
+        _check_patience(begun)
+    rate = events / (monotonic() - begun)
+    consumer.close()
+    return rate
 
 
-def _record(number: int, epoch: UUID, organization_id: UUID) -> OutgoingRecord:
-    event_id, deal_id = uuid7(), uuid7()
-    envelope = {
-        "id": str(event_id),
-        "type": "deal.amount.changed",
-        "version": 1,
-        "organization_id": str(organization_id),
-        "aggregate_type": "deal",
-        "aggregate_id": str(deal_id),
-        "aggregate_version": 1,
-        "occurred_at": "2026-03-01T09:30:00.123456+00:00",
-        "recorded_at": "2026-03-01T09:30:00.223456+00:00",
-        "actor": "user",
-        "actor_id": str(deal_id),
-        "causation_id": None,
-        "correlation_id": str(event_id),
-        "depth": 0,
-        "data": {"amount_minor": number, "currency": "EUR"},
-    }
-    key = key_of(organization_id, deal_id)
-    headers = [("id", str(event_id).encode()), (EPOCH_HEADER, str(epoch).encode())]
-    value = json.dumps(envelope, separators=(",", ":")).encode()
-    return OutgoingRecord(Topic.DEALS, partition_of(key), key, value, headers)
+def _warehouse(folder: Path) -> WarehouseSettings:
+    return WarehouseSettings(warehouse_url=SecretStr(f"duckdb://{folder}"))
 
 
-def _publish(kafka: KafkaSettings, epoch: UUID, events: int) -> float:
-    organization_id = UUID(str(uuid7()))
-    seconds = 0.0
-    with closing(KafkaRecordProducer(kafka)) as producer:
-        for start in range(0, events, _CHUNK):
-            records = [_record(number, epoch, organization_id) for number in range(start, min(start + _CHUNK, events))]
-            begun = monotonic()
-            if not all(isinstance(outcome, Receipt) for outcome in producer.send_all(records)):
-                raise RuntimeError("the broker did not take all records")
-            seconds += monotonic() - begun
-    return events / seconds
-
-
-def _consume(kafka: KafkaSettings, events: int) -> float:
-    with closing(KafkaRecordConsumer(kafka)) as consumer:
-        begun, seen = monotonic(), 0
-        consumer.assign({Partition(Topic.DEALS, number): 0 for number in range(PARTITIONS_PER_TOPIC)})
-        while seen < events:
-            seen += sum(map(len, consumer.poll(0.5).values()))
-            _check_patience(begun)
-        return events / (monotonic() - begun)
-
-
-def _load(kafka: KafkaSettings, warehouse: WarehouseSettings, events: int) -> float:
-    loader, stop = Loader(kafka, warehouse), Event()
+def _load(kafka: KafkaSettings, folder: Path, events: int) -> float:
+    loader, stop = Loader(kafka, _warehouse(folder)), Event()
     thread = Thread(target=loader.run, args=(stop,))
     begun = monotonic()
     thread.start()
@@ -123,10 +100,76 @@ def _load(kafka: KafkaSettings, warehouse: WarehouseSettings, events: int) -> fl
         while loader.loaded < events:
             thread.join(0.02)
             _check_patience(begun)
-        return events / (monotonic() - begun)
+        rate = events / (monotonic() - begun)
     finally:
         stop.set()
         thread.join()
+    _check_rows(folder, events)
+    return rate
+
+
+def _check_rows(folder: Path, events: int) -> None:
+    with closing(open_sink(_warehouse(folder))) as sink:
+        rows = sum(group.count for group in sink.group_sums().values())
+    if rows != events:
+        raise RuntimeError(f"{rows} distinct events were loaded, not {events}")
+
+
+def _parts(kafka: KafkaSettings, folder: Path, epoch: UUID, events: int) -> dict[str, Any]:
+    """What each part of the loader does alone: reading, decoding, committing."""
+    messages: list[Message] = []
+    with closing(KafkaRecordConsumer(kafka)) as consumer:
+        begun = monotonic()
+        consumer.assign(dict.fromkeys(_PLACES, 0))
+        while len(messages) < events:
+            for polled in consumer.poll(0.5).values():
+                messages.extend(polled)
+            _check_patience(begun)
+        read = events / (monotonic() - begun)
+    begun = monotonic()
+    rows = decode(messages, epoch=str(epoch), loaded_at=datetime.now(UTC)).rows
+    decoded = monotonic()
+    with closing(open_sink(_warehouse(folder))) as sink:
+        opened = monotonic()
+        sink.append(rows, epoch=epoch, ranges={_PLACES[0]: OffsetRange(0, events)})
+    committed = monotonic() - opened
+    return {
+        "reading alone, events/s": round(read),
+        "decoding alone, events/s": round(events / (decoded - begun)),
+        "committing alone, events/s": round(events / committed),
+        "from memory (decode, then commit), events/s": round(events / (decoded - begun + committed)),
+    }
+
+
+def _dlt(kafka: KafkaSettings, events: int, figure: float) -> dict[str, Any]:
+    if importlib.util.find_spec("dlt") is None:
+        return {"dlt": "not installed (it is a development dependency)"}
+    details: dict[str, Any] = {}
+    for path, count in (("default", min(events, _DLT_DEFAULT_EVENTS)), ("arrow", events)):
+        for feed in ("topic", "memory"):
+            rate = _run_dlt(path, feed, count, kafka)
+            details[f"dlt {path} path from {feed}, events/s"] = round(rate)
+            if feed == "topic":
+                details[f"loader / dlt {path} path, both from the topic"] = round(figure / rate, 2)
+    return details
+
+
+def _run_dlt(path: str, feed: str, count: int, kafka: KafkaSettings) -> float:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-W", "ignore", "-m", "benchmarks.dlt_paths"),
+            *(path, feed, str(count), kafka.kafka_bootstrap_servers),
+        ],
+        env={"PATH": os.defpath, "RUNTIME__DLTHUB_TELEMETRY": "false"},
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_PATIENCE_SECONDS,
+    )
+    if done.returncode:
+        raise RuntimeError(f"dlt failed: {done.stderr[-2_000:]}")
+    return float(json.loads(done.stdout.splitlines()[-1]))
 
 
 def _check_patience(begun: float) -> None:
