@@ -206,7 +206,7 @@ def _compute(events: str, parameters: dict[str, int], loaded_at: datetime) -> pa
     with duckdb.connect(config={"threads": 2}) as connection:
         connection.execute("set timezone = 'UTC'")
         connection.execute(_MACROS)
-        return connection.execute(f"select {select} from ({events}) order by recorded_at", parameters).to_arrow_table()
+        return connection.sql(f"select {select} from ({events}) order by recorded_at", params=parameters).to_arrow_table()
 
 
 def _arrow_schema() -> pa.Schema:

@@ -1,16 +1,18 @@
 """Layout of published warehouse versions, shared by the publisher (orchestration) and the reader (here).
 
 DuckDB: `<folder>/published/<version>.duckdb` is immutable, `CURRENT` names the version that readers open and is
-replaced by an atomic rename. PostgreSQL: schema `published`, and one row in `published.current_version`, which also
+replaced by an atomic rename. A reader holds a shared lock on the file it reads (`hold`): a file that nobody holds may be
+taken back to become a newer version (`take`), under another name, so that no name ever stands for two contents. PostgreSQL: schema `published`, and one row in `published.current_version`, which also
 serves as the lock between readers (shared) and the swap (exclusive).
 """
 
+import fcntl
 import os
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 import psycopg
@@ -81,17 +83,68 @@ class PublishedFolder:
             raise FileNotFoundError(self.path_of(version))
         replace_file(self.root / _CURRENT, version.version + "\n")
 
+    def versions(self) -> list[PublishedVersion]:
+        """All versions whose files are there, oldest first."""
+        names = sorted(path.stem for path in self.root.glob("*.duckdb") if _NAME.match(path.stem))
+        return [parse_version(name) for name in names]
+
+    def hold(self, version: PublishedVersion) -> BinaryIO:
+        """Keep a version's file from being taken back, until the answer is closed. To be held before the file is opened.
+
+        Raises:
+            FileNotFoundError: the version is no longer there; CURRENT names a newer one.
+        """
+        path = self.path_of(version)
+        file = path.open("rb")
+        if not _lock(file, fcntl.LOCK_SH) or not _is_at(file, path):
+            file.close()
+            raise FileNotFoundError(path)
+        return file
+
+    def take(self, version: PublishedVersion, draft: Path) -> bool:
+        """Take a version's file back as `draft`; false where somebody reads it or locks do not work."""
+        path = self.path_of(version)
+        with path.open("r+b") as file:
+            # the second lock is DuckDB's own: it tells of programs that read the file without `hold`
+            if not _lock(file, fcntl.LOCK_EX) or not _is_free_of_others(file):
+                return False
+            path.rename(draft)
+        return True
+
     def prune(self, keep: int) -> list[PublishedVersion]:
         """Delete all but the newest `keep` versions and the current one; answers what was deleted.
 
         A reader that still holds a deleted file keeps reading it: the file goes when its last reader lets go.
         """
         current = self.current()
-        names = sorted(path.stem for path in self.root.glob("*.duckdb") if _NAME.match(path.stem))
-        doomed = [parse_version(name) for name in names[:-keep] if current is None or name != current.version]
+        doomed = [version for version in self.versions()[:-keep] if version != current]
         for version in doomed:
             self.path_of(version).unlink(missing_ok=True)
         return doomed
+
+
+def _lock(file: BinaryIO, kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _is_free_of_others(file: BinaryIO) -> bool:
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    """Whether the path still leads to the opened file."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def replace_file(path: Path, text: str) -> None:

@@ -7,7 +7,7 @@ the version's row is locked against the swap.
 
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -101,12 +101,30 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 
 
 class _Opened:
-    """A version's connection, and how many sessions use it."""
+    """A version's connection, and how many sessions use it. Holds the file, so that it stays what it is.
 
-    def __init__(self, version: PublishedVersion, path: Path) -> None:
+    Raises:
+        FileNotFoundError: the version is gone.
+    """
+
+    def __init__(self, version: PublishedVersion, folder: PublishedFolder) -> None:
         self.version = version
         self.sessions = 0
-        self.connection = duckdb.connect(path, read_only=True, config=_CONFIG)
+        self._hold = folder.hold(version)
+        try:
+            self.connection = duckdb.connect(folder.path_of(version), read_only=True, config=_CONFIG)
+        except BaseException:
+            self._hold.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file, then let go of it."""
+        self.connection.close()
+        self._hold.close()
+
+
+#: How often the current version may vanish while it is being opened: each time a whole round of versions was published.
+_OPENING_ATTEMPTS = 5
 
 
 class DuckDBReader:
@@ -140,24 +158,29 @@ class DuckDBReader:
         with self._lock:
             opened, self._opened = self._opened, None
             if opened is not None and opened.sessions == 0:
-                opened.connection.close()
+                opened.close()
 
     def _acquire(self) -> _Opened:
         with self._lock:
-            version = self.current()
-            if self._opened is None or self._opened.version != version:
-                fresh = _Opened(version, self._folder.path_of(version))
+            if self._opened is None or self._opened.version != self.current():
+                fresh = self._open_current()
                 old, self._opened = self._opened, fresh
                 if old is not None and old.sessions == 0:
-                    old.connection.close()
+                    old.close()
             self._opened.sessions += 1
             return self._opened
+
+    def _open_current(self) -> _Opened:
+        for _ in range(_OPENING_ATTEMPTS - 1):
+            with suppress(FileNotFoundError):
+                return _Opened(self.current(), self._folder)
+        return _Opened(self.current(), self._folder)
 
     def _release(self, opened: _Opened) -> None:
         with self._lock:
             opened.sessions -= 1
             if opened.sessions == 0 and opened is not self._opened:
-                opened.connection.close()
+                opened.close()
 
 
 @dataclass(frozen=True)
