@@ -1,12 +1,12 @@
 """Topics on a real broker: made when missing, checked when present, told apart by their identity."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kafka import KafkaAdminClient
 from kafka.errors import IncompatibleBrokerVersion, KafkaError, NoError, TopicAlreadyExistsError, for_code
 
-from bus.connection import client_options
+from bus.connection import Connector
 from bus.records import Partition, TransportError
 from bus.topics import TOPICS
 from contracts.settings import KafkaSettings
@@ -21,10 +21,11 @@ class KafkaAdmin:
     def __init__(self, settings: KafkaSettings) -> None:
         self._replication_factor = settings.kafka_replication_factor
         self._min_insync_replicas = settings.kafka_min_insync_replicas
+        connector = Connector(settings)
         try:
-            self._client = KafkaAdminClient(**client_options(settings), request_timeout_ms=_REQUEST_TIMEOUT_MS)
+            self._client = KafkaAdminClient(**connector.options, request_timeout_ms=_REQUEST_TIMEOUT_MS)
         except KafkaError as error:
-            raise TransportError(f"no broker at {settings.kafka_bootstrap_servers}: {error}") from error
+            raise connector.no_broker(error) from error
 
     def ensure_topics(self) -> None:
         """Create the topics of `bus.topics` that do not exist yet, and widen those that are too narrow.
@@ -62,6 +63,21 @@ class KafkaAdmin:
             for partition in topic["partitions"]
         ]
 
+    def ailments(self, partitions: Iterable[Partition]) -> list[str]:
+        """What keeps each of these partitions from taking records, as far as the broker that answers knows.
+
+        Raises:
+            TransportError: no broker answers.
+        """
+        wanted = set(partitions)
+        found: dict[Partition, str | None] = {}
+        for topic in self._describe({place.topic for place in wanted}):
+            for partition in topic["partitions"]:
+                place = Partition(topic["name"], partition["partition_index"])
+                found[place] = self._ailment(partition)
+        ailing = [(place, found.get(place, "does not exist")) for place in sorted(wanted)]
+        return [f"{place.topic}-{place.number} {ailment}" for place, ailment in ailing if ailment]
+
     def close(self) -> None:
         """Give up the connection."""
         self._client.close()
@@ -79,6 +95,12 @@ class KafkaAdmin:
         described = self._client.describe_topics(list(TOPICS))
         present = {topic["name"]: len(topic["partitions"]) for topic in described if topic["error_code"] == 0}
         return {name: present.get(name, 0) for name, (count, _) in TOPICS.items() if present.get(name, 0) < count}
+
+    def _ailment(self, partition: Mapping[str, Any]) -> str | None:
+        in_sync, needed = len(partition["isr_nodes"]), self._min_insync_replicas
+        if partition["leader_id"] < 0:
+            return "has no leader"
+        return f"has {in_sync} of {needed} copies in sync" if in_sync < needed else None
 
     def _widen(self, name: str) -> None:
         try:

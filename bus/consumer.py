@@ -11,7 +11,7 @@ from typing import cast
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
 
-from bus.connection import client_options
+from bus.connection import Connector
 from bus.records import Message, OffsetLostError, Partition, TransportError
 from bus.unpacking import unpack_quickly
 from contracts.settings import KafkaSettings
@@ -21,9 +21,10 @@ class KafkaRecordConsumer:
     """An open consumer connection. Not for several threads at once."""
 
     def __init__(self, settings: KafkaSettings, *, max_records: int = 10_000) -> None:
+        connector = Connector(settings)
         try:
             self._client = KafkaConsumer(
-                **client_options(settings),
+                **connector.options,
                 group_id=None,
                 enable_auto_commit=False,
                 auto_offset_reset="none",
@@ -34,7 +35,7 @@ class KafkaRecordConsumer:
             )
             unpack_quickly(self._client)
         except KafkaError as error:
-            raise TransportError(f"no broker at {settings.kafka_bootstrap_servers}: {error}") from error
+            raise connector.no_broker(error) from error
 
     def assign(self, positions: Mapping[Partition, int]) -> None:
         """Read exactly these partitions from these offsets on."""

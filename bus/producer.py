@@ -7,14 +7,16 @@ as a whole or not at all, and after a failure nothing more is sent.
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from time import monotonic
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, RecordListTooLargeError
 from kafka.producer.future import FutureRecordMetadata
 
-from bus.connection import client_options
-from bus.records import OutgoingRecord, Receipt, SendFailure
+from bus.admin import KafkaAdmin
+from bus.connection import Connector
+from bus.records import OutgoingRecord, Partition, Receipt, SendFailure, TransportError
 from contracts.settings import KafkaSettings
 
 logger = logging.getLogger(__name__)
@@ -27,6 +29,7 @@ _RECORD_OVERHEAD = 64
 _BATCH_BYTES = 1_000_000
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 _NOT_SENT = SendFailure("not sent: an earlier record failed")
+_TIMED_OUT = SendFailure("not confirmed in time")
 
 
 class KafkaRecordProducer:
@@ -64,24 +67,43 @@ class KafkaRecordProducer:
             client = self._connected()
             futures.extend(_send(client, record) for record in wave)
             client.flush(timeout=self._delivery_timeout + 1.0)
-        except (KafkaError, ValueError, AssertionError) as error:
-            failure = SendFailure(f"{type(error).__name__}: {error}")
+        except (KafkaError, ValueError, AssertionError, TransportError) as error:
+            failure = SendFailure(_text(error))
         outcomes = [_outcome(future, deadline) for future in futures]
+        if _TIMED_OUT in outcomes:
+            failed = [record for record, outcome in zip(wave, outcomes, strict=False) if outcome is _TIMED_OUT]
+            explained = SendFailure(self._explain_timeout(failed))
+            outcomes = [explained if outcome is _TIMED_OUT else outcome for outcome in outcomes]
         return outcomes + [failure or _NOT_SENT] * (len(wave) - len(outcomes))
+
+    def _explain_timeout(self, records: Sequence[OutgoingRecord]) -> str:
+        """Why nothing was confirmed, as far as a broker can tell: the producer only knows that time is up."""
+        places = {Partition(record.topic, record.partition) for record in records}
+        try:
+            with closing(KafkaAdmin(self._settings)) as admin:
+                ailments = admin.ailments(places)
+        except TransportError as error:
+            return str(error)
+        told = "; ".join(ailments[:3]) or f"{len(places)} partitions, of which the broker knows nothing bad"
+        return f"not confirmed in {self._delivery_timeout:.0f} s: {told}"
 
     def _connected(self) -> KafkaProducer:
         if self._client is None:
             timeout_ms = int(self._delivery_timeout * 1000)
-            self._client = KafkaProducer(
-                **client_options(self._settings),
-                enable_idempotence=True,  # said aloud: otherwise a conflicting option would switch it off in silence
-                delivery_timeout_ms=timeout_ms,
-                request_timeout_ms=timeout_ms // 2,
-                max_block_ms=timeout_ms,
-                batch_size=_BATCH_BYTES,
-                linger_ms=timeout_ms // 4,  # the flush sends each wave; until then its batches must stay whole
-                allow_auto_create_topics=False,
-            )
+            connector = Connector(self._settings)
+            try:
+                self._client = KafkaProducer(
+                    **connector.options,
+                    enable_idempotence=True,  # said aloud: else a conflicting option would switch it off in silence
+                    delivery_timeout_ms=timeout_ms,
+                    request_timeout_ms=timeout_ms // 2,
+                    max_block_ms=timeout_ms,
+                    batch_size=_BATCH_BYTES,
+                    linger_ms=timeout_ms // 4,  # the flush sends each wave; until then its batches must stay whole
+                    allow_auto_create_topics=False,
+                )
+            except KafkaError as error:
+                raise connector.no_broker(error) from error
         return self._client
 
     def _discard(self) -> None:
@@ -116,7 +138,16 @@ def _outcome(future: FutureRecordMetadata, deadline: float) -> Receipt | SendFai
     try:
         metadata = future.get(timeout=max(0.0, deadline - monotonic()))
     except _TOO_LARGE as error:
-        return SendFailure(f"{type(error).__name__}: {error}", is_permanent=True)
+        return SendFailure(_text(error), is_permanent=True)
+    except KafkaTimeoutError:
+        return _TIMED_OUT
     except (KafkaError, AssertionError) as error:
-        return SendFailure(f"{type(error).__name__}: {error}")
+        return SendFailure(_text(error))
+    if metadata.offset < 0:  # a broker that recognizes a repeated batch may no longer know where the first one went
+        return SendFailure("the broker has the record, but does not say where")
     return Receipt(metadata.partition, metadata.offset)
+
+
+def _text(error: Exception) -> str:
+    """What to say of an error. Kafka's own name themselves."""
+    return str(error) if isinstance(error, KafkaError | TransportError) else f"{type(error).__name__}: {error}"

@@ -1,5 +1,6 @@
 """The real broker: order, receipts, sizes, topics, outages."""
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from time import monotonic
 
@@ -150,10 +151,24 @@ def test_w4_a_topic_made_too_narrow_by_a_reader_is_corrected(settings: KafkaSett
     assert outcomes == [Receipt(5, 0)]
 
 
-def test_no_broker_is_said(settings: KafkaSettings, fresh_broker: RunningBroker) -> None:
+def _threads() -> int:
+    return sum("kafka" in thread.name for thread in threading.enumerate())
+
+
+def test_o7_no_broker_is_said_and_an_attempt_leaves_nothing_behind(
+    settings: KafkaSettings, fresh_broker: RunningBroker
+) -> None:
     fresh_broker.kill()
-    with pytest.raises(TransportError, match="no broker"):
-        KafkaRecordConsumer(settings)
+    before = _threads()
+    for client in (KafkaRecordConsumer, KafkaAdmin):
+        with pytest.raises(TransportError, match=r"no broker at .*ECONNREFUSED"):
+            client(settings)
+    producer = KafkaRecordProducer(settings)
+    (outcome,) = producer.send_all(_records(1))
+    producer.close()
+    assert isinstance(outcome, SendFailure)
+    assert "no broker at" in outcome.reason
+    assert _threads() == before
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, 3, 4, 5, 7, 8, 36, 73])

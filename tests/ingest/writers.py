@@ -124,7 +124,7 @@ def running(target: Callable[[Event], None], *, count: int = 1) -> Iterator[None
     assert not any(thread.is_alive() for thread in threads), "a process did not stop"
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float = 30.0, what: str = "it happens") -> None:
+def wait_until(condition: Callable[[], bool], *, seconds: float = 90.0, what: str = "it happens") -> None:
     """Poll until `condition` holds."""
     deadline = monotonic() + seconds
     while not condition():
@@ -140,7 +140,7 @@ def count(url: str, query: str) -> int:
     return int(row[0])
 
 
-def wait_until_published(database: Database, *, seconds: float = 30.0) -> None:
+def wait_until_published(database: Database, *, seconds: float = 90.0) -> None:
     """Wait until no event is pending, parked ones and those behind them aside."""
     query = "select count(*) from outbox where published_at is null"
     wait_until(lambda: count(database.relay_url, query) == 0, seconds=seconds, what="all events are published")

@@ -106,7 +106,7 @@ class KafkaCluster:
 
     def leader_of(self, topic: str, partition: int) -> int:
         """The broker that leads a partition, -1 for none."""
-        return self._partitions([topic])[topic, partition]["leader_id"]
+        return int(self._partitions([topic])[topic, partition]["leader_id"])
 
     def wait_until_in_step(self, *, seconds: float = 60) -> None:
         """Wait until every partition of Sluice's topics has a leader and all its copies are in sync."""

@@ -7,7 +7,7 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
-from bus.connection import client_options
+from bus.connection import Connector
 from bus.topics import TOPICS
 from contracts.settings import KafkaSettings
 
@@ -17,7 +17,7 @@ _PATIENCE_SECONDS = 30
 def delete_topics(settings: KafkaSettings) -> None:
     """Delete all topics of Sluice and wait until every broker has heard of it."""
     deadline = monotonic() + _PATIENCE_SECONDS
-    with closing(KafkaAdminClient(**client_options(settings))) as admin:
+    with closing(KafkaAdminClient(**Connector(settings).options)) as admin:
         while monotonic() < deadline:
             try:
                 present = _present(admin)
@@ -34,7 +34,7 @@ def delete_topics(settings: KafkaSettings) -> None:
 
 def refuse_topics_of_others(settings: KafkaSettings) -> None:
     """Leave the test run if the cluster has topics of Sluice before the first test: they may be somebody's data."""
-    with closing(KafkaAdminClient(**client_options(settings))) as admin:
+    with closing(KafkaAdminClient(**Connector(settings).options)) as admin:
         present = _present(admin)
     if present:
         pytest.exit(
@@ -52,7 +52,7 @@ def _wait_until_gone_everywhere(settings: KafkaSettings, deadline: float) -> Non
     """A broker tells what it last heard from the controller: ask each of them."""
     for server in settings.kafka_bootstrap_servers.split(","):
         alone = settings.model_copy(update={"kafka_bootstrap_servers": server})
-        with closing(KafkaAdminClient(**client_options(alone))) as admin:
+        with closing(KafkaAdminClient(**Connector(alone).options)) as admin:
             while _present(admin):
                 assert monotonic() < deadline, f"{server} still has the topics of the last test"
                 sleep(0.05)
