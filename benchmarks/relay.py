@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 
 from benchmarks.result import BenchmarkResult
 from benchmarks.servers import running_stack
-from bus.connection import client_options
+from bus.connection import Connector
 from contracts.settings import KafkaSettings
 from contracts.topics import Topic, key_of
 from ingest.epoch import EPOCH_HEADER
@@ -123,7 +123,7 @@ def _fill(url: str, organization: UUID, events: int) -> None:
 
 def _send(kafka: KafkaSettings, records: list[tuple[bytes, bytes]], partition: int | None = None) -> float:
     headers = [(EPOCH_HEADER, str(uuid7()).encode())]
-    with closing(KafkaProducer(**client_options(kafka))) as producer:
+    with closing(KafkaProducer(**Connector(kafka).options)) as producer:
         producer.send(Topic.DEALS.value, key=b"warm", value=b"{}").get(timeout=30)
         begun = monotonic()
         for key, value in records:

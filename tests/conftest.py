@@ -46,11 +46,14 @@ _names = itertools.count(1)
 _LONGEST = ("e2e", "dbt_project", "orchestration", "imports", "dashboards")
 
 
+_SHARED = ("tests/e2e", "tests/kafka_cluster")
+
+
 class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no type information
-    """Tests of a file stay in one process, and so do all that use the one running stack (`-n 2 --dist loadfile`)."""
+    """Tests of a file stay in one process (`-n 2 --dist loadfile`), and so do those that share one stack or cluster."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "tests/e2e" if nodeid.startswith("tests/e2e/") else nodeid.split("::")[0]
+        return next((folder for folder in _SHARED if nodeid.startswith(f"{folder}/")), nodeid.split("::")[0])
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileScheduling | None:

@@ -100,6 +100,10 @@ class KafkaCluster:
             shutil.rmtree(node.data)
             shutil.copytree(node.folder / "formatted", node.data)
 
+    def running(self) -> set[int]:
+        """Brokers whose processes live."""
+        return {number for number, process in self._processes.items() if process.is_running()}
+
     def living(self) -> set[int]:
         """Brokers that the cluster counts on."""
         return {broker["broker_id"] for broker in self._describe(lambda admin: admin.describe_cluster()["brokers"])}
@@ -110,7 +114,11 @@ class KafkaCluster:
 
     def wait_until_in_step(self, *, seconds: float = 60) -> None:
         """Wait until every partition of Sluice's topics has a leader and all its copies are in sync."""
-        self.wait_until(self._is_in_step, seconds=seconds, what="all copies are in sync")
+        self.wait_until(self.is_in_step, seconds=seconds, what="all copies are in sync")
+
+    def wait_until_led_by_others(self, node: int, *, seconds: float = 60) -> None:
+        """Wait until the cluster has found out that a broker is gone, and elected other leaders."""
+        self.wait_until(lambda: self._is_led_by_others(node), seconds=seconds, what=f"broker {node} leads nothing")
 
     def wait_until(self, condition: Callable[[], bool], *, seconds: float = 60, what: str) -> None:
         """Wait until something holds that asks the cluster, which may not answer for a while."""
@@ -124,7 +132,11 @@ class KafkaCluster:
             assert monotonic() < deadline, f"waited {seconds} s until {what}"
             sleep(0.1)
 
-    def _is_in_step(self) -> bool:
+    def _is_led_by_others(self, node: int) -> bool:
+        return all(partition["leader_id"] not in (node, -1) for partition in self._partitions(None).values())
+
+    def is_in_step(self) -> bool:
+        """Whether every partition of Sluice's topics has a leader and all its copies are in sync."""
         partitions = self._partitions(None).values()
         return all(p["leader_id"] > 0 and len(p["isr_nodes"]) == len(p["replica_nodes"]) for p in partitions)
 
