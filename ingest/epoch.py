@@ -61,7 +61,12 @@ class EpochTopic:
         return self.admin.topic_ids(_WATCHED) == marker.topic_ids
 
     def read(self, patience: float = _PATIENCE_SECONDS) -> Marker | None:
-        """The newest marker, or None when the broker has none, or its topics are not those of the marker."""
+        """The newest marker, or None when the broker has none, or its topics are not those of the marker.
+
+        Raises:
+            TransportError: the marker cannot be read now, which says nothing about whether there is one: after the
+                death of a broker a partition may have no leader for a while.
+        """
         if EPOCH_TOPIC not in self.admin.topic_ids((EPOCH_TOPIC,)):
             return None
         self.consumer.assign({_PLACE: 0})
@@ -73,6 +78,8 @@ class EpochTopic:
                 newest = messages[-1]
             elif newest is not None:
                 break
+        if newest is None and self.consumer.ends().get(_PLACE) != 0:
+            raise TransportError("the epoch marker cannot be read: its partition gives no answer")
         marker = None if newest is None else _parse(newest.value)
         return marker if marker is not None and self.is_intact(marker) else None
 
