@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class _Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="SLUICE_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="SLUICE_", extra="ignore", frozen=True, env_ignore_empty=True)
 
 
 class DatabaseSettings(_Settings):

@@ -47,7 +47,7 @@ class TestReferences:
         fields = {name for one in [*classes, AdminDatabaseSettings] for name in getattr(one, "model_fields", {})}
         missing = {f"SLUICE_{name.upper()}" for name in fields if f"SLUICE_{name.upper()}=" not in example}
         assert missing == set()
-        used = set(re.findall(r"\$\{(\w+):\?\}", (PROJECT / "docker-compose.yml").read_text()))
+        used = set(re.findall(r"\$\{(\w+):[?-]", (PROJECT / "docker-compose.yml").read_text()))
         assert {name for name in used if f"{name}=" not in example} == set()
 
 
@@ -79,6 +79,7 @@ class _Deployment:
             return self._ports[name]
         if name.endswith("_HOST"):
             return "127.0.0.1"
+        value = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value)
         for theirs, ours in self._hosts.items():
             value = value.replace(theirs, ours)
         value = re.sub(r"\$\{(\w+):\?\}", lambda found: self._secret(found[1]), value)
