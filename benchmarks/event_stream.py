@@ -1,9 +1,7 @@
-"""Events as the relay publishes them, and a broker to publish them to: what the loader's benchmark is fed with."""
+"""Events as the relay publishes them: what the loader's benchmark is fed with."""
 
 import json
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
+from contextlib import closing
 from time import monotonic
 from uuid import UUID
 
@@ -15,23 +13,8 @@ from bus.records import OutgoingRecord, Receipt
 from contracts.settings import KafkaSettings
 from contracts.topics import Topic, key_of
 from ingest.epoch import EPOCH_HEADER
-from runtime.embedded.broker import EmbeddedBroker
-from runtime.process import ManagedProcess, free_port
 
 _CHUNK = 5_000
-
-
-@contextmanager
-def running_broker(folder: Path) -> Iterator[KafkaSettings]:
-    """An embedded broker on a free port."""
-    server = EmbeddedBroker(free_port())
-    process = ManagedProcess(server.spec(), log_path=folder / "broker.log")
-    process.start()
-    process.wait_ready()
-    try:
-        yield KafkaSettings(kafka_bootstrap_servers=server.bootstrap_servers)
-    finally:
-        process.stop()
 
 
 def make_records(count: int, epoch: UUID) -> list[OutgoingRecord]:

@@ -19,7 +19,8 @@ from kafka import KafkaConsumer, TopicPartition
 from pydantic import SecretStr
 from uuid_utils.compat import uuid7
 
-from benchmarks.event_stream import make_records, publish, running_broker
+from benchmarks.brokers import running_broker
+from benchmarks.event_stream import make_records, publish
 from benchmarks.loader_process import compare_processes
 from benchmarks.result import BenchmarkResult
 from bus.consumer import KafkaRecordConsumer
@@ -39,9 +40,9 @@ _PLACES = [Partition(Topic.DEALS.value, number) for number in range(PARTITIONS_P
 
 
 def run(*, events: int = _EVENTS) -> BenchmarkResult:
-    """Publish `events` to an embedded broker, then read them raw, load them, let dlt load them: each from the start."""
-    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as name, running_broker(Path(name)) as kafka:
-        folder = Path(name)
+    """Publish `events` to a broker, then read them raw, load them, let dlt load them: each from the start."""
+    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as name, running_broker() as broker:
+        folder, kafka = Path(name), broker.kafka
         folder.chmod(0o755)
         epoch = UUID(str(uuid7()))
         with closing(EpochTopic.connect(kafka)) as topic:
@@ -50,6 +51,7 @@ def run(*, events: int = _EVENTS) -> BenchmarkResult:
         limit = _consume_raw(kafka, events)
         figure = _load(kafka, folder / "one", events)
         details: dict[str, Any] = {
+            "broker": broker.description,
             "events": events,
             "published per second": round(publish_rate),
             **_parts(kafka, folder / "parts", epoch, events),

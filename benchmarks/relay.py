@@ -6,6 +6,7 @@ memory, sent in a loop and flushed; it reads nothing, notes nothing and looks at
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from time import monotonic, sleep
 from uuid import UUID
 
@@ -13,6 +14,7 @@ import psycopg
 from kafka import KafkaProducer
 from uuid_utils.compat import uuid7
 
+from benchmarks.brokers import running_broker
 from benchmarks.result import BenchmarkResult
 from benchmarks.servers import running_stack
 from bus.connection import Connector
@@ -55,13 +57,13 @@ select e.aggregate_id::text, row_to_json(message)::text from event_log e, latera
 
 def run(*, events: int = _EVENTS) -> BenchmarkResult:
     """Relay a backlog of `events` over one process, one over two, then send the same messages bare to that broker."""
-    with running_stack({"broker"}) as stack:
+    with running_broker() as broker, running_stack({"postgres"}) as stack:
+        kafka = broker.kafka
         organization = UUID(str(uuid7()))
-        with _relays(stack, 1):
+        with _relays(stack, kafka, 1):
             figure = _drain(stack, organization, events)
-        with _relays(stack, 2):
+        with _relays(stack, kafka, 2):
             by_two = _drain(stack, organization, events)
-        kafka = KafkaSettings(kafka_bootstrap_servers=stack.broker.bootstrap_servers)
         with psycopg.connect(stack.environment()["SLUICE_DATABASE_RELAY_URL"]) as connection:
             rows = connection.execute(_MESSAGES, (min(events, 50_000),)).fetchall()
         records = [(key_of(organization, aggregate_id), message.encode()) for aggregate_id, message in rows]
@@ -74,6 +76,7 @@ def run(*, events: int = _EVENTS) -> BenchmarkResult:
         limit=limit,
         limit_description="kafka-python producer sending the same records, same run",
         details={
+            "broker": broker.description,
             "events": events,
             "bytes per message": sum(len(value) for _, value in records) // len(records),
             "two relays": f"{by_two:,.0f} events/s, {by_two / figure:.2f} times one",
@@ -83,9 +86,10 @@ def run(*, events: int = _EVENTS) -> BenchmarkResult:
 
 
 @contextmanager
-def _relays(stack: Stack, count: int) -> Iterator[None]:
+def _relays(stack: Stack, kafka: KafkaSettings, count: int) -> Iterator[None]:
     """So many relay processes, once all of them own shards."""
     spec = next(spec for spec in stack.specs() if spec.name == "relay")
+    spec = replace(spec, env={**spec.env, "SLUICE_KAFKA_BOOTSTRAP_SERVERS": kafka.kafka_bootstrap_servers})
     processes = [ManagedProcess(spec, log_path=stack.home.logs / f"relay-{number}.log") for number in range(count)]
     try:
         for process in processes:
