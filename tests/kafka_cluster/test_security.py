@@ -17,9 +17,12 @@ from bus.producer import KafkaRecordProducer
 from bus.records import OutgoingRecord, Partition, SendFailure, TransportError
 from contracts.settings import KafkaSettings
 from contracts.topics import Topic
+from tests.conftest import Database
+from tests.ingest.writers import insert_events
 from tests.kafka_cluster.certificates import Authority
 from tests.kafka_cluster.cluster import KafkaCluster
 from tests.kafka_cluster.configuration import PASSWORD, USERNAME
+from tests.kafka_cluster.spine import Spine
 
 _WRONG = "wrong-test-password"
 _QUICK_SECONDS = 20.0  # far below any patience of the processes; a hang would be for ever
@@ -119,6 +122,9 @@ _WRONG_SETTINGS: dict[str, tuple[Make, str]] = {
     ),
 }
 
+#: Where the broker only hangs up, another try might help, and the client tries for five seconds.
+_WAITED_FOR = {"plain password", "mechanism", "plaintext to a TLS port", "TLS to a plaintext port"}
+
 
 @pytest.fixture
 def sign_in(kafka_cluster: KafkaCluster, tmp_path: Path) -> SignIn:
@@ -147,7 +153,9 @@ def test_right_credentials_go_all_the_way(name: str, sign_in: SignIn, caplog: py
     assert "key-test-password" not in caplog.text
 
 
-@pytest.mark.parametrize("name", _WRONG_SETTINGS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in _WAITED_FOR else ()) for name in _WRONG_SETTINGS]
+)
 def test_wrong_settings_are_said_in_plain_words(name: str, sign_in: SignIn, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     make, expected = _WRONG_SETTINGS[name]
@@ -159,6 +167,23 @@ def test_wrong_settings_are_said_in_plain_words(name: str, sign_in: SignIn, capl
     for secret in (PASSWORD, _WRONG, "key-test-password"):
         assert secret not in str(raised.value)
         assert secret not in caplog.text
+
+
+def test_relay_and_loader_sign_in(
+    sign_in: SignIn, fresh_cluster: KafkaCluster, database: Database, tmp_path: Path
+) -> None:
+    spine = Spine(fresh_cluster, database, tmp_path, sign_in.sasl())
+    with spine.relay(), spine.loader():
+        insert_events(database.app_url, 100)
+        spine.wait_until_complete()
+    assert spine.rows() == 100
+
+
+def test_relay_says_that_it_may_not_come_in(sign_in: SignIn, database: Database, tmp_path: Path) -> None:
+    settings = sign_in.sasl(kafka_ssl_cafile=sign_in.stranger().ca_file)
+    spine = Spine(sign_in.cluster, database, tmp_path, settings)
+    with spine.relay():
+        spine.wait_until_said("relay", "broker unavailable", "its certificate is not trusted")
 
 
 def test_consumer_and_producer_say_the_same(sign_in: SignIn) -> None:
