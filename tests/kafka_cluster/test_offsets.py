@@ -2,15 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
 import pytest
 from kafka import TopicPartition
 
 from bus.producer import KafkaRecordProducer
 from bus.records import OutgoingRecord, Receipt
 from contracts.topics import DEAD_LETTER_TOPIC, PARTITIONS_PER_TOPIC, Topic
+from ingest.decoding import decode
+from ingest.outbox import newest_epoch
 from ingest.rebuild import rebuild
+from ingest.sinks import open_sink
+from ingest.sinks.interface import OffsetRange
 from tests.conftest import Database, RunningCluster
 from tests.ingest.topic_reader import read_topic
 from tests.ingest.writers import insert_events, wait_until, wait_until_published
@@ -90,3 +96,21 @@ def test_w4_records_that_retention_took_before_they_were_read_are_missed_and_reb
             spine.wait_until_complete()
             spine.wait_until_said("loader", "running")
     assert spine.rows() == spine.written() == 500
+
+
+def test_w4_a_stored_offset_beyond_the_end_is_said_and_rebuilt(spine: Spine, database: Database) -> None:
+    with spine.relay(), spine.loader():
+        insert_events(database.app_url, 300)
+        spine.wait_until_complete()
+    with psycopg.connect(database.relay_url) as connection, closing(open_sink(spine.warehouse)) as sink:
+        epoch = newest_epoch(connection)
+        assert epoch is not None
+        offsets = sink.offsets(epoch)
+        beyond = {place: OffsetRange(offset, offset + 1_000) for place, offset in offsets.items()}
+        sink.append(decode([], epoch=str(epoch), loaded_at=datetime.now(UTC)).rows, epoch=epoch, ranges=beyond)
+    with spine.relay(), spine.loader():
+        insert_events(database.app_url, 100, seed=2)
+        spine.wait_until_said("loader", "records lost", "sluice rebuild")
+        rebuild(database.relay_url, spine.warehouse)
+        spine.wait_until_complete()
+    assert spine.rows() == spine.written() == 400
