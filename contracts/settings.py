@@ -86,6 +86,17 @@ class WarehouseSettings(_Settings):
     )
 
 
+class BackupSettings(_Settings):
+    """Base backups and the archive of write-ahead log: PostgreSQL as the `sluice_backup` role, which may replicate."""
+
+    database_backup_url: SecretStr = Field(description="postgresql://sluice_backup:…@host:port/sluice")
+    backup_path: Path = Field(default=Path(".sluice/backups"), description="Best on another disk than PostgreSQL's.")
+    backup_keep: int = Field(default=7, ge=1, description="Base backups to keep; older ones go with their log.")
+    backup_every_hours: float = Field(
+        default=24, ge=0, description="How often `archive` makes a base backup; 0 leaves it to `sluice backup`."
+    )
+
+
 class FileSettings(_Settings):
     """Where uploaded files lie: shared by the API and its worker."""
 

@@ -21,7 +21,7 @@ from bus.producer import KafkaRecordProducer
 from bus.records import Partition, TransportError
 from contracts.events.registry import EVENTS
 from contracts.settings import KafkaSettings, RelayDatabaseSettings, RelaySettings, WarehouseSettings
-from ingest.amnesia import establish_epoch
+from ingest.amnesia import RESTORED_NOTICE, establish_epoch, needs_repair
 from ingest.backoff import Backoff
 from ingest.epoch import EpochTopic, Marker
 from ingest.heartbeat import Heartbeat
@@ -134,6 +134,7 @@ class Relay:
             parked=backlog.parked,
             shards=len(outbox.shards),
             epoch=str(marker.epoch),
+            warning=RESTORED_NOTICE if needs_repair(outbox.connection) else None,
         )
 
     def _keep_small(self, outbox: Outbox, epoch: UUID) -> None:

@@ -22,6 +22,8 @@ from ingest.rebuild import rebuild as rebuild_warehouse
 from ingest.rewriting import RewriteUnderWayError
 from ingest.sinks.interface import SinkUnavailableError
 from orchestration.reconciliation import reconcile_all
+from runtime.backup.command import backup, restore
+from runtime.backup.programs import BackupError
 from runtime.bench import BENCHMARKS, LONG_BENCHMARKS, UnknownParameterError, read_parameters, run_benchmarks
 from runtime.checks import run_checks
 from runtime.demo import DEMO_PASSWORD, DEMO_USERS, fill
@@ -208,6 +210,8 @@ def parked(
 
 
 app.command("migrate")(migrate)
+app.command("backup")(backup)
+app.command("restore")(restore)
 
 
 def _relay_url() -> str:
@@ -245,6 +249,7 @@ for _name, _text in {
     "worker": "Background jobs of the API: imports.",
     "relay": "Event log to Kafka.",
     "loader": "Kafka to the warehouse's raw events.",
+    "archive": "PostgreSQL's log into the folder of backups, as it is written; base backups.",
     "refresh": "Builds and publishes the marts whenever events arrive.",
     "dagster": "Dagster's web server, daemon and code server.",
     "dashboards": "The Streamlit dashboards.",
@@ -256,12 +261,23 @@ def _fail(message: str) -> None:
     errors.print(f"[red]sluice:[/red] {message}", soft_wrap=True)
 
 
+#: What says in its own words what is wrong and what to do.
+_EXPECTED = (
+    StackError,
+    ProcessError,
+    PostgresSetupError,
+    RewriteUnderWayError,
+    SinkUnavailableError,
+    BackupError,
+)
+
+
 def main() -> None:
     """Run the command line; expected failures end in a sentence, not a traceback."""
     threading.current_thread().name = "sluice"
     try:
         app()
-    except (StackError, ProcessError, PostgresSetupError, RewriteUnderWayError, SinkUnavailableError) as error:
+    except _EXPECTED as error:
         _fail(str(error))
         sys.exit(1)
     except psycopg.OperationalError as error:

@@ -7,7 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from contracts.settings import ApiSettings, DashboardSettings, OrchestrationSettings, RelayDatabaseSettings
+from contracts.settings import (
+    ApiSettings,
+    BackupSettings,
+    DashboardSettings,
+    OrchestrationSettings,
+    RelayDatabaseSettings,
+)
 
 #: A process that has not reported for this long is taken for stuck.
 _SILENCE = timedelta(seconds=60)
@@ -28,10 +34,13 @@ def health(name: str) -> int:
         if name in urls:
             _check_url(urls[name]())
         elif name in {"relay", "loader", "refresh"}:
-            _check_report(name)
+            _check_report(name, RelayDatabaseSettings().database_relay_url.get_secret_value())
+        elif name == "archive":
+            _check_report(name, BackupSettings().database_backup_url.get_secret_value())
         else:
             raise UnhealthyError(
-                f"there is no health check for {name!r}; there are api, dagster, dashboards, relay, loader, refresh"
+                f"there is no health check for {name!r}; there are api, dagster, dashboards, relay, loader, refresh,"
+                " archive"
             )
     except (UnhealthyError, urllib.error.URLError, OSError, psycopg.Error) as error:
         print(f"{name}: {error}", file=sys.stderr)
@@ -44,8 +53,7 @@ def _check_url(url: str) -> None:
         return
 
 
-def _check_report(name: str) -> None:
-    url = RelayDatabaseSettings().database_relay_url.get_secret_value()
+def _check_report(name: str, url: str) -> None:
     with psycopg.connect(url, connect_timeout=5) as connection:
         row = connection.execute("select updated_at from process_status where process = %s", [name]).fetchone()
     if row is None or datetime.now(UTC) - row[0] > _SILENCE:

@@ -4,7 +4,7 @@ import json
 import os
 import secrets
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -43,6 +43,7 @@ class Secrets:
     relay: str
     worker: str
     secret_key: str
+    backup: str
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,16 @@ class Home:
         return self.path / "postgres"
 
     @property
+    def backups(self) -> Path:
+        """Base backups and archived write-ahead log, unless SLUICE_BACKUP_PATH names another folder."""
+        return self.path / "backups"
+
+    @property
+    def secrets_file(self) -> Path:
+        """Passwords of the roles, and the key that signs tokens."""
+        return self.path / "secrets.json"
+
+    @property
     def state_file(self) -> Path:
         """What the supervisor last wrote about its processes."""
         return self.path / "stack.json"
@@ -112,12 +123,23 @@ class Home:
         """Held by the running supervisor."""
         return self.path / "stack.lock"
 
+    @property
+    def unfinished_restore(self) -> Path:
+        """There while a restore swaps folders; left behind if it was killed in that instant."""
+        return self.path / "restore.unfinished"
+
     def secrets(self) -> Secrets:
         """The secrets, made on first use."""
-        path = self.path / "secrets.json"
-        if not path.exists():
-            made = Secrets(*(secrets.token_urlsafe(32) for _ in range(6)))
-            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        path = self.secrets_file
+        known = json.loads(path.read_text()) if path.exists() else {}
+        # a home of an earlier release lacks the secrets of roles that came later
+        missing = [field.name for field in fields(Secrets) if field.name not in known]
+        if missing:
+            known |= {name: secrets.token_urlsafe(32) for name in missing}
+            temporary = path.with_suffix(".tmp")
+            temporary.unlink(missing_ok=True)
+            descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
             with os.fdopen(descriptor, "w") as file:
-                json.dump(asdict(made), file)
-        return Secrets(**json.loads(path.read_text()))
+                json.dump(known, file)
+            temporary.replace(path)
+        return Secrets(**known)

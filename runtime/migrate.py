@@ -10,12 +10,19 @@ from rich.console import Console
 from api.db.bootstrap import RolePasswords, prepare_database
 from api.db.migrate import upgrade
 from contracts.settings import (
+    BackupSettings,
     DatabaseSettings,
     OwnerDatabaseSettings,
     RelayDatabaseSettings,
     WarehouseSettings,
     WorkerDatabaseSettings,
 )
+
+
+class _BackupRoleSettings(BackupSettings):
+    """The backup role is optional: a managed PostgreSQL is backed up by who manages it."""
+
+    database_backup_url: SecretStr | None = None  # type: ignore[assignment]
 
 
 class AdminDatabaseSettings(OwnerDatabaseSettings):
@@ -47,6 +54,7 @@ def prepare_warehouse(admin_url: SecretStr, warehouse_url: SecretStr) -> None:
 def migrate() -> None:
     """Make roles, database and tables, or bring them up to date (SLUICE_DATABASE_ADMIN_URL and the role URLs)."""
     admin = AdminDatabaseSettings()
+    backup_url = _BackupRoleSettings().database_backup_url
     owner_url = admin.database_owner_url
     prepare_database(
         admin.database_admin_url.get_secret_value(),
@@ -56,6 +64,7 @@ def migrate() -> None:
             app=_password(DatabaseSettings().database_url),
             relay=_password(RelayDatabaseSettings().database_relay_url),
             worker=_password(WorkerDatabaseSettings().database_worker_url),
+            backup=_password(backup_url) if backup_url else None,
         ),
     )
     upgrade(owner_url.get_secret_value())

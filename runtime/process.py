@@ -39,7 +39,8 @@ class ProcessSpec:
     ready_seconds: float = 60
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Called in a child before it becomes its program: it ends when the thread that started it ends."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
@@ -68,7 +69,7 @@ class ManagedProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  # one prctl call, which takes no lock
+                preexec_fn=die_with_parent,  # noqa: PLW1509  # one prctl call, which takes no lock
                 user=self.spec.user,
                 group=self.spec.group,
                 extra_groups=[] if self.spec.user is not None else None,

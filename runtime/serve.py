@@ -18,6 +18,7 @@ PROCESSES: dict[str, str] = {
     "worker": "api.worker",
     "relay": "ingest.relay",
     "loader": "ingest.loader",
+    "archive": "runtime.backup.archive",
     "refresh": "orchestration.refresh",
     "dagster": "orchestration.serve",
     "dashboards": "dashboards.serve",

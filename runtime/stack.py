@@ -82,6 +82,8 @@ class Stack:
             "SLUICE_DATABASE_OWNER_URL": url("sluice_owner", secrets.owner, _DATABASE),
             "SLUICE_DATABASE_RELAY_URL": url("sluice_relay", secrets.relay, _DATABASE),
             "SLUICE_DATABASE_WORKER_URL": url("sluice_worker", secrets.worker, _DATABASE),
+            "SLUICE_DATABASE_BACKUP_URL": url("sluice_backup", secrets.backup, _DATABASE),
+            "SLUICE_BACKUP_PATH": str(self.home.backups),
             "SLUICE_KAFKA_BOOTSTRAP_SERVERS": self.broker.bootstrap_servers,
             "SLUICE_WAREHOUSE_URL": f"duckdb://{self.home.warehouse}",
             "SLUICE_SECRET_KEY": secrets.secret_key,
@@ -94,13 +96,18 @@ class Stack:
             "SLUICE_DBT_TARGET_PATH": str(self.home.path / "dbt"),
         }
 
+    @property
+    def role_passwords(self) -> RolePasswords:
+        """Of the roles that sign in."""
+        one = self.secrets
+        return RolePasswords(owner=one.owner, app=one.app, relay=one.relay, worker=one.worker, backup=one.backup)
+
     def prepare_schema(self) -> None:
         """Make roles, database and tables, or bring them up to date. PostgreSQL must run."""
-        secrets = self.secrets
         prepare_database(
             self.postgres.url(),
             database=_DATABASE,
-            passwords=RolePasswords(owner=secrets.owner, app=secrets.app, relay=secrets.relay, worker=secrets.worker),
+            passwords=self.role_passwords,
         )
         upgrade(self.environment()["SLUICE_DATABASE_OWNER_URL"])
 
@@ -114,6 +121,7 @@ class Stack:
                 port=self.ports.api, ready=_answers(f"{self.api_url}/readyz"),
             ),
             self._spec("worker", "DATABASE_WORKER_URL", "FILES_PATH"),
+            self._spec("archive", "DATABASE_BACKUP_URL", "BACKUP_PATH", "FILES_PATH"),
             self._spec("refresh", "DATABASE_RELAY_URL", "WAREHOUSE_URL", "DAGSTER_HOME", "DBT_TARGET_PATH"),
             self._spec(
                 "dagster", "DATABASE_RELAY_URL", "WAREHOUSE_URL", "DAGSTER_HOME", "DAGSTER_PORT", "DBT_TARGET_PATH",
@@ -162,6 +170,19 @@ class Stack:
                     f" ./sluice up --port-base {_other_base(self.ports)}"
                 )
 
+    def check_restore(self) -> None:
+        """Refuse to start on what a killed restore left half swapped.
+
+        Raises:
+            StackError: names the folders and the way out.
+        """
+        if self.home.unfinished_restore.exists():
+            stamp = self.home.unfinished_restore.read_text()
+            raise StackError(
+                f"A restore was interrupted while it swapped folders. Run ./sluice restore again, or give the folders"
+                f" whose names end in {stamp} their former names and remove {self.home.unfinished_restore}."
+            )
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Make sure that only one supervisor runs in this home.
@@ -184,6 +205,7 @@ class Stack:
         Raises:
             ProcessError, PostgresSetupError: a process did not start; its log's last lines are in the message.
         """
+        self.check_restore()
         say("starting PostgreSQL and the broker")
         self.postgres.prepare()
         supervisor.start(self.postgres.spec())
@@ -192,7 +214,7 @@ class Stack:
         say("bringing the schema up to date")
         self.prepare_schema()
         supervisor.wait_ready("broker")
-        say("starting API, worker, relay, loader, refresh, Dagster and dashboards")
+        say("starting API, worker, relay, loader, archive, refresh, Dagster and dashboards")
         specs = self.specs()
         for spec in specs:
             supervisor.start(spec)

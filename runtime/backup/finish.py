@@ -1,0 +1,69 @@
+"""The last step of restoring a PostgreSQL of one's own, by whatever means: Kafka and the warehouse follow it back."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+
+import psycopg
+
+from bus.records import TransportError
+from contracts.settings import KafkaSettings, WarehouseSettings
+from ingest.amnesia import begin_restored_epoch, note_repaired
+from ingest.epoch import EpochTopic
+from ingest.rebuild import rebuild
+from ingest.reconcile import reconcile
+from runtime.backup.programs import BackupError
+from runtime.home import PROJECT
+
+_OTHERS = """
+select count(*) from pg_stat_activity
+where usename = current_user and datname = current_database() and pid <> pg_backend_pid()
+"""
+
+
+def finish_restore(
+    relay_url: str,
+    kafka: KafkaSettings,
+    warehouse: WarehouseSettings,
+    *,
+    say: Callable[[str], None],
+    progress: Callable[[int, int], None],
+) -> None:
+    """Begin an epoch in which the broker's former events do not count, and make the warehouse anew. May be repeated.
+
+    Raises:
+        BackupError: relay or loader run, or the broker cannot be reached.
+        psycopg.Error, SinkUnavailableError: a database or the warehouse cannot be reached.
+    """
+    with psycopg.connect(relay_url, autocommit=True) as connection:
+        row = connection.execute(_OTHERS).fetchone()
+        if row and row[0]:
+            raise BackupError(f"Stop relay, loader, refresh and Dagster first: {row[0]} of their connections are open.")
+        epoch = begin_restored_epoch(connection)
+        say("a new epoch begins: the broker's former events do not count")
+        try:
+            with closing(EpochTopic.connect(kafka)) as topic:
+                topic.write(epoch)
+        except TransportError as error:
+            raise BackupError(f"The broker cannot be told: {error}. Run this again when it is there.") from error
+        rebuild(relay_url, warehouse, progress=progress)
+        report = reconcile(relay_url, warehouse)
+        say(str(report))
+        if not report.is_clean:
+            raise BackupError("The warehouse still differs. Is a loader running?")
+        note_repaired(connection)
+
+
+def recompute_marts() -> None:
+    """All marts anew, in a process of its own: it is large.
+
+    Raises:
+        BackupError: they could not be built; readers keep what they have.
+    """
+    done = subprocess.run([sys.executable, "-m", "orchestration.recompute"], cwd=PROJECT, check=False)
+    if done.returncode != 0:
+        raise BackupError(
+            "The marts were not built; readers keep the former ones. See above, then start Dagster's job full_refresh"
+            " with accept_fewer_rows."
+        )
