@@ -1,6 +1,7 @@
 """Backups that cannot be restored as asked: a sentence says why, and nothing is lost."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ from runtime.backup.aim import reach_of, take_aim
 from runtime.backup.folder import BackupFolder, BaseBackup
 from runtime.backup.programs import BackupError
 from runtime.backup.restore import restore_embedded, restore_into
+from runtime.home import Home
 from runtime.stack import Stack, StackError
 from tests.backup.conftest import Site, agree, no_progress, site_maker
 from tests.ingest.writers import insert_events
@@ -48,8 +50,8 @@ def lived(server_folder: Path) -> Iterator[_Lived]:
 
 @pytest.fixture
 def folder(lived: _Lived, tmp_path: Path) -> BackupFolder:
-    """A copy of the backups, to be spoiled."""
-    shutil.copytree(lived.site.home.backups, tmp_path / "backups")
+    """A copy of the backups, to be spoiled: of links, so a file is replaced and never written to."""
+    shutil.copytree(lived.site.home.backups, tmp_path / "backups", copy_function=os.link)
     return BackupFolder(tmp_path / "backups")
 
 
@@ -59,10 +61,10 @@ def refused(lived: _Lived, folder: BackupFolder) -> Callable[[datetime | None], 
 
     def attempt(at: datetime | None) -> str:
         home = lived.site.home
-        before = sorted(path.name for path in home.path.iterdir())
+        before = _names(home)
         with pytest.raises(BackupError) as raised:
             restore_embedded(home, folder, at, say=print, progress=no_progress, confirm=agree)
-        assert sorted(path.name for path in home.path.iterdir()) == before
+        assert _names(home) == before
         assert (home.postgres / "PG_VERSION").exists()
         return str(raised.value)
 
@@ -125,6 +127,7 @@ def test_a_damaged_segment_does_not_pass_for_the_end_of_the_log(
 def test_another_major_version(lived: _Lived, refused: Refused, folder: BackupFolder) -> None:
     newest = folder.backups()[-1]
     content = json.loads((newest.path / "sluice.json").read_text()) | {"server_version": "17.2"}
+    (newest.path / "sluice.json").unlink()
     (newest.path / "sluice.json").write_text(json.dumps(content))
     assert "is of PostgreSQL 17.2; Sluice restores 18" in refused(lived.between)
 
@@ -154,7 +157,7 @@ def test_a_folder_that_is_not_empty(folder: BackupFolder, tmp_path: Path) -> Non
     assert (tmp_path / "target" / "mine").exists()
 
 
-def test_a_person_who_says_no(lived: _Lived, refused: Refused, folder: BackupFolder) -> None:
+def test_a_person_who_says_no(lived: _Lived, folder: BackupFolder) -> None:
     def refuse(_aim: object) -> None:
         raise BackupError("Nothing was changed.")
 
@@ -184,6 +187,7 @@ def test_pruning_keeps_what_the_kept_backups_need(lived: _Lived, folder: BackupF
 
 def test_half_a_backup_is_none(folder: BackupFolder) -> None:
     before = folder.backups()
+    (before[-1].path / "sluice.json").unlink()
     (before[-1].path / "sluice.json").write_text('{"format": 1')
     (folder.base / ".making-20260501T093000.000000Z").mkdir()
     assert folder.backups() == before[:-1]
@@ -196,7 +200,12 @@ def _forget_newest_backups(folder: BackupFolder) -> None:
         shutil.rmtree(backup.path)
 
 
+def _names(home: Home) -> set[str]:
+    return {path.name for path in home.path.iterdir()} - {home.lock_file.name}
+
+
 def _flip(path: Path, offset: int) -> None:
     content = bytearray(path.read_bytes())
     content[offset] ^= 0xFF
+    path.unlink()
     path.write_bytes(content)
