@@ -10,7 +10,7 @@ RUN uv sync --frozen --no-default-groups
 
 FROM python:3.11-slim-bookworm
 RUN useradd --system --uid 10001 --create-home sluice \
-    && mkdir -p /var/lib/sluice/files /var/lib/sluice/dagster /var/lib/sluice/dbt \
+    && mkdir -p /var/lib/sluice/files /var/lib/sluice/backups /var/lib/sluice/dagster /var/lib/sluice/dbt \
     && chown -R sluice:sluice /var/lib/sluice
 COPY --from=build /opt/sluice /opt/sluice
 ENV PATH=/opt/sluice/.venv/bin:$PATH PYTHONUNBUFFERED=1

@@ -16,7 +16,7 @@ from uuid import UUID
 import psycopg
 
 from contracts.settings import WarehouseSettings
-from ingest.amnesia import offset_columns
+from ingest.amnesia import note_repaired, offset_columns
 from ingest.event_export import export_events
 from ingest.outbox import newest_epoch
 from ingest.rebuild import replace_raw
@@ -184,6 +184,9 @@ def reconcile(
         if repair and not report.is_clean:
             _repair(relay_database_url, sink, report)
             report.repaired = True
+        if repair:
+            with psycopg.connect(relay_database_url, autocommit=True) as connection:
+                note_repaired(connection)
         return report
 
 

@@ -7,8 +7,10 @@ that was promoted or restored is another life of its cluster, with log and base 
 import logging
 import subprocess
 import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
@@ -64,6 +66,8 @@ class Archiver:
         self._folder = BackupFolder(self.settings.backup_path.absolute())
         self._heartbeat = Heartbeat("archive", self._url)
         self._newest: BaseBackup | None = None
+        self._making: Future[BaseBackup] | None = None
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="base-backup")
 
     def run(self, stop: threading.Event) -> None:
         """Archive until `stop` is set; whatever is down is tried again with growing pauses."""
@@ -75,6 +79,9 @@ class Archiver:
                 self._pause(stop, "database unavailable", str(error).splitlines()[0])
             except (BackupError, OSError) as error:
                 self._pause(stop, "paused", str(error))
+        self._pool.shutdown()
+        if self._making is not None:
+            self._finish_backup(self._making, stop)
         self._heartbeat.say("stopped")
         self._heartbeat.close()
 
@@ -129,10 +136,21 @@ class Archiver:
         while not stop.wait(_LOOK_SECONDS) and receiver.poll() is None:
             self._backoff.reset()
             self._say(slot_state(connection))
-            if self._is_backup_due(identify(connection)):
-                self._make_backup(stop)
-            if source.timeline != identify(connection).timeline:
+            present = identify(connection)
+            if source.timeline != present.timeline:
                 return
+            self._look_after_backups(stop, present)
+
+    def _look_after_backups(self, stop: threading.Event, source: Source) -> None:
+        """Make a base backup when one is due, beside everything else: it may take hours."""
+        if self._making is not None and self._making.done():
+            self._finish_backup(self._making, stop)
+            self._making = None
+        if self._making is None and self._is_backup_due(source):
+            making = partial(
+                make_base_backup, self._url, self._folder, files=self.files, secrets=self.secrets, stop=stop
+            )
+            self._making = self._pool.submit(making)
 
     def _is_backup_due(self, source: Source) -> bool:
         every = timedelta(hours=self.settings.backup_every_hours)
@@ -140,12 +158,11 @@ class Archiver:
             return False
         return self._newest is None or source.now - self._newest.manifest.started_at >= every
 
-    def _make_backup(self, stop: threading.Event) -> None:
+    def _finish_backup(self, made: Future[BaseBackup], stop: threading.Event) -> None:
         try:
-            self._newest = make_base_backup(self._url, self._folder, files=self.files, secrets=self.secrets, stop=stop)
-            self._failed_at = None
+            self._newest, self._failed_at = made.result(), None
             self._folder.prune(self.settings.backup_keep)
-        except (BackupError, OSError) as error:
+        except (BackupError, OSError, psycopg.Error) as error:
             if not stop.is_set():
                 self._failed_at = monotonic()
                 logger.error("no base backup was made: %s", error)

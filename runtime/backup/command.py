@@ -15,7 +15,7 @@ from rich.table import Table
 from contracts.settings import BackupSettings, FileSettings, KafkaSettings, RelayDatabaseSettings, WarehouseSettings
 from runtime.backup.aim import reach_of
 from runtime.backup.base import make_base_backup
-from runtime.backup.finish import finish_restore, recompute_marts
+from runtime.backup.finish import finish_restore
 from runtime.backup.folder import BackupFolder
 from runtime.backup.programs import BackupError
 from runtime.backup.recovery import Aim
@@ -111,9 +111,7 @@ def _finish() -> None:
             url, KafkaSettings(), WarehouseSettings(), say=console.print,
             progress=lambda done, total: advance("rebuilding", done, total),
         )  # fmt: skip
-    console.print("building all figures anew")
-    recompute_marts()
-    console.print("done: start relay, loader, refresh and Dagster")
+    console.print("done: start relay, loader, refresh and Dagster; the refresh builds all figures anew")
 
 
 def _list(folder: BackupFolder) -> None:

@@ -1,7 +1,5 @@
 """The last step of restoring a PostgreSQL of one's own, by whatever means: Kafka and the warehouse follow it back."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import closing
 
@@ -13,8 +11,9 @@ from ingest.amnesia import begin_restored_epoch, note_repaired
 from ingest.epoch import EpochTopic
 from ingest.rebuild import rebuild
 from ingest.reconcile import reconcile
+from ingest.rewriting import RewriteUnderWayError
+from ingest.sinks.interface import SinkUnavailableError
 from runtime.backup.programs import BackupError
-from runtime.home import PROJECT
 
 _OTHERS = """
 select count(*) from pg_stat_activity
@@ -33,8 +32,8 @@ def finish_restore(
     """Begin an epoch in which the broker's former events do not count, and make the warehouse anew. May be repeated.
 
     Raises:
-        BackupError: relay or loader run, or the broker cannot be reached.
-        psycopg.Error, SinkUnavailableError: a database or the warehouse cannot be reached.
+        BackupError: relay or loader run, or broker or warehouse cannot be reached.
+        psycopg.Error: PostgreSQL cannot be reached.
     """
     with psycopg.connect(relay_url, autocommit=True) as connection:
         row = connection.execute(_OTHERS).fetchone()
@@ -47,23 +46,12 @@ def finish_restore(
                 topic.write(epoch)
         except TransportError as error:
             raise BackupError(f"The broker cannot be told: {error}. Run this again when it is there.") from error
-        rebuild(relay_url, warehouse, progress=progress)
-        report = reconcile(relay_url, warehouse)
+        try:
+            rebuild(relay_url, warehouse, progress=progress)
+            report = reconcile(relay_url, warehouse)
+        except (SinkUnavailableError, RewriteUnderWayError) as error:
+            raise BackupError(f"The warehouse was not made anew: {error}. Run this again.") from error
         say(str(report))
         if not report.is_clean:
             raise BackupError("The warehouse still differs. Is a loader running?")
         note_repaired(connection)
-
-
-def recompute_marts() -> None:
-    """All marts anew, in a process of its own: it is large.
-
-    Raises:
-        BackupError: they could not be built; readers keep what they have.
-    """
-    done = subprocess.run([sys.executable, "-m", "orchestration.recompute"], cwd=PROJECT, check=False)
-    if done.returncode != 0:
-        raise BackupError(
-            "The marts were not built; readers keep the former ones. See above, then start Dagster's job full_refresh"
-            " with accept_fewer_rows."
-        )

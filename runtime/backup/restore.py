@@ -20,6 +20,7 @@ from api.db.migrate import upgrade
 from contracts.settings import WarehouseSettings
 from ingest.amnesia import begin_restored_epoch, note_repaired
 from ingest.rebuild import rebuild
+from ingest.sinks.interface import SinkUnavailableError
 from runtime.backup.aim import take_aim
 from runtime.backup.checks import Contents, check_contents
 from runtime.backup.folder import BackupFolder, BaseBackup
@@ -140,7 +141,10 @@ def _cut_back(made: Recovered, warehouse: Path, progress: Progress) -> None:
     with psycopg.connect(relay_url, autocommit=True) as connection:
         begin_restored_epoch(connection)
         settings = WarehouseSettings(warehouse_url=SecretStr(f"duckdb://{warehouse}"))
-        rebuild(relay_url, settings, progress=lambda done, total: progress("rebuilding", done, total))
+        try:
+            rebuild(relay_url, settings, progress=lambda done, total: progress("rebuilding", done, total))
+        except SinkUnavailableError as error:
+            raise BackupError(f"The warehouse cannot be made anew: {error}") from error
         note_repaired(connection)
 
 

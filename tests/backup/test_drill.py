@@ -20,9 +20,10 @@ from deltalake import DeltaTable
 
 from api.db.migrate import revisions
 from contracts.warehouse import RAW_EVENTS
-from ingest.amnesia import RESTORED_NOTICE
+from ingest.amnesia import RESTORED_NOTICE, needs_repair
 from ingest.epoch import EpochTopic
 from ingest.outbox import newest_epoch
+from ingest.reconcile import reconcile
 from runtime.backup.aim import reach_of
 from runtime.backup.finish import finish_restore
 from runtime.backup.programs import BackupError
@@ -30,8 +31,8 @@ from runtime.backup.restore import restore_embedded, restore_into
 from runtime.embedded.postgres import EmbeddedPostgres
 from runtime.home import Home
 from runtime.process import ManagedProcess, free_port
-from tests.backup.conftest import Site, Spine, agree, no_progress, site_maker
-from tests.conftest import Database, RunningBroker, running_broker
+from tests.backup.conftest import Site, Spine, agree, no_progress, running_broker, site_maker
+from tests.conftest import Database, RunningBroker
 from tests.factories import PASSWORD, Api, start_api
 from tests.ingest.writers import count, insert_events, wait_until
 
@@ -248,3 +249,7 @@ def test_f4_a_relay_notices_a_restore_that_nobody_told_it_of(drill: _Drill, else
             wait_until(lambda: count(url, said) == 1, what="the status says what to do")
         reason = connection.execute("select reason from transport_epoch where epoch = %s", (newest_epoch(connection),))
         assert reason.fetchone() == ("restored",)
+        assert needs_repair(connection)
+        assert reconcile(url, elsewhere.spine.warehouse, repair=True).extra == len(drill.lost)
+        assert not needs_repair(connection)
+    drill.live_on(elsewhere.database, elsewhere.spine, elsewhere.warehouse)

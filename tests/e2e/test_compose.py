@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 import yaml
 
@@ -64,7 +65,7 @@ class _Deployment:
             "/var/lib/sluice/": f"{folder}/",
         }
         self._running: list[ManagedProcess] = []
-        for name in ("files", "dagster", "dbt"):
+        for name in ("files", "backups", "dagster", "dbt"):
             (folder / name).mkdir()
 
     @property
@@ -72,7 +73,9 @@ class _Deployment:
         return self._hosts["http://api:8000"]
 
     def environment(self, service: str) -> dict[str, str]:
-        return {name: self._map(name, value) for name, value in _OURS[service].get("environment", {}).items()}
+        # a base backup of the shared server would hold the databases of all other tests
+        fixed = {"SLUICE_BACKUP_EVERY_HOURS": "0"} if service == "archive" else {}
+        return {name: self._map(name, value) for name, value in _OURS[service].get("environment", {}).items()} | fixed
 
     def _map(self, name: str, value: str) -> str:
         if name in self._ports:
@@ -145,11 +148,13 @@ def deployment(postgres: EmbeddedPostgres, fresh_broker: RunningBroker, tmp_path
     made = _Deployment(postgres, fresh_broker, tmp_path)
     yield made
     made.stop()
+    with psycopg.connect(postgres.url(), autocommit=True) as admin:  # the server is shared with other tests
+        admin.execute("select pg_drop_replication_slot(slot_name) from pg_replication_slots where not active")
 
 
 def test_each_service_runs_by_its_own_command_and_a_deal_reaches_the_funnel(deployment: _Deployment) -> None:
     deployment.run("migrate")
-    for service in ("api", "worker", "relay", "loader", "refresh", "dagster", "dashboards"):
+    for service in ("api", "worker", "relay", "loader", "archive", "refresh", "dagster", "dashboards"):
         deployment.start(service)
     with httpx.Client(base_url=deployment.api_url, timeout=30) as client:
         client.post(
