@@ -50,7 +50,7 @@ def _hashes(admin_url: str) -> dict[str, str]:
     """A hash of each table's content."""
     with psycopg.connect(admin_url) as connection:
         return {
-            name: hashlib.sha256(repr(connection.execute(query).fetchall()).encode()).hexdigest()  # type: ignore[call-overload]
+            name: hashlib.sha256(repr(connection.execute(query).fetchall()).encode()).hexdigest()
             for name, query in _CONTENT.items()
         }
 
