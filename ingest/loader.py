@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event as StopEvent
 from urllib.parse import urlsplit
+from uuid import UUID
 
+import psycopg
 from pydantic import ValidationError
 
 from bus.consumer import KafkaRecordConsumer
@@ -23,6 +25,7 @@ from ingest.backoff import Backoff
 from ingest.epoch import EpochTopic
 from ingest.heartbeat import Heartbeat
 from ingest.loading import Progress, Session, SessionOverError
+from ingest.outbox import newest_epoch
 from ingest.partition_leases import IDLE_SECONDS, PartitionLeases
 from ingest.sinks import open_sink
 from ingest.sinks.interface import OffsetConflictError, SinkUnavailableError
@@ -90,6 +93,7 @@ class Loader:
 
     def __post_init__(self) -> None:
         url = None if self.database is None else self.database.database_relay_url.get_secret_value()
+        self._url = url
         self._heartbeat = Heartbeat("loader", url)
         self._backoff = Backoff()
         self._breaker = InvalidRatioBreaker()
@@ -142,6 +146,10 @@ class Loader:
                 self._say("waiting", "no relay has declared the broker's epoch yet")
                 stop.wait(_WAIT_FOR_EPOCH_SECONDS)
                 return
+            if not self._is_newest(marker.epoch):
+                self._say("waiting", "the broker's epoch is over, and no relay has declared the next one yet")
+                stop.wait(_WAIT_FOR_EPOCH_SECONDS)
+                return
             session = Session(
                 sink,
                 transport.topic,
@@ -153,6 +161,17 @@ class Loader:
                 self._run_on,
             )
             session.load(stop)
+
+    def _is_newest(self, epoch: UUID) -> bool:
+        """Whether PostgreSQL, where it can be asked, knows of no newer epoch: after a restore what the broker holds is
+        of a future that is no more."""
+        if self._url is None:
+            return True
+        try:
+            with psycopg.connect(self._url, connect_timeout=2) as connection:
+                return newest_epoch(connection) in (None, epoch)
+        except psycopg.Error:
+            return True
 
     def _run_on(self) -> None:
         if self.progress.commits > self._commits_seen:

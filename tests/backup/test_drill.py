@@ -138,15 +138,16 @@ class _Drill:
         with closing(EpochTopic.connect(spine.kafka)) as topic:
             topic.write(self.epoch)
 
-    def live_on(self, database: Database, spine: Spine, warehouse: Path) -> None:
-        """Write what has the same positions and versions as the lost future, and see only that arrive."""
+    def live_on(self, database: Database, spine: Spine, warehouse: Path) -> int:
+        """Write what has the same positions and versions as the lost future, and see only that arrive; how many rows
+        of raw are doubles, which models drop."""
         _call(database, self._change("another", "and yet another", "x"))
         with spine.flowing():
             spine.wait_until_equal()
         ids = _raw_ids(warehouse)
         assert self.lost.isdisjoint(ids), "events of the lost future"
-        assert len(ids) == len(set(ids)), "duplicates"
         assert set(ids) == _log_ids(spine.url)
+        return len(ids) - len(set(ids))
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +192,7 @@ def test_f4_an_embedded_stack_goes_back_to_an_instant(
         assert (site.home.files / "import.csv").read_text() == "name\nAcme\n"
         assert sorted(path.name.split(".")[0] for path in restored.kept) == ["postgres", "warehouse"]
         assert drill.lost.isdisjoint(_raw_ids(site.home.warehouse))
-        drill.live_on(site.database, spine, site.home.warehouse)
+        assert drill.live_on(site.database, spine, site.home.warehouse) == 0
         with site.archived():  # the new life has log and base backups of its own
             site.wait_for_backups(2)
             site.wait_until_archived()
@@ -236,7 +237,7 @@ def test_f4_a_server_of_ones_own_goes_back_and_kafka_and_warehouse_follow(drill:
     assert not drill.lost.isdisjoint(_raw_ids(elsewhere.warehouse))
     finish_restore(spine.url, spine.kafka, spine.warehouse, say=print, progress=lambda _done, _total: None)
     assert drill.lost.isdisjoint(_raw_ids(elsewhere.warehouse))
-    drill.live_on(elsewhere.database, spine, elsewhere.warehouse)
+    assert drill.live_on(elsewhere.database, spine, elsewhere.warehouse) == 0
 
 
 def test_f4_a_relay_notices_a_restore_that_nobody_told_it_of(drill: _Drill, elsewhere: _Elsewhere) -> None:
