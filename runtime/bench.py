@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 #: Each is a module of `benchmarks` with `run(**parameters) -> BenchmarkResult`: each parameter a number with a default.
-BENCHMARKS = ("writes", "relay", "loader", "refresh", "freshness", "funnel", "latency", "outage", "rebuild")
+BENCHMARKS = ("writes", "relay", "loader", "refresh", "freshness", "funnel", "latency", "outage", "rebuild", "restore")
 
 #: Run by name only: these take long.
 LONG_BENCHMARKS = ("soak",)
