@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from orchestration.defs.compaction import compacted_events
 from orchestration.defs.dbt_models import define_dbt_models
 from orchestration.defs.jobs import define_jobs, define_schedules
 from orchestration.defs.publishing import candidate_checks, published_warehouse
@@ -18,7 +19,7 @@ def build_defs(*, pipeline: Pipeline, manifest: Mapping[str, Any]) -> dg.Definit
     """All definitions over one warehouse. Every run stays in one process, which holds the build lock throughout."""
     models = define_dbt_models(manifest)
     return dg.Definitions(
-        assets=[raw_events, models, published_warehouse],
+        assets=[raw_events, compacted_events, models, published_warehouse],
         asset_checks=[candidate_checks, raw_checks, reconcile_check, equality_check],
         jobs=define_jobs(models),
         schedules=define_schedules(),

@@ -20,6 +20,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from bus.records import Partition
 from bus.topics import EVENT_TOPICS, TOPICS
 from contracts.warehouse import RAW_GENERATION
+from ingest.sinks.compaction import Compaction, compact
 from ingest.sinks.delta_files import ARROW_SCHEMA, read_blocks, write_aside
 from ingest.sinks.fingerprint import DUCKDB_DAY, DUCKDB_HASH
 from ingest.sinks.interface import (
@@ -39,8 +40,6 @@ _CONFIGURATION = {
     "delta.logRetentionDuration": "interval 1 days",
     "delta.setTransactionRetentionDuration": "interval 3650 days",  # offsets must outlive any outage
 }
-#: Files that compaction replaced are kept this long, for readers that opened the table before.
-_KEEP_HOURS = 2
 _ATTEMPTS = 20
 _UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -178,14 +177,12 @@ class DeltaSink:
         rows = self._query(oldest, since)
         return {UUID(organization_id): _UNIX + timedelta(microseconds=at) for organization_id, at in rows}
 
-    def compact(self) -> None:
-        """Merge small files and remove those that nobody reads any more."""
+    def compact(self) -> Compaction:
+        """Merge settled small files and remove those that nobody reads any more."""
         try:
-            self._refresh()
-            self._table.optimize.compact()
-            self._table.vacuum(retention_hours=_KEEP_HOURS, dry_run=False, enforce_retention_duration=False)
+            return compact(self._table, self._folder)
         except (DeltaError, OSError) as error:
-            logger.warning("cannot compact the raw table: %s", error)
+            raise SinkUnavailableError(f"cannot compact {self._folder}: {error}") from error
 
     def close(self) -> None:
         """Nothing to give up: the table is files."""

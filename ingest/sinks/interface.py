@@ -11,6 +11,7 @@ import polars as pl
 
 from bus.records import Partition
 from contracts.warehouse import RAW_EVENT_COLUMNS
+from ingest.sinks.compaction import Compaction
 
 
 class SinkUnavailableError(Exception):
@@ -99,8 +100,12 @@ class RawSink(Protocol):
     def hashes(self, key: GroupKey) -> dict[UUID, set[int]]:
         """Content hash of each event of a group; more than one where copies differ."""
 
-    def compact(self) -> None:
-        """Tidy up after many small commits. Readers are not disturbed."""
+    def compact(self) -> Compaction | None:
+        """Tidy up after many small commits; None where the warehouse does so by itself. Nobody is disturbed.
+
+        Raises:
+            SinkUnavailableError: the warehouse cannot be read or written.
+        """
 
     def close(self) -> None:
         """Give up connections."""

@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 
+from orchestration.defs.compaction import compacted_events
 from orchestration.defs.publishing import published_warehouse
 from orchestration.defs.quality import equality_check, raw_checks, reconcile_check
 from orchestration.defs.raw import RAW_EVENTS_KEY
@@ -12,6 +13,7 @@ REFRESH = "refresh"
 FULL_REFRESH = "full_refresh"
 QUALITY = "quality"
 EQUALITY = "incremental_equals_full"
+COMPACTION = "compact_raw"
 
 _MATERIALIZATION = "dagster-dbt/materialization_type"
 
@@ -47,6 +49,11 @@ def define_jobs(models: dg.AssetsDefinition) -> list[Any]:
             description="Build all marts anew and compare them, row for row, with what the increments had made.",
         ),
         dg.define_asset_job(
+            COMPACTION,
+            selection=dg.AssetSelection.assets(compacted_events),
+            description="Merge the small files of raw, and delete those that nobody reads any more.",
+        ),
+        dg.define_asset_job(
             "observe_raw",
             selection=dg.AssetSelection.assets(RAW_EVENTS_KEY).without_checks(),
             description="Note how far raw is.",
@@ -60,6 +67,9 @@ def define_schedules() -> list[dg.ScheduleDefinition]:
     return [
         dg.ScheduleDefinition(
             name="hourly_quality", job_name=QUALITY, cron_schedule="7 * * * *", default_status=running
+        ),
+        dg.ScheduleDefinition(
+            name="quarter_hourly_compaction", job_name=COMPACTION, cron_schedule="*/15 * * * *", default_status=running
         ),
         dg.ScheduleDefinition(
             name="nightly_equality", job_name=EQUALITY, cron_schedule="41 2 * * *", default_status=running

@@ -35,12 +35,12 @@ def _message(value: bytes | None, *, epoch: str = EPOCH, offset: int = 0) -> Sto
     return StoredMessage("sluice.deals", 1, offset, b"key", value, [("epoch", epoch.encode())])
 
 
-def _encode(**changes: object) -> bytes:
+def encode(**changes: object) -> bytes:
     return json.dumps({**ENVELOPE, **changes}, separators=(",", ":")).encode()
 
 
 def test_an_event_becomes_a_row_with_both_clocks_in_utc() -> None:
-    decoded = decode([_message(_encode(), offset=41)], epoch=EPOCH, loaded_at=NOW)
+    decoded = decode([_message(encode(), offset=41)], epoch=EPOCH, loaded_at=NOW)
     (row,) = decoded.rows.to_dicts()
     assert decoded.rows.schema == FRAME_SCHEMA
     assert row["event_id"] == ENVELOPE["id"]
@@ -53,7 +53,7 @@ def test_an_event_becomes_a_row_with_both_clocks_in_utc() -> None:
     "data", ['{"b": 1.10, "a": "\\u00fc,\\"data\\":{}"}', '{"data":{"x":1},"data2":[1e3]}', "{}", '{"a": 1.0}']
 )
 def test_w5_data_keeps_its_meaning_and_as_published_its_very_text(data: str) -> None:
-    head = _encode()[: _encode().index(b',"data":')]
+    head = encode()[: encode().index(b',"data":')]
     message = _message(head + b',"data":' + data.encode() + b"}")
     text = decode([message], epoch=EPOCH, loaded_at=NOW).rows["data"][0]
     assert json.loads(text) == json.loads(data)
@@ -62,7 +62,7 @@ def test_w5_data_keeps_its_meaning_and_as_published_its_very_text(data: str) -> 
 
 
 def test_w5_an_unknown_type_is_loaded_for_later_readers() -> None:
-    message = _message(_encode(type="deal.teleported", version=9))
+    message = _message(encode(type="deal.teleported", version=9))
     decoded = decode([message], epoch=EPOCH, loaded_at=NOW)
     assert decoded.rows["type"].to_list() == ["deal.teleported"]
     assert decoded.rejected == []
@@ -73,23 +73,23 @@ def test_w5_an_unknown_type_is_loaded_for_later_readers() -> None:
     [
         (None, "no value"),
         (b"", "EOF"),
-        (_encode(actor="us\xe9r").decode("unicode_escape").encode("latin-1"), ""),
+        (encode(actor="us\xe9r").decode("unicode_escape").encode("latin-1"), ""),
         (b"[" * 9_000, "recursion"),
-        (_encode()[:-1] + b',"data":[1]}', "not an event"),
-        (_encode()[:-2] + b',"more":01}}', ""),
+        (encode()[:-1] + b',"data":[1]}', "not an event"),
+        (encode()[:-2] + b',"more":01}}', ""),
         (b'{"data": NaN}', ""),
         (b"[1]", "not an event"),
-        (_encode(data=[1]), "not an event"),
-        (_encode(id="DROP TABLE"), "id: "),
-        (_encode(actor_id="someone"), "actor_id: "),
-        (_encode(organization_id=None), "organization_id: "),
-        (_encode(aggregate_version="many"), "aggregate_version: "),
-        (_encode(occurred_at="yesterday"), "occurred_at: "),
-        (_encode(data={"note": "\x00"}), "NUL"),
+        (encode(data=[1]), "not an event"),
+        (encode(id="DROP TABLE"), "id: "),
+        (encode(actor_id="someone"), "actor_id: "),
+        (encode(organization_id=None), "organization_id: "),
+        (encode(aggregate_version="many"), "aggregate_version: "),
+        (encode(occurred_at="yesterday"), "occurred_at: "),
+        (encode(data={"note": "\x00"}), "NUL"),
     ],
 )
 def test_o5_what_is_no_event_is_named_and_harms_nobody(value: bytes | None, reason: str) -> None:
-    good = _message(_encode(), offset=1)
+    good = _message(encode(), offset=1)
     decoded = decode([_message(value), good], epoch=EPOCH, loaded_at=NOW)
     assert decoded.rows["offset"].to_list() == [1]
     ((message, said),) = decoded.rejected
@@ -98,7 +98,7 @@ def test_o5_what_is_no_event_is_named_and_harms_nobody(value: bytes | None, reas
 
 
 def test_w4_records_of_another_epoch_are_not_loaded() -> None:
-    messages = [_message(_encode(), epoch="01900000-0000-7000-8000-0000000000ff"), _message(_encode(), offset=1)]
+    messages = [_message(encode(), epoch="01900000-0000-7000-8000-0000000000ff"), _message(encode(), offset=1)]
     decoded = decode(messages, epoch=EPOCH, loaded_at=NOW)
     assert decoded.foreign == 1
     assert decoded.rows["offset"].to_list() == [1]
