@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import polars as pl
@@ -101,7 +102,7 @@ def plan_merges(files: Sequence[SmallFile]) -> list[list[SmallFile]]:
 def merge_files(folder: Path, group: Sequence[SmallFile]) -> AddAction:
     """Write the rows of a group into one new file, which is not the table's yet."""
     name = f"part-merged-{uuid4()}.zstd.parquet"
-    extremes: dict[str, tuple[object, object]] = {}
+    extremes: dict[str, tuple[Any, Any]] = {}
     rows = 0
     with (folder / name).open("wb") as file:
         writer: pq.ParquetWriter | None = None
@@ -169,9 +170,9 @@ def _read_chunks(folder: Path, group: Sequence[SmallFile]) -> Iterator[pa.Table]
         yield pa.concat_tables(tables)
 
 
-def _widen(extremes: dict[str, tuple[object, object]], column: str, found: dict[str, object]) -> None:
+def _widen(extremes: dict[str, tuple[Any, Any]], column: str, found: dict[str, Any]) -> None:
     least, most = extremes.get(column, (found["min"], found["max"]))
-    extremes[column] = (min(least, found["min"]), max(most, found["max"]))  # type: ignore[type-var]  # numbers or instants
+    extremes[column] = (min(least, found["min"]), max(most, found["max"]))
 
 
 def _as_json(value: object) -> object:
