@@ -9,7 +9,7 @@ import pytest
 
 from contracts import generate
 from contracts.events.envelope import Event
-from contracts.events.registry import EVENT_CLASSES, UPCASTERS, UnreadableEventError, parse
+from contracts.events.registry import EVENT_CLASSES, EVENTS, UPCASTERS, UnreadableEventError, parse
 from contracts.topics import Topic, topic_of
 
 _EXAMPLES = sorted((Path(generate.__file__).parent / "examples").glob("*.json"))
@@ -29,6 +29,14 @@ def test_golden_example_reads_back_unchanged(path: Path) -> None:
     assert again == message
     schema = generate.schema_of(type(envelope.data))
     jsonschema.validate(message, schema, format_checker=jsonschema.FormatChecker())
+
+
+@pytest.mark.parametrize("path", _EXAMPLES, ids=lambda path: path.stem)
+def test_w5_every_version_is_read_as_the_newest(path: Path) -> None:
+    message = json.loads(path.read_text())
+    newest = max(version for kind, version in EVENTS if kind == message["type"])
+    assert type(parse(message).data) is EVENTS[message["type"], newest]
+    assert all((message["type"], version) in UPCASTERS for version in range(message["version"], newest))
 
 
 def test_every_event_has_an_example_and_a_topic() -> None:

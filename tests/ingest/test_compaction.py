@@ -121,7 +121,8 @@ def test_w3_a_rebuild_in_between_wins(sink: DeltaSink, folder: Path) -> None:
     merged = merge_files(folder, group)
     rebuilt = _rows(folder).head(5)
     with closing(DeltaSink(folder)) as other:
-        other.replace(iter([rebuilt]), epoch=EPOCH, offsets={PLACE: 45})
+        block = rebuilt.write_csv(include_header=False, datetime_format="%Y-%m-%dT%H:%M:%S%.6fZ").encode()
+        other.replace(iter([block]), epoch=EPOCH, offsets={PLACE: 45})
     assert swap_files(stale, merged, group) is False
     assert _rows(folder).height == 5
 
