@@ -169,6 +169,7 @@ def _open_duckdb(url: str, stack: ExitStack) -> tuple[str | None, Fetch]:
     if current is None:
         return None, lambda _query: []
     file = stack.enter_context(duckdb.connect(str(folder.path_of(current)), read_only=True))
+    file.execute("set enable_progress_bar = false")  # it would go to standard output
     return current.version, lambda query: file.execute(query.replace("{prefix}", "")).fetchall()
 
 

@@ -193,13 +193,19 @@ class DeltaSink:
         except (DeltaError, OSError) as error:
             raise SinkUnavailableError(f"cannot read {self._folder}: {error}") from error
 
+    @property
+    def _limits(self) -> dict[str, str | bool | int | float | list[str]]:
+        """What a comparison may take: millions of distinct events go to disk, beside the table."""
+        return {"memory_limit": "1GB", "temp_directory": str(self._folder.with_name(f"{self._folder.name}.spill"))}
+
     def _query(self, query: str, *parameters: object) -> list[tuple]:  # type: ignore[type-arg]  # rows of any shape
         self._refresh()
         files = self._table.file_uris()
         if not files:
             return []
         try:
-            with duckdb.connect() as connection:
+            with duckdb.connect(config=self._limits) as connection:
+                connection.execute("set enable_progress_bar = false")  # it would go to standard output
                 connection.read_parquet(files).create_view("raw")
                 return connection.execute(query, parameters).fetchall()
         except duckdb.Error as error:
