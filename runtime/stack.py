@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from api.db.bootstrap import RolePasswords, prepare_database
 from api.db.migrate import upgrade
@@ -83,7 +84,7 @@ class Stack:
             "SLUICE_DATABASE_RELAY_URL": url("sluice_relay", secrets.relay, _DATABASE),
             "SLUICE_DATABASE_WORKER_URL": url("sluice_worker", secrets.worker, _DATABASE),
             "SLUICE_DATABASE_BACKUP_URL": url("sluice_backup", secrets.backup, _DATABASE),
-            "SLUICE_BACKUP_PATH": str(self.home.backups),
+            "SLUICE_BACKUP_PATH": str(backup_path(self.home)),
             "SLUICE_KAFKA_BOOTSTRAP_SERVERS": self.broker.bootstrap_servers,
             "SLUICE_WAREHOUSE_URL": f"duckdb://{self.home.warehouse}",
             "SLUICE_SECRET_KEY": secrets.secret_key,
@@ -222,6 +223,12 @@ class Stack:
             supervisor.wait_ready(spec.name)
             if spec.port:
                 say(f"{spec.name} answers on port {spec.port}")
+
+
+def backup_path(home: Home) -> Path:
+    """Where backups lie: in the home, unless a person has named a folder on another disk."""
+    # os.environ: a person's setting goes before the stack's own, and restoring needs no other setting
+    return Path(os.environ.get("SLUICE_BACKUP_PATH") or home.backups).absolute()
 
 
 def _other_base(ports: Ports) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 from time import monotonic
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from contracts.settings import BackupSettings, FileSettings
 from ingest.backoff import Backoff
@@ -34,6 +35,7 @@ from runtime.backup.source import (
     slot_state,
 )
 from runtime.backup.wal import Archive
+from runtime.home import Home
 
 logger = logging.getLogger(__name__)
 
@@ -46,9 +48,16 @@ _REMOVED = "has already been removed"
 def run(stop: threading.Event) -> None:
     """Archive until `stop` is set. Settings come from the environment."""
     settings = BackupSettings()
-    # the embedded stack keeps its secrets beside the backups; elsewhere they are the operator's
-    secrets = settings.backup_path.absolute().parent / "secrets.json"
-    Archiver(settings, files=FileSettings().files_path, secrets=secrets).run(stop)
+    Archiver(settings, files=FileSettings().files_path, secrets=_secrets_of(settings)).run(stop)
+
+
+def _secrets_of(settings: BackupSettings) -> Path | None:
+    """The secrets of the embedded stack, if it is that which is archived; others are the operator's to keep."""
+    home = Home.locate()
+    if not home.secrets_file.exists():
+        return None
+    password = conninfo_to_dict(settings.database_backup_url.get_secret_value()).get("password")
+    return home.secrets_file if password == home.secrets().backup else None
 
 
 @dataclass
@@ -71,7 +80,6 @@ class Archiver:
 
     def run(self, stop: threading.Event) -> None:
         """Archive until `stop` is set; whatever is down is tried again with growing pauses."""
-        self._folder.sweep()
         while not stop.is_set():
             try:
                 self._session(stop)

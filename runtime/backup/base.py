@@ -38,7 +38,7 @@ def make_base_backup(
         BackupError: the copy failed, or is damaged; the message says why.
         psycopg.Error: the server cannot be reached.
     """
-    with connect(url) as connection:
+    with folder.sole_writer(), connect(url) as connection:
         source = identify(connection)
         head = _migrations_head(connection)
         _check_space(folder.path, _size_of(connection))

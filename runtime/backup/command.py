@@ -21,13 +21,12 @@ from runtime.backup.programs import BackupError
 from runtime.backup.recovery import Aim
 from runtime.backup.restore import restore_embedded, restore_into
 from runtime.home import Home
-from runtime.stack import adopt_environment, locate_stack
+from runtime.stack import adopt_environment, backup_path, locate_stack
 from runtime.status import read_status
 
 console = Console(highlight=False)
 
 _URL = "SLUICE_DATABASE_BACKUP_URL"
-_FOLDER = "SLUICE_BACKUP_PATH"
 
 
 def backup(
@@ -156,8 +155,7 @@ def _asker(*, yes: bool, into: Path | None) -> Callable[[Aim], None]:
 
 
 def _folder() -> Path:
-    # os.environ: listing and restoring need no server, so no settings that name one
-    return Path(os.environ.get(_FOLDER) or Home.locate().backups).absolute()
+    return backup_path(Home.locate())
 
 
 def _use_stack() -> Path | None:

@@ -4,8 +4,11 @@ base/<time>/data, files, secrets.json, sluice.json     one base backup; `sluice.
 wal/<system>-<timeline>/                                archived write-ahead log of one life of one cluster
 """
 
+import fcntl
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -135,10 +138,22 @@ class BackupFolder:
                 archive.forget_all()
         return [backup.manifest.name for backup in gone]
 
-    def sweep(self) -> None:
-        """Remove what an interrupted backup left."""
-        for path in self.base.glob(".making-*"):
-            shutil.rmtree(path, ignore_errors=True)
+    @contextmanager
+    def sole_writer(self) -> Iterator[None]:
+        """The right to add a base backup; what an interrupted one left is removed.
+
+        Raises:
+            BackupError: another one is being made.
+        """
+        self.base.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (self.base / ".lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise BackupError(f"Another backup is being made in {self.path}. Wait until it is done.") from error
+            for path in self.base.glob(".making-*"):
+                shutil.rmtree(path, ignore_errors=True)
+            yield
 
 
 def name_for(at: datetime) -> str:

@@ -27,7 +27,7 @@ from runtime.backup.folder import BackupFolder, BaseBackup
 from runtime.backup.programs import BackupError
 from runtime.backup.recovery import Aim, Progress, Recovered, is_reachable, newest_history, recovered
 from runtime.embedded.postgres import SUPERUSER, EmbeddedPostgres
-from runtime.home import Home, Ports
+from runtime.home import Home, HomeError, Ports
 from runtime.stack import Stack
 
 Say = Callable[[str], None]
@@ -58,6 +58,10 @@ def restore_embedded(
         BackupError: it cannot be done; nothing was changed.
         StackError: the stack runs.
     """
+    try:
+        home.prepare()
+    except HomeError as error:
+        raise BackupError(str(error)) from error
     aim = take_aim(folder, at)
     _bring_back_secrets(home, aim.backup)
     stack = Stack(home, Ports(), home.secrets())

@@ -16,7 +16,7 @@ from runtime.home import Home
 from runtime.stack import Stack
 from tests.e2e.conftest import SluiceStack, eventually, open_folder
 
-_KILLED = ("relay", "loader", "broker", "api", "refresh", "worker", "postgres", "dashboards", "dagster")
+_KILLED = ("relay", "loader", "broker", "api", "refresh", "worker", "archive", "postgres", "dashboards", "dagster")
 
 
 class _Rep(threading.Thread):
