@@ -1,6 +1,7 @@
 """Topics on a real broker: made when missing, checked when present, told apart by their identity."""
 
 from collections.abc import Iterable, Mapping
+from time import monotonic, sleep
 from typing import Any
 
 from kafka import KafkaAdminClient
@@ -13,6 +14,8 @@ from contracts.settings import KafkaSettings
 
 _REQUEST_TIMEOUT_MS = 10_000
 _ATTEMPTS = 10
+_PAUSE_SECONDS = 0.1
+_ASK_OTHERS_SECONDS = 1.0
 
 
 class KafkaAdmin:
@@ -83,12 +86,17 @@ class KafkaAdmin:
         self._client.close()
 
     def _describe(self, topics: Iterable[str]) -> list[dict[str, Any]]:
-        """What the broker says of each topic that exists."""
-        try:
-            described = self._client.describe_topics(list(topics))
-        except KafkaError as error:
-            raise TransportError(f"cannot describe topics: {error}") from error
-        return [topic for topic in described if topic["error_code"] == 0]
+        """What the broker says of each topic that exists. When one dies while it is asked, another can answer."""
+        wanted, deadline = list(topics), monotonic() + _ASK_OTHERS_SECONDS
+        while True:
+            try:
+                described = self._client.describe_topics(wanted)
+            except KafkaError as error:
+                if not error.retriable or monotonic() > deadline:
+                    raise TransportError(f"cannot describe topics: {error}") from error
+                sleep(_PAUSE_SECONDS)
+            else:
+                return [topic for topic in described if topic["error_code"] == 0]
 
     def _wrong_topics(self) -> dict[str, int]:
         """Topics without enough partitions, and how many they have."""
