@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -72,6 +72,7 @@ def create_app(
     )
     app.state.services = services
     app.state.registry = registry
+    app.state.is_draining = False
     for router in SLICES:
         app.include_router(router)
     app.include_router(_operations(services, registry))
@@ -99,7 +100,9 @@ def _operations(services: Services, registry: CollectorRegistry) -> APIRouter:
         return {"status": "alive"}
 
     @router.get("/readyz")
-    async def readyz() -> Response:
+    async def readyz(request: Request) -> Response:
+        if request.app.state.is_draining:
+            return problem_response(Unavailable("This process is about to stop; ask another one."))
         try:
             async with services.database.transaction() as session:
                 await session.execute(text("select 1 from transport_epoch limit 1"))

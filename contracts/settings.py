@@ -109,6 +109,9 @@ class ApiSettings(FileSettings):
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=1, le=65535)
     api_workers: int = Field(default=1, ge=1)
+    api_drain_seconds: float = Field(
+        default=1.0, ge=0, le=60, description="How long /readyz says no before a stopping process refuses connections."
+    )
     secret_key: SecretStr = Field(min_length=32, description="Signs tokens and cursors; the same on every API process.")
     access_token_seconds: int = Field(default=900, ge=60)
     refresh_token_seconds: int = Field(default=30 * 86400, ge=3600, description="Absolute life of a sign-in.")

@@ -44,10 +44,11 @@ _names = itertools.count(1)
 
 
 #: What takes long, the longest first: it begins first where several processes share the suite.
-_LONGEST = ("e2e", "dbt_project", "orchestration", "imports", "dashboards")
+_LONGEST = ("e2e", "faults", "dbt_project", "orchestration", "imports", "dashboards")
 
 
-_SHARED = ("tests/e2e", "tests/kafka_cluster")
+#: Folders whose tests share processes that are started once.
+_SHARED = ("tests/e2e", "tests/kafka_cluster", "tests/faults/running")
 
 
 class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no type information

@@ -16,7 +16,7 @@ from tests.factories import SECRET_KEY
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_serves_and_stops_cleanly_when_told(database: Database, tmp_path: Path, workers: int) -> None:
+def test_f7_serves_and_stops_cleanly_when_told(database: Database, tmp_path: Path, workers: int) -> None:
     port = free_port()
     environment = os.environ | {  # a child process is configured by its environment
         "SLUICE_DATABASE_URL": database.app_url,
@@ -24,15 +24,18 @@ def test_serves_and_stops_cleanly_when_told(database: Database, tmp_path: Path, 
         "SLUICE_SECRET_KEY": SECRET_KEY,
         "SLUICE_API_PORT": str(port),
         "SLUICE_API_WORKERS": str(workers),
+        "SLUICE_API_DRAIN_SECONDS": "5",
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "runtime.serve", "api"], env=environment, stderr=subprocess.PIPE, text=True
     )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=5) as client:
-            assert _ready(client)
+            assert _says(client, "/readyz", 200)
             assert client.get("/v1/me").status_code == 401
-        process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGTERM)
+            assert _says(client, "/readyz", 503), "not ready, before nobody listens any more"
+            assert client.get("/healthz").status_code == 200
         _, logged = process.communicate(timeout=20)
     finally:
         process.kill()
@@ -41,11 +44,11 @@ def test_serves_and_stops_cleanly_when_told(database: Database, tmp_path: Path, 
     assert '"route": "/v1/me"' in logged
 
 
-def _ready(client: httpx.Client) -> bool:
+def _says(client: httpx.Client, path: str, status: int) -> bool:
     deadline = time.monotonic() + 120  # a busy machine imports slowly
     while time.monotonic() < deadline:
         try:
-            if client.get("/readyz").status_code == 200:
+            if client.get(path).status_code == status:
                 return True
         except httpx.TransportError:
             time.sleep(0.1)  # the pause of a poll with a deadline

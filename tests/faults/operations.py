@@ -282,5 +282,9 @@ class Writers:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.finish()
+
+    def finish(self) -> None:
+        """Let each end what it is about, and stop."""
         for writer in self._writers:
             writer.finish()

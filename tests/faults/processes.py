@@ -15,6 +15,7 @@ from enum import Enum
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 
 from runtime.embedded.postgres import EmbeddedPostgres
@@ -25,6 +26,8 @@ from tests.faults.proxy import TcpProxy
 
 #: Cheap sign-ins that outlive the longest sweep.
 _API_SETTINGS = {"SLUICE_PASSWORD_HASH_MEMORY_KIB": "64", "SLUICE_ACCESS_TOKEN_SECONDS": "86400"}
+#: Zombies are cut off soon.
+_RELAY_SETTINGS = {"SLUICE_RELAY_LEASE_SECONDS": "3"}
 _GONE_SECONDS = 20.0
 
 
@@ -167,6 +170,14 @@ class Spine:
         """SIGTERM, without waiting."""
         self._signal(name, signal.SIGTERM)
 
+    def mend(self) -> None:
+        """Start what is not running and wait until everything answers."""
+        for process in self._processes.values():
+            if not process.is_running():
+                process.start()
+        for process in self._processes.values():
+            process.wait_ready()
+
     @contextmanager
     def telling(self) -> Iterator[None]:
         """Print what the processes said last, should the block fail."""
@@ -174,6 +185,8 @@ class Spine:
             yield
         except BaseException:
             print(*(process.log_tail() for process in self._processes.values()), sep="\n")
+            with psycopg.connect(self.environment["SLUICE_DATABASE_RELAY_URL"]) as connection:
+                print(*connection.execute("select * from process_status").fetchall(), sep="\n")
             raise
 
     def _signal(self, name: str, number: signal.Signals) -> None:
@@ -202,7 +215,7 @@ class Spine:
         for spec in self._stack.specs():
             if spec.name not in wanted:
                 continue
-            env = {**spec.env, **_API_SETTINGS} if spec.name == "api" else spec.env
+            env = {**spec.env, **{"api": _API_SETTINGS, "relay": _RELAY_SETTINGS}.get(spec.name, {})}
             for number in range(1, self._counts.get(spec.name, 1) + 1):
                 name = spec.name if number == 1 else f"{spec.name}-{number}"
                 specs.append(replace(spec, name=name, env=env))

@@ -10,10 +10,17 @@ from tests.faults.processes import Spine
 
 
 @pytest.fixture(scope="package")
-def spine(server_folder: Path) -> Iterator[Spine]:
-    """All processes of the spine: two relays, one loader. Whoever harms one starts it again."""
+def shared_spine(server_folder: Path) -> Iterator[Spine]:
+    """All processes of the spine: two relays, one loader."""
     with Spine(server_folder / "spine") as running:
         yield running
+
+
+@pytest.fixture
+def spine(shared_spine: Spine) -> Spine:
+    """The shared spine, whole, whatever the test before has left of it."""
+    shared_spine.mend()
+    return shared_spine
 
 
 @pytest.fixture

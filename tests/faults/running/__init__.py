@@ -1,0 +1,1 @@
+"""Tests of one running spine: all processes, started once, whole again before each test."""
