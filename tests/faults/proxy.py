@@ -11,7 +11,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import Enum
 from functools import reduce
 from typing import Any, Self, TypeVar
@@ -43,11 +43,13 @@ class _Pair:
     async def run(self) -> None:
         """Carry bytes both ways until both sides have closed."""
         self._carriers = [asyncio.create_task(self._carry(direction)) for direction in Direction]
-        for direction in Direction:
-            for toxic in self._proxy.toxics[direction]:
-                toxic.attach(self)
-        await asyncio.wait(self._carriers)
-        self.close()
+        try:
+            for direction in Direction:
+                for toxic in self._proxy.toxics[direction]:
+                    toxic.attach(self)
+            await asyncio.wait(self._carriers)
+        finally:
+            self.close()
 
     def close(self) -> None:
         """End both connections."""
@@ -58,7 +60,7 @@ class _Pair:
     def reset(self) -> None:
         """End both connections with RST."""
         for _, writer in self._streams.values():
-            if not writer.is_closing():
+            with suppress(OSError):  # it has ended by itself meanwhile
                 writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
             writer.transport.abort()
         self._stop()
@@ -198,7 +200,7 @@ class TcpProxy:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             upstream = await asyncio.open_connection("127.0.0.1", self.upstream_port)
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             writer.transport.abort()
             return
         pair = _Pair(self, {Direction.UP: (reader, upstream[1]), Direction.DOWN: (upstream[0], writer)})
