@@ -109,7 +109,12 @@ def test_o3_a_shard_taken_over_while_a_backlog_drains_is_read_from_its_start(dat
         heir.balance_shards()  # half of them each
         assert publisher.publish_batch().published == 50
         lost.close()
-        wait_until(lambda: heir.balance_shards() or len(heir.shards) == SHARDS, what="the heir owns all shards")
+
+        def owns_all() -> bool:
+            heir.balance_shards()
+            return len(heir.shards) == SHARDS
+
+        wait_until(owns_all, what="the heir owns all shards")
         while _pending(database):
             publisher.publish_batch()
     events = [

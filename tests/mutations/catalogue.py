@@ -104,7 +104,13 @@ MUTATIONS = (
     ),
     Mutation(
         "loader_takes_records_of_any_epoch",
-        (Edit("ingest/decoding.py", "if _epoch_of(message, epoch) != epoch:", "if not _epoch_of(message, epoch):"),),
+        (
+            Edit(
+                "ingest/decoding.py",
+                "is_own = verdicts[id(headers)] = _epoch_of(message, epoch) == epoch",
+                "is_own = verdicts[id(headers)] = bool(_epoch_of(message, epoch))",
+            ),
+        ),
         ("tests/ingest/test_decoding.py::test_w4_records_of_another_epoch_are_not_loaded",),
     ),
     Mutation(
@@ -128,15 +134,13 @@ MUTATIONS = (
         (
             Edit(
                 "ingest/sinks/delta.py",
-                '                mode="append",\n'
-                "                commit_properties=CommitProperties(app_transactions=transactions),\n",
-                '                mode="append",\n'
-                "            )\n"
-                "            write_deltalake(\n"
-                "                self._table,\n"
-                "                rows.select(list(FRAME_SCHEMA)).clear(),\n"
-                '                mode="append",\n'
-                "                commit_properties=CommitProperties(app_transactions=transactions),\n",
+                '                    mode="append",\n                    commit_properties=CommitProperties(app_tr',
+                '                    mode="append",\n'
+                "                )\n"
+                "                write_deltalake(\n"
+                "                    self._table,\n"
+                "                    rows.select(list(FRAME_SCHEMA)).clear(),\n"
+                '                    mode="append",\n                    commit_properties=CommitProperties(app_tr',
             ),
         ),
         ("tests/ingest/test_one_commit.py",),
