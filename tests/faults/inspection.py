@@ -16,7 +16,7 @@ def _is_at_rest(spine: Spine) -> bool:
     return len(loaded) >= len(events) and marts is not None and sum(marts.event_counts.values()) >= len(events)
 
 
-def inspect(spine: Spine, history: History, tenants: list[Tenant], *, seconds: float = 120.0) -> checker.Report:
+def inspect(spine: Spine, history: History, tenants: list[Tenant], *, seconds: float = 600.0) -> checker.Report:
     """Wait (at most so long: then the report says what is missing) and check everything."""
     deadline = time.monotonic() + seconds
     while not _is_at_rest(spine) and time.monotonic() < deadline:

@@ -40,7 +40,7 @@ def _sweep(spine: Spine, history: History, *, kills: list[str], seed: int, pause
             time.sleep(generator.uniform(*pause))  # when to strike, not when something is expected
             _strike(spine, name, generator)
         spine.mend()
-    report = inspect(spine, history, writers.tenants, seconds=120 + len(kills))
+    report = inspect(spine, history, writers.tenants)
     print(history.summary(), report, f"harmed: {spine.harmed}", sep="\n")
     report.assert_clean()
 
