@@ -166,12 +166,16 @@ class Marts:
 
 
 def published_marts(warehouse_url: str) -> Marts | None:
-    """The version that readers open now; None before the first one."""
+    """The version that readers open now; None before the first one.
+
+    Raises:
+        FileNotFoundError: a newer one was published this moment.
+    """
     folder = PublishedFolder(warehouse_folder(warehouse_url))
     current = folder.current()
     if current is None:
         return None
-    with duckdb.connect(str(folder.path_of(current)), read_only=True) as engine:
+    with folder.hold(current), duckdb.connect(str(folder.path_of(current)), read_only=True) as engine:
         counts = engine.execute("select organization_id, event_count from warehouse_freshness").fetchall()
         entries = engine.execute("select event_id from fct_stage_entries where known_to is null").fetchall()
         deals = engine.execute(

@@ -12,7 +12,10 @@ def _is_at_rest(spine: Spine) -> bool:
     environment = spine.environment
     events = evidence.logged_events(environment["SLUICE_DATABASE_RELAY_URL"])
     loaded = {copy.event.id for copy in evidence.loaded_copies(environment["SLUICE_WAREHOUSE_URL"])}
-    marts = evidence.published_marts(environment["SLUICE_WAREHOUSE_URL"])
+    try:
+        marts = evidence.published_marts(environment["SLUICE_WAREHOUSE_URL"])
+    except FileNotFoundError:
+        return False
     return len(loaded) >= len(events) and marts is not None and sum(marts.event_counts.values()) >= len(events)
 
 
