@@ -1,8 +1,9 @@
 """Histories of deals by the million, written straight into raw: DuckDB computes them, nothing passes through Kafka.
 
-Everything follows from row numbers by hashing, so the same arguments give the same events. Deals of several organizations
-are spread over a year and a half; a tenth of their events is backdated by up to 30 days. A delivery is 10,000 events that
-come afterwards, the same mix whatever the size of what is there: new deals, deals of the last two months, and old ones.
+Everything follows from row numbers by hashing, so the same arguments give the same events. Deals of several
+organizations are spread over a year and a half; a tenth of their events is backdated by up to 30 days. A delivery is
+10,000 events that come afterwards, the same mix whatever the size of what is there: new deals, deals of the last two
+months, and old ones.
 """
 
 import json
@@ -71,8 +72,8 @@ create macro facts(type, deal, number) as case type
 end;
 """
 
-#: Columns deal, number (of the event within the deal), aggregate_version, type, occurred_at and recorded_at of each event
-#: of the deals from $first to below $next.
+#: Columns deal, number (of the event within the deal), aggregate_version, type, occurred_at and recorded_at of each
+#: event of the deals from $first to below $next.
 _EXISTING = f"""
 with deals as (
     select
@@ -206,7 +207,9 @@ def _compute(events: str, parameters: dict[str, int], loaded_at: datetime) -> pa
     with duckdb.connect(config={"threads": 2}) as connection:
         connection.execute("set timezone = 'UTC'")
         connection.execute(_MACROS)
-        return connection.sql(f"select {select} from ({events}) order by recorded_at", params=parameters).to_arrow_table()
+        return connection.sql(
+            f"select {select} from ({events}) order by recorded_at", params=parameters
+        ).to_arrow_table()
 
 
 def _arrow_schema() -> pa.Schema:

@@ -58,9 +58,9 @@ class Cost:
         nodes = ", ".join(f"{name} {seconds:.2f}" for name, seconds in self.slowest_nodes.items())
         disk = ", ".join(f"{name} {size:,}" for name, size in self.disk_mb.items())
         return (
-            f"{self.seconds:.2f} s ({self.cpu_seconds:.2f} s of processor): {steps}; slowest: {nodes}; process at most {self.peak_mb:,} MB in refreshes and "
-            f"{self.full_build_mb:,} MB with the full build, which took {self.full_build_seconds:.0f} s; "
-            f"disk, MB: {disk}"
+            f"{self.seconds:.2f} s ({self.cpu_seconds:.2f} s of processor): {steps}; slowest: {nodes}; "
+            f"process at most {self.peak_mb:,} MB in refreshes, {self.full_build_mb:,} MB in the full build, "
+            f"which took {self.full_build_seconds:.0f} s; disk, MB: {disk}"
         )
 
 

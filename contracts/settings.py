@@ -84,6 +84,11 @@ class WarehouseSettings(_Settings):
     warehouse_url: SecretStr = Field(
         description="duckdb:///absolute/folder, or postgresql://user:…@host:port/warehouse"
     )
+    warehouse_memory_limit: str = Field(
+        default="2GB",
+        pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$",
+        description="How much memory DuckDB may take to build the marts; what does not fit is put on disk.",
+    )
 
 
 class BackupSettings(_Settings):

@@ -1,9 +1,10 @@
 """Layout of published warehouse versions, shared by the publisher (orchestration) and the reader (here).
 
 DuckDB: `<folder>/published/<version>.duckdb` is immutable, `CURRENT` names the version that readers open and is
-replaced by an atomic rename. A reader holds a shared lock on the file it reads (`hold`): a file that nobody holds may be
-taken back to become a newer version (`take`), under another name, so that no name ever stands for two contents. PostgreSQL: schema `published`, and one row in `published.current_version`, which also
-serves as the lock between readers (shared) and the swap (exclusive).
+replaced by an atomic rename. A reader holds a shared lock on the file it reads (`hold`): a file that nobody holds may
+be taken back to become a newer version (`take`), under another name, so that no name ever stands for two contents.
+PostgreSQL: schema `published`, and one row in `published.current_version`, which also serves as the lock between
+readers (shared) and the swap (exclusive).
 """
 
 import fcntl
@@ -89,7 +90,7 @@ class PublishedFolder:
         return [parse_version(name) for name in names]
 
     def hold(self, version: PublishedVersion) -> BinaryIO:
-        """Keep a version's file from being taken back, until the answer is closed. To be held before the file is opened.
+        """Keep a version's file from being taken back, until the answer is closed; to be called before opening it.
 
         Raises:
             FileNotFoundError: the version is no longer there; CURRENT names a newer one.

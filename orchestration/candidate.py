@@ -13,7 +13,8 @@ import psycopg
 
 from contracts.warehouse import BUILD_SCHEMA, Mart
 from metrics.publication import is_duckdb
-from orchestration.publish import Publication, build_path
+from orchestration.journal import growth_since, has_journals, is_complete_after
+from orchestration.publish import Publication, build_path, last_publication
 
 #: Marts whose facts are never taken back (a correction is a further row), and what people call their rows.
 GROWING_MARTS = {
@@ -53,7 +54,11 @@ def read_candidate(warehouse_url: str) -> Candidate:
         with duckdb.connect(str(build_path(warehouse_url))) as connection:
             return _read(lambda query: connection.execute(query).fetchone(), prefix="")
     with psycopg.connect(warehouse_url) as postgres:
-        return _read(lambda query: postgres.execute(query).fetchone(), prefix=f"{BUILD_SCHEMA}.")
+        return _read(
+            lambda query: postgres.execute(query.encode()).fetchone(),
+            prefix=f"{BUILD_SCHEMA}.",
+            row_counts=_count_by_journal(postgres, last_publication(warehouse_url)),
+        )
 
 
 def judge(
@@ -74,16 +79,24 @@ def check_names() -> list[tuple[str, Mart]]:
     ]
 
 
-def _read(fetch: Callable[[str], tuple[Any, ...] | None], prefix: str) -> Candidate:
-    counts = ", ".join(f"(select count(*) from {prefix}{mart.value})" for mart in Mart)
-    row = fetch(
-        f"select max(through), coalesce(sum(event_count), 0), {counts} from {prefix}{Mart.WAREHOUSE_FRESHNESS.value}"
-    ) or (None, 0, *(0 for _ in Mart))
-    return Candidate(
-        row_counts=dict(zip((mart.value for mart in Mart), row[2:], strict=True)),
-        event_count=int(row[1]),
-        through=row[0],
-    )
+def _read(
+    fetch: Callable[[str], tuple[Any, ...] | None], prefix: str, row_counts: Mapping[str, int] | None = None
+) -> Candidate:
+    progress = fetch(
+        f"select max(through), coalesce(sum(event_count), 0) from {prefix}{Mart.WAREHOUSE_FRESHNESS.value}"
+    ) or (None, 0)
+    if row_counts is None:
+        counts = fetch("select " + ", ".join(f"(select count(*) from {prefix}{mart.value})" for mart in Mart)) or ()
+        row_counts = dict(zip((mart.value for mart in Mart), counts, strict=True))
+    return Candidate(row_counts=row_counts, event_count=int(progress[1]), through=progress[0])
+
+
+def _count_by_journal(connection: psycopg.Connection[Any], last: Publication | None) -> Mapping[str, int] | None:
+    """Row counts of the build from those of the last publication: PostgreSQL counts by reading all there is."""
+    if last is None or not has_journals(connection) or not is_complete_after(connection, last.version):
+        return None
+    growth = growth_since(connection, last.version)
+    return {mart: count + growth[mart] for mart, count in last.row_counts.items()}
 
 
 def _no_fewer_rows(candidate: Candidate, previous: Publication | None, mart: Mart, *, may_shrink: bool) -> Finding:

@@ -152,6 +152,7 @@ def connection_variables(warehouse: WarehouseSettings) -> dict[str, str]:
         return {
             "SLUICE_DBT_DUCKDB_PATH": str(folder / "build" / "warehouse.duckdb"),
             "SLUICE_DBT_RAW_EVENTS_PATH": str(folder / RAW_SCHEMA / RAW_EVENTS),
+            "SLUICE_DBT_MEMORY_LIMIT": warehouse.warehouse_memory_limit,
         }
     if url.scheme in ("postgresql", "postgres"):
         return {

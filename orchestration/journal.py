@@ -1,13 +1,15 @@
 """The journal of a build: what was taken out of the marts and put into them, by which copies of them catch up.
 
-Builds write it (dbt_project/macros/journal.sql, where its tables are described). Here changes get the name of the version
-with which they are published first, and what lies between two versions is summed up. Both engines speak this SQL.
+Builds write it (dbt_project/macros/journal.sql, where its tables are described). Here changes get the name of the
+version with which they are published first, and what lies between two versions is summed up. Both engines speak this
+SQL.
 """
 
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 from contracts.warehouse import Mart
+from metrics.publication import PublishedVersion, parse_version
 
 _JOURNALS = "staging.journals"
 
@@ -41,19 +43,17 @@ def name_changes(connection: Connection, version: str) -> None:
     Done before the version is published: if it never is, the next one has these changes too, and no copy misses any.
     """
     for mart in Mart:
-        connection.execute(
-            f"update {journal_of(mart)} set change_version = '{version}' where change_version is null"
-        )
+        connection.execute(f"update {journal_of(mart)} set change_version = '{version}' where change_version is null")
     connection.execute(f"update {_JOURNALS} set complete_after = '{version}' where complete_after is null")
 
 
-def newest_name(connection: Connection) -> str | None:
+def newest_name(connection: Connection) -> PublishedVersion | None:
     """The newest version that changes are named after; None where none is."""
     names = " union all ".join(f"select max(change_version) from {journal_of(mart)}" for mart in Mart)
     row = connection.execute(
         f"select max(name) from (select max(complete_after) from {_JOURNALS} union all {names}) as named (name)"
     ).fetchone()
-    return row[0] if row else None
+    return parse_version(row[0]) if row and row[0] else None
 
 
 def is_complete_after(connection: Connection, version: str) -> bool:
@@ -73,14 +73,21 @@ def forget_changes(connection: Connection, version: str) -> None:
     connection.execute(f"update {_JOURNALS} set complete_after = '{version}' where complete_after < '{version}'")
 
 
-def net_changes(mart: Mart, columns: Sequence[str], *, after: str | None) -> str:
-    """Query of the rows that came (`change` 1) or went (-1) after a version, or since the last one if `after` is None."""
+def net_changes(mart: Mart, columns: Sequence[str], *, after: str) -> str:
+    """Query of the rows that came (`change` 1) or went (-1) after a version."""
     names = ", ".join(columns)
-    condition = f"change_version > '{after}'" if after else "change_version is null"
     return (
-        f"select {names}, sum(change_weight) as change from {journal_of(mart)} where {condition} "
+        f"select {names}, sum(change_weight) as change from {journal_of(mart)} where change_version > '{after}' "
         f"group by {names} having sum(change_weight) <> 0"
     )
+
+
+def growth_since(connection: Connection, version: str) -> dict[str, int]:
+    """By mart: how many rows more than `version` the build has."""
+    since = f"change_version is null or change_version > '{version}'"
+    sums = ", ".join(f"(select coalesce(sum(change_weight), 0) from {journal_of(mart)} where {since})" for mart in Mart)
+    row = connection.execute(f"select {sums}").fetchone()
+    return {mart.value: int(growth) for mart, growth in zip(Mart, row, strict=True)}
 
 
 def row_keys(connection: Connection) -> dict[str, list[str]]:

@@ -60,9 +60,7 @@ def publish(
     if not is_duckdb(warehouse_url):
         return Publication(**publish_to_postgres(warehouse_url, made_of=made_of, now=now))
     folder = PublishedFolder(warehouse_folder(warehouse_url))
-    return Publication(
-        **publish_to_folder(build_path(warehouse_url), folder, made_of=made_of, now=now, keep=keep)
-    )
+    return Publication(**publish_to_folder(build_path(warehouse_url), folder, made_of=made_of, now=now, keep=keep))
 
 
 def last_publication(warehouse_url: str) -> Publication | None:

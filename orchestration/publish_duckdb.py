@@ -1,9 +1,9 @@
-"""Publishing on a DuckDB warehouse: a file that nobody reads any more is brought up to date and becomes the next version.
+"""Publishing on a DuckDB warehouse: a file that nobody reads any more is brought up to date and is the next version.
 
-Where the file comes from, the first that there is: a clone of the current version that shares its blocks (on file systems
-that can), the oldest kept version if nobody holds it, a copy of the current version. All of these catch up by the journal
-of the build, in one transaction; a file that then disagrees with the build, or no file at all, means writing all marts
-anew. The draft is synced and renamed before CURRENT names it: a crash at any point leaves the current version as it was.
+Where the file comes from, the first that there is: a clone of the current version that shares its blocks (on file
+systems that can), the oldest kept version if nobody holds it, a copy of the current version. All of these catch up by
+the journal of the build, in one transaction; where a file then disagrees with the build, or there is none, all marts
+are written anew. The draft is synced and renamed before CURRENT names it: a crash leaves the current version as it was.
 """
 
 import fcntl
@@ -20,7 +20,7 @@ from typing import Any
 import duckdb
 
 from contracts.warehouse import Mart
-from metrics.publication import PublishedFolder, PublishedVersion, parse_version, replace_file, version_at
+from metrics.publication import PublishedFolder, PublishedVersion, replace_file, version_at
 from orchestration.journal import (
     forget_changes,
     has_journals,
@@ -104,8 +104,8 @@ def _next_version(
 ) -> PublishedVersion:
     """A name above every one that was given, also to a version that a crash left unpublished."""
     given = [*folder.versions(), *filter(None, [folder.current()])]
-    if is_journaled and (name := newest_name(connection)):
-        given.append(parse_version(name))
+    if is_journaled and (named := newest_name(connection)):
+        given.append(named)
     newest = max((version.published_at for version in given), default=None)
     # names must grow even when the clock was set back
     if newest is not None and now <= newest:
@@ -194,9 +194,7 @@ def _apply(connection: duckdb.DuckDBPyConnection, mart: Mart, *, keys: list[str]
         if deleted != went:
             raise _DisagreesError(f"{mart.value}: {deleted} rows of {went} that went were there")
     if came:
-        connection.execute(
-            f"insert into draft.main.{mart.value} ({names}) select {names} from net where change = 1"
-        )
+        connection.execute(f"insert into draft.main.{mart.value} ({names}) select {names} from net where change = 1")
     count = f"select (select count(*) from draft.main.{mart.value}), (select count(*) from main.{mart.value})"
     caught_up, built = _row(connection, count)
     if caught_up != built:
