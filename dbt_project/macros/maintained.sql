@@ -109,7 +109,7 @@
         ) as model_rows;
         create temporary table {{ old }} as
         select {{ row_place() }} as place, {{ columns }} from {{ relation }}
-        where ({{ keys }}) in (select {{ keys }} from {{ ref(meta['affected']) }});
+        where ({{ keys }}) in (select {{ keys }} from {{ worklist(meta['affected']) }});
         {{ gather_statistics([new_rows, old]) }}
         create temporary table {{ added }} as
         select {{ columns }} from {{ new_rows }} as new
@@ -124,6 +124,11 @@
         drop table {{ added }};
         drop table {{ old }}
     {%- endif %}
+{%- endmacro %}
+
+{#- A worklist by its name: the model reads it, or reads one that was made of it. -#}
+{% macro worklist(name) -%}
+    {{ return(api.Relation.create(database=target.database, schema='staging', identifier=name)) }}
 {%- endmacro %}
 
 {#- Whether two rows of this model are equal; the first conditions are those that an engine can hash. -#}

@@ -37,7 +37,7 @@
 {% macro last_batch() -%}
     (
         select coalesce(max(last_batch), {{ confirmed_batch_number() }})
-        from {{ api.Relation.create(database=target.database, schema='staging', identifier='int_touched_aggregates') }}
+        from {{ worklist('int_touched_aggregates') }}
     )
 {%- endmacro %}
 

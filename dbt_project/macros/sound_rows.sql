@@ -5,7 +5,8 @@
 -#}
 {% test sound_rows(model, key, nullable=[], accepted={}, ordered=[]) %}
     {%- set checks = {} -%}
-    {%- set rows = built_rows(model.identifier) -%}
+    {#- while dbt parses, the model's name is not known yet -#}
+    {%- set rows = built_rows(model.identifier) if execute else model -%}
     {%- for column in columns_of(model.identifier) if column not in nullable -%}
         {%- do checks.update({column ~ ' is null': column ~ ' is null'}) -%}
     {%- endfor -%}

@@ -1,4 +1,5 @@
 -- What people and teams won is what the deals say, to the cent. After an update: what came is what the deals won more.
+{% set configured = ref('int_configured_organizations') %}
 {% if not is_whole() %}
 {% set confirmed = confirmed_batch_number() %}
 
@@ -74,7 +75,7 @@ where
             select organization_id from {{ ref('dim_organizations') }}
         )
         and coalesce(performance.organization_id, deals.organization_id) not in (
-            select organization_id from {{ ref('int_configured_organizations') }}
+            select organization_id from {{ configured }}
             where aggregate_type = 'organization'
         )
     {% endif %}

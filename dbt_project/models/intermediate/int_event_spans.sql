@@ -6,6 +6,8 @@
     )
 }}
 
+{% set touched = ref('int_touched_aggregates') %}
+
 -- what was counted stays counted: only batches that came since are read
 with fresh as (
     select
@@ -31,7 +33,7 @@ spans as (
             through,
             batch_id
         from {{ this }}
-        where {{ is_affected(ref('int_touched_aggregates'), ['organization_id']) }}
+        where {{ is_affected(touched, ['organization_id']) }}
     {% endif %}
 )
 
