@@ -1,8 +1,10 @@
 """People who work with an API at a steady rate, whatever becomes of the answers; and a look at the locks meanwhile."""
 
 import asyncio
+import json
 import random
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,18 +17,24 @@ import psycopg
 from tests.ingest.writers import wait_until
 
 _RATE = 50.0
+#: Fewer than the API's connections to PostgreSQL: on a machine that cannot keep the rate, requests wait here and not
+#: for a connection until the API gives up.
+_AT_ONCE = 8
 _STRONG = ("ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock")
 
 
 @dataclass
 class Traffic:
-    """Requests of one signed-in person: half of them writes. `answers` counts by status; 0 is no answer at all."""
+    """Requests of one signed-in person: half of them writes. `answers` counts by status; 0 is no answer at all.
+    `failures` tells of those that should not be: status, request, seconds.
+    """
 
     url: str
     token: str
     pipeline: dict[str, Any]
     answers: Counter[int] = field(default_factory=Counter)
     created: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
     _random: random.Random = field(default_factory=lambda: random.Random(5))
     _fresh: deque[str] = field(default_factory=deque)
 
@@ -55,23 +63,27 @@ class Traffic:
             httpx.AsyncClient(base_url=self.url, headers=headers, timeout=60) as client,
             asyncio.TaskGroup() as requests,
         ):
-            due = loop.time()
+            due, places = loop.time(), asyncio.Semaphore(_AT_ONCE)
             while not stop.is_set():
-                requests.create_task(self._request(client))
+                await places.acquire()
+                requests.create_task(self._request(client)).add_done_callback(lambda _done: places.release())
                 due += 1 / _RATE
                 await asyncio.sleep(max(0.0, due - loop.time()))
 
     async def _request(self, client: httpx.AsyncClient) -> None:
         method, path, body = self._next()
+        began, status, text = time.monotonic(), 0, ""
         try:
             answer = await client.request(method, path, json=body)
-        except httpx.TransportError:
-            self.answers[0] += 1
-            return
-        if answer.status_code == 201:
-            self.created.append(answer.json()["id"])
+            status, text = answer.status_code, answer.text
+        except httpx.TransportError as error:
+            text = repr(error)
+        if status == 201:
+            self.created.append(json.loads(text)["id"])
             self._fresh.append(self.created[-1])
-        self.answers[answer.status_code] += 1
+        elif status != 200:
+            self.failures.append(f"{status} {method} {path} after {time.monotonic() - began:.1f} s: {text}")
+        self.answers[status] += 1
 
     def _next(self) -> tuple[str, str, dict[str, Any] | None]:
         dice = self._random.random()
