@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
@@ -81,6 +82,22 @@ def test_w1_a_replayed_batch_is_not_written_twice(settings: Settings) -> None:
         )
         assert sink.offsets(epoch)[place] == 9
         assert sink.offsets(UUID("01900000-0000-7000-8000-00000000000f")).get(place, 0) == 0
+
+
+def test_w4_commits_of_different_partitions_do_not_hinder_each_other(settings: Settings) -> None:
+    epoch = UUID("01900000-0000-7000-8000-00000000000e")
+    empty = decode([], epoch=str(epoch), loaded_at=datetime.now(UTC)).rows
+    open_sink(settings[2]).close()
+
+    def commit(place: Partition) -> int:
+        with closing(open_sink(settings[2])) as sink:
+            for start in range(20):
+                sink.append(empty, epoch=epoch, ranges={place: OffsetRange(start, start + 1)})
+            return sink.offsets(epoch)[place]
+
+    with ThreadPoolExecutor(3) as pool:
+        ends = pool.map(commit, [Partition(Topic.DEALS, number) for number in (0, 1, 8)])
+    assert list(ends) == [20, 20, 20]
 
 
 def _has_more_than(settings: Settings, rows: int) -> bool:
