@@ -221,7 +221,7 @@ class TestRepair:
             insert_events(database.app_url, 300)
             wait_until(lambda: reconcile(database.relay_url, warehouse).in_flight == 0, what="raw is complete")
             with writing(database) as writes:
-                for _ in range(3):
+                for _ in range(2):
                     change_raw(warehouse, **some_events(database))
                     found = reconcile(database.relay_url, warehouse, repair=True)
                     assert (found.missing, found.different, found.extra) == (2, 1, 1)
