@@ -152,7 +152,10 @@ def _open_published(url: str) -> Iterator[_Version | None]:
     """The current version; None where there is none."""
     with ExitStack() as stack:
         while True:
-            name, fetch = _open_duckdb(url, stack) if is_duckdb(url) else _open_postgres(url, stack)
+            try:
+                name, fetch = _open_duckdb(url, stack) if is_duckdb(url) else _open_postgres(url, stack)
+            except FileNotFoundError:
+                continue  # a newer one has just taken its place
             record = last_publication(url)
             if name is None or record is None:
                 yield None
@@ -168,6 +171,7 @@ def _open_duckdb(url: str, stack: ExitStack) -> tuple[str | None, Fetch]:
     current = folder.current()
     if current is None:
         return None, lambda _query: []
+    stack.enter_context(folder.hold(current))
     file = stack.enter_context(duckdb.connect(str(folder.path_of(current)), read_only=True))
     file.execute("set enable_progress_bar = false")  # it would go to standard output
     return current.version, lambda query: file.execute(query.replace("{prefix}", "")).fetchall()
