@@ -30,6 +30,7 @@ from orchestration.raw_state import generation_of, read_version
 
 #: A version holds what was loaded so long before it was published: its build took less, and so did a loader's commit.
 _BUILD_MARGIN = timedelta(hours=1)
+_OPEN_ATTEMPTS = 100
 
 _KNOWN = """(h.known_before is null or {0}.known_from < h.known_before)
     and ({0}.known_to is null or {0}.known_to >= h.known_before)"""
@@ -121,7 +122,8 @@ def reconcile_marts(event_log_url: str, warehouse: WarehouseSettings) -> MartsRe
 
     Raises:
         psycopg.Error: PostgreSQL cannot be read.
-        duckdb.Error: the published version cannot be read, for example because it was pruned meanwhile.
+        duckdb.Error: the published version cannot be read.
+        FileNotFoundError: the published version is gone.
         SinkUnavailableError: raw cannot be read.
     """
     url = warehouse.warehouse_url.get_secret_value()
@@ -151,7 +153,7 @@ def _unread_since(url: str, published: Publication) -> datetime | None:
 def _open_published(url: str) -> Iterator[_Version | None]:
     """The current version; None where there is none."""
     with ExitStack() as stack:
-        while True:
+        for _ in range(_OPEN_ATTEMPTS):
             try:
                 name, fetch = _open_duckdb(url, stack) if is_duckdb(url) else _open_postgres(url, stack)
             except FileNotFoundError:
@@ -164,6 +166,7 @@ def _open_published(url: str) -> Iterator[_Version | None]:
                 yield _Version(record, fetch)
                 return
             stack.close()  # another one was published between the two
+        raise FileNotFoundError("the version that CURRENT names is not there, or another one at every look")
 
 
 def _open_duckdb(url: str, stack: ExitStack) -> tuple[str | None, Fetch]:
