@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from contracts.settings import BackupSettings, FileSettings, KafkaSettings, RelayDatabaseSettings, WarehouseSettings
 from runtime.backup.aim import reach_of
@@ -53,7 +52,7 @@ def backup(
     removed = folder.prune(keep or settings.backup_keep)
     manifest = made.manifest
     seconds = (manifest.finished_at - manifest.started_at).total_seconds()
-    console.print(f"{made.path}: {manifest.size_bytes / 1e6:,.0f} MB in {seconds:.1f} s, verified")
+    console.print(f"{made.path}: {manifest.size_bytes / 1e6:,.0f} MB in {seconds:.1f} s, verified", soft_wrap=True)
     if to is not None:
         console.print(f"Log goes on in {settings.backup_path.absolute()}: this copy restores to its own end.")
     if manifest.has_secrets:
@@ -118,16 +117,16 @@ def _list(folder: BackupFolder) -> None:
     if not backups:
         console.print(f"There is no backup in {folder.path}. ./sluice backup makes one.")
         return
-    table = Table("backup", "restores from", "until", "size", "server", "schema", "timeline")
     for one in backups:
         reach = reach_of(folder, one)
         manifest = one.manifest
-        until = f"{_text(reach.end_at)}{' (a log segment is missing)' if reach.run.missing is not None else ''}"
-        table.add_row(
-            manifest.name, _text(manifest.finished_at), until, f"{manifest.size_bytes / 1e6:,.0f} MB",
-            manifest.server_version, manifest.migrations_head or "", str(manifest.timeline),
-        )  # fmt: skip
-    console.print(table)
+        gap = " (then a log segment is missing)" if reach.run.missing is not None else ""
+        console.print(
+            f"{manifest.name}: any instant from {_text(manifest.finished_at)} until {_text(reach.end_at)}{gap}\n"
+            f"  {manifest.size_bytes / 1e6:,.0f} MB, PostgreSQL {manifest.server_version}, schema"
+            f" {manifest.migrations_head}, timeline {manifest.timeline}",
+            soft_wrap=True,
+        )
 
 
 def _instant(at: str | None, *, latest: bool) -> datetime | None:
