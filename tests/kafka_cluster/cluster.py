@@ -63,7 +63,7 @@ class KafkaCluster:
             self._processes[number].start()
         for number in numbers:
             self._processes[number].wait_ready()
-        self.wait_until(lambda: set(numbers) <= self.living(), what=f"brokers {numbers} are registered")
+        self.wait_until(lambda: set(numbers) <= self.living(), seconds=120, what=f"brokers {numbers} are registered")
 
     def stop(self) -> None:
         """Stop all brokers for good. Their data go with the folder, so nothing is waited for."""
@@ -112,15 +112,15 @@ class KafkaCluster:
         """The broker that leads a partition, -1 for none."""
         return int(self._partitions([topic])[topic, partition]["leader_id"])
 
-    def wait_until_in_step(self, *, seconds: float = 60) -> None:
+    def wait_until_in_step(self, *, seconds: float = 120) -> None:
         """Wait until every partition of Sluice's topics has a leader and all its copies are in sync."""
         self.wait_until(self.is_in_step, seconds=seconds, what="all copies are in sync")
 
-    def wait_until_led_by_others(self, node: int, *, seconds: float = 60) -> None:
+    def wait_until_led_by_others(self, node: int, *, seconds: float = 120) -> None:
         """Wait until the cluster has found out that a broker is gone, and elected other leaders."""
         self.wait_until(lambda: self._is_led_by_others(node), seconds=seconds, what=f"broker {node} leads nothing")
 
-    def wait_until(self, condition: Callable[[], bool], *, seconds: float = 60, what: str) -> None:
+    def wait_until(self, condition: Callable[[], bool], *, seconds: float = 120, what: str) -> None:
         """Wait until something holds that asks the cluster, which may not answer for a while."""
         deadline = monotonic() + seconds
         while True:
@@ -170,6 +170,7 @@ class KafkaCluster:
             argv=self._kafka.argv("kafka.Kafka", str(node.properties_file), is_short_lived=self.is_short_lived),
             port=node.ports["PLAINTEXT"],
             ready=lambda: is_port_open(node.ports["PLAINTEXT"]),
+            ready_seconds=180,
         )
         return ManagedProcess(spec, log_path=node.folder / "broker.log")
 
