@@ -1,6 +1,7 @@
 """Reads the built marts of either engine as plain rows that compare equal."""
 
 from collections.abc import Iterable
+from contextlib import closing
 from datetime import UTC, date, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,7 +11,10 @@ import duckdb
 import psycopg
 
 from contracts.settings import WarehouseSettings
-from contracts.warehouse import BUILD_SCHEMA, Mart
+from contracts.warehouse import BUILD_SCHEMA, PUBLISHED_SCHEMA, Mart
+from metrics.compile import Compiled
+from metrics.dialect import DUCKDB
+from metrics.reader import open_reader
 
 Row = dict[str, Any]
 
@@ -31,6 +35,23 @@ def query(warehouse: WarehouseSettings, statement: str) -> list[Row]:
 def all_marts(warehouse: WarehouseSettings) -> dict[str, list[Row]]:
     """Every mart's rows, in an order of their own."""
     return {mart.value: ordered(query(warehouse, f"select * from {mart.value}")) for mart in Mart}
+
+
+def published_marts(warehouse: WarehouseSettings) -> dict[str, list[Row]]:
+    """Every mart's rows as readers see them, in the same order."""
+    with closing(open_reader(warehouse.warehouse_url.get_secret_value())) as reader, reader.session() as session:
+        schema = "main" if session.dialect is DUCKDB else PUBLISHED_SCHEMA
+
+        def rows(mart: Mart) -> list[Row]:
+            columns = (
+                "select column_name from information_schema.columns "
+                f"where table_schema = '{schema}' and table_name = '{mart.value}' order by ordinal_position"
+            )
+            names = [name for (name,) in session.fetch(Compiled(columns, {}))]
+            select = Compiled(f"select {', '.join(names)} from {schema}.{mart.value}", {})
+            return ordered(_row(names, values) for values in session.fetch(select))
+
+        return {mart.value: rows(mart) for mart in Mart}
 
 
 def ordered(rows: Iterable[Row]) -> list[Row]:

@@ -2,14 +2,16 @@
 
 import random
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from contracts.settings import WarehouseSettings
 from orchestration.dbt_runner import build
+from orchestration.publish import publish
 from tests.dbt_project.history import random_history
-from tests.dbt_project.reading import Row, all_marts
+from tests.dbt_project.reading import Row, all_marts, published_marts
 from tests.event_history import AnyEvent
 from tests.warehouse_builder import build_warehouse, load_raw
 
@@ -55,9 +57,12 @@ def test_full_build_on_postgres_equals_duckdb(
 def test_slices_equal_the_whole_and_a_full_refresh_changes_nothing(
     warehouse: WarehouseSettings, target_path: Path, expected: dict[str, list[Row]]
 ) -> None:
+    url = warehouse.warehouse_url.get_secret_value()
     for part in _slices(_HISTORY, seed=3):
         load_raw(warehouse, part)
         build(warehouse, target_path=target_path)
+        publish(url, manifest_hash="test", now=datetime.now(UTC), keep=2)
+        assert published_marts(warehouse) == all_marts(warehouse)
     built = all_marts(warehouse)
     for mart, rows in expected.items():
         assert built[mart] == rows, mart

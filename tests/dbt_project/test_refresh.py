@@ -68,6 +68,27 @@ def test_late_events_land_in_the_days_they_belong_to(
     assert [row["open_deals"] for row in _on(warehouse, Mart.PIPELINE_DAILY, "2026-01-11")] == [1, 1]
 
 
+def test_w2_late_events_recompute_the_days_they_touch_and_no_other(
+    new_warehouse: Callable[[str], WarehouseSettings], target_path: Path, log: EventLog
+) -> None:
+    warehouse = new_warehouse("duckdb")
+    pipeline = log.pipeline()
+    deals = [log.deal(pipeline, at=BEGINNING + days(number)) for number in range(20)]
+    for number, deal in enumerate(deals):
+        log.move(deal, pipeline.stages[1], at=BEGINNING + days(number + 3.0))
+    build_warehouse(warehouse, log.events, target_path=target_path)
+    before = len(log.events)
+    # true on the 15th, between a move of the 13th and nothing; and one that no figure of a day is counted from
+    log.win(deals[5], at=BEGINNING + days(10), recorded=BEGINNING + days(39))
+    log.set_amount(deals[7], 5, at=BEGINNING + days(12), recorded=BEGINNING + days(39))
+    build_warehouse(warehouse, log.events[before:], target_path=target_path)
+    affected = query(warehouse, "select day from staging.int_affected_days")
+    assert [row["day"].isoformat() for row in affected] == ["2026-01-15"]
+    for mart in (Mart.FUNNEL_DAILY, Mart.TEAM_PERFORMANCE_DAILY):
+        changed = query(warehouse, f"select distinct day from staging.changes_{mart.value}")
+        assert [row["day"].isoformat() for row in changed] == ["2026-01-15"], mart
+
+
 def test_quiet_days_are_frozen_when_the_next_event_comes(
     new_warehouse: Callable[[str], WarehouseSettings], target_path: Path, log: EventLog
 ) -> None:
@@ -140,14 +161,20 @@ def test_failing_test_leaves_the_batch_to_the_next_build(
     warehouse = new_warehouse("postgres")
     deal = log.deal(log.pipeline(), at=BEGINNING + days(1))
     build_warehouse(warehouse, log.events, target_path=target_path)
-    execute(warehouse, "update build.fct_deals set status = 'odd', organization_id = deal_id")
-    log.set_amount(deal, 1, at=BEGINNING + days(2))
-    with pytest.raises(DbtError) as failure:
-        build_warehouse(warehouse, log.events[-1:], target_path=target_path)
-    assert failure.value.node == "fct_deals_has_sound_rows"
-    touched = query(warehouse, "select deal_id from staging.int_touched_deals")
-    assert touched == [{"deal_id": deal.id}]
-    execute(warehouse, "delete from build.fct_deals where status = 'odd'")
+    log.lose(deal, at=BEGINNING + days(2))
+    load_raw(warehouse, log.events[-1:])
+    execute(warehouse, """update raw.events set data = data || '{"outcome": "odd"}' where type = 'deal.closed'""")
+    for _ in range(2):
+        with pytest.raises(DbtError) as failure:
+            build(warehouse, target_path=target_path)
+        assert failure.value.node == "fct_stage_entries_has_sound_rows"
+        touched = query(warehouse, "select deal_id from staging.int_touched_deals")
+        assert touched == [{"deal_id": deal.id}]
+    execute(warehouse, "update staging.stg_deal_events set outcome = 'lost' where outcome = 'odd'")
+    build(warehouse, target_path=target_path)
+    assert [row["status"] for row in query(warehouse, "select status from fct_deals where known_to is null")] == [
+        "lost"
+    ]
     build(warehouse, target_path=target_path)
     assert query(warehouse, "select deal_id from staging.int_touched_deals") == []
 
