@@ -30,7 +30,10 @@ _FIGURES = {
     ("relay", "published"): ("sluice_relay_published_events", "Events published since the relay was started."),
     ("loader", "loaded"): ("sluice_loader_loaded_events", "Events loaded since the loader was started."),
     ("loader", "rejected"): ("sluice_loader_rejected_messages", "Messages that went to the dead letters."),
-    ("loader", "behind"): ("sluice_loader_behind_events", "Messages in Kafka that are not in the warehouse yet."),
+    ("loader", "records_behind"): (
+        "sluice_loader_behind_events",
+        "Messages of its partitions that are not in the warehouse yet.",
+    ),
 }
 
 
@@ -94,11 +97,12 @@ def render_figures(reports: Iterable[Report]) -> bytes:
         "sluice_process_silent_seconds", "Since the process last reported itself.", ("process",), registry=registry
     )
     state = Gauge("sluice_process_state", "1 for the state it reported.", ("process", "state"), registry=registry)
-    gauges = {key: Gauge(name, meaning, registry=registry) for key, (name, meaning) in _FIGURES.items()}
+    gauges = {key: Gauge(name, meaning, ("process",), registry=registry) for key, (name, meaning) in _FIGURES.items()}
     for report in reports:
         silent.labels(report.process).set(report.silent_seconds)
         state.labels(report.process, report.state).set(1)
+        kind = report.process.partition("-")[0]  # the second of several loaders is loader-2
         for (process, key), gauge in gauges.items():
-            if process == report.process and report.detail.get(key) is not None:
-                gauge.set(float(report.detail[key]))
+            if process == kind and report.detail.get(key) is not None:
+                gauge.labels(report.process).set(float(report.detail[key]))
     return generate_latest(registry)
