@@ -69,6 +69,7 @@ def _load(broker: MemoryBroker, warehouse: WarehouseSettings, records: int) -> N
     assert loader.progress.rejected == 0
 
 
+@pytest.mark.slow  # three builds each; `test_equal_results` has the short form
 def test_w2_copies_disorder_and_lateness_change_no_mart(
     warehouse: WarehouseSettings, target_path: Path, expected: dict[str, list[Row]]
 ) -> None:
