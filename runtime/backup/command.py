@@ -23,7 +23,7 @@ from runtime.home import Home
 from runtime.stack import adopt_environment, backup_path, locate_stack
 from runtime.status import read_status
 
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 _URL = "SLUICE_DATABASE_BACKUP_URL"
 
@@ -52,7 +52,7 @@ def backup(
     removed = folder.prune(keep or settings.backup_keep)
     manifest = made.manifest
     seconds = (manifest.finished_at - manifest.started_at).total_seconds()
-    console.print(f"{made.path}: {manifest.size_bytes / 1e6:,.0f} MB in {seconds:.1f} s, verified", soft_wrap=True)
+    console.print(f"{made.path}: {manifest.size_bytes / 1e6:,.0f} MB in {seconds:.1f} s, verified")
     if to is not None:
         console.print(f"Log goes on in {settings.backup_path.absolute()}: this copy restores to its own end.")
     if manifest.has_secrets:
@@ -125,7 +125,6 @@ def _list(folder: BackupFolder) -> None:
             f"{manifest.name}: any instant from {_text(manifest.finished_at)} until {_text(reach.end_at)}{gap}\n"
             f"  {manifest.size_bytes / 1e6:,.0f} MB, PostgreSQL {manifest.server_version}, schema"
             f" {manifest.migrations_head}, timeline {manifest.timeline}",
-            soft_wrap=True,
         )
 
 
