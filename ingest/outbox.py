@@ -39,7 +39,8 @@ with waiting as materialized (
     order by position
     limit %(limit)s
 )
-select w.position, w.is_held, e.aggregate_type, e.organization_id::text, e.aggregate_id::text, e.type, e.version,
+select w.position, w.is_held, exists (select from outbox where parked_reason is not null), e.aggregate_type,
+       e.organization_id::text, e.aggregate_id::text, e.type, e.version,
        (select row_to_json(message)::text from (
            select e.event_id as id, e.type, e.version, e.organization_id, e.aggregate_type, e.aggregate_id,
                   e.aggregate_version, e.occurred_at, e.recorded_at, e.actor, e.actor_id, e.causation_id,
@@ -78,10 +79,14 @@ where o.parked_reason is not null order by o.position
 
 
 class PendingEvent(NamedTuple):
-    """An event that is not published yet, with its message as text. `is_held`: its aggregate has a parked event."""
+    """An event that is not published yet, with its message as text.
+
+    `is_held`: its aggregate has a parked event. `is_any_parked`: some aggregate has one, and it may be released soon.
+    """
 
     position: int
     is_held: bool
+    is_any_parked: bool
     aggregate_type: str
     organization_id: str
     aggregate_id: str

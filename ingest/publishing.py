@@ -84,6 +84,8 @@ class Publisher:
                 self.outbox.park([position], reason)
             if held:
                 self.outbox.park(held, BEHIND_A_PARKED)
+            if unfit or refused or held:
+                self._after = 0
         if failure is not None:
             raise TransportError(failure)
         return Outcome(len(published), len(unfit) + len(refused) + len(held))
@@ -94,7 +96,9 @@ class Publisher:
             # of a shard that was taken over meanwhile, older events may wait before the last position
             self._after, self._shards = 0, set(self.outbox.shards)
         events = self.outbox.pending(limit=self.batch_size, after=self._after)
-        self._after = events[-1].position if len(events) == self.batch_size else 0
+        # a parked event that is released meanwhile waits at its old position, before later ones of its aggregate
+        goes_on = len(events) == self.batch_size and not events[-1].is_any_parked
+        self._after = events[-1].position if goes_on else 0
         return events
 
     def _prepare(self, events: Sequence[PendingEvent]) -> tuple[list[_Prepared], list[tuple[int, str]], list[int]]:

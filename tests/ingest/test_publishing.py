@@ -12,7 +12,7 @@ from bus.memory import MemoryBroker, MemoryProducer
 from bus.records import OutgoingRecord, Receipt, SendFailure, TransportError
 from ingest.amnesia import establish_epoch
 from ingest.epoch import EpochTopic
-from ingest.outbox import SHARDS, Outbox
+from ingest.outbox import SHARDS, Outbox, release_parked
 from ingest.publishing import EpochEndedError, Publisher
 from tests.conftest import Database
 from tests.ingest.topic_reader import first_deliveries
@@ -122,3 +122,28 @@ def test_o3_a_shard_taken_over_while_a_backlog_drains_is_read_from_its_start(dat
     ]
     assert len(events) == 400
     assert all(versions == list(range(1, 11)) for versions in first_deliveries(events).values())
+
+
+def test_o5_what_is_released_while_a_backlog_drains_overtakes_nothing(database: Database) -> None:
+    parked, others = new_id(), [new_id() for _ in range(40)]
+    with psycopg.connect(database.app_url) as connection:
+        insert_event(connection, parked, 1)
+        for version in (1, 2, 3):
+            for aggregate_id in others:
+                insert_event(connection, aggregate_id, version)
+        insert_event(connection, parked, 2)
+    broker = MemoryBroker()
+    with closing(Outbox(database.relay_url)) as outbox:
+        (first,) = outbox.connection.execute("select min(position) from outbox").fetchone() or (0,)
+        outbox.park([first], "too large")
+        publisher = replace(_publisher(outbox, broker, broker.producer()), batch_size=30)
+        for _ in range(2):
+            assert publisher.publish_batch().published == 30
+        assert release_parked(outbox.connection, parked) == 1
+        while _pending(database):
+            publisher.publish_batch()
+    events = [
+        json.loads(record.value or b"") for log in broker.logs.values() for record in log if record.key != b"epoch"
+    ]
+    assert len(events) == 122
+    assert first_deliveries(events)[parked] == [1, 2]

@@ -44,7 +44,7 @@ MUTATIONS = (
             ),
             Edit(
                 "ingest/publishing.py",
-                "self._after = events[-1].position if len(events) == self.batch_size else 0",
+                "self._after = events[-1].position if goes_on else 0",
                 "self._after = events[-1].position if events else self._after",
             ),
         ),
@@ -62,6 +62,17 @@ MUTATIONS = (
         "relay_reads_on_behind_what_a_new_shard_still_holds",
         (Edit("ingest/publishing.py", "or self.outbox.shards != self._shards:", "or self._batches < 0:"),),
         ("tests/ingest/test_publishing.py::test_o3_a_shard_taken_over_while_a_backlog_drains_is_read_from_its_start",),
+    ),
+    Mutation(
+        "relay_reads_on_while_an_event_is_parked",
+        (
+            Edit(
+                "ingest/publishing.py",
+                "goes_on = len(events) == self.batch_size and not events[-1].is_any_parked",
+                "goes_on = len(events) == self.batch_size",
+            ),
+        ),
+        ("tests/ingest/test_publishing.py::test_o5_what_is_released_while_a_backlog_drains_overtakes_nothing",),
     ),
     Mutation(
         "marked_before_the_receipts_are_looked_at",
