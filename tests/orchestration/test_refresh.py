@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from deltalake import DeltaTable
 
+from contracts.stages import StageKind
 from contracts.warehouse import Mart
 from ingest.sinks import open_sink
 from metrics.publication import PublishedFolder, read_postgres_version
@@ -165,16 +166,20 @@ class TestFailingCheck:
         self, installation: Installation, dbt_target: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(refresh_module, "_BACK_OFF_SECONDS", (0.0,))
+        now, pipeline = datetime.now(UTC), installation.log_pipeline
+        deal = installation.log.deal(pipeline, at=now - timedelta(minutes=2))
+        installation.load()
         assert installation.refresher.refresh_if_due() is True
         good = last_publication(installation.url)
 
-        # the same visit twice: what a broken model would make
+        # a visit to no stage: what a broken model would make of the deal, as soon as it is looked at again
         with duckdb.connect(str(build_path(installation.url))) as build:
-            build.execute("insert into fct_stage_entries select * from fct_stage_entries limit 1")
+            build.execute("update staging.stg_deal_events set to_stage_id = null where deal_id = ?", [deal.id])
+        installation.log.move(deal, pipeline.of_kind(StageKind.OPEN)[1], at=now - timedelta(minutes=1))
         installation.new_deal()
         assert installation.refresher.refresh_if_due() is False
         assert last_publication(installation.url) == good
-        assert published_rows(installation, "select count(*) from fct_deals") == [(2,)]
+        assert published_rows(installation, "select count(*) from fct_deals") == [(3,)]
 
         status = installation.pipeline.status.read()
         assert status.last_refresh is not None
@@ -195,7 +200,7 @@ class TestFailingCheck:
         definitions = build_defs(pipeline=installation.pipeline, manifest=load_manifest(dbt_target))
         result = definitions.resolve_job_def(FULL_REFRESH).execute_in_process(instance=installation.instance)
         assert result.success
-        assert published_rows(installation, "select count(*) from fct_deals") == [(3,)]
+        assert published_rows(installation, "select count(*) from fct_deals where known_to is null") == [(4,)]
         status = installation.pipeline.status.read()
         assert status.last_refresh is not None
         assert status.last_refresh.status is RefreshState.OK

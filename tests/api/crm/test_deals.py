@@ -16,7 +16,7 @@ NOW = datetime.now(UTC)
 
 
 def ago(**time: float) -> str:
-    return (NOW - timedelta(**time)).isoformat()
+    return (datetime.now(UTC) - timedelta(**time)).isoformat()
 
 
 class TestCreateDeal:
