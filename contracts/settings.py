@@ -35,7 +35,7 @@ class RelaySettings(_Settings):
 
     relay_batch_size: int = Field(default=2_000, ge=1, le=50_000, description="Events between two looks at PostgreSQL.")
     relay_lease_seconds: float = Field(
-        default=30.0, gt=1, description="PostgreSQL ends the session of a relay that is silent for longer."
+        default=30.0, ge=2, description="PostgreSQL ends the session of a relay that is silent for longer."
     )
     relay_max_invalid_ratio: float = Field(
         default=0.05,
