@@ -16,6 +16,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
+from bus.admin import KafkaAdmin
 from bus.memory import MemoryBroker
 from bus.records import Partition
 from contracts.settings import RelaySettings, WarehouseSettings
@@ -268,6 +269,18 @@ def test_o3_a_relay_that_sleeps_loses_its_shards_and_writes_nothing_when_it_wake
     finally:
         zombie.kill()
         zombie.wait()
+    assert _assert_all_in_order(database, fresh_broker) == 0
+
+
+def test_o6_a_relay_keeps_its_leases_while_it_looks_for_a_marker_that_is_not_there(
+    database: Database, fresh_broker: RunningBroker, warehouse_url: str
+) -> None:
+    settings = relay_settings(database, fresh_broker, warehouse_url)
+    with closing(KafkaAdmin(settings[1])) as admin:
+        admin.ensure_topics()  # a restarted broker that somebody has asked about its topics: all there, all empty
+    insert_events(database.app_url, 20)
+    with running(lambda stop: Relay(*settings, RelaySettings(relay_lease_seconds=2.5)).run(stop)):
+        wait_until_published(database)
     assert _assert_all_in_order(database, fresh_broker) == 0
 
 
