@@ -75,6 +75,11 @@ MUTATIONS = (
         ("tests/ingest/test_publishing.py::test_o5_what_is_released_while_a_backlog_drains_overtakes_nothing",),
     ),
     Mutation(
+        "relay_falls_silent_while_it_looks_for_a_marker",
+        (Edit("ingest/epoch.py", "_EMPTY_SECONDS = 1.0", "_EMPTY_SECONDS = 9.0"),),
+        ("tests/ingest/test_relay.py::test_o6_a_relay_keeps_its_leases_while_it_looks_for_a_marker_that_is_not_there",),
+    ),
+    Mutation(
         "marked_before_the_receipts_are_looked_at",
         (
             Edit(
