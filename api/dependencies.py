@@ -129,7 +129,7 @@ _IfMatchHeader = Annotated[
 ]
 
 
-def _given_version(if_match: _IfMatchHeader = None) -> int | None:
+async def _given_version(if_match: _IfMatchHeader = None) -> int | None:
     if if_match is None:
         return None
     tag = if_match.strip()
@@ -139,7 +139,7 @@ def _given_version(if_match: _IfMatchHeader = None) -> int | None:
     return int(digits)
 
 
-def _expected_version(version: Annotated[int | None, Depends(_given_version)]) -> int:
+async def _expected_version(version: Annotated[int | None, Depends(_given_version)]) -> int:
     if version is None:
         raise PreconditionRequired
     return version

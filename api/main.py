@@ -73,9 +73,9 @@ def create_app(
     app.state.services = services
     app.state.registry = registry
     app.state.is_draining = False
-    for router in SLICES:
-        app.include_router(router)
-    app.include_router(_operations(services, registry))
+    # routes at once, not routers in a router: those look for a request's route twice, in all of them
+    for router in (*SLICES, _operations(services, registry)):
+        app.router.routes.extend(router.routes)
     install_problem_handlers(app)
     app.add_middleware(Telemetry, figures=RequestFigures(registry))
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it

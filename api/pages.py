@@ -59,7 +59,7 @@ class Pagination:
         return values
 
 
-def _pagination(
+async def _pagination(
     request: Request,
     caller: CurrentCaller,
     limit: Annotated[int, Query(ge=1, le=LARGEST_LIMIT, description="Rows per page.")] = DEFAULT_LIMIT,

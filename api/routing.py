@@ -100,7 +100,7 @@ def slice_router(*, prefix: str, tags: list[str | Enum]) -> APIRouter:
     )
 
 
-def _session(request: Request) -> AsyncSession:
+async def _session(request: Request) -> AsyncSession:  # async: anything else goes through a thread
     session: AsyncSession = request.state.session
     return session
 

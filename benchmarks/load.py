@@ -14,6 +14,7 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
+import aiohttp
 import httpx
 
 _SIGN_IN_AGAIN_SECONDS = 600.0
@@ -22,13 +23,13 @@ _PASSWORD = "a long enough phrase"  # noqa: S105  # of a throw-away server
 
 @dataclass(frozen=True)
 class Request:
-    """What to ask. `kind` groups the answers: `read`, `write`. `done` hears of a success."""
+    """What to ask. `kind` groups the answers: `read`, `write`. `done` hears what a success says, in JSON."""
 
     kind: str
     method: str
     path: str
     body: object = None
-    done: Callable[[Any], None] = lambda _answer: None
+    done: Callable[[bytes], None] = lambda _answer: None
 
 
 @dataclass(frozen=True)
@@ -74,13 +75,13 @@ class Person:
     def _credentials(self) -> dict[str, str]:
         return {"email": self.email, "password": _PASSWORD}
 
-    async def stay_signed_in(self, client: httpx.AsyncClient) -> None:
+    async def stay_signed_in(self, client: aiohttp.ClientSession) -> None:
         """Sign in again before the token ends; others of the person's requests go on with the old one meanwhile."""
         if monotonic() - self.refreshed_at < _SIGN_IN_AGAIN_SECONDS:
             return
         self.refreshed_at = monotonic()
-        answer = await client.post("/v1/auth/login", json=self._credentials)
-        self.token = answer.raise_for_status().json()["access_token"]
+        async with client.post("/v1/auth/login", json=self._credentials, raise_for_status=True) as answer:
+            self.token = (await answer.json())["access_token"]
 
 
 def sign_up(api_url: str, name: str) -> Person:
@@ -122,9 +123,9 @@ async def _offer(
     until: Callable[[float], bool],
 ) -> list[Answer]:
     answers: list[Answer] = []
-    limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
+    limits, patience = aiohttp.TCPConnector(limit=64), aiohttp.ClientTimeout(total=60)
     async with (
-        httpx.AsyncClient(base_url=api_url, timeout=60, limits=limits) as client,
+        aiohttp.ClientSession(api_url, connector=limits, timeout=patience) as client,
         asyncio.TaskGroup() as group,
     ):
         began = due = monotonic()
@@ -136,15 +137,18 @@ async def _offer(
     return answers
 
 
-async def _send(client: httpx.AsyncClient, person: Person, request: Request, due: float, answers: list[Answer]) -> None:
+async def _send(
+    client: aiohttp.ClientSession, person: Person, request: Request, due: float, answers: list[Answer]
+) -> None:
     status = 0
     try:
         await person.stay_signed_in(client)
-        answer = await client.request(request.method, request.path, json=request.body, headers=person.headers)
-        status = answer.status_code
-        if answer.is_success:
-            request.done(answer.json())
-    except httpx.HTTPError:
+        asked = client.request(request.method, request.path, json=request.body, headers=person.headers)
+        async with asked as answer:
+            body, status = await answer.read(), answer.status
+        if answer.ok:
+            request.done(body)
+    except (aiohttp.ClientError, TimeoutError):
         status = 0
     answers.append(Answer(request.kind, request.path.split("?")[0], status, monotonic() - due, monotonic()))
 

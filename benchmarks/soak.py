@@ -6,6 +6,7 @@ before the deals were there. Memory is sampled per process; its slope is that of
 the later two thirds, when caches are warm.
 """
 
+import json
 import random
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,6 @@ from dataclasses import dataclass, field
 from statistics import linear_regression, mean
 from threading import Event, Thread
 from time import monotonic
-from typing import Any
 
 import psutil
 import psycopg
@@ -107,9 +107,10 @@ class _Work:
             paths += [f"/v1/deals/{deal}", f"/v1/deals/{deal}/history"] * 3
         return Request("read", "GET", self._random.choice(paths))
 
-    def _remember(self, person: Person, answer: Any) -> None:  # noqa: ANN401  # JSON
-        self._made[person.email].append(answer["id"])
-        self._fresh[person.email].append(answer["id"])
+    def _remember(self, person: Person, answer: bytes) -> None:
+        deal_id = json.loads(answer)["id"]
+        self._made[person.email].append(deal_id)
+        self._fresh[person.email].append(deal_id)
 
 
 def _soak(running: RunningStack, work: _Work, *, rate: float, seconds: float) -> list[Answer]:

@@ -2,12 +2,11 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from time import monotonic
 
 from bus.records import Message, Partition
 from ingest.sinks.interface import OffsetRange
 
-_FLUSH_SECONDS = 0.3
+_COMMIT_SECONDS = 0.75
 _FLUSH_RECORDS = 10_000
 _FULL_RECORDS = 40_000
 _FULL_BYTES = 32 * 1024 * 1024
@@ -19,14 +18,11 @@ class Buffer:
 
     messages: dict[Partition, list[Message]] = field(default_factory=dict)
     ranges: dict[Partition, OffsetRange] = field(default_factory=dict)
-    since: float = 0.0
     records: int = 0
     size: int = 0
 
     def add(self, polled: Mapping[Partition, Sequence[Message]], positions: dict[Partition, int]) -> None:
         """Take records over and move `positions` behind them."""
-        if polled and not self.records:
-            self.since = monotonic()
         for place, messages in polled.items():
             start = self.ranges[place].start if place in self.ranges else positions[place]
             positions[place] = messages[-1].offset + 1
@@ -35,11 +31,14 @@ class Buffer:
             self.records += len(messages)
             self.size += sum(len(message.value or b"") for message in messages)
 
-    def is_due(self) -> bool:
-        """Whether it should be written now."""
+    def is_due(self, *, since_last: float) -> bool:
+        """Whether it should be written now, that many seconds after the batch before it was begun.
+
+        What comes after a silence goes at once; a steady trickle is gathered, as each commit has its price.
+        """
         if not self.records:
             return False
-        return self.records >= _FLUSH_RECORDS or self.is_full() or monotonic() - self.since >= _FLUSH_SECONDS
+        return self.records >= _FLUSH_RECORDS or self.is_full() or since_last >= _COMMIT_SECONDS
 
     def is_full(self) -> bool:
         """Whether nothing more should be read before it is written."""

@@ -76,6 +76,7 @@ class Session:
     _suspects: frozenset[Partition] = frozenset()
     _buffer: Buffer = field(default_factory=Buffer)
     _writing: Future[None] | None = None
+    _began_write_at: float = 0.0
     _topic_lock: Lock = field(default_factory=Lock)  # reading and writing thread both ask it
 
     def load(self, stop: StopEvent) -> None:
@@ -99,7 +100,7 @@ class Session:
                 else:
                     self._buffer.add(self.consumer.poll(_POLL_SECONDS), self._positions)
                     self._finish_write(timeout=0)
-                if self._writing is None and self._buffer.is_due():
+                if self._writing is None and self._buffer.is_due(since_last=monotonic() - self._began_write_at):
                     self._start_write(writer)
             self._finish_write(timeout=None)
             if self._buffer.records:
@@ -148,7 +149,7 @@ class Session:
 
     def _start_write(self, writer: ThreadPoolExecutor) -> None:
         batch, self._buffer = self._buffer, Buffer()
-        self._writing = writer.submit(self._write, batch)
+        self._writing, self._began_write_at = writer.submit(self._write, batch), monotonic()
 
     def _finish_write(self, *, timeout: float | None) -> None:
         """Wait for the batch that is being written, if any, and raise what it raised."""

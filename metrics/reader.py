@@ -97,6 +97,7 @@ class DuckDBSession:
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "lock_configuration": "true",
+    "threads": "1",
 }
 
 

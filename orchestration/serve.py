@@ -133,7 +133,7 @@ class _Child:
                 env=environment,
                 cwd=_PROJECT,
                 stdin=subprocess.DEVNULL,
-                start_new_session=True,
+                process_group=0,  # of this process's session, whose priority counts for all of it
                 preexec_fn=_die_with_parent,  # noqa: PLW1509  # one prctl call, which takes no lock
             )
 

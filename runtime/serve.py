@@ -12,6 +12,8 @@ from types import FrameType
 from pydantic import ValidationError
 from pydantic_settings.exceptions import SettingsError
 
+from runtime.priority import give_way
+
 #: Verb -> module whose `run(stop: threading.Event)` is the process.
 PROCESSES: dict[str, str] = {
     "api": "api.serve",
@@ -24,6 +26,9 @@ PROCESSES: dict[str, str] = {
     "dashboards": "dashboards.serve",
 }
 
+#: Nobody waits for these: they take the processors that the others leave.
+BACKGROUND = frozenset({"refresh", "dagster"})
+
 
 def serve(name: str) -> int:
     """Run one process until it is told to stop. Returns its exit code."""
@@ -34,6 +39,8 @@ def serve(name: str) -> int:
 
     signal.signal(signal.SIGTERM, ask_to_stop)
     signal.signal(signal.SIGINT, ask_to_stop)
+    if name in BACKGROUND:
+        give_way()
     try:
         importlib.import_module(PROCESSES[name]).run(stop)
     except ValidationError as error:

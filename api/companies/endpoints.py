@@ -25,7 +25,7 @@ router = slice_router(prefix="/companies", tags=["companies"])
 _PLAIN = CompanyRead.model_fields.keys() - {"industry"}
 
 
-def _filter(
+async def _filter(
     owner_id: UUID | None = None,
     q: Annotated[SearchText | None, Query(description="Part of the name, in any case.")] = None,
 ) -> CompanyFilter:

@@ -25,7 +25,7 @@ router = slice_router(prefix="/contacts", tags=["contacts"])
 _PLAIN = ContactRead.model_fields.keys() - {"source"}
 
 
-def _filter(
+async def _filter(
     owner_id: UUID | None = None,
     company_id: UUID | None = None,
     q: Annotated[SearchText | None, Query(description="Part of the name or e-mail, in any case.")] = None,

@@ -46,7 +46,7 @@ _MOVE_ERRORS = (
 )
 
 
-def _filter(
+async def _filter(
     pipeline_id: UUID | None = None,
     stage_id: UUID | None = None,
     status: StageKind | None = None,

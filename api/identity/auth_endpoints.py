@@ -21,7 +21,7 @@ from api.services import Services, services_of
 router = slice_router(prefix="/auth", tags=["sign-in"])
 
 
-def _correlation_id(request: Request) -> UUID:
+async def _correlation_id(request: Request) -> UUID:
     correlation_id: UUID = request.state.correlation_id
     return correlation_id
 

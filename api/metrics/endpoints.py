@@ -30,7 +30,7 @@ _ERRORS = (NotFound, UnknownMetric, InvalidParameter, WarehouseNotReady)
 Text = Annotated[str | None, Query(max_length=100)]
 
 
-def _given(
+async def _given(
     request: Request,
     pipeline_id: Annotated[Text, Query(description="One pipeline; some metrics also answer for all.")] = None,
     start: Annotated[Text, Query(alias="from", description="First day, in the organization's zone.")] = None,
@@ -48,7 +48,7 @@ def _given(
     return dict(request.query_params)
 
 
-def _cell(
+async def _cell(
     request: Request,
     measure: Annotated[Text, Query(description="A figure's name; the metric's first one if left out.")] = None,
     stage_id: Annotated[Text, Query(description="The stage whose figure it is.")] = None,

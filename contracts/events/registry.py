@@ -1,6 +1,7 @@
 """Every event type and version that may be written or read. A change of meaning is a new version with an upcaster."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -95,7 +96,7 @@ def parse(message: Mapping[str, Any]) -> Envelope[Event]:
     if event_class is None:
         raise UnreadableEventError(f"unknown event type {kind!r} version {version!r}")
     try:
-        envelope = Envelope[event_class].model_validate({**message, "version": version, "data": data})  # type: ignore[valid-type]  # the class is known at run time only
+        envelope = _envelope_class(event_class).model_validate({**message, "version": version, "data": data})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -103,3 +104,8 @@ def parse(message: Mapping[str, Any]) -> Envelope[Event]:
     if envelope.aggregate_type != event_class.aggregate_type:
         raise UnreadableEventError(f"{kind}: aggregate_type {envelope.aggregate_type!r} is not its own")
     return envelope
+
+
+@cache  # pydantic forgets a class that nobody holds, and making one takes longer than reading a hundred messages
+def _envelope_class(event_class: type[Event]) -> type[Envelope[Event]]:
+    return Envelope[event_class]  # type: ignore[valid-type]  # the class is known at run time only

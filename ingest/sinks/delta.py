@@ -5,7 +5,6 @@ concurrent commits with the same application id, but not a later replay: so the 
 """
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -53,6 +52,7 @@ class DeltaSink:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._widths: dict[str, int] = {}  # as last read: looking for one that is not there takes milliseconds
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._table = DeltaTable.create(
@@ -102,14 +102,22 @@ class DeltaSink:
         return [
             Partition(topic, number)
             for topic in EVENT_TOPICS
-            for number in range(self._table.transaction_version(_width_id(epoch, topic)) or TOPICS[topic][0])
+            for number in range(self._width(epoch, topic))
         ]
+
+    def _width(self, epoch: UUID, topic: str) -> int:
+        name = _width_id(epoch, topic)
+        self._widths[name] = self._table.transaction_version(name) or TOPICS[topic][0]
+        return self._widths[name]
 
     def _widened(self, epoch: UUID, places: Iterable[Partition]) -> list[Transaction]:
         """The new width of each topic that has more partitions than was known."""
-        known = Counter(place.topic for place in self._places(epoch))
         needed = {place.topic: place.number + 1 for place in sorted(places)}
-        return [Transaction(_width_id(epoch, topic), n) for topic, n in needed.items() if n > known[topic]]
+        return [
+            Transaction(_width_id(epoch, topic), width)
+            for topic, width in needed.items()
+            if width > self._widths.get(_width_id(epoch, topic), 0) and width > self._width(epoch, topic)
+        ]
 
     def replace(self, blocks: Iterator[bytes], *, epoch: UUID | None, offsets: Mapping[Partition, int]) -> None:
         """Put the rows of the blocks in place of all rows and set the offsets of all of the epoch's partitions."""

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import psutil
 
 from runtime.demo import DEMO_USERS
 from tests.e2e.conftest import SluiceStack, eventually
@@ -130,3 +131,9 @@ class TestDealsLife:
         eventually(lambda: _entered(_funnel(mine, pipeline["id"]))[:1] == [1], what="my funnel")
         foreign = other.get("/v1/metrics/funnel", params={"pipeline_id": pipeline["id"], **_this_year()})
         assert foreign.status_code in {404, 422} or all(row["entered"] == 0 for row in foreign.json()["rows"])
+
+
+def test_people_go_before_the_refresh(sluice: SluiceStack) -> None:
+    niceness = {row["name"]: psutil.Process(row["pid"]).nice() for row in sluice.status()["processes"]}
+    people = {niceness[name] for name in ("postgres", "api", "dashboards", "relay", "loader")}
+    assert niceness["refresh"] == niceness["dagster"] > max(people)

@@ -1,0 +1,19 @@
+"""Who waits when there is more to do than processors to do it: the processes that no person waits for."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+#: A tenth of the weight of a process that answers people; all of a machine that is idle otherwise.
+_NICE = 10
+
+
+def give_way() -> None:
+    """Let this process, and what it starts, take just what the others leave.
+
+    Linux weighs whole sessions against each other where autogroups are on (a desktop's default), and the processes of
+    one session by their own niceness; so both are said. Children that make a session of their own have to say it again.
+    """
+    os.nice(_NICE)
+    with suppress(OSError):  # no such file where autogroups are not built in or not a session's
+        Path("/proc/self/autogroup").write_text(str(_NICE), encoding="ascii")
