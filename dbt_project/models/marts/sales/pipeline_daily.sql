@@ -15,7 +15,6 @@ spans as (
     select
         days.organization_id,
         organizations.time_zone,
-        min(days.day) as first_day,
         max(days.day) as last_day,
         min(days.ends_at) as first_end,
         max(days.ends_at) as last_end
@@ -28,24 +27,13 @@ spans as (
     group by days.organization_id, organizations.time_zone
 ),
 
--- visits to an open stage, with the instants between which they held and were known
+-- visits to an open stage
 stays as (
     select
-        entries.organization_id,
-        entries.deal_id,
-        entries.pipeline_id,
-        entries.stage_id,
-        entries.entered_at,
-        entries.left_at,
-        entries.known_from,
-        entries.known_to,
+        entries.*,
         spans.time_zone,
-        spans.first_day,
-        spans.last_day,
-        greatest(entries.entered_at, entries.known_from, spans.first_end - interval '1 day') as first_at,
-        least(
-            coalesce(entries.left_at, spans.last_end), coalesce(entries.known_to, spans.last_end), spans.last_end
-        ) as last_at
+        spans.first_end,
+        spans.last_end
     from {{ ref('fct_stage_entries') }} as entries
     inner join spans on entries.organization_id = spans.organization_id
     where
@@ -56,53 +44,119 @@ stays as (
         and (entries.known_to is null or entries.known_to > spans.first_end)
 ),
 
-stay_days as (
+-- a deal stands in a stage with an amount at every day's end from the one instant until just before the other; what
+-- begins or ends at a day's very end was not yet so, or still so, then
+standings as (
     select
-        stays.*,
-        candidates.day
+        stays.organization_id,
+        stays.pipeline_id,
+        stays.stage_id,
+        versions.currency,
+        coalesce(versions.amount_minor, 0) as amount_minor,
+        stays.time_zone,
+        stays.last_end,
+        greatest(
+            greatest(stays.entered_at, versions.valid_from) + interval '1 microsecond',
+            stays.known_from,
+            versions.known_from,
+            stays.first_end
+        ) as begins_at,
+        least(
+            least(stays.left_at, versions.valid_to) + interval '1 microsecond', stays.known_to, versions.known_to
+        ) as ends_at
+    from stays
+    inner join {{ ref('fct_deal_versions') }} as versions
+        on
+            stays.organization_id = versions.organization_id
+            and stays.deal_id = versions.deal_id
+            and (versions.valid_to is null or versions.valid_to >= stays.first_end)
+            and (versions.known_to is null or versions.known_to > stays.first_end)
+),
+
+changes as (
+    select
+        organization_id,
+        pipeline_id,
+        stage_id,
+        currency,
+        time_zone,
+        begins_at as instant,
+        1 as deals,
+        amount_minor
+    from standings
+    where
+        begins_at <= last_end
+        and (ends_at is null or ends_at > begins_at)
+    union all
+    select
+        organization_id,
+        pipeline_id,
+        stage_id,
+        currency,
+        time_zone,
+        ends_at as instant,
+        -1 as deals,
+        -amount_minor as amount_minor
+    from standings
+    where
+        ends_at <= last_end
+        and ends_at > begins_at
+),
+
+-- the first day at whose end a change shows: the clocks may turn back after midnight, from the next day to this one
+shown as (
+    select
+        changes.*,
+        case
+            when days.ends_at < changes.instant then {{ add_days('days.day', 1) }}
+            else days.day
+        end as day
     from (
         select
             *,
-            greatest({{ local_day('first_at', 'time_zone') }}, first_day) as candidate_from,
-            least({{ local_day('last_at', 'time_zone') }}, last_day) as candidate_to
-        from stays
-        where first_at <= last_at
-    ) as stays
-    cross join {{ each_day('stays.candidate_from', 'stays.candidate_to', alias='candidates') }}
+            {{ local_day("instant - interval '1 microsecond'", 'time_zone') }} as local_day
+        from changes
+    ) as changes
+    inner join days on changes.organization_id = days.organization_id and changes.local_day = days.day
 ),
 
-standing as (
+daily_changes as (
     select
-        stay_days.organization_id,
-        stay_days.deal_id,
-        stay_days.pipeline_id,
-        stay_days.stage_id,
-        days.day,
-        days.ends_at
-    from stay_days
-    inner join days on stay_days.organization_id = days.organization_id and stay_days.day = days.day
-    where
-        stay_days.entered_at < days.ends_at
-        and (stay_days.left_at is null or stay_days.left_at >= days.ends_at)
-        and stay_days.known_from <= days.ends_at
-        and (stay_days.known_to is null or stay_days.known_to > days.ends_at)
+        organization_id,
+        pipeline_id,
+        stage_id,
+        currency,
+        day,
+        sum(deals) as deals,
+        sum(amount_minor) as amount_minor
+    from shown
+    group by organization_id, pipeline_id, stage_id, currency, day
+    having sum(deals) != 0 or sum(amount_minor) != 0
+),
+
+totals as (
+    select
+        organization_id,
+        pipeline_id,
+        stage_id,
+        currency,
+        day,
+        lead(day) over stage as next_day,
+        cast(sum(deals) over stage as bigint) as open_deals,
+        cast(sum(amount_minor) over stage as bigint) as open_amount_minor
+    from daily_changes
+    window stage as (partition by organization_id, pipeline_id, stage_id, currency order by day)
 )
 
 select
-    standing.organization_id,
-    standing.pipeline_id,
-    standing.stage_id,
-    standing.day,
-    count(*) as open_deals,
-    cast(coalesce(sum(versions.amount_minor), 0) as bigint) as open_amount_minor,
-    versions.currency
-from standing
-inner join {{ ref('fct_deal_versions') }} as versions
-    on
-        standing.organization_id = versions.organization_id
-        and standing.deal_id = versions.deal_id
-        and versions.valid_from < standing.ends_at
-        and (versions.valid_to is null or versions.valid_to >= standing.ends_at)
-        and versions.known_from <= standing.ends_at
-        and (versions.known_to is null or versions.known_to > standing.ends_at)
-group by standing.organization_id, standing.pipeline_id, standing.stage_id, standing.day, versions.currency
+    totals.organization_id,
+    totals.pipeline_id,
+    totals.stage_id,
+    days.day,
+    totals.open_deals,
+    totals.open_amount_minor,
+    totals.currency
+from totals
+inner join spans on totals.organization_id = spans.organization_id
+cross join {{ each_day('totals.day', 'coalesce(' ~ add_days('totals.next_day', -1) ~ ', spans.last_day)') }}
+where totals.open_deals > 0
