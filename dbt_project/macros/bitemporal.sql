@@ -1,10 +1,12 @@
 {#-
-  Two clocks from one log. A key's facts are read once per *knowledge point* (each distinct recorded_at of its facts): what
-  is known at a point are the facts recorded until then, in the order in which they were true. Rows that stay equal from
-  one point to the next are one row, known from the first of these points until the point at which they changed.
+  Two clocks from one log. Facts mostly arrive in the order in which they were true: each ends what was there before, and
+  all else stays. One that does not, a *late* fact, restates the key. So a key's facts are read once per *knowledge point*:
+  when the key became known, and each recorded_at of a late fact. What is known from a point until the next are the facts
+  recorded before the next, in the order in which they were true; each of them `since` it was recorded, or since the point.
+  A row that ends with a following one was known without its end until that was known. Rows that stay equal from one point
+  to the next are one row.
 
-  The facts of a key are compared with each of its knowledge points, so cost grows with their product: some dozens of
-  facts a key is the design; an import is a single point whatever its size.
+  Cost grows with the product of a key's facts and its knowledge points; an import is a single point whatever its size.
 -#}
 
 {#-
@@ -21,68 +23,119 @@
         group by {{ keys | join(', ') }}
     ),
 
-    known_instants as (
-        select distinct
-            {{ _columns('facts', keys) }},
-            known_keys.forgotten_at,
-            facts.recorded_at as known_at
+    -- late is what was recorded after something that was true at the same time or later
+    arrivals as (
+        select
+            {{ keys | join(', ') }},
+            recorded_at,
+            min(recorded_at) over (partition by {{ keys | join(', ') }} order by occurred_at desc) as earliest_recorded_at
         from facts
-        inner join known_keys on {{ _same('facts', 'known_keys', keys) }}
+    ),
+
+    known_instants as (
+        select
+            {{ keys | join(', ') }},
+            first_known_at,
+            forgotten_at,
+            first_known_at as known_at
+        from known_keys
+        union
+        select
+            {{ _columns('known_keys', keys) }},
+            known_keys.first_known_at,
+            known_keys.forgotten_at,
+            arrivals.recorded_at as known_at
+        from arrivals
+        inner join known_keys on {{ _same('arrivals', 'known_keys', keys) }}
         where
-            facts.recorded_at >= known_keys.first_known_at
-            and (known_keys.forgotten_at is null or facts.recorded_at < known_keys.forgotten_at)
+            arrivals.recorded_at > arrivals.earliest_recorded_at
+            and arrivals.recorded_at > known_keys.first_known_at
     ),
 
     known_points as (
         select
             {{ keys | join(', ') }},
             known_at,
-            coalesce(
-                lead(known_at) over (partition by {{ keys | join(', ') }} order by known_at), forgotten_at
-            ) as next_known_at,
-            row_number() over (partition by {{ keys | join(', ') }} order by known_at) as point_number
+            coalesce(lead(known_at) over key_points, forgotten_at) as next_known_at,
+            known_at > first_known_at or lead(known_at) over key_points is not null as is_restated
         from known_instants
+        where known_at < coalesce(forgotten_at, 'infinity')
+        window key_points as (partition by {{ keys | join(', ') }} order by known_at)
     ),
 
     known_facts as (
         select
             {{ _columns('known_points', keys) }},
             known_points.known_at,
+            known_points.next_known_at,
+            known_points.is_restated,
+            greatest(facts.recorded_at, known_points.known_at) as since,
             {{ _columns('facts', columns) }},
             facts.occurred_at,
-            row_number() over (
+            cast(row_number() over (
                 partition by {{ _columns('known_points', keys) }}, known_points.known_at
                 order by {{ _columns('facts', order_by) }}
-            ) as fact_number
+            ) as integer) as fact_number
         from known_points
         inner join facts
-            on {{ _same('known_points', 'facts', keys) }} and facts.recorded_at <= known_points.known_at
+            on
+                {{ _same('known_points', 'facts', keys) }}
+                and (known_points.next_known_at is null or facts.recorded_at < known_points.next_known_at)
         where not facts.is_last
     )
 {%- endmacro %}
 
-{#- The closing select: rows of CTE `rows_as_known` (keys, known_at, columns), with their known intervals. -#}
-{% macro known_intervals(keys, columns) -%}
-    select
-        {{ (keys + columns) | join(', ') }},
-        min(known_at) as known_from,
-        case when count(*) = count(next_known_at) then max(next_known_at) end as known_to
-    from (
+{#-
+  The closing select: rows of CTE `rows_as_known` (keys, columns, `endings`: columns that the following row sets, and of
+  known_facts since, next_known_at and is_restated; `ended_since` is the following row's since), with known intervals.
+-#}
+{% macro known_intervals(keys, columns, endings) -%}
+    {%- set names = (keys + columns + endings) | join(', ') -%}
+    , stretches as (
         select
-            {{ _columns('rows_as_known', keys + columns) }},
-            known_points.known_at,
-            known_points.next_known_at,
-            known_points.point_number - row_number() over (
-                partition by {{ _columns('rows_as_known', keys + columns) }}
-                order by known_points.point_number
-            ) as island
+            {{ (keys + columns) | join(', ') }},
+            {% for ending in endings -%}
+                case when stages.is_ended then {{ ending }} end as {{ ending }},
+            {% endfor -%}
+            case when stages.is_ended then ended_since else since end as known_from,
+            case when stages.is_ended then next_known_at else coalesce(ended_since, next_known_at) end as known_to,
+            is_restated
         from rows_as_known
-        inner join known_points
-            on
-                {{ _same('rows_as_known', 'known_points', keys) }}
-                and rows_as_known.known_at = known_points.known_at
-    ) as stretches
-    group by {{ (keys + columns) | join(', ') }}, island
+        cross join (values (false), (true)) as stages (is_ended)
+        where
+            (stages.is_ended and ended_since is not null)
+            or (not stages.is_ended and (ended_since is null or ended_since > since))
+    ),
+
+    restated as (
+        select
+            *,
+            case when lag(known_to) over equal_rows = known_from then 0 else 1 end as is_new
+        from stretches
+        where is_restated
+        window equal_rows as (partition by {{ names }} order by known_from)
+    ),
+
+    numbered as (
+        select
+            *,
+            sum(is_new) over (partition by {{ names }} order by known_from) as island
+        from restated
+    )
+
+    select
+        {{ names }},
+        known_from,
+        known_to
+    from stretches
+    where not is_restated
+    union all
+    select
+        {{ names }},
+        min(known_from) as known_from,
+        case when count(*) = count(known_to) then max(known_to) end as known_to
+    from numbered
+    group by {{ names }}, island
 {%- endmacro %}
 
 {#- Join condition: the row of `alias` that was known at the knowledge point in CTE `known_points`. -#}
@@ -106,61 +159,80 @@
     {%- set point = (keys + ['known_at']) | join(', ') -%}
     {{ facts_as_known(keys, flags + states, order_by) }},
 
+    -- the fact that set each group last; before a group's first setting, the one that set the base
     settings as (
         select
             *,
+            min(case when {{ flags[0] }} then fact_number end) over known as base_number,
             {% for flag in flags -%}
-                sum(case when {{ flag }} then 1 else 0 end)
-                    over (partition by {{ point }} order by fact_number rows unbounded preceding)
-                    as {{ flag }}_count{{ "," if not loop.last }}
+                coalesce(
+                    max(case when {{ flag }} then fact_number end) over known,
+                    min(case when {{ flags[0] }} then fact_number end) over known
+                ) as {{ flag }}_number{{ "," if not loop.last }}
             {% endfor %}
         from known_facts
+        window known as (partition by {{ point }} order by fact_number rows unbounded preceding)
     ),
 
     folded as (
         select
             {{ point }},
+            next_known_at,
+            is_restated,
+            since,
             fact_number,
+            base_number,
             occurred_at as valid_from,
-            lead(occurred_at) over (partition by {{ point }} order by fact_number) as next_occurred_at,
+            lead(occurred_at) over known as next_occurred_at,
             {% for flag, columns in groups.items() %}{% set last = loop.last %}{% for column in columns -%}
-                first_value({{ column }}) over (partition by {{ point }}, {{ flag }}_count order by fact_number)
-                    as {{ column }}{{ "," if not (last and loop.last) }}
+                nth_value({{ column }}, {{ flag }}_number) over known as {{ column }}{{ "," if not (last and loop.last) }}
             {% endfor %}{% endfor %}
         from settings
-        where {{ flags[0] }}_count > 0
+        window known as (
+            partition by {{ point }} order by fact_number rows between unbounded preceding and unbounded following
+        )
     ),
 
     compared as (
         select
             {{ point }},
+            next_known_at,
+            is_restated,
+            since,
             valid_from,
             {{ states | join(', ') }},
             (
-                row_number() over (partition by {{ point }} order by fact_number) = 1
+                row_number() over known = 1
                 {% for column in states -%}
-                    or {{ column }} is distinct from
-                    lag({{ column }}) over (partition by {{ point }} order by fact_number)
+                    or {{ column }} is distinct from lag({{ column }}) over known
                 {% endfor %}
             ) as is_change
         from folded
-        where next_occurred_at is null or next_occurred_at > valid_from
+        where
+            base_number is not null
+            and (next_occurred_at is null or next_occurred_at > valid_from)
+        window known as (partition by {{ point }} order by fact_number)
     ),
 
     rows_as_known as (
         select
-            {{ point }},
+            {{ keys | join(', ') }},
+            next_known_at,
+            is_restated,
+            since,
+            lead(since) over known as ended_since,
             {{ states | join(', ') }},
             valid_from,
-            lead(valid_from) over (partition by {{ point }} order by valid_from) as valid_to
+            lead(valid_from) over known as valid_to
             {%- if number %},
-            cast(row_number() over (partition by {{ point }} order by valid_from) as integer) as {{ number }}
+            cast(row_number() over known as integer) as {{ number }}
             {%- endif %}
         from compared
         where is_change
+        window known as (partition by {{ point }} order by valid_from)
     )
 
-    {{ known_intervals(keys, states + ['valid_from', 'valid_to'] + ([number] if number else [])) }}
+    {{- known_intervals(keys, states + ['valid_from'] + ([number] if number else []), ['valid_to']) }}
 {%- endmacro %}
 
 {% macro _columns(alias, columns) -%}

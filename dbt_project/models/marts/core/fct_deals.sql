@@ -9,6 +9,11 @@
 
 {% set keys = ['organization_id', 'deal_id'] %}
 {% set touched = ref('int_touched_deals') %}
+{% set states = [
+    'pipeline_id', 'created_at', 'created_stage_id', 'creation_owner_id', 'source_id', 'company_id', 'contact_id',
+    'owner_id', 'amount_minor', 'currency', 'close_date', 'stage_id', 'stage_entered_at', 'status', 'closed_at',
+    'closing_owner_id', 'closing_amount_minor', 'lost_reason_id',
+] %}
 
 with entries as (
     select * from {{ built_rows('fct_stage_entries') }}
@@ -51,8 +56,7 @@ known_points as (
         known_instants.known_at,
         coalesce(
             lead(known_instants.known_at) over deal, forgotten.forgotten_at
-        ) as next_known_at,
-        row_number() over deal as point_number
+        ) as next_known_at
     from known_instants
     inner join forgotten
         on
@@ -69,6 +73,7 @@ rows_as_known as (
         known_points.organization_id,
         known_points.deal_id,
         known_points.known_at,
+        known_points.next_known_at,
         present.pipeline_id,
         created.entered_at as created_at,
         created.stage_id as created_stage_id,
@@ -111,13 +116,33 @@ rows_as_known as (
             and last_entry.cause in ('won', 'lost')
             and at_closing.valid_from <= last_entry.entered_at
             and (at_closing.valid_to is null or at_closing.valid_to > last_entry.entered_at)
+),
+
+-- a row begins where the one before it is another, or ended earlier
+compared as (
+    select
+        *,
+        lag(next_known_at) over deal as last_known_to,
+        last_value(next_known_at)
+            over (deal rows between unbounded preceding and unbounded following)
+            as final_known_to,
+        (
+            row_number() over deal = 1
+            or lag(next_known_at) over deal != known_at
+            {%- for column in states %}
+            or {{ column }} is distinct from lag({{ column }}) over deal
+            {%- endfor %}
+        ) as is_change
+    from rows_as_known
+    window deal as (partition by organization_id, deal_id order by known_at)
 )
 
-{{ known_intervals(
-    keys,
-    [
-        'pipeline_id', 'created_at', 'created_stage_id', 'creation_owner_id', 'source_id', 'company_id', 'contact_id',
-        'owner_id', 'amount_minor', 'currency', 'close_date', 'stage_id', 'stage_entered_at', 'status', 'closed_at',
-        'closing_owner_id', 'closing_amount_minor', 'lost_reason_id',
-    ],
-) }}
+select
+    organization_id,
+    deal_id,
+    {{ states | join(', ') }},
+    known_at as known_from,
+    coalesce(lead(last_known_to) over deal, final_known_to) as known_to
+from compared
+where is_change
+window deal as (partition by organization_id, deal_id order by known_at)

@@ -44,8 +44,11 @@ rows_as_known as (
     select
         organization_id,
         deal_id,
-        known_at,
-        cast(fact_number as integer) as entry_number,
+        next_known_at,
+        is_restated,
+        since,
+        lead(since) over deal as ended_since,
+        fact_number as entry_number,
         event_id,
         pipeline_id,
         stage_id,
@@ -61,10 +64,11 @@ rows_as_known as (
     window deal as (partition by organization_id, deal_id, known_at order by fact_number)
 )
 
-{{ known_intervals(
+{{- known_intervals(
     keys,
     [
         'entry_number', 'event_id', 'pipeline_id', 'stage_id', 'from_stage_id', 'cause', 'actor', 'actor_id',
-        'entered_at', 'left_at', 'next_stage_id', 'lost_reason_id',
+        'entered_at', 'lost_reason_id',
     ],
+    endings=['left_at', 'next_stage_id'],
 ) }}
