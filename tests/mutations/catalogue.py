@@ -30,7 +30,7 @@ MUTATIONS = (
         (
             Edit(
                 "dbt_project/models/staging/stg_events.sql",
-                "        copy_number = 1\n        and {{ is_unseen(this, 'unread') }}",
+                "        copy_number = 1\n        and {{ is_unseen(this, 'delivered') }}",
                 "        1 = 1",
             ),
         ),

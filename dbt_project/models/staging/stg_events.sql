@@ -11,7 +11,8 @@
 
 {% set since = unread_since(this) %}
 
-with unread as (
+-- not materialized: each reading takes the columns that it needs
+with unread as not materialized (
     select
         cast(event_id as uuid) as event_id,
         cast(organization_id as uuid) as organization_id,
@@ -26,16 +27,47 @@ with unread as (
         cast(actor_id as uuid) as actor_id,
         data,
         loaded_at,
-        row_number() over (partition by event_id order by loaded_at, topic, "partition", "offset") as copy_number
+        topic,
+        "partition",
+        "offset"
     from {{ raw_events(since) }}
     where loaded_at >= {{ since }}
 ),
 
+-- of events that were delivered again the first copy counts
+repeated as (
+    select event_id from unread
+    group by event_id
+    having count(*) > 1
+),
+
+copies as (
+    select
+        *,
+        row_number() over (partition by event_id order by loaded_at, topic, "partition", "offset") as copy_number
+    from unread
+    where event_id in (select event_id from repeated)
+),
+
+delivered as (
+    select
+        *,
+        1 as copy_number
+    from unread
+    where
+        not exists (
+            select 1 from repeated
+            where repeated.event_id = unread.event_id
+        )
+    union all
+    select * from copies
+),
+
 unseen as (
-    select * from unread
+    select * from delivered
     where
         copy_number = 1
-        and {{ is_unseen(this, 'unread') }}
+        and {{ is_unseen(this, 'delivered') }}
 ),
 
 batch as (
