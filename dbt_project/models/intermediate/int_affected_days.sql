@@ -66,19 +66,12 @@ deal_days as (
     inner join organizations on changed_instants.organization_id = organizations.organization_id
 ),
 
--- a new zone, a reordered stage or a changed team may move any figure of the organization
-configured as (
-    select distinct organization_id
-    from {{ ref('int_configured_organizations') }}
-    where aggregate_type in ('organization', 'stage', 'team')
-),
-
 all_days as (
     select
         dates.organization_id,
         {{ add_days('dates.day', 'neighbours.distance') }} as day
-    from configured
-    inner join {{ ref('dim_dates') }} as dates on configured.organization_id = dates.organization_id
+    from {{ ref('int_affected_organizations') }} as organizations
+    inner join {{ ref('dim_dates') }} as dates on organizations.organization_id = dates.organization_id
     cross join (values (-1), (0), (1)) as neighbours (distance)
 )
 

@@ -7,7 +7,13 @@
     )
 }}
 
-{% set affected = ref('int_affected_days') %}
+{% set affected, recounted = ref('int_affected_days'), ref('int_affected_organizations') %}
+{% set confirmed = confirmed_batch_number() %}
+{% set counted = [
+    'organization_id', 'deal_id', 'entry_number', 'pipeline_id', 'stage_id', 'cause', 'entered_at', 'left_at',
+    'next_stage_id',
+] %}
+{% set figures = ['first_entries', 'reentries', 'moved_on', 'moved_back', 'won_from', 'lost_from'] %}
 
 with organizations as (
     select
@@ -31,45 +37,88 @@ positions as (
 ),
 
 {% if is_update() %}
-{{ near_days(affected) }},
+-- affected organizations are counted anew; of any other: what the changed deals count for now, less what they counted
+-- for when the last build was confirmed
+changed_entries as (
+    select * from {{ journal_of('fct_stage_entries') }}
+    where
+        known_to is null
+        and change_batch > {{ confirmed }}
+        and organization_id not in (select organization_id from {{ recounted }})
+),
 
-moving as (
+entries_now as (
+    select * from {{ built_rows('fct_stage_entries') }}
+    where
+        known_to is null
+        and (organization_id, deal_id) in (
+            select
+                organization_id,
+                deal_id
+            from changed_entries
+        )
+),
+
+entries_then as (
     select
-        organization_id,
-        deal_id
-    from {{ ref('fct_stage_entries') }}
-    where known_to is null and {{ is_near('entered_at') }}
-    union
-    select
-        organization_id,
-        deal_id
-    from {{ ref('fct_stage_entries') }}
-    where known_to is null and left_at is not null and {{ is_near('left_at') }}
+        {{ counted | join(', ') }}
+    from (
+        select
+            {{ counted | join(', ') }},
+            1 as weight
+        from entries_now
+        union all
+        select
+            {{ counted | join(', ') }},
+            -change_weight as weight
+        from changed_entries
+    ) as weighed
+    group by {{ counted | join(', ') }}
+    having sum(weight) > 0
 ),
 {% endif %}
+
+counted_entries as (
+    select
+        {{ counted | join(', ') }},
+        1 as weight
+    from {{ ref('fct_stage_entries') }}
+    where
+        known_to is null
+        and {{ is_affected(recounted, ['organization_id']) }}
+    {% if is_update() %}
+        union all
+        select
+            {{ counted | join(', ') }},
+            1 as weight
+        from entries_now
+        union all
+        select
+            {{ counted | join(', ') }},
+            -1 as weight
+        from entries_then
+    {% endif %}
+),
 
 entries as (
     select
         entries.organization_id,
-        entries.deal_id,
-        entries.entry_number,
         entries.pipeline_id,
         entries.stage_id,
         entries.next_stage_id,
         entries.left_at,
+        entries.weight,
         {{ local_day('entries.entered_at', 'organizations.time_zone') }} as entered_on,
         {{ local_day('entries.left_at', 'organizations.time_zone') }} as left_on,
         row_number() over (
-            partition by entries.organization_id, entries.deal_id, entries.stage_id order by entries.entry_number
+            partition by entries.organization_id, entries.deal_id, entries.weight, entries.stage_id
+            order by entries.entry_number
         ) as visit_number,
         lead(entries.cause) over (
-            partition by entries.organization_id, entries.deal_id order by entries.entry_number
+            partition by entries.organization_id, entries.deal_id, entries.weight order by entries.entry_number
         ) as next_cause
-    from {{ ref('fct_stage_entries') }} as entries
+    from counted_entries as entries
     inner join organizations on entries.organization_id = organizations.organization_id
-    where
-        entries.known_to is null
-        and {{ is_affected('moving', ['organization_id', 'deal_id'], alias='entries') }}
 ),
 
 entered as (
@@ -78,8 +127,8 @@ entered as (
         pipeline_id,
         stage_id,
         entered_on as day,
-        case when visit_number = 1 then 1 else 0 end as first_entries,
-        case when visit_number > 1 then 1 else 0 end as reentries,
+        case when visit_number = 1 then weight else 0 end as first_entries,
+        case when visit_number > 1 then weight else 0 end as reentries,
         0 as moved_on,
         0 as moved_back,
         0 as won_from,
@@ -105,16 +154,16 @@ departed as (
         0 as reentries,
         case
             when departures.next_cause in ('won', 'lost') then 0
-            when following.position > present.position then 1
+            when following.position > present.position then departures.weight
             else 0
         end as moved_on,
         case
             when departures.next_cause in ('won', 'lost') then 0
-            when following.position < present.position then 1
+            when following.position < present.position then departures.weight
             else 0
         end as moved_back,
-        case when departures.next_cause = 'won' then 1 else 0 end as won_from,
-        case when departures.next_cause = 'lost' then 1 else 0 end as lost_from
+        case when departures.next_cause = 'won' then departures.weight else 0 end as won_from,
+        case when departures.next_cause = 'lost' then departures.weight else 0 end as lost_from
     from departures
     left join positions as present
         on
@@ -134,6 +183,37 @@ movements as (
     select * from entered
     union all
     select * from departed
+    {% if is_update() -%}
+        union all
+        -- what this mart said when the last build was confirmed
+        select
+            organization_id,
+            pipeline_id,
+            stage_id,
+            day,
+            {{ figures | join(', ') }}
+        from {{ this }}
+        where
+            {{ is_affected(affected, ['organization_id', 'day']) }}
+            and organization_id not in (select organization_id from {{ recounted }})
+        union all
+        select
+            organization_id,
+            pipeline_id,
+            stage_id,
+            day,
+            -change_weight * first_entries as first_entries,
+            -change_weight * reentries as reentries,
+            -change_weight * moved_on as moved_on,
+            -change_weight * moved_back as moved_back,
+            -change_weight * won_from as won_from,
+            -change_weight * lost_from as lost_from
+        from {{ journal_of(this.identifier) }}
+        where
+            change_batch > {{ confirmed }}
+            and {{ is_affected(affected, ['organization_id', 'day']) }}
+            and organization_id not in (select organization_id from {{ recounted }})
+    {%- endif %}
 )
 
 select
@@ -149,3 +229,4 @@ select
     cast(sum(lost_from) as bigint) as lost_from
 from movements
 group by organization_id, pipeline_id, stage_id, day
+having sum({{ figures | join(' + ') }}) > 0
