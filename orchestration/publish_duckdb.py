@@ -185,9 +185,16 @@ def _apply(connection: duckdb.DuckDBPyConnection, mart: Mart, *, keys: list[str]
     if others:
         raise _DisagreesError(f"{mart.value}: the journal has a row more than once")
     if went:
+        # the key columns of all rows are read, the others of what was found
+        key_names = ", ".join(keys)
+        connection.execute(
+            f"create or replace temp table old as select rowid as place, {names} from draft.main.{mart.value} "
+            f"where rowid in (select rowid from draft.main.{mart.value} "
+            f"where ({key_names}) in (select {key_names} from net where change = -1))"
+        )
         (deleted,) = _row(
             connection,
-            f"delete from draft.main.{mart.value} where rowid in (select old.rowid from draft.main.{mart.value} as old "
+            f"delete from draft.main.{mart.value} where rowid in (select old.place from old "
             "where exists (select 1 from net where net.change = -1 and "
             f"{same_row('old', 'net', keys=keys, columns=columns)}))",
         )

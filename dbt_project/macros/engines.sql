@@ -137,6 +137,25 @@
     {{ return('ctid') }}
 {%- endmacro %}
 
+{#-
+  Condition that keeps a relation's rows whose `keys` are in a list of few. DuckDB, which has no index, reads the keys
+  first, and of the other columns what it found.
+-#}
+{% macro has_key_in(relation, keys, list) -%}
+    {{ return(adapter.dispatch('has_key_in', 'sluice')(relation, keys, list)) }}
+{%- endmacro %}
+
+{% macro duckdb__has_key_in(relation, keys, list) -%}
+    rowid in (
+        select rowid from {{ relation }}
+        where ({{ keys | join(', ') }}) in (select {{ keys | join(', ') }} from {{ list }})
+    )
+{%- endmacro %}
+
+{% macro postgres__has_key_in(relation, keys, list) -%}
+    ({{ keys | join(', ') }}) in (select {{ keys | join(', ') }} from {{ list }})
+{%- endmacro %}
+
 {#- Statements that tell the planner how large new tables are, where it does not know by itself. -#}
 {% macro gather_statistics(tables) -%}
     {{ return(adapter.dispatch('gather_statistics', 'sluice')(tables)) }}

@@ -100,7 +100,6 @@
             {{ sql }}
         ) as model_rows
     {%- else -%}
-        {%- set keys = config.get('unique_key') | join(', ') -%}
         {%- set new_rows = new_rows_of(model.name) -%}
         {%- set old, added = 'old_' ~ model.name, 'added_' ~ model.name -%}
         drop table if exists {{ new_rows }};
@@ -109,7 +108,7 @@
         ) as model_rows;
         create temporary table {{ old }} as
         select {{ row_place() }} as place, {{ columns }} from {{ relation }}
-        where ({{ keys }}) in (select {{ keys }} from {{ worklist(meta['affected']) }});
+        where {{ has_key_in(relation, config.get('unique_key'), worklist(meta['affected'])) }};
         {{ gather_statistics([new_rows, old]) }}
         create temporary table {{ added }} as
         select {{ columns }} from {{ new_rows }} as new

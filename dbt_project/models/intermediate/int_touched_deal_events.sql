@@ -26,9 +26,4 @@ from {{ ref('stg_deal_events') }}
 where
     -- a full refresh reads the whole of them where they are
     {{ 'false' if flags.FULL_REFRESH else 'true' }}
-    and (organization_id, deal_id) in (
-        select
-            organization_id,
-            deal_id
-        from {{ touched }}
-    )
+    and {{ has_key_in(ref('stg_deal_events'), ['organization_id', 'deal_id'], touched) }}
