@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 _BACK_OFF_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 _PRUNE_EVERY_RUNS = 20
+_REST, _LONGEST_REST_SECONDS = 0.5, 3.0  # between two runs, as a share of the one before
 
 #: Dagster's own record of a run is complete; a run every few seconds would fill this process's log.
 _QUIET: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
@@ -122,8 +123,11 @@ def run(stop: threading.Event) -> None:
         fail_abandoned_runs(instance, of_loop=True)
         refresher = Refresher.over(pipeline, instance)
         while not stop.is_set():
+            began = monotonic()
             _attempt(refresher, heartbeat)
-            stop.wait(settings.refresh_poll_seconds)
+            # where writes never cease, refreshes would not either
+            rest = min(_REST * (monotonic() - began), _LONGEST_REST_SECONDS)
+            stop.wait(max(rest, settings.refresh_poll_seconds))
         refresher.watch.close()
     heartbeat.say("stopped")
     heartbeat.close()

@@ -99,11 +99,7 @@ class DeltaSink:
 
     def _places(self, epoch: UUID) -> list[Partition]:
         """Partitions that may have an offset: offsets can be asked for by name only, so widths are stored as well."""
-        return [
-            Partition(topic, number)
-            for topic in EVENT_TOPICS
-            for number in range(self._width(epoch, topic))
-        ]
+        return [Partition(topic, number) for topic in EVENT_TOPICS for number in range(self._width(epoch, topic))]
 
     def _width(self, epoch: UUID, topic: str) -> int:
         name = _width_id(epoch, topic)
