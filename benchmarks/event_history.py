@@ -58,7 +58,7 @@ select md5('event' || d || '-' || k)::uuid, organization_id, type, 1, 'deal', de
            'from_stage_id', case when enters and k > 1 then md5('stage' || o || '-' || before)::uuid end,
            'to_stage_id', case when enters then md5('stage' || o || '-' || stage)::uuid end,
            'outcome', case when type = 'deal.closed' then case stage when {_STAGES - 1} then 'won' else 'lost' end end,
-           'amount_minor', case when is_priced then 10000 + (d * 7919 + k * 104729) %% 5000000 end,
+           'amount_minor', case when is_priced then 10000 + (d::bigint * 7919 + k * 104729) %% 5000000 end,
            'currency', case when is_priced then 'EUR' end,
            'owner_id', case when k = 1 or type = 'deal.owner.changed' then owner_id end
        ))
