@@ -93,8 +93,9 @@ class DuckDBSession:
             timer.cancel()
 
 
-#: A statement can read the opened file and nothing else, and cannot change that.
-_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+#: A statement can read the opened file and nothing else, and cannot change that. It takes one thread: a process answers
+#: many people, and those who wait for a deal should not wait for a funnel.
+READER_CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "lock_configuration": "true",
     "threads": "1",
@@ -113,7 +114,7 @@ class _Opened:
         self.sessions = 0
         self._hold = folder.hold(version)
         try:
-            self.connection = duckdb.connect(folder.path_of(version), read_only=True, config=_CONFIG)
+            self.connection = duckdb.connect(folder.path_of(version), read_only=True, config=READER_CONFIG)
         except BaseException:
             self._hold.close()
             raise

@@ -9,7 +9,7 @@ import duckdb
 
 from metrics.publication import PublishedFolder
 from metrics.query import COMPUTED
-from metrics.reader import DuckDBReader
+from metrics.reader import READER_CONFIG, DuckDBReader
 from metrics.registry import definition_of
 from tests.event_history import BEGINNING, EventLog, days
 from tests.metrics.conftest import Asker, MemoryReader
@@ -77,7 +77,7 @@ def _check_stored_days(warehouse: Path, asker: Asker, pipeline_id: UUID) -> None
     folder = PublishedFolder(warehouse)
     version = folder.current()
     assert version is not None
-    with duckdb.connect(folder.path_of(version), read_only=True, config=_SAME_AS_THE_READER) as connection:
+    with duckdb.connect(folder.path_of(version), read_only=True, config=READER_CONFIG) as connection:
         stored = connection.execute(
             "select day, stage_id, open_deals, open_amount_minor from pipeline_daily"
             " where day between '2026-01-05' and '2026-01-20' and open_deals > 0"
@@ -90,9 +90,3 @@ def _check_stored_days(warehouse: Path, asker: Asker, pipeline_id: UUID) -> None
         rows = asker.answer("pipeline_value", pipeline_id=pipeline_id, as_of=day).rows
         found = {row["stage_id"]: (row["open_deals"], row["open_amount_minor"]) for row in rows if row["open_deals"]}
         assert found == stages, day
-
-
-_SAME_AS_THE_READER: dict[str, str | bool | int | float | list[str]] = {
-    "enable_external_access": "false",
-    "lock_configuration": "true",
-}
