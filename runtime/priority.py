@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-#: A tenth of the weight of a process that answers people; all of a machine that is idle otherwise.
+#: A tenth of the weight of a process that answers people.
 _NICE = 10
 
 
