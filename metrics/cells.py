@@ -40,11 +40,12 @@ class Cells:
         self._cells: dict[tuple[str | None, str | None, str], Cell] = {}
         for group, stage_id, measure, reason_id, deals, amount, elsewhere, median, p90 in records:
             cell = self._cells.setdefault((group, str(stage_id) if stage_id else None, measure), Cell())
-            if reason_id is not None:
-                cell.by_reason[str(reason_id)] = Cell(deals, amount, elsewhere)
-            else:
-                cell.deals, cell.amount_minor, cell.elsewhere = deals, amount, elsewhere
+            cell.deals, cell.amount_minor = cell.deals + deals, cell.amount_minor + amount
+            cell.elsewhere += elsewhere
+            if reason_id is None:
                 cell.median_days, cell.p90_days = median, p90
+            else:
+                cell.by_reason[str(reason_id)] = Cell(deals, amount, elsewhere)
 
     def get(self, measure: str, group: str | None = None, stage_id: object = None) -> Cell:
         """One figure; zero where no deal is behind it."""
@@ -66,15 +67,14 @@ class Cells:
 
 
 def compile_cells(statement: Statement) -> Compiled:
-    """Aggregate `facts` to cells; reasons of loss are further cells of their own."""
+    """Aggregate `facts` to cells. Those of one measure that differ in the reason of loss alone are added up in `Cells`:
+    counts and sums can be, and no fact has both a reason and days.
+    """
     return statement.compile(
-        f"select group_key, stage_id, measure, cast(null as uuid) as lost_reason_id, {_AMOUNTS},\n"
+        f"select group_key, stage_id, measure, lost_reason_id, {_AMOUNTS},\n"
         "  percentile_cont(0.5) within group (order by days) as median_days,\n"
         "  percentile_cont(0.9) within group (order by days) as p90_days\n"
-        "from facts group by group_key, stage_id, measure\n"
-        "union all\n"
-        f"select group_key, stage_id, measure, lost_reason_id, {_AMOUNTS}, null, null\n"
-        "from facts where lost_reason_id is not null group by group_key, stage_id, measure, lost_reason_id"
+        "from facts group by group_key, stage_id, measure, lost_reason_id"
     )
 
 

@@ -16,6 +16,9 @@ _ENTRIES = "deal_id, entry_number, stage_id, next_stage_id, entered_at, left_at,
 _VERSIONS = "deal_id, owner_id, source_id, amount_minor, currency, valid_from, valid_to"
 _VALID_THEN = "{0}.valid_from <= m.at and ({0}.valid_to is null or {0}.valid_to > m.at)"
 
+#: What a deal is credited with at a moment; `counted_minor` is null in other currencies than the organization's.
+CREDIT = ("group_key", "amount_minor", "currency", "counted_minor")
+
 #: SQL list of the statuses that a closed deal has.
 CLOSED = ", ".join(f"'{outcome.value}'" for outcome in Outcome)
 
@@ -64,7 +67,7 @@ def period(statement: Statement, question: Question) -> tuple[str, str]:
 
 
 def add_credited(statement: Statement, question: Question, *, only_viewers: bool = False) -> None:
-    """Add `credited`: `moments` with group_key, amount_minor, currency and counted_minor (null in other currencies)."""
+    """Add `credited`: `moments` with what is in CREDIT."""
     statement.mart("versions", Mart.FCT_DEAL_VERSIONS, columns=_VERSIONS, known_at=question.as_of)
     key, joins = _group(statement, question)
     currency = statement.bind(question.currency, "text")

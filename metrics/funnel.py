@@ -9,12 +9,20 @@ from typing import Any
 from contracts.stages import StageKind
 from metrics.cells import Cells, ratio
 from metrics.compile import Statement
-from metrics.credit import add_cohort, add_credited, add_deals, add_entries
+from metrics.credit import CREDIT, add_cohort, add_credited, add_deals, add_entries
 from metrics.parameters import Order, Regress, Unit
 from metrics.question import Question, Stage
 
 _DAY = 86_400_000_000
 _OPEN, _WON, _LOST = (f"'{kind.value}'" for kind in (StageKind.OPEN, StageKind.WON, StageKind.LOST))
+
+#: A deal's credit travels with all that is derived from it: joined to every mark at the end it costs twice as much.
+_CREDIT = ", ".join(CREDIT)
+_SAME_CREDIT = ", ".join(f"max({column}) as {column}" for column in CREDIT)  # one credit per deal
+
+
+def _credit_of(alias: str) -> str:
+    return ", ".join(f"{alias}.{column}" for column in CREDIT)
 
 
 def build(statement: Statement, question: Question) -> None:
@@ -34,9 +42,8 @@ def build(statement: Statement, question: Question) -> None:
     _add_marks(statement)
     statement.step(
         "facts",
-        "select c.deal_id, c.group_key, s.stage_id, k.measure, k.lost_reason_id,\n"
-        "  c.amount_minor, c.currency, c.counted_minor, k.days\n"
-        "from marks k join credited c on c.deal_id = k.deal_id left join stages s on s.rank = k.rank",
+        f"select k.deal_id, {_credit_of('k')}, s.stage_id, k.measure, k.lost_reason_id, k.days\n"
+        "from marks k left join stages s on s.rank = k.rank",
     )
 
 
@@ -46,18 +53,18 @@ def _add_steps(statement: Statement, question: Question) -> None:
     has_moved_in_time = _in_time(statement, question, "e.left_at")
     statement.step(
         "steps",
-        "select m.deal_id, e.entry_number, s.rank, s.kind, e.left_at, e.lost_reason_id,\n"
+        f"select m.deal_id, {_credit_of('m')}, e.entry_number, s.rank, s.kind, e.left_at, e.lost_reason_id,\n"
         f"  {statement.dialect.microseconds_between('e.entered_at', 'e.left_at')} as stayed,\n"
         f"  case when s.kind in ({_OPEN}, {_WON}) and n.kind = {_OPEN} and n.rank < s.rank and {has_moved_in_time}\n"
         "    then 1 else 0 end as is_moved_back\n"
-        "from moments m\n"
+        "from credited m\n"
         "join entries e on e.deal_id = m.deal_id\n"
         "join stages s on s.stage_id = e.stage_id\n"
         f"left join stages n on n.stage_id = e.next_stage_id\nwhere {has_entered_in_time}",
     )
     statement.step(
         "visits",
-        "select deal_id, rank, max(kind) as kind, max(is_moved_back) as is_moved_back,\n"
+        f"select deal_id, {_SAME_CREDIT}, rank, max(kind) as kind, max(is_moved_back) as is_moved_back,\n"
         f"  case when count(*) = count(left_at) then cast(sum(stayed) as double precision) / {_DAY} end as days\n"
         "from steps group by deal_id, rank",
     )
@@ -79,7 +86,7 @@ def _add_standing(statement: Statement, question: Question) -> None:
     last = f"entry_number * {base} + rank"
     statement.step(
         "standing",
-        f"select deal_id, max(case when kind <> {_LOST} then rank end) as furthest,\n"
+        f"select deal_id, {_SAME_CREDIT}, max(case when kind <> {_LOST} then rank end) as furthest,\n"
         f"  mod(max(case when kind <> {_LOST} then {last} end), {base}) as present,\n"
         f"  mod(max({last}), {base}) as last\n"
         "from steps group by deal_id",
@@ -87,36 +94,38 @@ def _add_standing(statement: Statement, question: Question) -> None:
 
 
 def _add_counted(statement: Statement, question: Question) -> None:
-    """`counted(deal_id, rank)`: the stages at which a deal counts as entered."""
+    """`counted(deal_id, credit, rank)`: the stages at which a deal counts as entered."""
     is_current = question.parameters.regress is Regress.CURRENT
     if question.parameters.order is Order.REACHED:
         reach = "present" if is_current else "furthest"
         passed = (
-            "select t.deal_id, s.rank, s.kind from standing t\n"
+            f"select t.deal_id, {_credit_of('t')}, s.rank, s.kind from standing t\n"
             f"join stages s on s.rank <= t.{reach} and s.kind = {_OPEN}\n"
-            f"union all select deal_id, rank, kind from visits where kind <> {_OPEN}"
+            f"union all select deal_id, {_CREDIT}, rank, kind from visits where kind <> {_OPEN}"
         )
     elif question.parameters.order is Order.VISITED:
-        passed = "select deal_id, rank, kind from visits"
+        passed = f"select deal_id, {_CREDIT}, rank, kind from visits"
     else:
         passed = _strict(statement, question)
     if is_current:
         passed = (
-            f"select p.deal_id, p.rank, p.kind from (\n{passed}\n) p join standing t on t.deal_id = p.deal_id\n"
+            f"select p.deal_id, {_credit_of('p')}, p.rank, p.kind\n"
+            f"from (\n{passed}\n) p join standing t on t.deal_id = p.deal_id\n"
             f"where case p.kind when {_OPEN} then p.rank <= t.present when {_WON} then p.rank = t.present\n"
             "  else p.rank = t.last end"
         )
-    statement.step("counted", f"select deal_id, rank from (\n{passed}\n) passed")
+    statement.step("counted", f"select deal_id, {_CREDIT}, rank from (\n{passed}\n) passed")
 
 
 def _strict(statement: Statement, question: Question) -> str:
     """Visits in pipeline order: each open stage after the one before it. A retired stage is no link of the chain."""
-    parts, previous = [f"select deal_id, rank, kind from visits where kind = {_LOST}"], None
+    parts, previous = [f"select deal_id, {_CREDIT}, rank, kind from visits where kind = {_LOST}"], None
     for stage in question.stages:
         if stage.kind is StageKind.LOST:
             continue
         _add_link(statement, stage, previous)
-        parts.append(f"select deal_id, {stage.rank} as rank, '{stage.kind.value}' as kind from chain_{stage.rank}")
+        rank, kind = stage.rank, f"'{stage.kind.value}'"
+        parts.append(f"select deal_id, {_CREDIT}, {rank} as rank, {kind} as kind from chain_{rank}")
         if stage.kind is StageKind.OPEN and not stage.is_retired:
             previous = stage
     return "\nunion all ".join(parts)
@@ -124,6 +133,7 @@ def _strict(statement: Statement, question: Question) -> str:
 
 def _add_link(statement: Statement, stage: Stage, previous: Stage | None) -> None:
     rank = statement.bind(stage.rank, "bigint")
+    same_credit = ", ".join(f"max(e.{column}) as {column}" for column in CREDIT)
     after = (
         ""
         if previous is None
@@ -131,24 +141,26 @@ def _add_link(statement: Statement, stage: Stage, previous: Stage | None) -> Non
     )
     statement.step(
         f"chain_{stage.rank}",
-        "select e.deal_id, min(e.entry_number) as entry_number from steps e\n"
+        f"select e.deal_id, {same_credit}, min(e.entry_number) as entry_number from steps e\n"
         f"{after}where e.rank = {rank} group by e.deal_id",
     )
 
 
 def _add_marks(statement: Statement) -> None:
-    """`marks(deal_id, rank, measure, lost_reason_id, days)`: everything the funnel says about a deal."""
+    """`marks(deal_id, credit, rank, measure, lost_reason_id, days)`: everything the funnel says about a deal."""
     nothing = "cast(null as uuid) as lost_reason_id, cast(null as double precision) as days"
+    mark = f"select deal_id, {_CREDIT}, rank"
     statement.step(
         "marks",
-        f"select deal_id, cast(null as bigint) as rank, 'cohort' as measure, {nothing} from moments\n"
-        "union all select deal_id, rank, 'visited', cast(null as uuid), days from visits\n"
-        f"union all select deal_id, rank, 'entered', {nothing} from counted\n"
-        f"union all select deal_id, rank, 'still_here', {nothing} from steps where left_at is null and kind = {_OPEN}\n"
-        "union all select e.deal_id, t.present, 'lost', e.lost_reason_id, cast(null as double precision)\n"
+        f"select deal_id, {_CREDIT}, cast(null as bigint) as rank, 'cohort' as measure, {nothing} from credited\n"
+        f"union all {mark}, 'visited', cast(null as uuid), days from visits\n"
+        f"union all {mark}, 'entered', {nothing} from counted\n"
+        f"union all {mark}, 'still_here', {nothing} from steps where left_at is null and kind = {_OPEN}\n"
+        f"union all select e.deal_id, {_credit_of('e')}, t.present, 'lost', e.lost_reason_id,"
+        " cast(null as double precision)\n"
         f"  from steps e join standing t on t.deal_id = e.deal_id where e.left_at is null and e.kind = {_LOST}\n"
         "  and t.present is not null\n"
-        f"union all select deal_id, rank, 'moved_back', {nothing} from visits where is_moved_back = 1",
+        f"union all {mark}, 'moved_back', {nothing} from visits where is_moved_back = 1",
     )
 
 
