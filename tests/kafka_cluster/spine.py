@@ -57,7 +57,7 @@ class Spine:
             yield
 
     @contextmanager
-    def writers(self, *, pause: float = 0.01) -> Iterator[None]:
+    def writers(self, *, pause: float = 0.05) -> Iterator[None]:
         """Eight writers, each with aggregates of its own, that commit one event after the other."""
         stop = Event()
         threads = [Thread(target=_write, args=(self.database.app_url, seed, stop, pause)) for seed in range(WRITERS)]
