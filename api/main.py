@@ -87,6 +87,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     services: Services = app.state.services
     await services.database.close()
+    services.figure_threads.shutdown(cancel_futures=True)
     if services.figures is not None:
         services.figures.close()
 

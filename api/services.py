@@ -1,11 +1,13 @@
 """What an API process is made of besides its routes: built once by `create_app`, found by dependencies."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from starlette.requests import Request
 
 from api.db.session import Database
 from api.security import AccessTokens, Passwords, RefreshTokens, Signer
+from api.threads import figure_threads
 from contracts.settings import ApiSettings, DatabaseSettings, WarehouseSettings
 from metrics.answers import Figures
 
@@ -22,6 +24,7 @@ class Services:
     refresh_tokens: RefreshTokens
     warehouse: WarehouseSettings | None
     figures: Figures | None
+    figure_threads: ThreadPoolExecutor
 
 
 def build_services(
@@ -42,6 +45,7 @@ def build_services(
         ),
         warehouse=warehouse,
         figures=Figures(warehouse.warehouse_url.get_secret_value()) if warehouse else None,
+        figure_threads=figure_threads(),
     )
 
 

@@ -16,6 +16,9 @@ _ENTRIES = "deal_id, entry_number, stage_id, next_stage_id, entered_at, left_at,
 _VERSIONS = "deal_id, owner_id, source_id, amount_minor, currency, valid_from, valid_to"
 _VALID_THEN = "{0}.valid_from <= m.at and ({0}.valid_to is null or {0}.valid_to > m.at)"
 
+#: Groups that are known without the deal's owner, team or source.
+_TOLD_BY_THE_MOMENT = frozenset({GroupBy.NONE, GroupBy.MONTH})
+
 #: What a deal is credited with at a moment; `counted_minor` is null in other currencies than the organization's.
 CREDIT = ("group_key", "amount_minor", "currency", "counted_minor")
 
@@ -67,20 +70,23 @@ def period(statement: Statement, question: Question) -> tuple[str, str]:
 
 
 def add_credited(statement: Statement, question: Question, *, only_viewers: bool = False) -> None:
-    """Add `credited`: `moments` with what is in CREDIT."""
-    statement.mart("versions", Mart.FCT_DEAL_VERSIONS, columns=_VERSIONS, known_at=question.as_of)
+    """Add `credited`: `moments` with what is in CREDIT. Amounts are null where nobody asks for them."""
     key, joins = _group(statement, question)
-    currency = statement.bind(question.currency, "text")
-    owners = question.viewer.owner_ids
-    where = ""
-    if only_viewers and owners is not None:
-        where = "\nwhere " + statement.any_of("v.owner_id", sorted(owners))
+    owners = question.viewer.owner_ids if only_viewers else None
+    amounts = "cast(null as bigint) as amount_minor, cast(null as text) as currency, cast(null as bigint)"
+    if question.is_valued:
+        currency = statement.bind(question.currency, "text")
+        amounts = f"v.amount_minor, v.currency, case when v.currency = {currency} then v.amount_minor end"
+    version = ""
+    if question.is_valued or owners is not None or question.parameters.group_by not in _TOLD_BY_THE_MOMENT:
+        statement.mart("versions", Mart.FCT_DEAL_VERSIONS, columns=_VERSIONS, known_at=question.as_of)
+        version = f"\nleft join versions v on v.deal_id = m.deal_id and {_VALID_THEN.format('v')}"
+    where = "" if owners is None else "\nwhere " + statement.any_of("v.owner_id", sorted(owners))
     statement.step(
         "credited",
-        f"select m.deal_id, m.measure, m.at, m.days, {key} as group_key, v.amount_minor, v.currency,\n"
-        f"  case when v.currency = {currency} then v.amount_minor end as counted_minor\n"
-        "from moments m\n"
-        f"left join versions v on v.deal_id = m.deal_id and {_VALID_THEN.format('v')}{joins}{where}",
+        f"select m.deal_id, m.measure, m.at, m.days, {key} as group_key,\n"
+        f"  {amounts} as counted_minor\n"
+        f"from moments m{version}{joins}{where}",
     )
 
 

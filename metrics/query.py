@@ -5,7 +5,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
@@ -129,7 +129,8 @@ def rows(
     """
     measure = _measure(definition, parameters, cell)
     with reader.session() as session:
-        question = ask(session, definition, parameters, viewer=viewer, now=now)
+        # the list shows what each deal is worth
+        question = replace(ask(session, definition, parameters, viewer=viewer, now=now), is_valued=True)
         if cell.stage_id is not None and all(stage.stage_id != cell.stage_id for stage in question.stages):
             raise ParameterError("stage_id", "there is no such stage in the pipeline, as known at as_of")
         fetched = session.fetch(_compile_rows(session, question, cell, measure, after=after, limit=limit + 1))

@@ -11,7 +11,7 @@ from contracts.stages import StageKind
 from contracts.warehouse import Mart
 from metrics.compile import Statement
 from metrics.errors import ParameterError, UnknownPipelineError, WarehouseNotReadyError
-from metrics.parameters import CohortKind, GroupBy, Parameters
+from metrics.parameters import CohortKind, GroupBy, Parameters, Unit
 from metrics.period import day_start, local_day
 from metrics.reader import Session
 from metrics.registry import Definition
@@ -20,6 +20,9 @@ from metrics.viewer import Viewer
 
 #: Length of the period where none is asked for.
 DEFAULT_DAYS = 90
+
+#: An owner is shown with their team.
+_NEED_TEAMS = frozenset({GroupBy.TOP_TEAM, GroupBy.OWNER})
 
 _KIND_ORDER = {StageKind.OPEN: 0, StageKind.WON: 1, StageKind.LOST: 2}
 
@@ -40,7 +43,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Question:
-    """Everything that decides an answer."""
+    """Everything that decides an answer. Where it is not `is_valued`, nobody asks what the deals are worth."""
 
     definition: Definition
     parameters: Parameters
@@ -55,6 +58,7 @@ class Question:
     labels: dict[str, str]
     notes: tuple[str, ...] = ()
     teams: Teams = NO_TEAMS
+    is_valued: bool = True
 
     @property
     def starts_at(self) -> datetime:
@@ -97,8 +101,7 @@ def ask(session: Session, definition: Definition, parameters: Parameters, *, vie
         UnknownPipelineError: the pipeline is not known at `as_of`.
         ParameterError: unknown stage, or a period that runs backward.
     """
-    through = through_of(session, viewer)
-    organizations = _organizations(session, viewer)
+    organizations, through = _organizations(session, viewer)
     as_of, day_after_all = _instant(parameters.as_of, through or now, organizations)
     zone_name, currency, is_known = _organization_at(organizations, as_of)
     zone = ZoneInfo(zone_name)
@@ -120,7 +123,8 @@ def ask(session: Session, definition: Definition, parameters: Parameters, *, vie
         stages=stages,
         labels=names,
         notes=_notes(as_of, through, is_known=is_known),
-        teams=read_teams(session, viewer, as_of) if GroupBy.TOP_TEAM in definition.dimensions else NO_TEAMS,
+        teams=read_teams(session, viewer, as_of) if parameters.group_by in _NEED_TEAMS else NO_TEAMS,
+        is_valued=parameters.unit is Unit.AMOUNT or any(m.name.endswith("_minor") for m in definition.measures),
     )
 
 
@@ -136,19 +140,32 @@ def _notes(as_of: datetime, through: datetime | None, *, is_known: bool) -> tupl
 def through_of(session: Session, viewer: Viewer) -> datetime | None:
     """Newest `recorded_at` of the organization in this version; None where it has no fact yet."""
     statement = Statement(session.dialect, viewer.organization_id)
+    _add_freshness(statement)
+    return _utc(session.fetch(statement.compile("select through from newest"))[0][0])
+
+
+def _add_freshness(statement: Statement) -> None:
+    """Add `newest`: one row, with `through`."""
     statement.mart("freshness", Mart.WAREHOUSE_FRESHNESS, columns="through")
-    through: datetime | None = session.fetch(statement.compile("select max(through) from freshness"))[0][0]
-    return through.astimezone(UTC) if through else None
+    statement.step("newest", "select max(through) as through from freshness")
 
 
-def _organizations(session: Session, viewer: Viewer) -> list[tuple[Any, ...]]:
+def _utc(instant: datetime | None) -> datetime | None:
+    return instant.astimezone(UTC) if instant else None
+
+
+def _organizations(session: Session, viewer: Viewer) -> tuple[list[tuple[Any, ...]], datetime | None]:
+    """All that was ever known of the organization, and the newest `recorded_at` of its facts."""
     columns = "time_zone, currency, valid_from, valid_to, known_from, known_to"
     statement = Statement(session.dialect, viewer.organization_id)
     statement.mart("organizations", Mart.DIM_ORGANIZATIONS, columns=columns)
-    rows = session.fetch(statement.compile(f"select {columns} from organizations order by known_from, valid_from"))
+    _add_freshness(statement)
+    rows = session.fetch(
+        statement.compile(f"select {columns}, through from organizations, newest order by known_from, valid_from")
+    )
     if not rows:
         raise WarehouseNotReadyError("The warehouse does not hold this organization yet.")
-    return rows
+    return [row[:-1] for row in rows], _utc(rows[0][-1])
 
 
 def _organization_at(rows: list[tuple[Any, ...]], instant: datetime) -> tuple[str, str, bool]:

@@ -28,7 +28,7 @@ from metrics.publication import (
     warehouse_folder,
 )
 
-#: A statement that takes longer is broken off: nobody waits for its answer any more.
+#: A statement (in DuckDB the few of a session) that takes longer is broken off: nobody waits for its answer any more.
 STATEMENT_LIMIT = timedelta(seconds=30)
 
 
@@ -84,13 +84,7 @@ class DuckDBSession:
 
     def fetch(self, statement: Compiled) -> list[tuple[Any, ...]]:
         """Run a statement and answer all its rows."""
-        timer = threading.Timer(STATEMENT_LIMIT.total_seconds(), self.cursor.interrupt)
-        timer.daemon = True
-        timer.start()
-        try:
-            return self.cursor.execute(statement.sql, statement.values).fetchall()
-        finally:
-            timer.cancel()
+        return self.cursor.execute(statement.sql, statement.values).fetchall()
 
 
 #: A statement can read the opened file and nothing else, and cannot change that. It takes one thread: a process answers
@@ -149,9 +143,13 @@ class DuckDBReader:
         """A session on the version that CURRENT names."""
         opened = self._acquire()
         cursor = opened.connection.cursor()
+        timer = threading.Timer(STATEMENT_LIMIT.total_seconds(), cursor.interrupt)
+        timer.daemon = True
+        timer.start()
         try:
             yield DuckDBSession(version=opened.version, cursor=cursor)
         finally:
+            timer.cancel()
             cursor.close()
             self._release(opened)
 

@@ -4,21 +4,18 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-#: A tenth of the weight of a process that answers people.
-_NICE = 10
+#: The least that a session can weigh: a seventieth of one that answers people.
+_NICEST = 19
 
 
 def give_way() -> None:
     """Let this process, and what it starts, take just what the others leave.
 
     Linux weighs whole sessions against each other where autogroups are on (a desktop's default), and the processes of
-    one session by their own niceness; so both are said. Children that make a session of their own have to say it again.
-    One processor is left to the others altogether: a request sleeps and wakes ten times, and each time would wait for
-    the end of a slice of a few milliseconds.
+    one session by their own policy; so both are said. Children that make a session of their own have to say it again.
+    The policy for idle tasks says more than a niceness could: a processor that runs nothing else counts as idle for
+    whoever wakes up and looks for one.
     """
-    os.nice(_NICE)
-    processors = os.sched_getaffinity(0)
-    if len(processors) > 1:
-        os.sched_setaffinity(0, processors - {min(processors)})
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     with suppress(OSError):  # no such file where autogroups are not built in or not a session's
-        Path("/proc/self/autogroup").write_text(str(_NICE), encoding="ascii")
+        Path("/proc/self/autogroup").write_text(str(_NICEST), encoding="ascii")

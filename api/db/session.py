@@ -14,6 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from api.db.urls import sqlalchemy_url
 
 _SET_ORGANIZATION = text("select set_config('sluice.organization_id', :organization_id, true)")
+_SET_ORGANIZATION_TO_READ = text(
+    "select set_config('sluice.organization_id', :organization_id, true),"
+    " set_config('transaction_read_only', 'on', true)"
+)
 _BECOME_AUTH = text("set local role sluice_auth")
 _BECOME_APP = text("set local role sluice_app")
 
@@ -44,10 +48,11 @@ class Database:
 
         Takes a connection with the first statement. Without an organization, tenant tables look empty.
         """
-        async with self._sessions() as session, session.begin():
+        async with self._sessions() as session:
             if organization_id is not None:
                 await enter_organization(session, organization_id)
             yield session
+            await session.commit()
 
     async def close(self) -> None:
         """Close all connections."""
@@ -57,6 +62,19 @@ class Database:
 async def enter_organization(session: AsyncSession, organization_id: UUID) -> None:
     """See and write this organization's rows until the transaction ends."""
     await session.execute(_SET_ORGANIZATION, {"organization_id": str(organization_id)})
+
+
+@asynccontextmanager
+async def between_transactions(session: AsyncSession, organization_id: UUID) -> AsyncIterator[None]:
+    """End a transaction that has only read, and begin another such one after the block.
+
+    What takes long in between keeps no connection from others.
+    """
+    await session.rollback()
+    try:
+        yield
+    finally:
+        await session.execute(_SET_ORGANIZATION_TO_READ, {"organization_id": str(organization_id)})
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """Asks the warehouse for a caller, in a thread, and adds what only PostgreSQL knows: names, titles, what is behind."""
 
+import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from typing import Any, TypeVar
@@ -8,6 +9,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.concurrency import run_in_threadpool
 
+from api.db.session import between_transactions
 from api.dependencies import Caller
 from api.errors import InvalidCursor, NotFound
 from api.metrics import repository
@@ -50,6 +52,7 @@ async def answer_metric(
     answer = await _ask(
         session,
         caller,
+        services,
         parameters,
         lambda: figures.answer(definition, parameters, viewer=viewer, now=datetime.now(UTC)),
     )
@@ -90,6 +93,7 @@ async def list_deals_behind(
     found = await _ask(
         session,
         caller,
+        services,
         parameters,
         lambda: figures.rows(
             definition,
@@ -159,9 +163,12 @@ def _read(definition: Definition, given: Mapping[str, str]) -> Parameters:
         raise InvalidParameter(error) from error
 
 
-async def _ask(session: AsyncSession, caller: Caller, parameters: Parameters, question: Callable[[], T]) -> T:
+async def _ask(
+    session: AsyncSession, caller: Caller, services: Services, parameters: Parameters, question: Callable[[], T]
+) -> T:
     try:
-        return await run_in_threadpool(question)
+        async with between_transactions(session, caller.organization_id):
+            return await asyncio.get_running_loop().run_in_executor(services.figure_threads, question)
     except ParameterError as error:
         raise InvalidParameter(error) from error
     except WarehouseNotReadyError as error:

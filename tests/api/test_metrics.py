@@ -1,6 +1,9 @@
 """`/v1/metrics` and `/v1/freshness` on a real database and a published warehouse."""
 
+import asyncio
+import os
 import re
+import threading
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +17,7 @@ import pytest_asyncio
 from contracts.access import Role
 from contracts.events.registry import parse
 from ingest.kept_result import OrganizationResult, keep_results
+from metrics.answers import Figures
 from metrics.parameters import read
 from metrics.publication import PublishedFolder
 from metrics.query import CellAddress, answer, rows
@@ -185,6 +189,36 @@ class TestReadMetric:
     async def test_an_unknown_metric_is_not_found(self, owner: Account) -> None:
         for path in ("/v1/metrics/happiness", "/v1/metrics/happiness/rows"):
             assert (await owner.get(path)).json()["code"] == "unknown_metric"
+
+
+class TestWhileAFigureIsComputed:
+    async def test_others_have_its_connection_and_go_first(
+        self, database: Database, tmp_path: Path, refresh: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        api = await start_api(database, warehouse=duckdb_warehouse(tmp_path), pool_size=1)
+        owner = await api.sign_up()
+        pipeline = await _pipeline(owner)
+        refresh()
+        has_begun, may_end, niceness = threading.Event(), threading.Event(), []
+        compute = Figures.answer
+
+        def compute_slowly(*arguments: Any, **named: Any) -> Any:
+            niceness.append(os.getpriority(os.PRIO_PROCESS, 0))
+            has_begun.set()
+            may_end.wait(60)
+            return compute(*arguments, **named)
+
+        monkeypatch.setattr(Figures, "answer", compute_slowly)
+        asked = asyncio.create_task(owner.get("/v1/metrics/funnel", params={"pipeline_id": pipeline["id"]}))
+        try:
+            assert await asyncio.to_thread(has_begun.wait, 60)
+            assert (await owner.get("/v1/me")).status_code == 200
+        finally:
+            may_end.set()
+            assert (await asked).status_code == 200
+            await api.close()
+            api.app.state.services.figures.close()
+        assert niceness[0] > os.getpriority(os.PRIO_PROCESS, 0)
 
 
 class TestWhoSeesWhat:
