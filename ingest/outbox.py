@@ -207,6 +207,11 @@ class Outbox:
         """Make partitions for events to come, before they come. Where a lock is taken, the next turn will do."""
         self._patiently("select extend_outbox()")
 
+    def has_expired(self, before: datetime) -> bool:
+        """Whether the oldest event here was published before `before`: only then can there be anything to drop."""
+        row = self.connection.execute("select published_at from outbox order by position limit 1").fetchone()
+        return row is not None and row[0] is not None and row[0] < before
+
     def shrink(self, *, before: datetime, epoch: UUID, confirmed: Mapping[Partition, int]) -> int:
         """Drop partitions whose events were all published before `before` and have reached the warehouse.
 

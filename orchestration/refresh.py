@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 _BACK_OFF_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 _PRUNE_EVERY_RUNS = 20
-_REST, _LONGEST_REST_SECONDS = 0.5, 3.0  # between two runs, as a share of the one before
+_REST, _LONGEST_REST_SECONDS = 0.5, 10.0  # between two runs, as a share of the one before
 
 #: Dagster's own record of a run is complete; a run every few seconds would fill this process's log.
 _QUIET: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}

@@ -22,8 +22,9 @@ from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction, RemoveAction
 
-#: A file is settled when the table has rows loaded this much later. More than dbt's `reread_minutes`.
-SETTLED_AFTER = timedelta(minutes=15)
+#: A file is settled when the table has rows loaded this much later. More than dbt's `reread_minutes`, but not much:
+#: each file that is left costs every commit of the loader some time.
+SETTLED_AFTER = timedelta(minutes=6)
 #: Files that were replaced are kept this long, for readers that opened the table before.
 _KEEP_HOURS = 2
 _TARGET_BYTES = 64 * 1024 * 1024

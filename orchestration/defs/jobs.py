@@ -69,7 +69,7 @@ def define_schedules() -> list[dg.ScheduleDefinition]:
             name="hourly_quality", job_name=QUALITY, cron_schedule="7 * * * *", default_status=running
         ),
         dg.ScheduleDefinition(
-            name="quarter_hourly_compaction", job_name=COMPACTION, cron_schedule="*/15 * * * *", default_status=running
+            name="frequent_compaction", job_name=COMPACTION, cron_schedule="*/5 * * * *", default_status=running
         ),
         dg.ScheduleDefinition(
             name="nightly_equality", job_name=EQUALITY, cron_schedule="41 2 * * *", default_status=running

@@ -101,24 +101,27 @@ class _Deployment:
         eventually(lambda: not process.is_running(), seconds=60, what=f"{service} ends")
         assert process.exit_code() == 0, process.log_tail()
 
-    def start(self, service: str) -> None:
-        """Start a service and wait until its own health check passes."""
-        process = self._start(service)
-        check = _OURS[service].get("healthcheck")
-        if check:
-            argv = [sys.executable if part == "python" else part for part in check["test"][1:]]
+    def start(self, *services: str) -> None:
+        """Start services and wait until their own health checks pass."""
+        started = {service: self._start(service) for service in services}
+        for service, process in started.items():
+            if "healthcheck" in _OURS[service]:
+                self._wait_until_healthy(service, process)
 
-            def is_healthy() -> bool:
-                assert process.is_running(), process.log_tail()
-                probe = ManagedProcess(
-                    ProcessSpec(name=f"{service}-health", argv=argv, env=self.environment(service), cwd=PROJECT),
-                    log_path=self._folder / f"{service}-health.log",
-                )
-                probe.start()
-                eventually(lambda: not probe.is_running(), seconds=30, what="the health check ends")
-                return probe.exit_code() == 0
+    def _wait_until_healthy(self, service: str, process: ManagedProcess) -> None:
+        argv = [sys.executable if part == "python" else part for part in _OURS[service]["healthcheck"]["test"][1:]]
 
-            eventually(is_healthy, seconds=120, what=f"{service} is healthy")
+        def is_healthy() -> bool:
+            assert process.is_running(), process.log_tail()
+            probe = ManagedProcess(
+                ProcessSpec(name=f"{service}-health", argv=argv, env=self.environment(service), cwd=PROJECT),
+                log_path=self._folder / f"{service}-health.log",
+            )
+            probe.start()
+            eventually(lambda: not probe.is_running(), seconds=30, what="the health check ends")
+            return probe.exit_code() == 0
+
+        eventually(is_healthy, seconds=120, what=f"{service} is healthy")
 
     def _start(self, service: str) -> ManagedProcess:
         process = ManagedProcess(
@@ -154,8 +157,7 @@ def deployment(postgres: EmbeddedPostgres, fresh_broker: RunningBroker, tmp_path
 
 def test_each_service_runs_by_its_own_command_and_a_deal_reaches_the_funnel(deployment: _Deployment) -> None:
     deployment.run("migrate")
-    for service in ("api", "worker", "relay", "loader", "archive", "refresh", "dagster", "dashboards"):
-        deployment.start(service)
+    deployment.start("api", "worker", "relay", "loader", "archive", "refresh", "dagster", "dashboards")
     with httpx.Client(base_url=deployment.api_url, timeout=30) as client:
         client.post(
             "/v1/auth/signup",

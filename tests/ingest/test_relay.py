@@ -306,7 +306,9 @@ def test_o7_the_outbox_lets_go_of_what_the_warehouse_has_and_of_nothing_else(
         epoch = _relay_once(outbox, MemoryBroker()).marker.epoch
         ends = "select published_topic, published_partition, max(published_offset) + 1 from outbox group by 1, 2"
         confirmed = {Partition(topic, number): offset for topic, number, offset in owner.execute(ends)}
-        assert outbox.shrink(before=datetime.now(UTC) - timedelta(hours=1), epoch=epoch, confirmed=confirmed) == 0
+        earlier = datetime.now(UTC) - timedelta(hours=1)
+        assert (outbox.has_expired(earlier), outbox.has_expired(later)) == (False, True)
+        assert outbox.shrink(before=earlier, epoch=epoch, confirmed=confirmed) == 0
         assert outbox.shrink(before=later, epoch=epoch, confirmed={}) == 0
         owner.execute("update outbox set parked_reason = 'x', published_at = null where position = 1")
         assert outbox.shrink(before=later, epoch=epoch, confirmed=confirmed) == 0
