@@ -4,8 +4,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-#: The least that a session can weigh: a seventieth of one that answers people.
-_NICEST = 19
+#: Of a session: a tenth of the weight of one that answers people, so that a busy machine does not starve it.
+_NICE = 10
 
 
 def give_way() -> None:
@@ -18,4 +18,4 @@ def give_way() -> None:
     """
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     with suppress(OSError):  # no such file where autogroups are not built in or not a session's
-        Path("/proc/self/autogroup").write_text(str(_NICEST), encoding="ascii")
+        Path("/proc/self/autogroup").write_text(str(_NICE), encoding="ascii")

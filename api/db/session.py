@@ -14,10 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from api.db.urls import sqlalchemy_url
 
 _SET_ORGANIZATION = text("select set_config('sluice.organization_id', :organization_id, true)")
-_SET_ORGANIZATION_TO_READ = text(
-    "select set_config('sluice.organization_id', :organization_id, true),"
-    " set_config('transaction_read_only', 'on', true)"
-)
+_SET_ORGANIZATION_TO_READ = text(f"{_SET_ORGANIZATION.text}, set_config('transaction_read_only', 'on', true)")
 _BECOME_AUTH = text("set local role sluice_auth")
 _BECOME_APP = text("set local role sluice_app")
 
