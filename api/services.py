@@ -10,6 +10,7 @@ from api.security import AccessTokens, Passwords, RefreshTokens, Signer
 from api.threads import figure_threads
 from contracts.settings import ApiSettings, DatabaseSettings, WarehouseSettings
 from metrics.answers import Figures
+from metrics.publication import is_duckdb
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ def build_services(
 ) -> Services:
     """The parts, from settings. Opens no connection yet. Without a warehouse, metrics are unavailable."""
     signer = Signer(settings.secret_key.get_secret_value())
+    warehouse_url = warehouse.warehouse_url.get_secret_value() if warehouse else None
     return Services(
         settings=settings,
         database=Database(database.database_url.get_secret_value(), pool_size=database.database_pool_size),
@@ -44,8 +46,8 @@ def build_services(
             signer, seconds=settings.refresh_token_seconds, grace_seconds=settings.refresh_grace_seconds
         ),
         warehouse=warehouse,
-        figures=Figures(warehouse.warehouse_url.get_secret_value()) if warehouse else None,
-        figure_threads=figure_threads(),
+        figures=Figures(warehouse_url) if warehouse_url else None,
+        figure_threads=figure_threads(in_process=warehouse_url is None or is_duckdb(warehouse_url)),
     )
 
 
