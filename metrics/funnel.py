@@ -18,11 +18,15 @@ _OPEN, _WON, _LOST = (f"'{kind.value}'" for kind in (StageKind.OPEN, StageKind.W
 
 #: A deal's credit travels with all that is derived from it: joined to every mark at the end it costs twice as much.
 _CREDIT = ", ".join(CREDIT)
-_SAME_CREDIT = ", ".join(f"max({column}) as {column}" for column in CREDIT)  # one credit per deal
 
 
 def _credit_of(alias: str) -> str:
     return ", ".join(f"{alias}.{column}" for column in CREDIT)
+
+
+def _credit_of_group(alias: str) -> str:
+    """For a group by deal: all its rows have the same credit."""
+    return ", ".join(f"max({alias}.{column}) as {column}" for column in CREDIT)
 
 
 def build(statement: Statement, question: Question) -> None:
@@ -64,7 +68,7 @@ def _add_steps(statement: Statement, question: Question) -> None:
     )
     statement.step(
         "visits",
-        f"select deal_id, {_SAME_CREDIT}, rank, max(kind) as kind, max(is_moved_back) as is_moved_back,\n"
+        f"select deal_id, {_credit_of_group('steps')}, rank, max(kind) as kind, max(is_moved_back) as is_moved_back,\n"
         f"  case when count(*) = count(left_at) then cast(sum(stayed) as double precision) / {_DAY} end as days\n"
         "from steps group by deal_id, rank",
     )
@@ -86,7 +90,7 @@ def _add_standing(statement: Statement, question: Question) -> None:
     last = f"entry_number * {base} + rank"
     statement.step(
         "standing",
-        f"select deal_id, {_SAME_CREDIT}, max(case when kind <> {_LOST} then rank end) as furthest,\n"
+        f"select deal_id, {_credit_of_group('steps')}, max(case when kind <> {_LOST} then rank end) as furthest,\n"
         f"  mod(max(case when kind <> {_LOST} then {last} end), {base}) as present,\n"
         f"  mod(max({last}), {base}) as last\n"
         "from steps group by deal_id",
@@ -133,7 +137,6 @@ def _strict(statement: Statement, question: Question) -> str:
 
 def _add_link(statement: Statement, stage: Stage, previous: Stage | None) -> None:
     rank = statement.bind(stage.rank, "bigint")
-    same_credit = ", ".join(f"max(e.{column}) as {column}" for column in CREDIT)
     after = (
         ""
         if previous is None
@@ -141,7 +144,7 @@ def _add_link(statement: Statement, stage: Stage, previous: Stage | None) -> Non
     )
     statement.step(
         f"chain_{stage.rank}",
-        f"select e.deal_id, {same_credit}, min(e.entry_number) as entry_number from steps e\n"
+        f"select e.deal_id, {_credit_of_group('e')}, min(e.entry_number) as entry_number from steps e\n"
         f"{after}where e.rank = {rank} group by e.deal_id",
     )
 
