@@ -141,8 +141,10 @@ class Relay:
         """Make room for events to come, and let go of what was published long ago and is in the warehouse."""
         outbox.extend()
         before = datetime.now(UTC) - timedelta(hours=self.settings.outbox_retention_hours)
-        if outbox.has_expired(before):  # else the warehouse need not be asked what it has
-            dropped = outbox.shrink(before=before, epoch=epoch, confirmed=self._stored_offsets(epoch))
+        if not outbox.has_expired(before):  # the warehouse need not be asked what it has
+            return
+        dropped = outbox.shrink(before=before, epoch=epoch, confirmed=self._stored_offsets(epoch))
+        if dropped:
             logger.info("dropped %s partitions of the outbox", dropped)
 
     def _stored_offsets(self, epoch: UUID) -> Mapping[Partition, int]:
