@@ -26,6 +26,8 @@ Frozen = tuple[tuple[str, str | int], ...]
 Json = dict[str, Any]
 
 _TIMEOUT = httpx.Timeout(20.0, connect=4.0)
+#: Figures of the version that a page names, as the deals behind them are: people who compare the two rather wait.
+_HEADERS = {"User-Agent": "sluice-dashboards", "Cache-Control": "no-cache"}
 _PAGE = 200
 _MOST_PAGES = 20
 
@@ -180,7 +182,7 @@ def close() -> None:
 def _http(base_url: str) -> httpx.Client:
     if base_url not in _clients:
         # Two threads may both make one; the loser's is closed when it is collected.
-        made = httpx.Client(base_url=base_url, timeout=_TIMEOUT, headers={"User-Agent": "sluice-dashboards"})
+        made = httpx.Client(base_url=base_url, timeout=_TIMEOUT, headers=_HEADERS)
         _clients.setdefault(base_url, made)
     return _clients[base_url]
 

@@ -1,13 +1,15 @@
-"""Answers kept per warehouse version: the same question of the same people is computed once.
+"""Answers kept per question: what the same people ask of the same warehouse version is computed once.
 
-A version is immutable, so an answer from it never goes stale; a new version brings new keys, and the bounded table
-forgets the old ones. Threads that ask the same at the same time wait for one computation.
+A version is immutable, so an answer from it never goes stale; a new version brings a new answer. Until that one is
+computed the answer before is there for whoever would rather not wait, and says which version it is from. The table is
+bounded. Threads that ask the same at the same time wait for one computation.
 """
 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -27,37 +29,63 @@ _DAY_GRAIN = timedelta(minutes=15)
 Key = tuple[Any, ...]
 
 
+@dataclass(frozen=True)
+class KeptAnswer:
+    """An answer, and the version that was asked for it."""
+
+    answer: Answer
+    version: PublishedVersion
+
+
+@dataclass
+class _Entry:
+    """What a question's newest version answers, or will, and the newest answer that is there."""
+
+    version: PublishedVersion
+    answer: Future[Answer]
+    kept: KeptAnswer | None
+
+
 class AnswerCache:
-    """A bounded table of answers, the least recently used goes first."""
+    """A bounded table of questions, the one not asked for longest goes first."""
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._lock = threading.Lock()
-        self._answers: OrderedDict[Key, Future[Answer]] = OrderedDict()
+        self._entries: OrderedDict[Key, _Entry] = OrderedDict()
 
-    def get(self, key: Key, compute: Callable[[], Answer]) -> Answer:
-        """The answer of `key`, computed by one caller while the others wait. An error is not kept."""
+    def kept(self, question: Key) -> KeptAnswer | None:
+        """The newest answer to `question` that is there, whatever version it is from."""
         with self._lock:
-            future = self._answers.get(key)
-            is_mine = future is None
-            if future is None:
-                future = self._answers[key] = Future()
-                while len(self._answers) > self._size:
-                    self._answers.popitem(last=False)
-            else:
-                self._answers.move_to_end(key)
-        if is_mine:
-            self._compute(key, future, compute)
-        return future.result()
+            entry = self._entries.get(question)
+            return entry.kept if entry else None
 
-    def _compute(self, key: Key, future: "Future[Answer]", compute: Callable[[], Answer]) -> None:
+    def get(self, question: Key, version: PublishedVersion, compute: Callable[[], Answer]) -> Answer:
+        """The answer of `version`, computed by one caller while the others wait. An error is not kept."""
+        with self._lock:
+            entry = self._entries.get(question)
+            is_mine = entry is None or entry.version != version
+            if entry is None or is_mine:
+                entry = _Entry(version, Future(), entry.kept if entry else None)
+                self._entries[question] = entry
+                while len(self._entries) > self._size:
+                    self._entries.popitem(last=False)
+            self._entries.move_to_end(question)
+        if is_mine:
+            self._compute(question, entry, compute)
+        return entry.answer.result()
+
+    def _compute(self, question: Key, entry: _Entry, compute: Callable[[], Answer]) -> None:
         try:
-            future.set_result(compute())
+            answer = compute()
         except BaseException as error:  # noqa: BLE001  # whoever waits must learn of it, whatever it is
             with self._lock:
-                if self._answers.get(key) is future:
-                    del self._answers[key]
-            future.set_exception(error)
+                if self._entries.get(question) is entry:
+                    del self._entries[question]
+            entry.answer.set_exception(error)
+        else:
+            entry.kept = KeptAnswer(answer, entry.version)
+            entry.answer.set_result(answer)
 
 
 class Figures:
@@ -85,8 +113,17 @@ class Figures:
     def answer(self, definition: Definition, parameters: Parameters, *, viewer: Viewer, now: datetime) -> Answer:
         """As `metrics.query.answer`, from the table where it was answered before."""
         reader = self._open()
-        key = (definition.definition, parameters, viewer, reader.current(), _grain(parameters, now))
-        return self._cache.get(key, lambda: query.answer(reader, definition, parameters, viewer=viewer, now=now))
+        return self._cache.get(
+            _question(definition, parameters, viewer=viewer, now=now),
+            reader.current(),
+            lambda: query.answer(reader, definition, parameters, viewer=viewer, now=now),
+        )
+
+    def kept(
+        self, definition: Definition, parameters: Parameters, *, viewer: Viewer, now: datetime
+    ) -> KeptAnswer | None:
+        """The newest answer that was computed before, without computing one."""
+        return self._cache.kept(_question(definition, parameters, viewer=viewer, now=now))
 
     def rows(
         self,
@@ -114,6 +151,11 @@ class Figures:
             if self._reader is None:
                 self._reader = open_reader(self._url)
             return self._reader
+
+
+def _question(definition: Definition, parameters: Parameters, *, viewer: Viewer, now: datetime) -> Key:
+    """All that decides an answer but the version."""
+    return definition.definition, parameters, viewer, _grain(parameters, now)
 
 
 def _grain(parameters: Parameters, now: datetime) -> int | None:

@@ -87,9 +87,23 @@ async def read_metric(
     caller: CurrentCaller,
     session: Session,
     if_none_match: Annotated[str | None, Header(alias="If-None-Match")] = None,
+    cache_control: Annotated[
+        str, Header(alias="Cache-Control", description="`no-cache` waits for the current version, however long.")
+    ] = "",
 ) -> Response:
-    """Answer a metric, over the deals you see. Repeats cheaply: the ETag stays while nothing in the answer changes."""
-    answer = await service.answer_metric(session, caller, services=services_of(request), name=name, given=given)
+    """Answer a metric, over the deals you see. Repeats cheaply: the ETag stays while nothing in the answer changes.
+
+    While a new version of the warehouse is being asked, the answer may be from one of the minute before; the answer
+    says from which.
+    """
+    answer = await service.answer_metric(
+        session,
+        caller,
+        services=services_of(request),
+        name=name,
+        given=given,
+        is_patient="no-cache" in cache_control.lower(),
+    )
     body = answer.model_dump_json().encode()
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}

@@ -1,8 +1,11 @@
 """Asks the warehouse for a caller, in a thread, and adds what only PostgreSQL knows: names, titles, what is behind."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from datetime import UTC, date, datetime
+import logging
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -22,13 +25,19 @@ from api.visibility import visible_users
 from metrics.answers import Figures
 from metrics.errors import ParameterError, UnknownMetricError, UnknownPipelineError, WarehouseNotReadyError
 from metrics.parameters import GroupBy, Parameters, read
-from metrics.query import CellAddress
+from metrics.query import Answer, CellAddress
 from metrics.query import Page as Found
 from metrics.registry import Definition, definition_of
 from metrics.status import PipelineStatus, open_status_store
 from metrics.viewer import Viewer
 
 T = TypeVar("T")
+
+_log = logging.getLogger("sluice.api")
+
+#: How long a new version's answer is waited for while an older one is at hand, and how old that one's version may be.
+PATIENCE = timedelta(milliseconds=100)
+OLDEST_KEPT = timedelta(minutes=1)
 
 #: Row fields that hold an id which people know by a name in PostgreSQL.
 _NAMED_FIELDS = ("group", "owner_id", "team_id", "lost_reason_id")
@@ -43,19 +52,34 @@ def find_metric(name: str) -> Definition:
 
 
 async def answer_metric(
-    session: AsyncSession, caller: Caller, *, services: Services, name: str, given: Mapping[str, str]
+    session: AsyncSession,
+    caller: Caller,
+    *,
+    services: Services,
+    name: str,
+    given: Mapping[str, str],
+    is_patient: bool = False,
 ) -> MetricAnswer:
-    """A metric's figures as far as the caller sees them."""
+    """A metric's figures as far as the caller sees them, from the current version of the warehouse.
+
+    Where that takes longer than `PATIENCE`, from a version of the last minute that answered the same question; the
+    patient wait.
+    """
     definition = find_metric(name)
     parameters = _read(definition, given)
     figures, viewer = _figures(services), await _viewer(session, caller)
-    answer = await _ask(
-        session,
-        caller,
-        services,
-        parameters,
-        lambda: figures.answer(definition, parameters, viewer=viewer, now=datetime.now(UTC)),
-    )
+    now = datetime.now(UTC)
+    compute = partial(figures.answer, definition, parameters, viewer=viewer, now=now)
+    async with _asking(session, caller, parameters):
+        kept, version = await run_in_threadpool(
+            lambda: (figures.kept(definition, parameters, viewer=viewer, now=now), figures.current())
+        )
+        if kept is not None and kept.version == version:
+            answer = kept.answer
+        elif kept is None or is_patient or now - kept.version.published_at > OLDEST_KEPT:
+            answer = await _in_figure_thread(services, compute)
+        else:
+            answer = await _in_time(_in_figure_thread(services, compute), otherwise=kept.answer)
     labels = await _labels(session, caller, answer.rows)
     behind = await repository.events_after(session, caller.organization_id, answer.through)
     return MetricAnswer(
@@ -90,21 +114,18 @@ async def list_deals_behind(
     if page.after is not None:
         after, parameters = _continue(page.after, parameters)
     figures, viewer = _figures(services), await _viewer(session, caller)
-    found = await _ask(
-        session,
-        caller,
-        services,
+    find = partial(
+        figures.rows,
+        definition,
         parameters,
-        lambda: figures.rows(
-            definition,
-            parameters,
-            address,
-            viewer=viewer,
-            now=datetime.now(UTC),
-            limit=page.limit,
-            after=after,
-        ),
+        address,
+        viewer=viewer,
+        now=datetime.now(UTC),
+        limit=page.limit,
+        after=after,
     )
+    async with _asking(session, caller, parameters):
+        found = await _in_figure_thread(services, find)
     titles = await repository.titles(session, caller.organization_id, [UUID(item["deal_id"]) for item in found.items])
     items = [DealBehind(**item, title=titles.get(UUID(item["deal_id"]))) for item in found.items]
     labels = await _labels(session, caller, found.items)
@@ -163,12 +184,30 @@ def _read(definition: Definition, given: Mapping[str, str]) -> Parameters:
         raise InvalidParameter(error) from error
 
 
-async def _ask(
-    session: AsyncSession, caller: Caller, services: Services, parameters: Parameters, question: Callable[[], T]
-) -> T:
+def _in_figure_thread(services: Services, compute: Callable[[], T]) -> asyncio.Future[T]:
+    return asyncio.get_running_loop().run_in_executor(services.figure_threads, compute)
+
+
+async def _in_time(computing: asyncio.Future[Answer], *, otherwise: Answer) -> Answer:
+    """What is computed within `PATIENCE`; else what was computed before, and the next to ask gets the other."""
+    done, _ = await asyncio.wait({computing}, timeout=PATIENCE.total_seconds())
+    if done:
+        return await computing
+    computing.add_done_callback(_tell_failure)
+    return otherwise
+
+
+def _tell_failure(computing: asyncio.Future[Answer]) -> None:
+    if not computing.cancelled() and (error := computing.exception()):
+        _log.warning("a figure nobody waited for could not be computed", exc_info=error)
+
+
+@asynccontextmanager
+async def _asking(session: AsyncSession, caller: Caller, parameters: Parameters) -> AsyncIterator[None]:
+    """Ask the warehouse without keeping a connection; what it finds wrong with a question is the caller's to know."""
     try:
         async with between_transactions(session, caller.organization_id):
-            return await asyncio.get_running_loop().run_in_executor(services.figure_threads, question)
+            yield
     except ParameterError as error:
         raise InvalidParameter(error) from error
     except WarehouseNotReadyError as error:

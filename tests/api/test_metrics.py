@@ -14,6 +14,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 
+from api.metrics import service
 from contracts.access import Role
 from contracts.events.registry import parse
 from ingest.kept_result import OrganizationResult, keep_results
@@ -219,6 +220,36 @@ class TestWhileAFigureIsComputed:
             await api.close()
             api.app.state.services.figures.close()
         assert niceness[0] > os.getpriority(os.PRIO_PROCESS, 0)
+
+    async def test_who_does_not_wait_gets_the_answer_of_the_version_before(
+        self, owner: Account, refresh: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pipeline = await _pipeline(owner)
+        refresh()
+        may_end, compute = threading.Event(), Figures.answer
+
+        def compute_slowly(*arguments: Any, **named: Any) -> Any:
+            assert may_end.wait(60)
+            return compute(*arguments, **named)
+
+        async def ask(cache_control: str = "") -> dict[str, Any]:
+            given, headers = {"pipeline_id": pipeline["id"]}, {"Cache-Control": cache_control}
+            return await owner.read("/v1/metrics/funnel", params=given, headers=headers)
+
+        before = await ask()
+        await _deal(owner, pipeline)
+        refresh()
+        monkeypatch.setattr(Figures, "answer", compute_slowly)
+        assert await ask() == before | {"freshness": before["freshness"] | {"events_behind": 1}}
+        patient = asyncio.create_task(ask("no-cache"))
+        with monkeypatch.context() as later:
+            later.setattr(service, "OLDEST_KEPT", timedelta(0))
+            too_old = asyncio.create_task(ask())
+            done, _ = await asyncio.wait({patient, too_old}, timeout=5 * service.PATIENCE.total_seconds())
+        assert not done
+        may_end.set()
+        assert await patient == await too_old
+        assert (await ask())["rows"][0]["entered"] == (await patient)["rows"][0]["entered"] == 1
 
 
 class TestWhoSeesWhat:

@@ -131,7 +131,7 @@ class SluiceStack:
 
     def sign_in(self, email: str, password: str = DEMO_PASSWORD) -> httpx.Client:
         """A client with the person's token."""
-        client = httpx.Client(base_url=self.api_url, timeout=30)
+        client = httpx.Client(base_url=self.api_url, timeout=30, headers={"Cache-Control": "no-cache"})
         answer = client.post("/v1/auth/login", json={"email": email, "password": password})
         assert answer.status_code == 200, answer.text
         client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"

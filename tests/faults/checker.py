@@ -165,7 +165,7 @@ def check_funnel(report: Report, api_url: str, tenant: Tenant, events: Sequence[
         "to": f"{last.year + 1}-01-01",
         "order": "visited",
     }
-    headers = {"Authorization": f"Bearer {tenant.access_token}"}
+    headers = {"Authorization": f"Bearer {tenant.access_token}", "Cache-Control": "no-cache"}
     answer = httpx.get(f"{api_url}/v1/metrics/funnel", params=parameters, headers=headers, timeout=30)
     rows: list[dict[str, Any]] = answer.raise_for_status().json()["rows"]
     shown = {row["stage_id"]: row["entered"] for row in rows if row["entered"]}

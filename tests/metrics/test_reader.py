@@ -10,7 +10,7 @@ import duckdb
 import psycopg
 import pytest
 
-from metrics.answers import AnswerCache, Figures
+from metrics.answers import AnswerCache, Figures, KeptAnswer
 from metrics.compile import Compiled
 from metrics.errors import MetricError, WarehouseNotReadyError
 from metrics.parameters import read
@@ -32,6 +32,7 @@ from tests.conftest import Database
 from tests.event_history import BEGINNING, EventLog, days
 from tests.metrics.marts import publish_duckdb, publish_postgres
 
+_FIRST = version_at(BEGINNING)
 COUNT = Compiled("select count(*) from {}.fct_deals", {})
 
 
@@ -185,7 +186,7 @@ class TestAnswersAreKept:
             return made
 
         with ThreadPoolExecutor(4) as pool:
-            asked = [pool.submit(cache.get, ("key",), compute) for _ in range(4)]
+            asked = [pool.submit(cache.get, ("key",), _FIRST, compute) for _ in range(4)]
             may_finish.set()
             assert all(found.result(10) is made for found in asked)
         assert computed == [1]
@@ -197,12 +198,25 @@ class TestAnswersAreKept:
             raise MetricError
 
         with pytest.raises(MetricError):
-            cache.get(("a",), fail)
-        assert cache.get(("a",), lambda: made) is made
+            cache.get(("a",), _FIRST, fail)
+        assert cache.get(("a",), _FIRST, lambda: made) is made
         for key in ("b", "c"):
-            cache.get((key,), lambda: made)
+            cache.get((key,), _FIRST, lambda: made)
         with pytest.raises(MetricError):
-            cache.get(("a",), fail)
+            cache.get(("a",), _FIRST, fail)
+
+    def test_the_answer_before_is_there_until_the_next_one_is(self) -> None:
+        cache, question, second = AnswerCache(size=2), ("key",), version_at(BEGINNING + days(1))
+        old, new = (Answer("m", 1, "sha256:", {}, BEGINNING, name, None, [], {}, []) for name in ("old", "new"))
+        assert cache.kept(question) is None
+        cache.get(question, _FIRST, lambda: old)
+
+        def compute() -> Answer:
+            assert cache.kept(question) == KeptAnswer(old, _FIRST)
+            return new
+
+        assert cache.get(question, second, compute) is new
+        assert cache.kept(question) == KeptAnswer(new, second)
 
 
 class TestStatus:
