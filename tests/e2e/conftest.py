@@ -45,7 +45,7 @@ def open_folder() -> Iterator[Path]:
 T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T | None], *, what: str, seconds: float = 60) -> T:
+def eventually(look: Callable[[], T | None], *, what: str, seconds: float = 60, every: float = 0.1) -> T:
     """Look again and again until it is so; fail with what was seen last."""
     deadline = time.monotonic() + seconds
     seen: T | None = None
@@ -53,7 +53,7 @@ def eventually(look: Callable[[], T | None], *, what: str, seconds: float = 60) 
         seen = look()
         if seen:
             return seen
-        time.sleep(0.1)
+        time.sleep(every)
     pytest.fail(f"{what}: not within {seconds:g} s, last seen: {seen!r}")
 
 

@@ -23,6 +23,8 @@ from tests.e2e.conftest import eventually
 
 _COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
 _OURS = {name: service for name, service in _COMPOSE["services"].items() if service.get("image") == "sluice:latest"}
+#: An engine waits longer; each look is a process of its own.
+_PROBE_EVERY_SECONDS = 2.0
 _PORT_SETTINGS = ("SLUICE_API_PORT", "SLUICE_DASHBOARDS_PORT", "SLUICE_DAGSTER_PORT")
 
 
@@ -121,7 +123,7 @@ class _Deployment:
             eventually(lambda: not probe.is_running(), seconds=30, what="the health check ends")
             return probe.exit_code() == 0
 
-        eventually(is_healthy, seconds=120, what=f"{service} is healthy")
+        eventually(is_healthy, seconds=120, every=_PROBE_EVERY_SECONDS, what=f"{service} is healthy")
 
     def _start(self, service: str) -> ManagedProcess:
         process = ManagedProcess(

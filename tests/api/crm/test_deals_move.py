@@ -2,11 +2,13 @@
 
 import asyncio
 import random
+import time
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 from uuid_utils.compat import uuid7
 
@@ -250,7 +252,30 @@ class TestHistory:
         assert (closed["changes"]["lost_reason"], closed["changes"]["outcome"]) == ("Price", "lost")
 
 
+def wait_for_waiting(admin_url: str, *, count: int) -> None:
+    """Return when so many statements of this database wait for a lock."""
+    waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    deadline = time.monotonic() + 30
+    with psycopg.connect(admin_url, autocommit=True) as admin:
+        while admin.execute(waiting).fetchone() != (count,):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
 class TestAtOnce:
+    async def test_who_waits_for_a_deal_sees_what_the_one_before_made_of_it(self, crm: Crm, owner: Member) -> None:
+        """P-7: two movers come to a locked deal; the second leaves the stage that the first entered."""
+        stages = stage_ids(await owner.pipeline(), "open")
+        deal = await owner.deal()
+        with psycopg.connect(crm.admin_url) as holder:
+            holder.execute("select from deals where id = %s for update", (deal["id"],))
+            movers = [asyncio.create_task(move(owner, deal, stage)) for stage in stages[1:3]]
+            await asyncio.to_thread(wait_for_waiting, crm.admin_url, count=2)
+            holder.rollback()
+            assert [(await mover).status_code for mover in movers] == [200, 200]
+        path = [event["data"] for event in crm.events(deal["id"])]
+        assert [after["from_stage_id"] for after in path[1:]] == [before["to_stage_id"] for before in path[:2]]
+
     async def test_twenty_people_moving_one_deal_leave_a_valid_path(self, crm: Crm, owner: Member) -> None:
         """P-7: versions +1 each, every entry leaves the stage the one before entered."""
         pipeline = await owner.pipeline()
