@@ -2,8 +2,8 @@
 slow down or grow.
 
 Four of five requests read. The figure is the reads' p95; its limit is the same load, in the same run, on the same stack
-before the deals were there. Memory is sampled per process; its slope is that of a straight line through the samples of
-the later two thirds, when caches are warm.
+before the deals were there. Memory is sampled per process; its slope is the median of the slopes between the samples of
+the later two thirds (Theil and Sen), when caches are warm: a child that comes and goes does not tilt it.
 """
 
 import json
@@ -12,7 +12,8 @@ from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from statistics import linear_regression, mean
+from itertools import combinations
+from statistics import median
 from threading import Event, Thread
 from time import monotonic
 
@@ -157,15 +158,15 @@ def _weight(pid: int | None) -> int | None:
 
 
 def _growth(samples: Mapping[str, Sequence[tuple[float, int]]]) -> str:
-    """Each process's memory and how it grows, in percent of its mean per hour."""
+    """Each process's memory and how it grows, in percent of its median per hour."""
     found = []
     for name, taken in samples.items():
         later = taken[len(taken) // 3 :]
         if len(later) < 2:
             continue
-        slope = linear_regression([at for at, _ in later], [weight for _, weight in later]).slope
-        average = mean(weight for _, weight in later)
-        found.append(f"{name} {average / 1e6:.0f} MB {slope * 3600 / average:+.1%}/h")
+        slope = median((after[1] - before[1]) / (after[0] - before[0]) for before, after in combinations(later, 2))
+        usual = median(weight for _, weight in later)
+        found.append(f"{name} {usual / 1e6:.0f} MB {slope * 3600 / usual:+.1%}/h")
     return ", ".join(found)
 
 
