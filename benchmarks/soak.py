@@ -12,11 +12,13 @@ from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import combinations
 from statistics import median
 from threading import Event, Thread
 from time import monotonic
 
+import polars as pl
 import psutil
 import psycopg
 
@@ -43,9 +45,11 @@ def run(
         settled = wait_until_fresh(running.stack, people[-1])  # seeded last
         for person in people:
             person.sign_in_again(running.stack.api_url)
+        began = datetime.now(UTC)
         with _weighing(running) as samples:
             answers = _soak(running, work, rate=rate, seconds=minutes * 60)
         parked = _parked(running)
+        loading = _loading(running, since=began)
     reads = [answer.seconds for answer in answers if answer.kind == "read"]
     writes = [answer.seconds for answer in answers if answer.kind == "write"]
     return BenchmarkResult(
@@ -60,6 +64,7 @@ def run(
             "reads, p50 and p99": f"{quantile(reads, 0.5) * 1000:.1f} ms, {quantile(reads, 0.99) * 1000:.1f} ms",
             "writes, p50, p95 and p99": ", ".join(f"{quantile(writes, share) * 1000:.1f} ms" for share in _SHARES),
             "slowest, p95": _slowest(answers),
+            "from the stamp of an event to its batch for raw, p50, p95 and p99": _seconds(loading),
             "memory": _growth(samples),
             "seeding": f"{seeded:.0f} s, then {settled:.0f} s until the marts had all of it",
             "targets": "reads 150 ms, writes 250 ms, 0 failed, memory below 1 %/h",
@@ -168,6 +173,17 @@ def _growth(samples: Mapping[str, Sequence[tuple[float, int]]]) -> str:
         usual = median(weight for _, weight in later)
         found.append(f"{name} {usual / 1e6:.0f} MB {slope * 3600 / usual:+.1%}/h")
     return ", ".join(found)
+
+
+def _loading(running: RunningStack, *, since: datetime) -> list[float]:
+    """Seconds from when PostgreSQL stamped an event until the loader did, of the events that are in raw."""
+    events = pl.scan_delta(str(running.stack.home.warehouse / "raw" / "events")).filter(pl.col("recorded_at") >= since)
+    waited = events.select((pl.col("loaded_at") - pl.col("recorded_at")).dt.total_microseconds()).collect()
+    return [microseconds / 1e6 for microseconds in waited.to_series()]
+
+
+def _seconds(times: Sequence[float]) -> str:
+    return ", ".join(f"{quantile(times, share):.2f} s" for share in _SHARES)
 
 
 def _parked(running: RunningStack) -> int:

@@ -6,6 +6,7 @@ tried again with growing pauses; the next success clears it.
 
 import logging
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -115,7 +116,16 @@ class Refresher:
 
 
 def run(stop: threading.Event) -> None:
-    """Refresh until told to stop. A refresh that has begun is finished first."""
+    """Refresh until told to stop. A refresh that has begun is finished first.
+
+    Not in the main thread: there Dagster replaces the handlers of signals while a job runs, and the one that tells to
+    stop would break off the job and be forgotten.
+    """
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="refresh") as thread:
+        thread.submit(_refresh_until, stop).result()
+
+
+def _refresh_until(stop: threading.Event) -> None:
     settings = OrchestrationSettings()
     pipeline = Pipeline.from_settings()
     heartbeat = Heartbeat("refresh", pipeline.event_log_url)

@@ -18,6 +18,7 @@ import psutil
 import psycopg
 import pytest
 
+from orchestration.build_lock import BuildBusyError, build_lock
 from runtime.embedded.postgres import EmbeddedPostgres
 from runtime.home import Home, Ports
 from runtime.process import ManagedProcess, ProcessSpec, free_port
@@ -157,6 +158,14 @@ class Spine:
     def wait_ready(self, name: str) -> None:
         """Wait until a process answers (those without a port: until it runs)."""
         self._processes[name].wait_ready()
+
+    def is_building(self) -> bool:
+        """Whether dbt, in the refresh, is at work."""
+        try:
+            with build_lock(self.environment["SLUICE_WAREHOUSE_URL"], holder="a look", wait_seconds=0):
+                return False
+        except BuildBusyError:
+            return True
 
     def pause(self, name: str) -> None:
         """SIGSTOP: it keeps connections and locks, and does nothing."""

@@ -5,7 +5,6 @@ import time
 
 import pytest
 
-from orchestration.build_lock import BuildBusyError, build_lock
 from tests.faults.inspection import inspect
 from tests.faults.operations import History, Writers
 from tests.faults.processes import Harm, Spine, eventually
@@ -14,19 +13,10 @@ _SEED = 20260711
 _EACH_OF = ("api", "relay", "loader", "broker", "relay-2", "postgres", "api", "loader", "relay")
 
 
-def _is_building(spine: Spine) -> bool:
-    """Whether dbt, in the refresh, is at work."""
-    try:
-        with build_lock(spine.environment["SLUICE_WAREHOUSE_URL"], holder="a look", wait_seconds=0):
-            return False
-    except BuildBusyError:
-        return True
-
-
 def _strike(spine: Spine, name: str, generator: random.Random) -> None:
     """Kill a process at work and start it again; what others are doing about the last blow goes on."""
     if name == "refresh":
-        eventually(lambda: _is_building(spine), what="the marts are being built", seconds=300)
+        eventually(spine.is_building, what="the marts are being built", seconds=300)
     spine.kill(name, Harm.IMMEDIATE if name == "postgres" and generator.random() < 0.5 else Harm.KILL)
     spine.restart(name)
 
