@@ -7,6 +7,7 @@ import httpx
 import psycopg
 import pytest
 
+from metrics.status import RefreshState, open_status_store
 from tests.faults.inspection import inspect
 from tests.faults.operations import History, Outcome, Writers
 from tests.faults.processes import Spine, eventually
@@ -76,16 +77,23 @@ def test_f7_an_api_that_is_told_to_stop_answers_what_it_has_accepted(spine: Spin
 
 def test_f7_every_process_stops_in_time_with_work_in_flight_and_loses_nothing(spine: Spine, history: History) -> None:
     with spine.telling(), Writers(spine.api_url, history, seed=77, pause=0.05) as writers:
-        eventually(spine.is_building, what="the marts are being built")
-        spine.terminate("refresh")
         for name in ("relay", "loader", "relay-2", "api"):
             eventually(lambda: sum(1 for _ in history.of(Outcome.OK)) > 50, what="events are on their way")
             spine.terminate(name)
             _stopped_cleanly(spine, name)
             spine.restart(name)
-        _stopped_cleanly(spine, "refresh", seconds=_BUILD_SECONDS)
-        spine.restart("refresh")
         spine.wait_ready("api")
     report = inspect(spine, history, writers.tenants)
     print(history.summary(), report, sep="\n")
     report.assert_clean()
+
+
+def test_f7_a_refresh_that_is_told_to_stop_finishes_what_it_has_begun(spine: Spine, history: History) -> None:
+    with spine.telling(), Writers(spine.api_url, history, seed=777, count=1):
+        eventually(spine.is_building, what="the marts are being built", seconds=300)
+        spine.terminate("refresh")
+        _stopped_cleanly(spine, "refresh", seconds=_BUILD_SECONDS)
+    last = open_status_store(spine.environment["SLUICE_WAREHOUSE_URL"]).read().last_refresh
+    assert last is not None
+    assert last.status is RefreshState.OK
+    spine.restart("refresh")
