@@ -261,7 +261,7 @@ def _content(answer: httpx.Response) -> dict[str, Any]:
 class Writers:
     """Eight of them in two organizations, while the block lasts."""
 
-    def __init__(self, api_url: str, history: History, *, seed: int, count: int = 8, pause: float = 0.2) -> None:
+    def __init__(self, api_url: str, history: History, *, seed: int, count: int = 8, pause: float = 0.4) -> None:
         self.tenants = [sign_up(api_url, "alpha"), sign_up(api_url, "beta")]
         self._writers = [
             Writer(

@@ -76,7 +76,7 @@ def test_f7_an_api_that_is_told_to_stop_answers_what_it_has_accepted(spine: Spin
 
 
 def test_f7_every_process_stops_in_time_with_work_in_flight_and_loses_nothing(spine: Spine, history: History) -> None:
-    with spine.telling(), Writers(spine.api_url, history, seed=77, pause=0.05) as writers:
+    with spine.telling(), Writers(spine.api_url, history, seed=77, pause=0.15) as writers:
         for name in ("relay", "loader", "relay-2", "api"):
             eventually(lambda: sum(1 for _ in history.of(Outcome.OK)) > 50, what="events are on their way")
             spine.terminate(name)
