@@ -35,8 +35,9 @@ T = TypeVar("T")
 
 _log = logging.getLogger("sluice.api")
 
-#: How long a new version's answer is waited for while an older one is at hand, and how old that one's version may be.
-PATIENCE = timedelta(milliseconds=100)
+#: How long a new version's answer is waited for while an older one is at hand (a third of what a read may take), and
+#: how old that one's version may be.
+PATIENCE = timedelta(milliseconds=50)
 OLDEST_KEPT = timedelta(minutes=1)
 
 #: Row fields that hold an id which people know by a name in PostgreSQL.
