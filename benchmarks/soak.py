@@ -8,12 +8,14 @@ the later two thirds (Theil and Sen), when caches are warm: a child that comes a
 
 import json
 import random
+import re
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import combinations
+from pathlib import Path
 from statistics import median
 from threading import Event, Thread
 from time import monotonic
@@ -154,12 +156,20 @@ def _weighing(running: RunningStack) -> Iterator[dict[str, list[tuple[float, int
 
 
 def _weight(pid: int | None) -> int | None:
-    """Memory of a process with its children, what they share with others in equal parts; None when it is gone."""
+    """Memory that a process holds with its children, what they share with others in equal parts; None when it is gone.
+
+    Pages of files are left out: they are the page cache's, and count less for a process whenever another one maps them.
+    """
     try:
         family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-        return sum(member.memory_full_info().pss for member in family)
-    except psutil.NoSuchProcess:
+        return sum(_held(member.pid) for member in family)
+    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
         return None
+
+
+def _held(pid: int) -> int:
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return sum(int(kilobytes) * 1024 for kilobytes in re.findall(r"^Pss_(?:Anon|Shmem): +(\d+) kB", rollup, re.M))
 
 
 def _growth(samples: Mapping[str, Sequence[tuple[float, int]]]) -> str:

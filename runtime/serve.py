@@ -3,17 +3,16 @@
 The rooms are imported by name when their process starts: a relay that imported Dagster would weigh 200 MB more.
 """
 
-import ctypes
 import importlib
 import signal
 import sys
 import threading
-from contextlib import suppress
 from types import FrameType
 
 from pydantic import ValidationError
 from pydantic_settings.exceptions import SettingsError
 
+from runtime.allocators import give_memory_back
 from runtime.priority import give_way
 
 #: Verb -> module whose `run(stop: threading.Event)` is the process.
@@ -31,8 +30,6 @@ PROCESSES: dict[str, str] = {
 #: Nobody waits for these: they take the processors that the others leave.
 BACKGROUND = frozenset({"refresh", "dagster"})
 
-_M_ARENA_MAX, _ARENAS = -8, 2
-
 
 def serve(name: str) -> int:
     """Run one process until it is told to stop. Returns its exit code."""
@@ -43,7 +40,7 @@ def serve(name: str) -> int:
 
     signal.signal(signal.SIGTERM, ask_to_stop)
     signal.signal(signal.SIGINT, ask_to_stop)
-    _share_arenas()
+    give_memory_back()
     if name in BACKGROUND:
         give_way()
     try:
@@ -56,12 +53,6 @@ def serve(name: str) -> int:
         print(f"{name}: settings cannot be read: {error}. See .env.example.", file=sys.stderr)
         return 2
     return 0
-
-
-def _share_arenas() -> None:
-    """Let threads share few of glibc's arenas: of many, each keeps the most that it ever held, for hours on end."""
-    with suppress(AttributeError):  # another C library
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
 
 
 if __name__ == "__main__":
