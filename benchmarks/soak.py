@@ -169,7 +169,7 @@ def _weight(pid: int | None) -> int | None:
 
 def _held(pid: int) -> int:
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return sum(int(kilobytes) * 1024 for kilobytes in re.findall(r"^Pss_(?:Anon|Shmem): +(\d+) kB", rollup, re.M))
+    return sum(int(kilobytes) * 1024 for kilobytes in re.findall(r"Pss_(?:Anon|Shmem): +(\d+) kB", rollup))
 
 
 def _growth(samples: Mapping[str, Sequence[tuple[float, int]]]) -> str:

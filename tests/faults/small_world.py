@@ -94,10 +94,18 @@ class RelaySteps:
             publisher = self._publisher = self._publisher or self._begin()
             publisher.batch_size = batch_size
             publisher.outbox.balance_shards()
-            return publisher.publish_batch().published
+            published = publisher.publish_batch().published
+            if not published and not publisher.topic.is_intact(publisher.marker):
+                self.kill()  # one that has nothing to do looks after the broker, as it does every second
+            return published
         except (TransportError, CrashError, psycopg.Error):
             self.kill()
             return 0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the last step left a session to go on with."""
+        return self._publisher is not None
 
     def kill(self) -> None:
         """End the session: connection and leases are gone."""
