@@ -77,6 +77,17 @@ class TestPublish:
             tables = connection.execute("select schema_name || '.' || table_name from duckdb_tables()").fetchall()
         assert {row[0] for row in tables} == {f"main.{mart.value}" for mart in Mart}
 
+    def test_rows_of_an_organization_lie_together(self, url: str, tmp_path: Path) -> None:
+        write_build(url, 1)
+        with duckdb.connect(str(build_path(url))) as connection:
+            connection.execute(
+                f"create or replace table {Mart.FCT_DEALS.value} as select i % 3 as organization_id from range(9) t(i)"
+            )
+        version = publish(url, manifest_hash="m", now=START).version
+        with duckdb.connect(str(tmp_path / "published" / f"{version}.duckdb"), read_only=True) as connection:
+            found = connection.execute(f"select organization_id from {Mart.FCT_DEALS.value} order by rowid").fetchall()
+        assert [row[0] for row in found] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
     def test_the_record_says_what_a_version_was_made_of(self, url: str) -> None:
         write_build(url, 1)
         assert last_publication(url) is None
