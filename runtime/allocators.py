@@ -20,6 +20,7 @@ def give_memory_back() -> None:
     with suppress(AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
     # http://jemalloc.net/jemalloc.3.html#tuning: unused pages go back after a second, by a thread that sees to it
+    # (in DuckDB as its threads come by: it has a setting of its own for that)
     options = f"narenas:{os.cpu_count() or 1},dirty_decay_ms:1000,muzzy_decay_ms:0,background_thread:true"
     for name in _JEMALLOC:
         os.environ.setdefault(name, options)  # os.environ: libraries read it, and a person's own options go first
