@@ -304,6 +304,17 @@ def test_f2_whatever_happens_in_whatever_order_the_guarantees_hold(world: SmallW
     _run(world, examples=10, steps=20)
 
 
+def test_g2_what_was_sent_to_a_broker_that_forgot_is_read_by_nobody(world: SmallWorld) -> None:
+    machine = SpineMachine(world)
+    machine.create(tenant=0, amount=1, minutes=None)
+    machine.relay(relay=0, batch_size=50)
+    machine.close_or_reopen(tenant=0, pick=0, minutes=None, act="win")
+    machine.broker_forgets()
+    machine.relay(relay=0, batch_size=50)  # the win, to a broker that no longer knows of the deal
+    machine.teardown()
+    assert len(world.published()) == len(world.logged())
+
+
 @pytest.mark.slow
 def test_f2_two_hundred_long_runs_keep_the_guarantees(world: SmallWorld) -> None:
     _run(world, examples=200, steps=50)
