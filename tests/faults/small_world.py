@@ -27,7 +27,7 @@ from contracts.warehouse import RAW_EVENTS
 from ingest.amnesia import establish_epoch
 from ingest.decoding import decode
 from ingest.epoch import EPOCH_HEADER, EpochTopic
-from ingest.outbox import Outbox
+from ingest.outbox import Outbox, newest_epoch
 from ingest.publishing import Publisher
 from ingest.sinks import open_sink
 from ingest.sinks.interface import OffsetConflictError, OffsetRange
@@ -38,8 +38,6 @@ T = TypeVar("T")
 
 _EVENT_COLUMNS = ("event_id", "organization_id", "aggregate_id", "aggregate_version")
 _PLACE_COLUMNS = ("epoch", "topic", "partition", "offset")
-
-_NEWEST_EPOCH = "select epoch from transport_epoch order by started_at desc limit 1"
 
 _EMPTY = """
 do $$ declare names text; begin
@@ -230,13 +228,13 @@ class SmallWorld:
         A relay may send to a broker that has just forgotten, before it notices; such records are of an epoch that is
         over, and nobody takes them.
         """
-        newest = {str(epoch).encode() for (epoch,) in self.query(_NEWEST_EPOCH)}
+        newest = str(newest_epoch(self._admin)).encode()
         return [
             _seen(json.loads(record.value or b""))
             for place, log in self.broker.logs.items()
             if place.topic in EVENT_TOPICS
             for record in log
-            if dict(record.headers)[EPOCH_HEADER] in newest
+            if dict(record.headers)[EPOCH_HEADER] == newest
         ]
 
     def repeat_record(self, generator: random.Random) -> None:
