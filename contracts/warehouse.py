@@ -7,8 +7,9 @@ RAW_EVENTS = "events"
 RAW_SCHEMA = "raw"
 
 #: Says when raw was last rewritten from PostgreSQL, in microseconds of Unix time; 0, or nothing, if it only ever grew.
-#: A Delta table keeps it as an application transaction of this name, PostgreSQL in a table of RAW_SCHEMA. It moves in
-#: the commit that rewrites: marts that were built from an older generation have to be built anew.
+#: A Delta table keeps it as an application transaction of this name, PostgreSQL in a table of RAW_SCHEMA with one row,
+#: beside the count of the raw relation's rows and their newest `recorded_at`, which a Delta log has by itself. It moves
+#: in the commit that rewrites: marts that were built from an older generation have to be built anew.
 RAW_GENERATION = "generation"
 
 #: Schema in which dbt builds, and the one that readers see (PostgreSQL warehouse).

@@ -1,8 +1,9 @@
 """How far raw is, and when it was rewritten: cheap enough to ask several times a second, exact enough to name what a
 build has read.
 
-DuckDB warehouse: the Delta table's version and the statistics in its log. PostgreSQL warehouse: the loader's offsets.
-Nothing here reads an event.
+DuckDB warehouse: the Delta table's version and the statistics in its log. PostgreSQL warehouse: the loader's offsets
+and what it counted.
+A look reads no event.
 """
 
 from contextlib import closing
@@ -41,6 +42,10 @@ class RawWatch(Protocol):
 
     def state(self) -> RawState | None:
         """The present version with its row count and newest `recorded_at`; None while there is no raw relation."""
+        ...
+
+    def count_rows(self) -> int:
+        """Rows there are now, counted one by one where a state has but the loader's own count of them."""
         ...
 
     def close(self) -> None:
@@ -113,6 +118,11 @@ class DeltaWatch:
             recorded_through=_aware(newest),
         )
 
+    def count_rows(self) -> int:
+        """As the log's statistics say, which belong to the files."""
+        state = self.state()
+        return state.row_count if state else 0
+
     def close(self) -> None:
         """Nothing is held open."""
 
@@ -150,12 +160,17 @@ class PostgresWatch:
         return _named(generation, row[0] or "unmoved")  # rebuilt before the loader's first commit
 
     def state(self) -> RawState | None:
-        """As `version`, with what a count of the raw table says."""
+        """As `version`, with what the loader counted in the same commits."""
         version = self.version()
-        row = self._fetch(f"select count(*), max(recorded_at) from {RAW_SCHEMA}.{RAW_EVENTS}") if version else None
+        row = self._fetch(f"select row_count, recorded_through from {RAW_SCHEMA}.{RAW_GENERATION}") if version else None
         if row is None:
             return None
         return RawState(str(version), row_count=row[0], recorded_through=row[1], generation=generation_of(version))
+
+    def count_rows(self) -> int:
+        """Read all of raw: a loader of an older release adds rows that it does not count."""
+        row = self._fetch(f"select count(*) from {RAW_SCHEMA}.{RAW_EVENTS}")
+        return int(row[0]) if row else 0
 
     def close(self) -> None:
         """Close the connection."""

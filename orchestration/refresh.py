@@ -98,7 +98,9 @@ class Refresher:
     def _has_lost_events(self, state: RawState) -> bool:
         """Whether raw was made anew with fewer events than the marts count: increments would never notice."""
         last = last_publication(self.pipeline.url)
-        return last is not None and state.row_count < last.event_count
+        if last is None or state.row_count >= last.event_count:
+            return False
+        return self.watch.count_rows() < last.event_count
 
     def _run(self, *, full_refresh: bool) -> bool:
         started_at = datetime.now(UTC)

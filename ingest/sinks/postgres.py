@@ -72,6 +72,7 @@ class PostgresSink:
                     raise OffsetConflictError(f"{place.topic}-{place.number} is at {offset}, not {ranges[place].start}")
             _copy(connection, _TABLE, rows)
             _set_offsets(connection, epoch, {place: ranges[place].next for place in places})
+            _count_in(connection, rows)
 
     def replace(self, blocks: Iterator[bytes], *, epoch: UUID | None, offsets: Mapping[Partition, int]) -> None:
         """Put the rows of the blocks in place of all rows and set the offsets of all of the epoch's partitions."""
@@ -157,9 +158,15 @@ class PostgresSink:
             raise SinkUnavailableError(f"PostgreSQL warehouse: {error}") from error
 
     def _set_up(self, connection: psycopg.Connection) -> None:
+        """Make what is missing. Nothing is locked where nothing is: a loader starts while raw is being amended."""
+        if _has_counts(connection):
+            return
         schema = sql.Identifier(RAW_SCHEMA)
         connection.execute(sql.SQL("create schema if not exists {}").format(schema))
         connection.execute(sql.SQL("create table if not exists {} ({})").format(_TABLE, _COLUMNS))
+        connection.execute(
+            sql.SQL("create index if not exists ix_raw_events_loaded_at on {} using brin (loaded_at)").format(_TABLE)
+        )
         connection.execute(
             sql.SQL(
                 "create table if not exists {} (epoch uuid not null, topic text not null, partition integer not null,"
@@ -173,8 +180,9 @@ class PostgresSink:
             ).format(_GENERATION)
         )
         connection.execute(
-            sql.SQL("create index if not exists ix_raw_events_loaded_at on {} using brin (loaded_at)").format(_TABLE)
+            sql.SQL("alter table {} add row_count bigint, add recorded_through timestamptz").format(_GENERATION)
         )
+        _count_anew(connection, generation=_read_generation(connection))
 
 
 def _claim_offsets(connection: psycopg.Connection, epoch: UUID, places: list[Partition]) -> None:
@@ -231,8 +239,28 @@ def _read_generation(connection: psycopg.Connection) -> int:
     return row[0] if row else 0
 
 
+def _has_counts(connection: psycopg.Connection) -> bool:
+    """Whether the tables are complete: a warehouse of an older release has its rows counted once."""
+    query = "select from pg_attribute where attrelid = to_regclass(%s) and attname = 'row_count' and not attisdropped"
+    return connection.execute(query, (f"{RAW_SCHEMA}.{RAW_GENERATION}",)).fetchone() is not None
+
+
 def _begin_generation(connection: psycopg.Connection) -> None:
-    begin = sql.SQL(
-        "insert into {} (generation) values (%s) on conflict (only_row) do update set generation = excluded.generation"
-    ).format(_GENERATION)
-    connection.execute(begin, (next_generation(_read_generation(connection)),))
+    # held before rows are counted: those that a loader adds meanwhile are counted in after this commit
+    connection.execute(sql.SQL("select from {} for update").format(_GENERATION))
+    _count_anew(connection, generation=next_generation(_read_generation(connection)))
+
+
+def _count_anew(connection: psycopg.Connection, *, generation: int) -> None:
+    query = sql.SQL(
+        "insert into {} (generation, row_count, recorded_through) select %s, count(*), max(recorded_at) from {}"
+        " on conflict (only_row) do update set generation = excluded.generation, row_count = excluded.row_count,"
+        " recorded_through = excluded.recorded_through"
+    )
+    connection.execute(query.format(_GENERATION, _TABLE), (generation,))
+
+
+def _count_in(connection: psycopg.Connection, rows: pl.DataFrame) -> None:
+    query = sql.SQL("update {} set row_count = row_count + %s, recorded_through = greatest(recorded_through, %s)")
+    if not rows.is_empty():
+        connection.execute(query.format(_GENERATION), (rows.height, rows["recorded_at"].max()))
