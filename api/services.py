@@ -33,7 +33,7 @@ def build_services(
 ) -> Services:
     """The parts, from settings. Opens no connection yet. Without a warehouse, metrics are unavailable."""
     signer = Signer(settings.secret_key.get_secret_value())
-    warehouse_url = warehouse.warehouse_url.get_secret_value() if warehouse else None
+    warehouse_url = warehouse.warehouse_url.get_secret_value() if warehouse else ""
     return Services(
         settings=settings,
         database=Database(database.database_url.get_secret_value(), pool_size=database.database_pool_size),
@@ -46,8 +46,8 @@ def build_services(
             signer, seconds=settings.refresh_token_seconds, grace_seconds=settings.refresh_grace_seconds
         ),
         warehouse=warehouse,
-        figures=Figures(warehouse_url) if warehouse_url else None,
-        figure_threads=figure_threads(in_process=warehouse_url is None or is_duckdb(warehouse_url)),
+        figures=Figures(warehouse_url, memory_limit=warehouse.figures_memory_limit) if warehouse else None,
+        figure_threads=figure_threads(in_process=not warehouse or is_duckdb(warehouse_url)),
     )
 
 

@@ -78,6 +78,11 @@ class KafkaSettings(_Settings):
         return self
 
 
+#: Funnels of fifty organizations with a million deals take no longer with it than without a limit. Without one DuckDB
+#: keeps all that it has read, which the page cache has as well.
+FIGURES_MEMORY_LIMIT = "256MB"
+
+
 class WarehouseSettings(_Settings):
     """The warehouse: `duckdb:///absolute/folder` (Delta tables and published DuckDB files in it) or `postgresql://…`."""
 
@@ -88,6 +93,11 @@ class WarehouseSettings(_Settings):
         default="2GB",
         pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$",
         description="How much memory DuckDB may take to build the marts; what does not fit is put on disk.",
+    )
+    figures_memory_limit: str = Field(
+        default=FIGURES_MEMORY_LIMIT,
+        pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$",
+        description="The same of each process that answers from the published marts; what it has read counts as well.",
     )
 
 

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from contracts.settings import FIGURES_MEMORY_LIMIT
 from metrics import query
 from metrics.parameters import Parameters
 from metrics.publication import PublishedVersion
@@ -91,8 +92,11 @@ class AnswerCache:
 class Figures:
     """The warehouse's figures for one process. Opens the warehouse with the first question; safe between threads."""
 
-    def __init__(self, warehouse_url: str, *, kept_answers: int = 512) -> None:
+    def __init__(
+        self, warehouse_url: str, *, kept_answers: int = 512, memory_limit: str = FIGURES_MEMORY_LIMIT
+    ) -> None:
         self._url = warehouse_url
+        self._memory_limit = memory_limit
         self._lock = threading.Lock()
         self._reader: Reader | None = None
         self._cache = AnswerCache(kept_answers)
@@ -149,7 +153,7 @@ class Figures:
     def _open(self) -> Reader:
         with self._lock:
             if self._reader is None:
-                self._reader = open_reader(self._url)
+                self._reader = open_reader(self._url, memory_limit=self._memory_limit)
             return self._reader
 
 

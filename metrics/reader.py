@@ -5,6 +5,8 @@ is opened when CURRENT names it, and the old one closes with its last session. P
 the version's row is locked against the swap.
 """
 
+import os
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -17,6 +19,7 @@ import duckdb
 import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from contracts.settings import FIGURES_MEMORY_LIMIT
 from metrics.compile import Compiled
 from metrics.dialect import DUCKDB, POSTGRES, Dialect
 from metrics.errors import WarehouseNotReadyError
@@ -89,7 +92,7 @@ class DuckDBSession:
 
 #: A statement can read the opened file and nothing else, and cannot change that. It takes one thread: a process answers
 #: many people, and those who wait for a deal should not wait for a funnel.
-READER_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "lock_configuration": "true",
     "threads": "1",
@@ -103,12 +106,17 @@ class _Opened:
         FileNotFoundError: the version is gone.
     """
 
-    def __init__(self, version: PublishedVersion, folder: PublishedFolder) -> None:
+    def __init__(self, version: PublishedVersion, folder: PublishedFolder, *, memory_limit: str) -> None:
         self.version = version
         self.sessions = 0
         self._hold = folder.hold(version)
+        limits = {
+            "memory_limit": memory_limit,
+            # not beside the file, where publishing tidies up; made when it is needed, gone when the connection closes
+            "temp_directory": str(Path(tempfile.gettempdir()) / f"sluice-figures-{os.getpid()}-{version.version}"),
+        }
         try:
-            self.connection = duckdb.connect(folder.path_of(version), read_only=True, config=READER_CONFIG)
+            self.connection = duckdb.connect(folder.path_of(version), read_only=True, config=_CONFIG | limits)
         except BaseException:
             self._hold.close()
             raise
@@ -124,10 +132,11 @@ _OPENING_ATTEMPTS = 5
 
 
 class DuckDBReader:
-    """Reads `<folder>/published`."""
+    """Reads `<folder>/published`. A statement that needs more memory than the limit goes on on disk."""
 
-    def __init__(self, warehouse: Path) -> None:
+    def __init__(self, warehouse: Path, *, memory_limit: str = FIGURES_MEMORY_LIMIT) -> None:
         self._folder = PublishedFolder(warehouse)
+        self._memory_limit = memory_limit
         self._lock = threading.Lock()
         self._opened: _Opened | None = None
 
@@ -173,8 +182,8 @@ class DuckDBReader:
     def _open_current(self) -> _Opened:
         for _ in range(_OPENING_ATTEMPTS - 1):
             with suppress(FileNotFoundError):
-                return _Opened(self.current(), self._folder)
-        return _Opened(self.current(), self._folder)
+                return _Opened(self.current(), self._folder, memory_limit=self._memory_limit)
+        return _Opened(self.current(), self._folder, memory_limit=self._memory_limit)
 
     def _release(self, opened: _Opened) -> None:
         with self._lock:
@@ -234,8 +243,8 @@ class PostgresReader:
         self._pool.close()
 
 
-def open_reader(warehouse_url: str) -> Reader:
-    """A reader of the warehouse at `duckdb:///folder` or `postgresql://…`."""
+def open_reader(warehouse_url: str, *, memory_limit: str = FIGURES_MEMORY_LIMIT) -> Reader:
+    """A reader of the warehouse at `duckdb:///folder` or `postgresql://…`, whose server has limits of its own."""
     if is_duckdb(warehouse_url):
-        return DuckDBReader(warehouse_folder(warehouse_url))
+        return DuckDBReader(warehouse_folder(warehouse_url), memory_limit=memory_limit)
     return PostgresReader(warehouse_url)

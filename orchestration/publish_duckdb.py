@@ -58,7 +58,8 @@ def publish_to_folder(
     """
     folder.root.mkdir(parents=True, exist_ok=True)
     for leftover in folder.root.glob("*.duckdb.tmp*"):
-        leftover.unlink()
+        if leftover.is_file():  # a folder is where somebody who reads a version puts what does not fit into memory
+            leftover.unlink()
     if not build.exists():
         raise PublishError("There is no build yet: dbt has not written anything.")
     with duckdb.connect(str(build), config=_CONFIG) as connection:

@@ -5,11 +5,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import duckdb
-
-from metrics.publication import PublishedFolder
+from metrics.compile import Compiled
 from metrics.query import COMPUTED
-from metrics.reader import READER_CONFIG, DuckDBReader
+from metrics.reader import DuckDBReader
 from metrics.registry import definition_of
 from tests.event_history import BEGINNING, EventLog, days
 from tests.metrics.conftest import Asker, MemoryReader
@@ -67,21 +65,20 @@ def test_golden_5_and_the_same_answers_from_marts_that_dbt_built(tmp_path: Path)
                 assert (one.rows, one.labels, one.as_of) == (other.rows, other.labels, other.as_of), given
                 asked += 1
     assert asked > 60
-    _check_stored_days(warehouse, built, pipeline_id)
+    _check_stored_days(built, pipeline_id)
     built.reader.close()
     by_hand.reader.close()
 
 
-def _check_stored_days(warehouse: Path, asker: Asker, pipeline_id: UUID) -> None:
+def _check_stored_days(asker: Asker, pipeline_id: UUID) -> None:
     """Each stored day equals the answer as of that day's end."""
-    folder = PublishedFolder(warehouse)
-    version = folder.current()
-    assert version is not None
-    with duckdb.connect(folder.path_of(version), read_only=True, config=READER_CONFIG) as connection:
-        stored = connection.execute(
-            "select day, stage_id, open_deals, open_amount_minor from pipeline_daily"
-            " where day between '2026-01-05' and '2026-01-20' and open_deals > 0"
-        ).fetchall()
+    kept = Compiled(
+        "select day, stage_id, open_deals, open_amount_minor from pipeline_daily"
+        " where day between '2026-01-05' and '2026-01-20' and open_deals > 0",
+        {},
+    )
+    with asker.reader.session() as session:
+        stored = session.fetch(kept)
     assert stored
     by_day: dict[str, dict[str, tuple[int, int]]] = {}
     for day, stage_id, deals, amount in stored:

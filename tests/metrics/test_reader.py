@@ -1,5 +1,6 @@
 """Readers see one published version at a time, and the pipeline's status is replaced as a whole."""
 
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -118,6 +119,24 @@ class TestDuckDB:
                 with pytest.raises(duckdb.Error):
                     session.fetch(Compiled(sql, {}))
         reader.close()
+
+    def test_a_statement_that_needs_more_memory_than_the_limit_goes_on_on_disk(
+        self, tmp_path: Path, log: EventLog, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        spill = tmp_path / "spill"
+        spill.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(spill))
+        publish_duckdb(tmp_path, log.events, at=BEGINNING)
+        before = sorted((tmp_path / "published").iterdir())
+        reader = DuckDBReader(tmp_path, memory_limit="20MB")
+        with reader.session() as session:
+            # every key and its count, a million of them, before the first is counted
+            keys = "select md5(range::varchar) as name, count(*) as times from range(1000000) group by name"
+            assert session.fetch(Compiled(f"select count(*), max(times) from ({keys})", {})) == [(1_000_000, 1)]
+            assert list(spill.iterdir())
+            assert sorted((tmp_path / "published").iterdir()) == before
+        reader.close()
+        assert not list(spill.iterdir())
 
     def test_old_versions_are_pruned_but_never_the_current_one(self, tmp_path: Path, log: EventLog) -> None:
         for number in range(4):

@@ -120,6 +120,15 @@ class TestPublish:
         assert last_publication(url) == before
         assert read_current(url) == {1}
 
+    def test_what_a_reader_of_a_version_puts_on_disk_is_left_alone(self, url: str, tmp_path: Path) -> None:
+        write_build(url, 1)
+        version = publish(url, manifest_hash="m", now=START).version
+        spilled = tmp_path / "published" / f"{version}.duckdb.tmp" / "duckdb_temp_storage_DEFAULT-0.tmp"
+        spilled.parent.mkdir()
+        spilled.write_bytes(b"a part of a hash table")
+        assert publish(url, manifest_hash="m", now=START).version > version
+        assert spilled.exists()
+
     def test_a_draft_left_by_a_crash_is_cleared_away(self, url: str, tmp_path: Path) -> None:
         write_build(url, 1)
         (tmp_path / "published").mkdir()
