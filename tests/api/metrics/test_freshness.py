@@ -1,0 +1,90 @@
+"""`/v1/freshness` and the figures for Prometheus: how far the warehouse is, what the checks and processes say."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+
+from ingest.kept_result import OrganizationResult, keep_results
+from metrics.publication import PublishedFolder
+from metrics.status import Check, CheckState, FileStatusStore
+from runtime.home import PROJECT
+from tests.conftest import Database
+from tests.factories import Account, Api
+
+
+class TestFreshness:
+    async def test_it_says_what_is_published_and_how_the_checks_ended(
+        self, owner: Account, refresh: Callable[[], None], tmp_path: Path
+    ) -> None:
+        refresh()
+        finished = datetime.now(UTC) - timedelta(seconds=3)
+        check = Check(name="unique_deals", status=CheckState.WARN, message="2 rows", finished_at=finished)
+        FileStatusStore(tmp_path).update(checks=[check])
+        freshness = await owner.read("/v1/freshness")
+        current = PublishedFolder(tmp_path).current()
+        assert current is not None
+        assert freshness["warehouse_version"] == current.version
+        assert datetime.fromisoformat(freshness["published_at"]) == current.published_at
+        assert freshness["events_behind"] == 0
+        assert [found["status"] for found in freshness["checks"]] == ["warn"]
+
+    async def test_t1_the_last_comparison_is_told_of_the_caller_s_organization_alone(
+        self, api: Api, owner: Account, database: Database
+    ) -> None:
+        assert (await owner.read("/v1/freshness"))["reconciliation"] is None
+        other = await api.sign_up()
+        hurt = OrganizationResult(
+            organization_id=owner.organization_id, events=9, in_flight=1, missing=2, extra=0, different=1,
+            wrong_figures=4, is_repaired=True,
+        )  # fmt: skip
+        sound = OrganizationResult(
+            organization_id=other.organization_id, events=5, in_flight=0, missing=0, extra=0, different=0,
+            wrong_figures=0, is_repaired=False,
+        )  # fmt: skip
+        checked_at = datetime.now(UTC)
+        keep_results(database.relay_url, [hurt, sound], checked_at=checked_at)
+        told = (await owner.read("/v1/freshness"))["reconciliation"]
+        assert datetime.fromisoformat(told.pop("checked_at")) == checked_at
+        assert datetime.fromisoformat(told.pop("repaired_at")) >= checked_at
+        assert told == {
+            "is_clean": False, "events": 9, "in_flight": 1, "missing": 2, "extra": 0, "different": 1,
+            "wrong_figures": 4,
+        }  # fmt: skip
+        told = (await other.read("/v1/freshness"))["reconciliation"]
+        assert (told["is_clean"], told["events"], told["repaired_at"]) == (True, 5, None)
+
+    async def test_it_says_what_each_process_reports_and_which_is_silent(
+        self, owner: Account, database: Database
+    ) -> None:
+        with psycopg.connect(database.relay_url, autocommit=True) as connection:
+            connection.execute("""
+                insert into process_status (process, state, detail, updated_at) values
+                    ('relay', 'running', '{"pending": 7, "error": null}', now()),
+                    ('loader', 'running', '{"error": "no broker"}', now() - interval '2 minutes')
+            """)
+        loader, relay = (await owner.read("/v1/freshness"))["processes"]
+        assert (relay["name"], relay["state"], relay["lag"], relay["message"]) == ("relay", "running", 7, None)
+        assert (loader["name"], loader["state"], loader["message"]) == ("loader", "silent", "no broker")
+
+    async def test_o4_late_and_parked_events_raise_alarms_and_are_figures_for_prometheus(
+        self, owner: Account, database: Database
+    ) -> None:
+        detail = '{"pending": 1234, "oldest_pending_seconds": 95.5, "parked": 3}'
+        with psycopg.connect(database.relay_url, autocommit=True) as connection:
+            connection.execute("insert into process_status values ('relay', 'running', %s)", (detail,))
+        raised = {alarm["name"]: alarm["message"] for alarm in (await owner.read("/v1/freshness"))["alarms"]}
+        assert raised == {
+            "events_wait_to_be_published": "1,234 events wait, the oldest for 96 seconds.",
+            "events_are_parked": "3 events cannot be published, or wait behind one that cannot.",
+        }
+        figures = (await owner.get("/metrics")).text
+        assert 'sluice_outbox_oldest_pending_seconds{process="relay"} 95.5' in figures
+        assert 'sluice_outbox_parked_events{process="relay"} 3.0' in figures
+        assert 'sluice_process_state{process="relay",state="running"} 1.0' in figures
+        rules = (PROJECT / "deploy" / "prometheus" / "alerts.yml").read_text()
+        named = set(re.findall(r"expr: .*?(sluice_\w+)", rules))
+        assert len(named) == 5
+        assert named <= set(re.findall(r"^# TYPE (\w+) gauge", figures, re.MULTILINE))

@@ -1,0 +1,234 @@
+"""`/v1/metrics` on a real database and a published warehouse."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+from contracts.access import Role
+from metrics.parameters import read
+from metrics.query import CellAddress, answer, rows
+from metrics.reader import DuckDBReader
+from metrics.registry import definition_of, definitions
+from metrics.viewer import Viewer
+from tests.api.metrics.making import first_pipeline, make_deal
+from tests.factories import Account, Api
+
+
+class TestListMetrics:
+    async def test_every_definition_is_listed_with_its_hash(self, owner: Account) -> None:
+        listed = await owner.read("/v1/metrics")
+        assert {item["name"]: item["definition"] for item in listed["items"]} == {
+            metric.name: metric.definition for metric in definitions().values()
+        }
+        assert listed["next_cursor"] is None
+
+    async def test_anonymous_callers_learn_nothing(self, api: Api) -> None:
+        for path in ("/v1/metrics", "/v1/metrics/funnel", "/v1/metrics/funnel/rows", "/v1/freshness"):
+            assert (await api.http.get(path)).status_code == 401
+
+
+class TestReadMetric:
+    async def test_before_anything_is_published_it_says_so(self, owner: Account) -> None:
+        pipeline = await first_pipeline(owner)
+        answer = await owner.get("/v1/metrics/funnel", params={"pipeline_id": pipeline["id"]})
+        assert (answer.status_code, answer.json()["code"]) == (503, "warehouse_not_ready")
+        freshness = await owner.read("/v1/freshness")
+        assert freshness["warehouse_version"] is None
+        assert freshness["events_behind"] > 0
+
+    async def test_a_pipeline_that_is_on_its_way_is_not_ready(
+        self, owner: Account, refresh: Callable[[], None]
+    ) -> None:
+        refresh()
+        created = await owner.made("/v1/pipelines", json={"name": "Later", "stages": _STAGES})
+        answer = await owner.get("/v1/metrics/funnel", params={"pipeline_id": created["id"]})
+        assert (answer.status_code, answer.json()["code"]) == (503, "warehouse_not_ready")
+
+    async def test_golden_9_the_api_answers_what_the_query_path_answers(
+        self, owner: Account, refresh: Callable[[], None], tmp_path: Path
+    ) -> None:
+        pipeline = await first_pipeline(owner)
+        first, second = pipeline["stages"][:2]
+        moved = await make_deal(owner, pipeline, source="Website")
+        await owner.made(f"/v1/deals/{moved['id']}/move", json={"stage_id": second["id"]})
+        lost = await make_deal(owner, pipeline)
+        await owner.made(f"/v1/deals/{lost['id']}/lose", json={"reason": "Price"})
+        won = await make_deal(owner, pipeline)
+        await owner.made(f"/v1/deals/{won['id']}/win", json={})
+        refresh()
+        now, reader, viewer = datetime.now(UTC), DuckDBReader(tmp_path), Viewer(owner.organization_id)
+        for metric in definitions().values():
+            given = {"pipeline_id": pipeline["id"]}
+            direct = answer(reader, metric, read(metric, given), viewer=viewer, now=now)
+            over_http = await owner.read(f"/v1/metrics/{metric.name}", params=given)
+            assert over_http["rows"] == direct.rows
+            assert over_http["parameters"] == direct.parameters
+            assert over_http["definition"] == metric.definition
+            assert over_http["freshness"] == {"through": over_http["as_of"], "events_behind": 0}
+        funnel = definition_of("funnel")
+        given = {"pipeline_id": pipeline["id"]}
+        page = rows(
+            reader,
+            funnel,
+            read(funnel, given),
+            CellAddress("entered", UUID(first["id"])),
+            viewer=viewer,
+            now=now,
+            limit=10,
+        )
+        behind = await owner.read(
+            "/v1/metrics/funnel/rows", params={**given, "measure": "entered", "stage_id": first["id"]}
+        )
+        assert (
+            behind["total"]
+            == {"count": page.count, "amount_minor": page.amount_minor}
+            == {
+                "count": 3,
+                "amount_minor": 15_000,
+            }
+        )
+        assert {item["title"] for item in behind["items"]} == {"400 seats"}
+        reader.close()
+
+    async def test_names_are_added_when_shown(self, owner: Account, refresh: Callable[[], None]) -> None:
+        pipeline = await first_pipeline(owner)
+        lost = await make_deal(owner, pipeline, source="Website")
+        await owner.made(f"/v1/deals/{lost['id']}/lose", json={"reason": "Price"})
+        refresh()
+        given = {"pipeline_id": pipeline["id"], "group_by": "source"}
+        funnel = await owner.read("/v1/metrics/funnel", params=given)
+        assert {"Website", "Price", *(stage["name"] for stage in pipeline["stages"])} <= set(funnel["labels"].values())
+        team = await owner.read("/v1/metrics/team_performance")
+        assert team["labels"][str(owner.user_id)] == "Robin Owner"
+
+    async def test_a_later_event_is_counted_as_behind_and_the_etag_changes(
+        self, owner: Account, refresh: Callable[[], None]
+    ) -> None:
+        refresh()
+        path, given = "/v1/metrics/deals_created", {"from": "2026-01-01", "to": "2100-01-01"}
+        first = await owner.get(path, params=given)
+        same = await owner.get(path, params=given, headers={"If-None-Match": first.headers["ETag"]})
+        assert (same.status_code, same.content) == (304, b"")
+        await make_deal(owner, await first_pipeline(owner))
+        behind = await owner.get(path, params=given, headers={"If-None-Match": first.headers["ETag"]})
+        assert behind.json()["freshness"]["events_behind"] == 1
+        refresh()
+        fresh = (await owner.get(path, params=given)).json()
+        assert fresh["freshness"]["events_behind"] == 0
+        assert [row["deals_created"] for row in fresh["rows"]] == [1]
+        assert fresh["warehouse_version"] > behind.json()["warehouse_version"]
+
+    async def test_a_wrong_parameter_is_named(self, owner: Account, refresh: Callable[[], None]) -> None:
+        refresh()
+        pipeline = await first_pipeline(owner)
+        for given, field in _WRONG_PARAMETERS:
+            answer = await owner.get("/v1/metrics/funnel", params={"pipeline_id": pipeline["id"], **given})
+            assert (answer.status_code, answer.json()["code"]) == (422, "invalid_parameter")
+            assert [wrong["parameter"] for wrong in answer.json()["errors"]] == [field]
+
+    async def test_an_unknown_metric_is_not_found(self, owner: Account) -> None:
+        for path in ("/v1/metrics/happiness", "/v1/metrics/happiness/rows"):
+            assert (await owner.get(path)).json()["code"] == "unknown_metric"
+
+
+class TestWhoSeesWhat:
+    async def test_another_organization_gets_nothing(
+        self, api: Api, owner: Account, refresh: Callable[[], None]
+    ) -> None:
+        pipeline = await first_pipeline(owner)
+        await make_deal(owner, pipeline)
+        stranger = await api.sign_up()
+        refresh()
+        for path in ("/v1/metrics/funnel", "/v1/metrics/win_rate", "/v1/metrics/funnel/rows"):
+            given = {"pipeline_id": pipeline["id"], "stage_id": pipeline["stages"][0]["id"]}
+            if not path.endswith("rows"):
+                del given["stage_id"]
+            assert (await stranger.get(path, params=given)).status_code == 404
+        assert (await stranger.read("/v1/metrics/deals_created"))["rows"][0]["deals_created"] == 0
+        assert (await stranger.read("/v1/metrics/team_performance"))["rows"] == []
+
+    async def test_a_rep_sees_their_own_deals_in_lists_and_figures(
+        self, owner: Account, refresh: Callable[[], None]
+    ) -> None:
+        rep = await owner.add_user(role=Role.REP)
+        pipeline = await first_pipeline(owner)
+        mine = await make_deal(rep, pipeline)
+        await make_deal(owner, pipeline)
+        refresh()
+        given = {"pipeline_id": pipeline["id"]}
+        first = pipeline["stages"][0]["id"]
+        assert (await rep.read("/v1/metrics/funnel", params=given))["rows"][0]["entered"] == 1
+        assert (await owner.read("/v1/metrics/funnel", params=given))["rows"][0]["entered"] == 2
+        behind = await rep.read("/v1/metrics/funnel/rows", params={**given, "measure": "entered", "stage_id": first})
+        assert [item["deal_id"] for item in behind["items"]] == [mine["id"]]
+        credited = (await rep.read("/v1/metrics/team_performance"))["rows"]
+        assert [row["owner_id"] for row in credited] == [str(rep.user_id)]
+
+
+class TestRows:
+    async def test_pages_speak_of_one_instant_while_deals_arrive(
+        self, owner: Account, refresh: Callable[[], None]
+    ) -> None:
+        pipeline = await first_pipeline(owner)
+        made = [(await make_deal(owner, pipeline))["id"] for _ in range(5)]
+        refresh()
+        given = {"pipeline_id": pipeline["id"], "measure": "entered", "stage_id": pipeline["stages"][0]["id"]}
+        page = await owner.read("/v1/metrics/funnel/rows", params={**given, "limit": 2})
+        seen = [item["deal_id"] for item in page["items"]]
+        await make_deal(owner, pipeline)
+        refresh()
+        while page["next_cursor"]:
+            page = await owner.read(
+                "/v1/metrics/funnel/rows", params={**given, "limit": 2, "cursor": page["next_cursor"]}
+            )
+            assert page["total"] == {"count": 5, "amount_minor": 25_000}
+            seen += [item["deal_id"] for item in page["items"]]
+        assert seen == sorted(made)
+
+    async def test_an_owners_row_opens_by_owner_id(self, owner: Account, refresh: Callable[[], None]) -> None:
+        deal = await make_deal(owner, await first_pipeline(owner))
+        await owner.made(f"/v1/deals/{deal['id']}/win", json={})
+        refresh()
+        row = (await owner.read("/v1/metrics/team_performance"))["rows"][0]
+        given = {"measure": "won_amount_minor", "owner_id": row["owner_id"]}
+        behind = await owner.read("/v1/metrics/team_performance/rows", params=given)
+        assert behind["total"] == {"count": 1, "amount_minor": row["won_amount_minor"]}
+
+    async def test_a_cell_that_is_none_is_named(self, owner: Account, refresh: Callable[[], None]) -> None:
+        refresh()
+        pipeline = await first_pipeline(owner)
+        for given, field in _WRONG_CELLS:
+            answer = await owner.get("/v1/metrics/funnel/rows", params={"pipeline_id": pipeline["id"], **given})
+            assert answer.status_code == 422, answer.text
+            assert [wrong["parameter"] for wrong in answer.json()["errors"]] == [field]
+
+
+_STAGES = [
+    {"name": "New", "kind": "open"},
+    {"name": "Won", "kind": "won"},
+    {"name": "Lost", "kind": "lost"},
+]
+
+_WRONG_PARAMETERS = [
+    ({"colour": "red"}, "colour"),
+    ({"cohort": "everybody"}, "cohort"),
+    ({"cohort": "entered:00000000-0000-7000-8000-000000000001"}, "cohort"),
+    ({"from": "2026-05-01", "to": "2026-05-01"}, "from"),
+    ({"from": "yesterday"}, "from"),
+    ({"group_by": "shoe_size"}, "group_by"),
+    ({"window_days": "0"}, "window_days"),
+    ({"as_of": "2026-05-01T10:00:00"}, "as_of"),
+    ({"pipeline_id": "1; drop table deals"}, "pipeline_id"),
+    ({"pipeline_id": ""}, "pipeline_id"),
+]
+
+_WRONG_CELLS = [
+    ({"measure": "happiness"}, "measure"),
+    ({"measure": "entered"}, "stage_id"),
+    ({"measure": "lost", "stage_id": "x"}, "stage_id"),
+    ({"measure": "lost", "stage_id": "00000000-0000-7000-8000-000000000001"}, "stage_id"),
+    ({"measure": "lost", "group": "none"}, "group"),
+    ({"measure": "lost", "group_by": "owner", "group": "' or 1=1"}, "group"),
+    ({"measure": "lost", "owner_id": "00000000-0000-7000-8000-000000000001"}, "owner_id"),
+]
