@@ -1,5 +1,6 @@
 """Dagster's own home: its `dagster.yaml`, its record of runs, and how much of that record is kept."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,18 +29,28 @@ def write_home(dagster_home: Path) -> Path:
 
 
 @contextmanager
-def open_instance(dagster_home: Path) -> Iterator[dg.DagsterInstance]:
-    """The instance that all of Dagster's processes share."""
-    with dg.DagsterInstance.from_config(str(write_home(dagster_home))) as instance:
+def open_instance(dagster_home: Path, *, captures_output: bool = True) -> Iterator[dg.DagsterInstance]:
+    """The instance that all of Dagster's processes share.
+
+    What steps print is kept for Dagster's pages, unless told otherwise: that takes four more processes for each run,
+    which outlive one that is killed.
+    """
+    home = write_home(dagster_home)
+    configuration = home / "dagster.yaml"
+    if not captures_output:
+        configuration = home / "silent.yaml"
+        replace_file(configuration, yaml.safe_dump(_configuration(home) | _NO_OUTPUT, sort_keys=False))
+    with dg.DagsterInstance.from_config(str(home), configuration.name) as instance:
         yield instance
 
 
 def prune_runs(instance: dg.DagsterInstance, keep: int = KEPT_RUNS, at_most: int = 50) -> int:
-    """Delete finished runs beyond the newest `keep`, at most so many at once; answers how many."""
+    """Delete finished runs beyond the newest `keep`, with what they printed, some at once; answers how many."""
     records = instance.get_run_records(limit=keep + at_most)
     doomed = [record.dagster_run for record in records[keep:] if record.dagster_run.status in _FINISHED]
     for run in doomed:
         instance.delete_run(run.run_id)
+        shutil.rmtree(Path(instance.storage_directory()) / run.run_id, ignore_errors=True)
     return len(doomed)
 
 
@@ -53,6 +64,11 @@ def fail_abandoned_runs(instance: dg.DagsterInstance, *, of_loop: bool) -> int:
     for run in abandoned:
         instance.report_run_failed(run, "The process of this run ended before the run did.")
     return len(abandoned)
+
+
+_NO_OUTPUT = {
+    "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
+}
 
 
 def _configuration(home: Path) -> dict[str, object]:

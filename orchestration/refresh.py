@@ -131,7 +131,7 @@ def _refresh_until(stop: threading.Event) -> None:
     settings = OrchestrationSettings()
     pipeline = Pipeline.from_settings()
     heartbeat = Heartbeat("refresh", pipeline.event_log_url)
-    with open_instance(settings.dagster_home) as instance:
+    with open_instance(settings.dagster_home, captures_output=False) as instance:
         fail_abandoned_runs(instance, of_loop=True)
         refresher = Refresher.over(pipeline, instance)
         while not stop.is_set():

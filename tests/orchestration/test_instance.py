@@ -11,6 +11,11 @@ def counted() -> None:
     pass
 
 
+@dg.asset
+def told() -> None:
+    print("told")
+
+
 @dg.asset_check(asset=counted)
 def is_counted() -> dg.AssetCheckResult:
     return dg.AssetCheckResult(passed=True)
@@ -28,6 +33,7 @@ class TestPruneRuns:
             assert prune_runs(instance, keep=2) == 2
             assert [run.run_id for run in instance.get_runs()] == runs[:0:-1]
             assert instance.all_logs(first) == []
+            assert not [path for path in tmp_path.rglob("*") if first in path.name]
             key = dg.AssetCheckKey(dg.AssetKey("counted"), "is_counted")
             history = instance.event_log_storage.get_asset_check_execution_history(key, limit=10)
             assert [record.run_id for record in history] == runs[:0:-1]
@@ -38,6 +44,15 @@ class TestPruneRuns:
             assert instance.get_runs_count() == 0
             assert len(instance.event_log_storage.get_asset_check_execution_history(key, limit=10)) == 1
             assert not instance.telemetry_enabled
+
+
+class TestOpenInstance:
+    @pytest.mark.parametrize("captures_output", [True, False])
+    def test_what_a_run_prints_is_kept_where_it_is_asked_for(self, tmp_path: Path, captures_output: bool) -> None:
+        with open_instance(tmp_path, captures_output=captures_output) as instance:
+            assert dg.materialize([told], instance=instance).success
+        files = [path for path in tmp_path.rglob("*.out") if "told" in path.read_text()]
+        assert bool(files) == captures_output
 
 
 class TestFailAbandonedRuns:
