@@ -26,7 +26,7 @@ from deltalake.transaction import AddAction, RemoveAction
 #: each file that is left costs every commit of the loader some time.
 SETTLED_AFTER = timedelta(minutes=6)
 #: Files that were replaced are kept this long, for readers that opened the table before.
-_KEEP_HOURS = 2
+KEEP_HOURS = 2
 _TARGET_BYTES = 64 * 1024 * 1024
 _FEWEST_FILES = 8
 _ROW_GROUP_ROWS = 100_000
@@ -66,7 +66,7 @@ def compact(table: DeltaTable, folder: Path) -> Compaction:
         if not swap_files(table, merged, group):
             (folder / merged.path).unlink()
             break
-    deleted = table.vacuum(retention_hours=_KEEP_HOURS, dry_run=False, enforce_retention_duration=False, full=True)
+    deleted = table.vacuum(retention_hours=KEEP_HOURS, dry_run=False, enforce_retention_duration=False, full=True)
     after = list_files(table)
     return Compaction(
         len(before), len(after), sum(file.size for file in before), sum(file.size for file in after), len(deleted)

@@ -6,6 +6,7 @@ concurrent commits with the same application id, but not a later replay: so the 
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -19,7 +20,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from bus.records import Partition
 from bus.topics import EVENT_TOPICS, TOPICS
 from contracts.warehouse import RAW_GENERATION
-from ingest.sinks.compaction import Compaction, compact
+from ingest.sinks.compaction import KEEP_HOURS, Compaction, compact
 from ingest.sinks.delta_files import ARROW_SCHEMA, read_blocks, write_aside
 from ingest.sinks.fingerprint import DUCKDB_DAY, DUCKDB_HASH
 from ingest.sinks.interface import (
@@ -36,7 +37,10 @@ logger = logging.getLogger(__name__)
 
 _CONFIGURATION = {
     "delta.checkpointInterval": "50",
-    "delta.logRetentionDuration": "interval 1 days",
+    # each commit lists the log's files, one more for every commit before: a day of them makes it two seconds longer
+    "delta.logRetentionDuration": "interval 10 minutes",
+    # a checkpoint names the files that were merged away, so that they are kept for readers; not for a week
+    "delta.deletedFileRetentionDuration": f"interval {KEEP_HOURS} hours",
     "delta.setTransactionRetentionDuration": "interval 3650 days",  # offsets must outlive any outage
 }
 _ATTEMPTS = 20
@@ -65,8 +69,16 @@ class DeltaSink:
                 mode="ignore",
                 configuration=_CONFIGURATION,
             )
+            self._configure()
         except (DeltaError, OSError) as error:
             raise SinkUnavailableError(f"cannot open {folder}: {error}") from error
+
+    def _configure(self) -> None:
+        """Give a table of an older release the properties of this one."""
+        if _CONFIGURATION.items() <= self._table.metadata().configuration.items():
+            return
+        with suppress(CommitFailedError):  # somebody else was faster, with the same properties
+            self._table.alter.set_table_properties(_CONFIGURATION)
 
     def offsets(self, epoch: UUID) -> dict[Partition, int]:
         """Next offset to load of each partition that has any, within an epoch."""

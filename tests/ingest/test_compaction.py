@@ -1,24 +1,27 @@
 """Compaction of the Delta table: fewer files, the same rows, nobody disturbed, new rows never beside old ones."""
 
+import os
 import re
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
+from time import time
 from uuid import UUID
 
 import polars as pl
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, Schema
 from pydantic import SecretStr
 
 from bus.memory import StoredMessage
 from bus.records import Partition
 from contracts.settings import WarehouseSettings
 from ingest.decoding import decode
-from ingest.sinks import open_sink
-from ingest.sinks.compaction import SETTLED_AFTER, list_files, merge_files, plan_merges, swap_files
+from ingest.sinks import compaction, open_sink
+from ingest.sinks.compaction import KEEP_HOURS, SETTLED_AFTER, list_files, merge_files, plan_merges, swap_files
 from ingest.sinks.delta import DeltaSink
+from ingest.sinks.delta_files import ARROW_SCHEMA
 from ingest.sinks.interface import OffsetRange
 from orchestration.raw_delta import _list_files
 from tests.ingest.test_decoding import encode
@@ -73,6 +76,30 @@ def test_settled_files_become_one_and_every_row_stays(sink: DeltaSink, folder: P
     assert _rows(folder).height == before.height + 3
     again = sink.compact()
     assert again.files_after == again.files_before
+
+
+def test_the_log_forgets_what_nobody_reads_any_more(
+    folder: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_before = {"delta.checkpointInterval": "50", "delta.logRetentionDuration": "interval 1 days"}
+    DeltaTable.create(str(folder), schema=Schema.from_arrow(ARROW_SCHEMA), configuration=as_before)
+    sink: DeltaSink = request.getfixturevalue("sink")
+    long_ago = time() - 3600 * (KEEP_HOURS + 1)
+    monkeypatch.setattr(compaction, "_milliseconds", lambda: int(1000 * long_ago))
+    _fill(sink)
+    sink.compact()
+    log = folder / "_delta_log"
+    for offset in range(45, 145):
+        if offset % 50 == 0:
+            for entry in log.iterdir():
+                os.utime(entry, (long_ago, long_ago))
+        _append(sink, offset, loaded_at=NOW + timedelta(hours=1), rows=1)
+    newest = max(log.glob("*.checkpoint.parquet"))
+    assert pl.read_parquet(newest)["remove"].struct.field("path").drop_nulls().is_empty()
+    assert not (log / f"{1:020d}.json").exists()
+    assert len(list(log.glob("*.json"))) < 70
+    assert _rows(folder).height == 145
+    assert sink.offsets(EPOCH) == {PLACE: 145}
 
 
 def test_a_refresh_reads_no_old_row_again(sink: DeltaSink, folder: Path) -> None:
