@@ -2,8 +2,9 @@
 slow down or grow.
 
 Four of five requests read. The figure is the reads' p95; its limit is the same load, in the same run, on the same stack
-before the deals were there. Memory is sampled per process; its slope is the median of the slopes between the samples of
-the later two thirds (Theil and Sen), when caches are warm: a child that comes and goes does not tilt it.
+before the deals were there. Memory is sampled per process; its slope is the median of the slopes between the least of
+each minute of the later two thirds (Theil and Sen), when caches are warm: what is never given back raises the least,
+and what a refresh takes for seconds does not tilt it.
 """
 
 import json
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import combinations
+from operator import itemgetter
 from pathlib import Path
 from statistics import median
 from threading import Event, Thread
@@ -31,6 +33,7 @@ from benchmarks.servers import RunningStack, running_processes
 
 _BEFORE_SECONDS = 30.0
 _SAMPLE_SECONDS = 10.0  # a look costs tens of milliseconds of the processors that are measured
+_SAMPLES_A_MINUTE = 6
 _SLOWEST_SHOWN = 4
 
 
@@ -173,15 +176,17 @@ def _held(pid: int) -> int:
 
 
 def _growth(samples: Mapping[str, Sequence[tuple[float, int]]]) -> str:
-    """Each process's memory and how it grows, in percent of its median per hour."""
+    """Each process's least memory of a minute, how it grows in percent per hour, and the most it ever had."""
     found = []
     for name, taken in samples.items():
         later = taken[len(taken) // 3 :]
-        if len(later) < 2:
+        minutes = [later[first : first + _SAMPLES_A_MINUTE] for first in range(0, len(later), _SAMPLES_A_MINUTE)]
+        least = [min(minute, key=itemgetter(1)) for minute in minutes]
+        if len(least) < 2:
             continue
-        slope = median((after[1] - before[1]) / (after[0] - before[0]) for before, after in combinations(later, 2))
-        usual = median(weight for _, weight in later)
-        found.append(f"{name} {usual / 1e6:.0f} MB {slope * 3600 / usual:+.1%}/h")
+        slope = median((after[1] - before[1]) / (after[0] - before[0]) for before, after in combinations(least, 2))
+        usual, most = median(weight for _, weight in least), max(weight for _, weight in later)
+        found.append(f"{name} {usual / 1e6:.0f} MB {slope * 3600 / usual:+.1%}/h (at most {most / 1e6:.0f} MB)")
     return ", ".join(found)
 
 
