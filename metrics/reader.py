@@ -5,13 +5,15 @@ is opened when CURRENT names it, and the old one closes with its last session. P
 the version's row is locked against the swap.
 """
 
-import os
+import atexit
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -99,6 +101,14 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 }
 
 
+@cache
+def _spill_folder() -> Path:
+    """Where this process puts what does not fit into memory: a folder that only its user can read, until it ends."""
+    folder = tempfile.mkdtemp(prefix="sluice-figures-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
 class _Opened:
     """A version's connection, and how many sessions use it. Holds the file, so that it stays what it is.
 
@@ -112,8 +122,8 @@ class _Opened:
         self._hold = folder.hold(version)
         limits = {
             "memory_limit": memory_limit,
-            # not beside the file, where publishing tidies up; made when it is needed, gone when the connection closes
-            "temp_directory": str(Path(tempfile.gettempdir()) / f"sluice-figures-{os.getpid()}-{version.version}"),
+            # not beside the file, which may be read-only; made when it is needed, gone when the connection closes
+            "temp_directory": str(_spill_folder() / version.version),
         }
         try:
             self.connection = duckdb.connect(folder.path_of(version), read_only=True, config=_CONFIG | limits)

@@ -17,7 +17,7 @@ from metrics.errors import MetricError, WarehouseNotReadyError
 from metrics.parameters import read
 from metrics.publication import PublishedFolder, lock_for_swap, parse_version, record_postgres_version, version_at
 from metrics.query import Answer
-from metrics.reader import DuckDBReader, PostgresReader, open_reader
+from metrics.reader import DuckDBReader, PostgresReader, _spill_folder, open_reader
 from metrics.registry import definition_of
 from metrics.status import (
     Check,
@@ -123,9 +123,8 @@ class TestDuckDB:
     def test_a_statement_that_needs_more_memory_than_the_limit_goes_on_on_disk(
         self, tmp_path: Path, log: EventLog, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        spill = tmp_path / "spill"
-        spill.mkdir()
-        monkeypatch.setattr(tempfile, "tempdir", str(spill))
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        _spill_folder.cache_clear()
         publish_duckdb(tmp_path, log.events, at=BEGINNING)
         before = sorted((tmp_path / "published").iterdir())
         reader = DuckDBReader(tmp_path, memory_limit="20MB")
@@ -133,10 +132,13 @@ class TestDuckDB:
             # every key and its count, a million of them, before the first is counted
             keys = "select md5(range::varchar) as name, count(*) as times from range(1000000) group by name"
             assert session.fetch(Compiled(f"select count(*), max(times) from ({keys})", {})) == [(1_000_000, 1)]
+            (spill,) = tmp_path.glob("sluice-figures-*")
             assert list(spill.iterdir())
+            assert spill.stat().st_mode & 0o77 == 0
             assert sorted((tmp_path / "published").iterdir()) == before
         reader.close()
         assert not list(spill.iterdir())
+        _spill_folder.cache_clear()
 
     def test_old_versions_are_pruned_but_never_the_current_one(self, tmp_path: Path, log: EventLog) -> None:
         for number in range(4):
