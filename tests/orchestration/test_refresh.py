@@ -4,6 +4,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any
 
 import dagster as dg
 import duckdb
@@ -130,6 +131,16 @@ class TestPostgresWarehouse:
         assert status.last_refresh is not None
         assert status.last_refresh.status is RefreshState.OK
 
+        # rows that an older release's loader added are not counted, and not lost
+        with psycopg.connect(warehouse_database) as connection:
+            connection.execute("update raw.generation set row_count = 1")
+        log.organization(at=start + timedelta(hours=2))
+        load_raw(warehouse, log.events[-1:])
+        assert refresher.refresh_if_due() is True
+        refresher.watch.close()
+        config: Any = instance.get_runs(limit=1)[0].run_config
+        assert config["ops"]["dbt_models"]["config"]["full_refresh"] is False
+
 
 class TestLoop:
     def test_it_runs_until_told_to_stop_and_reports_itself(
@@ -159,6 +170,8 @@ class TestLoop:
         with psycopg.connect(database.relay_url) as connection:
             row = connection.execute("select state from process_status where process = 'refresh'").fetchone()
         assert row == ("stopped",)
+        # what runs print is kept for nobody: it would take processes that outlive a killed loop
+        assert not list((tmp_path / "dagster").rglob("compute_logs"))
 
 
 class TestFailingCheck:
