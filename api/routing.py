@@ -1,7 +1,8 @@
 """One request, one transaction: the route opens it, the endpoint works in it, the route commits before it answers.
 
 Slices make their router with `slice_router`. Around each endpoint the route also keeps the answer for a repeated
-`Idempotency-Key` and sets the `ETag` of resources.
+`Idempotency-Key` and sets the `ETag` of resources. It refuses a parameter that the endpoint does not have: a filter
+whose name is misspelt would otherwise answer with everything.
 """
 
 from collections.abc import Callable, Coroutine
@@ -9,6 +10,9 @@ from enum import Enum
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.exceptions import RequestValidationError
+from fastapi.params import Query
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic_core import from_json
@@ -41,8 +45,11 @@ class TransactionRoute(APIRoute):
         """Wrap FastAPI's handler: commit after the answer is rendered, before it is sent."""
         answer = super().get_route_handler()
         is_resource = _is_resource(self.response_model)
+        fields = get_flat_params(self.dependant)
+        parameters = frozenset(field.alias for field in fields if isinstance(field.field_info, Query))
 
         async def in_transaction(request: Request) -> Response:
+            _refuse_unknown(request, parameters)
             try:
                 async with services_of(request).database.transaction() as session:
                     request.state.session = session
@@ -60,6 +67,17 @@ class TransactionRoute(APIRoute):
             return response
 
         return in_transaction
+
+
+def _refuse_unknown(request: Request, parameters: frozenset[str]) -> None:
+    known = f"The parameters are {', '.join(sorted(parameters))}." if parameters else "There are no parameters."
+    unknown = [
+        {"type": "unknown_parameter", "loc": ("query", name), "msg": f"There is no such parameter. {known}"}
+        for name in request.query_params
+        if name not in parameters
+    ]
+    if unknown:
+        raise RequestValidationError(unknown)
 
 
 def _is_resource(model: Any) -> bool:  # noqa: ANN401 # whatever an endpoint declared

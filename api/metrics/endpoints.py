@@ -1,7 +1,7 @@
 """`/v1/metrics`: definitions, figures, and the deals behind them. `/v1/freshness`: how fresh the figures are.
 
-Parameters are read by the metric's own definition, so that an unknown one is refused and not ignored; they are declared
-here for the documentation.
+Parameters are read by the metric's own definition, so that one of another metric is refused and not ignored; they are
+declared here for the documentation.
 """
 
 import hashlib

@@ -145,6 +145,17 @@ class TestProblems:
         answer = await owner.call(method, path)
         assert_problem(answer, status, code)
 
+    async def test_a_parameter_that_does_not_exist_is_refused_and_changes_nothing(self, owner: Account) -> None:
+        for path in ("/v1/deals", "/v1/metrics", "/v1/freshness", "/v1/me"):
+            answer = await owner.get(path, params={"stauts": "SECRET", "q\u00fc": "1"})
+            found = [(item["parameter"], item["in"]) for item in assert_problem(answer, 422)["errors"]]
+            assert found == [("stauts", "query"), ("q\u00fc", "query")]
+            assert "SECRET" not in answer.text
+        assert "owner_id" in (await owner.get("/v1/deals", params={"owner": "x"})).json()["errors"][0]["detail"]
+        refused = await owner.post("/v1/teams", params={"dry_run": "true"}, json={"name": "Not made"})
+        assert_problem(refused, 422, "validation_failed")
+        assert (await owner.read("/v1/teams"))["items"] == []
+
     async def test_points_at_each_wrong_field_and_repeats_no_value(self, owner: Account) -> None:
         body = {"email": "x@example.com", "name": "", "password": 5, "role": "emperor", "organization_id": "SECRET"}
         problem = assert_problem(await owner.post("/v1/users", json=body), 422, "validation_failed")
