@@ -15,6 +15,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 
@@ -25,7 +27,10 @@ class ProcessError(RuntimeError):
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """What to start. `ready` is polled until true; `user` is a uid to switch to (only root can)."""
+    """What to start. `ready` is polled until true; `user` is a uid to switch to (only root can).
+
+    `memory_limit` is how many bytes the process may hold; the supervisor starts it anew when it holds more.
+    """
 
     name: str
     argv: Sequence[str]
@@ -35,6 +40,7 @@ class ProcessSpec:
     group: int | None = None
     port: int | None = None
     stop_signal: signal.Signals = signal.SIGTERM
+    memory_limit: int | None = None
     ready: Callable[[], bool] = lambda: True
     ready_seconds: float = 60
 
@@ -78,6 +84,13 @@ class ManagedProcess:
     def is_running(self) -> bool:
         """Whether the process lives."""
         return self._popen is not None and self._popen.poll() is None
+
+    def memory(self) -> int:
+        """Bytes that the process holds; 0 when it does not run."""
+        try:
+            return int(psutil.Process(self.pid).memory_info().rss) if self.pid else 0
+        except psutil.NoSuchProcess:
+            return 0
 
     def exit_code(self) -> int | None:
         """Exit code of a process that ended."""

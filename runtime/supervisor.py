@@ -16,6 +16,7 @@ from runtime.process import ManagedProcess, ProcessError, ProcessSpec
 _BACK_OFF_SECONDS = (0.5, 1, 2, 5, 10, 30)
 #: A process that has lived this long starts over with the shortest back-off.
 _STEADY_SECONDS = 60
+_WEIGH_SECONDS = 1
 
 
 @dataclass
@@ -25,6 +26,7 @@ class _Supervised:
     failures_in_a_row: int = 0
     started_at: float = field(default_factory=time.monotonic)
     due_at: float | None = None
+    weighed_at: float = field(default_factory=time.monotonic)
 
 
 class Supervisor:
@@ -82,6 +84,7 @@ class Supervisor:
         if supervised.process.is_running():
             if now - supervised.started_at > _STEADY_SECONDS:
                 supervised.failures_in_a_row = 0
+            self._weigh(name, supervised, now)
             return
         if supervised.due_at is None:
             wait = _BACK_OFF_SECONDS[min(supervised.failures_in_a_row, len(_BACK_OFF_SECONDS) - 1)]
@@ -98,6 +101,15 @@ class Supervisor:
             supervised.process.start()
             self._say(f"{name} is started again (restart {supervised.restarts})")
             self.write_state()
+
+    def _weigh(self, name: str, supervised: _Supervised, now: float) -> None:
+        limit = supervised.process.spec.memory_limit
+        if limit is None or now - supervised.weighed_at < _WEIGH_SECONDS:
+            return
+        supervised.weighed_at = now
+        if (held := supervised.process.memory()) > limit:
+            self._say(f"{name} holds {held / 1e6:.0f} MB, more than its {limit / 1e6:.0f}: it has to start anew")
+            supervised.process.stop()
 
     def stop_all(self) -> None:
         """Stop everything, what was started last first."""

