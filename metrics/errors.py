@@ -4,6 +4,7 @@ MetricError
 ├── UnknownMetricError          no definition of that name
 ├── ParameterError              a parameter is wrong: `field` says which
 ├── UnknownPipelineError        no such pipeline in the organization, as known at that instant
+├── TooExpensiveError           an answer needs more time or memory than it may take
 └── WarehouseNotReadyError      nothing published yet, or the organization is not in it yet
 """
 
@@ -33,6 +34,15 @@ class UnknownPipelineError(MetricError):
 
     def __init__(self) -> None:
         super().__init__("There is no such pipeline in the warehouse, as known at as_of.")
+
+
+class TooExpensiveError(MetricError):
+    """A statement was broken off: it took more time or memory than it may."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This takes more time or memory than an answer may. Ask for fewer months or one pipeline, or later again."
+        )
 
 
 class WarehouseNotReadyError(MetricError):

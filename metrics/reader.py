@@ -24,7 +24,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from contracts.settings import FIGURES_MEMORY_LIMIT
 from metrics.compile import Compiled
 from metrics.dialect import DUCKDB, POSTGRES, Dialect
-from metrics.errors import WarehouseNotReadyError
+from metrics.errors import TooExpensiveError, WarehouseNotReadyError
 from metrics.publication import (
     PublishedFolder,
     PublishedVersion,
@@ -70,6 +70,7 @@ class Reader(Protocol):
         """A session on the current version.
 
         Raises:
+            TooExpensiveError: in the session, when a statement takes more time or memory than it may.
             WarehouseNotReadyError: nothing is published yet.
         """
         ...
@@ -167,6 +168,8 @@ class DuckDBReader:
         timer.start()
         try:
             yield DuckDBSession(version=opened.version, cursor=cursor)
+        except (duckdb.InterruptException, duckdb.OutOfMemoryException) as error:
+            raise TooExpensiveError from error
         finally:
             timer.cancel()
             cursor.close()
@@ -247,6 +250,8 @@ class PostgresReader:
                 yield PostgresSession(version=version, connection=connection)
         except PoolTimeout as error:
             raise WarehouseNotReadyError("The warehouse cannot be reached.") from error
+        except (psycopg.errors.QueryCanceled, psycopg.errors.InsufficientResources) as error:
+            raise TooExpensiveError from error
 
     def close(self) -> None:
         """Close all connections."""

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from api.dependencies import CurrentCaller, Session
 from api.errors import InvalidCursor, NotFound
 from api.metrics import service
-from api.metrics.errors import InvalidParameter, UnknownMetric, WarehouseNotReady
+from api.metrics.errors import FigureTooExpensive, InvalidParameter, UnknownMetric, WarehouseNotReady
 from api.metrics.schemas import DealsBehind, FreshnessRead, MetricAnswer, MetricRead
 from api.pages import Page, PageOf
 from api.routing import problems, slice_router
@@ -25,7 +25,7 @@ freshness_router = slice_router(prefix="/freshness", tags=["metrics"])
 
 _PAGE_FIELDS = frozenset({"limit", "cursor"})
 _CELL_FIELDS = frozenset({"measure", "stage_id", "group", "owner_id", "team_id"})
-_ERRORS = (NotFound, UnknownMetric, InvalidParameter, WarehouseNotReady)
+_ERRORS = (NotFound, UnknownMetric, InvalidParameter, WarehouseNotReady, FigureTooExpensive)
 
 Text = Annotated[str | None, Query(max_length=100)]
 

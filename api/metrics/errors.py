@@ -12,6 +12,12 @@ class WarehouseNotReady(Unavailable):
     code, title = "warehouse_not_ready", "The figures are not ready yet"
 
 
+class FigureTooExpensive(Unavailable):
+    """The figure takes more time or memory than an answer may; a smaller question may be answered."""
+
+    code, title = "figure_too_expensive", "The figure takes too long"
+
+
 class InvalidParameter(Unprocessable):
     """A parameter of the question cannot be accepted; `errors` names it."""
 

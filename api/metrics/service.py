@@ -16,14 +16,20 @@ from api.db.session import between_transactions
 from api.dependencies import Caller
 from api.errors import InvalidCursor, NotFound
 from api.metrics import repository
-from api.metrics.errors import InvalidParameter, UnknownMetric, WarehouseNotReady
+from api.metrics.errors import FigureTooExpensive, InvalidParameter, UnknownMetric, WarehouseNotReady
 from api.metrics.pipeline import alarms, read_reports
 from api.metrics.schemas import Behind, DealBehind, DealsBehind, FreshnessRead, MetricAnswer, Total
 from api.pages import Pagination
 from api.services import Services
 from api.visibility import visible_users
 from metrics.answers import Figures
-from metrics.errors import ParameterError, UnknownMetricError, UnknownPipelineError, WarehouseNotReadyError
+from metrics.errors import (
+    ParameterError,
+    TooExpensiveError,
+    UnknownMetricError,
+    UnknownPipelineError,
+    WarehouseNotReadyError,
+)
 from metrics.parameters import GroupBy, Parameters, read
 from metrics.query import Answer, CellAddress
 from metrics.query import Page as Found
@@ -166,6 +172,8 @@ def _freshness(services: Services, viewer: Viewer) -> tuple[Any, datetime | None
         return services.figures.current(), services.figures.through(viewer), status
     except WarehouseNotReadyError:
         return None, None, status
+    except TooExpensiveError as error:
+        raise FigureTooExpensive(str(error)) from error
 
 
 def _figures(services: Services) -> Figures:
@@ -211,6 +219,8 @@ async def _asking(session: AsyncSession, caller: Caller, parameters: Parameters)
             yield
     except ParameterError as error:
         raise InvalidParameter(error) from error
+    except TooExpensiveError as error:
+        raise FigureTooExpensive(str(error)) from error
     except WarehouseNotReadyError as error:
         raise WarehouseNotReady(str(error)) from error
     except UnknownPipelineError as error:

@@ -13,7 +13,7 @@ import pytest
 
 from metrics.answers import AnswerCache, Figures, KeptAnswer
 from metrics.compile import Compiled
-from metrics.errors import MetricError, WarehouseNotReadyError
+from metrics.errors import MetricError, TooExpensiveError, WarehouseNotReadyError
 from metrics.parameters import read
 from metrics.publication import PublishedFolder, lock_for_swap, parse_version, record_postgres_version, version_at
 from metrics.query import Answer
@@ -140,6 +140,20 @@ class TestDuckDB:
         assert not list(spill.iterdir())
         _spill_folder.cache_clear()
 
+    def test_a_statement_that_takes_too_long_or_too_much_is_broken_off(
+        self, tmp_path: Path, log: EventLog, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        publish_duckdb(tmp_path, log.events, at=BEGINNING)
+        reader = DuckDBReader(tmp_path, memory_limit="20MB")
+        with pytest.raises(TooExpensiveError), reader.session() as session:
+            session.fetch(Compiled("select len(list(range)) from range(100000000)", {}))  # one list does not spill
+        monkeypatch.setattr("metrics.reader.STATEMENT_LIMIT", timedelta(milliseconds=100))
+        with pytest.raises(TooExpensiveError), reader.session() as session:
+            session.fetch(Compiled("select sum(a.range * b.range % 7) from range(1000000) a, range(1000000) b", {}))
+        with reader.session() as session:
+            assert session.fetch(_counting("main")) == [(1,)]
+        reader.close()
+
     def test_old_versions_are_pruned_but_never_the_current_one(self, tmp_path: Path, log: EventLog) -> None:
         for number in range(4):
             publish_duckdb(tmp_path, log.events, at=BEGINNING + days(number))
@@ -169,6 +183,18 @@ class TestPostgres:
             lock_for_swap(publisher)
             record_postgres_version(publisher, version_at(BEGINNING + days(1)))
         assert reader.current() == version_at(BEGINNING + days(1))
+        reader.close()
+
+    def test_a_statement_that_takes_too_long_is_broken_off(
+        self, database: Database, log: EventLog, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        publish_postgres(database.admin_url, log.events, at=BEGINNING)
+        monkeypatch.setattr("metrics.reader.STATEMENT_LIMIT", timedelta(milliseconds=100))
+        reader = PostgresReader(database.admin_url)
+        with pytest.raises(TooExpensiveError), reader.session() as session:
+            session.fetch(Compiled("select pg_sleep(60)", {}))
+        with reader.session() as session:
+            assert session.fetch(_counting("published")) == [(1,)]
         reader.close()
 
     def test_a_session_cannot_write(self, database: Database, log: EventLog) -> None:

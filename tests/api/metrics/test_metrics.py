@@ -12,7 +12,9 @@ from metrics.reader import DuckDBReader
 from metrics.registry import definition_of, definitions
 from metrics.viewer import Viewer
 from tests.api.metrics.making import first_pipeline, make_deal
-from tests.factories import Account, Api
+from tests.conftest import Database
+from tests.factories import Account, Api, start_api
+from tests.warehouse_builder import duckdb_warehouse
 
 
 class TestListMetrics:
@@ -132,6 +134,20 @@ class TestReadMetric:
         answer = await owner.get("/v1/metrics/pipeline_value", params={"cohort": "created"})
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_parameter")
         assert [wrong["parameter"] for wrong in answer.json()["errors"]] == ["cohort"]
+
+    async def test_a_figure_that_needs_more_memory_than_the_api_may_take_says_so(
+        self, database: Database, tmp_path: Path, refresh: Callable[[], None]
+    ) -> None:
+        warehouse = duckdb_warehouse(tmp_path).model_copy(update={"figures_memory_limit": "1MB"})
+        api = await start_api(database, warehouse=warehouse)
+        owner = await api.sign_up()
+        pipeline = await first_pipeline(owner)
+        refresh()
+        answer = await owner.get("/v1/metrics/funnel", params={"pipeline_id": pipeline["id"]})
+        assert (answer.status_code, answer.json()["code"]) == (503, "figure_too_expensive")
+        assert "fewer months" in answer.json()["detail"]
+        await api.close()
+        api.app.state.services.figures.close()
 
     async def test_an_unknown_metric_is_not_found(self, owner: Account) -> None:
         for path in ("/v1/metrics/happiness", "/v1/metrics/happiness/rows"):
