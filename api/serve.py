@@ -1,6 +1,7 @@
 """The API as a process: uvicorn around `create_app`. Several workers share one listening socket."""
 
 import asyncio
+import gc
 import multiprocessing
 import socket
 import threading
@@ -55,6 +56,7 @@ async def _serve(listener: socket.socket, stop: threading.Event | Event, server_
     log_as_json()
     settings = ApiSettings()
     app = create_app(settings, DatabaseSettings(), warehouse=WarehouseSettings())
+    gc.freeze()  # the collector need not look through the app again while requests wait
     config = uvicorn.Config(
         app, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_SECONDS, server_header=False
     )
@@ -81,6 +83,7 @@ def _run(
     # uvicorn takes its faster event loop by itself only where it also starts it
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(listener, stop, server_class))
+    gc.unfreeze()
 
 
 def _supervise(settings: ApiSettings, listener: socket.socket, stop: threading.Event) -> None:

@@ -59,7 +59,7 @@ def commands(settings: OrchestrationSettings, *, socket_path: Path) -> list[Comm
     ]  # fmt: skip
     daemon = ["dagster._daemon", "run", "--workspace", str(workspace)]
     return [
-        Command(name, [sys.executable, "-m", *argv], env)
+        Command(name, [sys.executable, "-m", "orchestration.program", *argv], env)
         for name, argv in (("code server", code_server), ("pages", pages), ("daemon", daemon))
     ]
 

@@ -1,4 +1,5 @@
 import json
+import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -37,6 +38,16 @@ def wait_for(port: int, query: str, part: str) -> None:
         sleep(0.5)
 
 
+def test_a_program_of_dagsters_runs_as_python_would_run_it(tmp_path: Path) -> None:
+    (tmp_path / "one.json").write_text('{"a":1}')
+    program = [sys.executable, "-m", "orchestration.program", "json.tool", "--compact"]
+    done = subprocess.run([*program, tmp_path / "one.json"], capture_output=True, text=True, check=True)
+    assert done.stdout == '{"a":1}\n'
+    failed = subprocess.run([*program, tmp_path / "none.json"], capture_output=True, text=True, check=False)
+    assert failed.returncode == 2
+    assert "none.json" in failed.stderr
+
+
 @pytest.mark.slow
 def test_dagsters_pages_show_the_code_location_and_everything_stops_together(tmp_path: Path) -> None:
     port = free_port()
@@ -58,6 +69,7 @@ def test_dagsters_pages_show_the_code_location_and_everything_stops_together(tmp
         wait_for(port, _LOCATIONS, '"RepositoryLocation"')
         schedules = ask(port, _SCHEDULES)["schedulesOrError"]["results"]
         assert {one["name"]: one["scheduleState"]["status"] for one in schedules} == {
+            "frequent_compaction": "RUNNING",
             "hourly_quality": "RUNNING",
             "nightly_equality": "RUNNING",
         }
