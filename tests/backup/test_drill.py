@@ -24,6 +24,10 @@ from ingest.amnesia import RESTORED_NOTICE, needs_repair
 from ingest.epoch import EpochTopic
 from ingest.outbox import newest_epoch
 from ingest.reconcile import reconcile
+from orchestration.instance import open_instance
+from orchestration.mart_reconciliation import reconcile_marts
+from orchestration.refresh import Refresher
+from orchestration.resources import Pipeline
 from runtime.backup.aim import reach_of
 from runtime.backup.finish import finish_restore
 from runtime.backup.programs import BackupError
@@ -238,6 +242,26 @@ def test_f4_a_server_of_ones_own_goes_back_and_kafka_and_warehouse_follow(drill:
     finish_restore(spine.url, spine.kafka, spine.warehouse, say=print, progress=lambda _done, _total: None)
     assert drill.lost.isdisjoint(_raw_ids(elsewhere.warehouse))
     assert drill.live_on(elsewhere.database, spine, elsewhere.warehouse) == 0
+
+
+@pytest.mark.slow
+def test_f4_figures_of_the_lost_future_are_gone(drill: _Drill, elsewhere: _Elsewhere, tmp_path: Path) -> None:
+    spine = elsewhere.spine
+    pipeline = Pipeline(warehouse=spine.warehouse, dbt_target_path=tmp_path / "dbt", event_log_url=spine.url)
+    with open_instance(tmp_path / "dagster", captures_output=False) as instance:
+        refresher = Refresher.over(pipeline, instance)
+        assert refresher.refresh_if_due() is True
+        figures = reconcile_marts(spine.url, spine.warehouse)
+        assert figures.wrong, "the figures count what PostgreSQL has lost"
+        finish_restore(spine.url, spine.kafka, spine.warehouse, say=print, progress=lambda _done, _total: None)
+        # more than were lost: their number tells nothing
+        insert_events(elsewhere.database.app_url, 2 * len(drill.lost), seed=6)
+        drill.live_on(elsewhere.database, spine, elsewhere.warehouse)
+        assert refresher.refresh_if_due() is True
+        refresher.watch.close()
+    figures = reconcile_marts(spine.url, spine.warehouse)
+    assert (figures.note, figures.wrong, figures.lagging) == (None, [], 0)
+    assert figures.figures > 0
 
 
 def test_f4_a_relay_notices_a_restore_that_nobody_told_it_of(drill: _Drill, elsewhere: _Elsewhere) -> None:

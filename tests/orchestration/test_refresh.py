@@ -3,7 +3,6 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 import dagster as dg
@@ -27,6 +26,7 @@ from orchestration.refresh import Refresher
 from orchestration.resources import Pipeline
 from tests.conftest import Database
 from tests.event_history import EventLog
+from tests.ingest.writers import wait_until
 from tests.orchestration.conftest import Installation
 from tests.warehouse_builder import load_raw, postgres_warehouse
 
@@ -48,13 +48,6 @@ def latest_check(installation: Installation, mart: Mart, name: str) -> dg.AssetC
     assert event is not None
     assert event.dagster_event is not None
     return event.dagster_event.asset_check_evaluation_data
-
-
-def wait_until(is_so: Callable[[], bool], *, seconds: float) -> None:
-    deadline = monotonic() + seconds
-    while not is_so():
-        assert monotonic() < deadline
-        sleep(0.1)
 
 
 class TestRefresh:
