@@ -15,10 +15,7 @@ from great_expectations.expectations.core.expect_column_values_to_be_between imp
 from great_expectations.expectations.core.expect_column_values_to_be_in_set import ExpectColumnValuesToBeInSet
 from great_expectations.expectations.core.expect_column_values_to_not_be_null import ExpectColumnValuesToNotBeNull
 
-from orchestration.raw_profile import RawCheck
-
-#: Clocks of two machines may be this far apart.
-_CLOCK_TOLERANCE_SECONDS = 300
+from orchestration.raw_profile import CLOCK_TOLERANCE_SECONDS, RawCheck
 
 
 def expectations(types: list[str]) -> Mapping[tuple[RawCheck, str], list[Any]]:
@@ -28,10 +25,12 @@ def expectations(types: list[str]) -> Mapping[tuple[RawCheck, str], list[Any]]:
         (RawCheck.IDS_PRESENT, "events"): [ExpectColumnValuesToNotBeNull(column=column) for column in ids],
         (RawCheck.TYPES_KNOWN, "events"): [ExpectColumnValuesToBeInSet(column="type", value_set=types)],
         (RawCheck.INSTANTS_PLAUSIBLE, "events"): [
-            ExpectColumnValuesToBeBetween(column=column, max_value=_CLOCK_TOLERANCE_SECONDS)
+            ExpectColumnValuesToBeBetween(column=column, max_value=CLOCK_TOLERANCE_SECONDS)
             for column in ("occurred_ahead", "recorded_ahead")
         ],
-        (RawCheck.VERSIONS_CONTIGUOUS, "aggregates"): [ExpectColumnValuesToBeBetween(column="incomplete", max_value=0)],
+        (RawCheck.VERSIONS_CONTIGUOUS, "aggregates"): [
+            ExpectColumnValuesToBeBetween(column="missing_versions", max_value=0)
+        ],
     }
 
 
@@ -45,18 +44,18 @@ def judge(folder: Path) -> list[dict[str, Any]]:
         rows = pd.read_parquet(folder / f"{frame}.parquet")
         batch = source.add_dataframe_asset(check.value).add_batch_definition_whole_dataframe("all")
         suite = gx.ExpectationSuite(name=check.value, expectations=expected)
-        result = batch.get_batch(batch_parameters={"dataframe": rows}).validate(suite)
-        failed = [_describe(one) for one in result.results if not one.success]
-        message = "; ".join(failed) or f"{len(expected)} expectations hold for {len(rows):,} rows of {frame}."
+        result = batch.get_batch(batch_parameters={"dataframe": rows}).validate(suite, result_format="COMPLETE")
+        failed = [_describe(one, rows, frame) for one in result.results if not one.success]
+        message = "; ".join(failed) or f"{len(expected)} expectations hold for {int(rows['rows'].sum()):,} {frame}."
         findings.append({"check": check.value, "passed": bool(result.success), "message": message})
     return findings
 
 
-def _describe(result: Any) -> str:  # noqa: ANN401  # great_expectations publishes no types
+def _describe(result: Any, rows: pd.DataFrame, frame: str) -> str:  # noqa: ANN401  # great_expectations publishes no types
     column = result.expectation_config.kwargs.get("column")
-    found = result.result
-    samples = ", ".join(str(value) for value in found.get("partial_unexpected_list", [])[:3])
-    return f"{column}: {found.get('unexpected_count', 'some')} values are not as expected ({samples or 'empty'})"
+    wrong = rows.loc[result.result.get("unexpected_index_list") or []]
+    samples = ", ".join(str(value) for value in wrong[column].dropna().head(3))
+    return f"{column}: not as expected in {int(wrong['rows'].sum()):,} {frame} ({samples or 'empty'})"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the quality suite looks at: frames of raw, small enough for it, and the names of its checks.
+"""What the quality suite looks at: frames of raw, small however much raw holds, and the names of its checks.
 
 `expectations` judges the frames in a process of its own, because Great Expectations takes seconds and some 270 MB to
 import: neither the refresh loop nor Dagster's code server shall carry that.
@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import polars as pl
 import psycopg
 from deltalake import DeltaTable
@@ -23,6 +25,10 @@ from metrics.publication import is_duckdb
 from orchestration.raw_state import raw_path
 
 _SUITE_SECONDS = 300
+_MEMORY_LIMIT = "1GB"  # what does not fit goes to disk
+
+#: Clocks of two machines may be this far apart.
+CLOCK_TOLERANCE_SECONDS = 300
 
 
 class RawCheck(StrEnum):
@@ -47,15 +53,75 @@ class SuiteError(RuntimeError):
     """The suite's process ended without an answer: says what it wrote last."""
 
 
-_EVENT_COLUMNS = ["event_id", "organization_id", "type", "aggregate_id", "aggregate_version"]
-_INSTANTS = ["occurred_at", "recorded_at", "loaded_at"]
-_PLACE = ["organization_id", "aggregate_type", "aggregate_id", "aggregate_version"]
-
-_EVENTS_QUERY = (
-    f"select {', '.join(f'{name}::text' for name in _EVENT_COLUMNS)}, {', '.join(_INSTANTS)} "
-    f"from {RAW_SCHEMA}.{RAW_EVENTS} where loaded_at >= %s"
+# Both engines read the same statements, and answer with few rows: whoever judges them needs no memory for all of raw.
+# Rows that the checks cannot tell apart are counted; one stands for them.
+_EVENTS = """
+with events as (
+    select
+        event_id::text as event_id, organization_id::text as organization_id, type,
+        aggregate_id::text as aggregate_id, aggregate_version::text as aggregate_version,
+        extract(epoch from occurred_at - recorded_at)::double precision as occurred_ahead,
+        extract(epoch from recorded_at - loaded_at)::double precision as recorded_ahead
+    from {raw}
+    where loaded_at >= {since}
 )
-_PLACES_QUERY = f"select distinct {', '.join(f'{name}::text' for name in _PLACE)} from {RAW_SCHEMA}.{RAW_EVENTS}"
+
+select
+    type, min(event_id) as event_id, min(organization_id) as organization_id, min(aggregate_id) as aggregate_id,
+    min(aggregate_version) as aggregate_version, max(occurred_ahead) as occurred_ahead,
+    max(recorded_ahead) as recorded_ahead, count(*) as rows
+from events
+group by
+    type, event_id is null, organization_id is null, aggregate_id is null, aggregate_version is null,
+    occurred_ahead > {tolerance}, recorded_ahead > {tolerance}
+"""
+
+# aggregates by how many versions they lack between 1 and their newest
+_AGGREGATES = """
+with versions as (
+    select distinct organization_id::text as organization_id, aggregate_type, aggregate_id, aggregate_version
+    from {raw}
+),
+
+aggregates as (
+    select
+        organization_id, aggregate_type,
+        greatest(max(aggregate_version) - count(*), abs(min(aggregate_version) - 1))::bigint as missing_versions
+    from versions
+    group by organization_id, aggregate_type, aggregate_id
+)
+
+select organization_id, aggregate_type, missing_versions, count(*) as rows
+from aggregates
+group by organization_id, aggregate_type, missing_versions
+"""
+
+_FRAMES: dict[str, tuple[str, pl.Schema]] = {
+    "events": (
+        _EVENTS,
+        pl.Schema(
+            {
+                **dict.fromkeys(
+                    ["type", "event_id", "organization_id", "aggregate_id", "aggregate_version"], pl.String()
+                ),
+                "occurred_ahead": pl.Float64(),
+                "recorded_ahead": pl.Float64(),
+                "rows": pl.Int64(),
+            }
+        ),
+    ),
+    "aggregates": (
+        _AGGREGATES,
+        pl.Schema(
+            {
+                "organization_id": pl.String(),
+                "aggregate_type": pl.String(),
+                "missing_versions": pl.Int64(),
+                "rows": pl.Int64(),
+            }
+        ),
+    ),
+}
 
 
 def judge_raw(warehouse_url: str, *, since: datetime) -> list[RawFinding]:
@@ -64,61 +130,53 @@ def judge_raw(warehouse_url: str, *, since: datetime) -> list[RawFinding]:
     Raises:
         SuiteError: the suite could not be run.
     """
-    events, places = _read_duckdb(warehouse_url, since) if is_duckdb(warehouse_url) else _read(warehouse_url, since)
-    with tempfile.TemporaryDirectory(prefix="sluice-quality-") as folder:
-        _profile_events(events).write_parquet(Path(folder) / "events.parquet")
-        _profile_aggregates(places).write_parquet(Path(folder) / "aggregates.parquet")
+    with tempfile.TemporaryDirectory(prefix="sluice-quality-") as name:
+        folder = Path(name)
+        for frame, rows in _profile(warehouse_url, since, spill=folder / "spill").items():
+            rows.write_parquet(folder / f"{frame}.parquet")
         types = sorted({kind for kind, _version in EVENTS})
-        (Path(folder) / "types.json").write_text(json.dumps(types), encoding="utf-8")
-        return _run_suite(Path(folder))
+        (folder / "types.json").write_text(json.dumps(types), encoding="utf-8")
+        return _run_suite(folder)
 
 
-def _read_duckdb(warehouse_url: str, since: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
-    path = raw_path(warehouse_url)
-    if not DeltaTable.is_deltatable(str(path)):
-        return _empty()
-    raw = pl.scan_pyarrow_dataset(DeltaTable(str(path)).to_pyarrow_dataset())
-    events = raw.filter(pl.col("loaded_at") >= since).select(*_EVENT_COLUMNS, *_INSTANTS)
-    return events.collect(), raw.select(_PLACE).unique().collect()
+def _profile(warehouse_url: str, since: datetime, *, spill: Path) -> dict[str, pl.DataFrame]:
+    if is_duckdb(warehouse_url):
+        found = _ask_duckdb(raw_path(warehouse_url), since, spill)
+    else:
+        found = _ask_postgres(warehouse_url, since)
+    return {
+        frame: pl.DataFrame(found.get(frame, []), schema=schema, orient="row", strict=False)
+        for frame, (_query, schema) in _FRAMES.items()
+    }
 
 
-def _read(warehouse_url: str, since: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _ask_duckdb(table: Path, since: datetime, spill: Path) -> dict[str, list[tuple[Any, ...]]]:
+    files = DeltaTable(str(table)).file_uris() if DeltaTable.is_deltatable(str(table)) else []
+    if not files:
+        return {}
+    with duckdb.connect(config={"memory_limit": _MEMORY_LIMIT, "temp_directory": str(spill)}) as connection:
+        connection.execute("set timezone = 'UTC'")
+        connection.read_parquet(files).create_view("raw")
+        return {
+            frame: connection.execute(
+                query.format(raw="raw", since="$since", tolerance=CLOCK_TOLERANCE_SECONDS),
+                {"since": since} if "{since}" in query else None,
+            ).fetchall()
+            for frame, (query, _schema) in _FRAMES.items()
+        }
+
+
+def _ask_postgres(warehouse_url: str, since: datetime) -> dict[str, list[tuple[Any, ...]]]:
+    raw = f"{RAW_SCHEMA}.{RAW_EVENTS}"
     with psycopg.connect(warehouse_url) as connection:
-        if connection.execute("select to_regclass(%s)", (f"{RAW_SCHEMA}.{RAW_EVENTS}",)).fetchone() == (None,):
-            return _empty()
-        events = connection.execute(_EVENTS_QUERY, (since,)).fetchall()
-        places = connection.execute(_PLACES_QUERY).fetchall()
-    no_events, no_places = _empty()
-    return (
-        pl.DataFrame(events, schema=no_events.schema, orient="row", strict=False),
-        pl.DataFrame(places, schema=no_places.schema, orient="row", strict=False),
-    )
-
-
-def _empty() -> tuple[pl.DataFrame, pl.DataFrame]:
-    instants = dict.fromkeys(_INSTANTS, pl.Datetime("us", "UTC"))
-    return (
-        pl.DataFrame(schema={**dict.fromkeys(_EVENT_COLUMNS, pl.String()), **instants}),
-        pl.DataFrame(schema=dict.fromkeys(_PLACE, pl.String())),
-    )
-
-
-def _profile_events(events: pl.DataFrame) -> pl.DataFrame:
-    return events.with_columns(
-        occurred_ahead=(pl.col("occurred_at") - pl.col("recorded_at")).dt.total_seconds(),
-        recorded_ahead=(pl.col("recorded_at") - pl.col("loaded_at")).dt.total_seconds(),
-    ).drop(_INSTANTS)
-
-
-def _profile_aggregates(places: pl.DataFrame) -> pl.DataFrame:
-    """Per organization and kind: how many aggregates lack a version between 1 and their newest."""
-    versions = pl.col("aggregate_version").cast(pl.Int64)
-    per_aggregate = places.group_by("organization_id", "aggregate_type", "aggregate_id").agg(
-        is_incomplete=(versions.max() != versions.n_unique()) | (versions.min() != 1)
-    )
-    return per_aggregate.group_by("organization_id", "aggregate_type").agg(
-        aggregates=pl.len().cast(pl.Int64), incomplete=pl.col("is_incomplete").sum().cast(pl.Int64)
-    )
+        if connection.execute("select to_regclass(%s)", (raw,)).fetchone() == (None,):
+            return {}
+        return {
+            frame: connection.execute(
+                query.format(raw=raw, since="%(since)s", tolerance=CLOCK_TOLERANCE_SECONDS).encode(), {"since": since}
+            ).fetchall()
+            for frame, (query, _schema) in _FRAMES.items()
+        }
 
 
 def _run_suite(folder: Path) -> list[RawFinding]:

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import dagster as dg
 import duckdb
+import pytest
 
+from contracts.settings import WarehouseSettings
 from metrics.status import CheckState
 from orchestration.definitions import build_defs
 from orchestration.equality import compare_with_full_refresh
@@ -14,14 +16,19 @@ from orchestration.raw_profile import RawCheck, judge_raw
 from tests.conftest import Database
 from tests.event_history import EventLog
 from tests.orchestration.conftest import Installation
-from tests.warehouse_builder import duckdb_warehouse, load_raw
+from tests.warehouse_builder import duckdb_warehouse, load_raw, postgres_warehouse
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 class TestRawChecks:
-    def test_a_lost_event_and_a_wrong_clock_are_found(self, tmp_path: Path) -> None:
-        warehouse = duckdb_warehouse(tmp_path)
+    @pytest.fixture(params=["duckdb", "postgres"])
+    def warehouse(self, request: pytest.FixtureRequest, tmp_path: Path) -> WarehouseSettings:
+        if request.param == "duckdb":
+            return duckdb_warehouse(tmp_path)
+        return postgres_warehouse(request.getfixturevalue("warehouse_database"))
+
+    def test_a_lost_event_and_a_wrong_clock_are_found(self, warehouse: WarehouseSettings) -> None:
         log = EventLog()
         log.organization(at=START)
         log.organization(at=START)
@@ -29,13 +36,17 @@ class TestRawChecks:
         pipeline = log.pipeline(at=START)
         log.deal(pipeline, at=START + timedelta(hours=1), recorded=START)
         lost = log.events[1]
-        load_raw(warehouse, [event for event in log.events if event is not lost])
-        findings = judge_raw(warehouse.warehouse_url.get_secret_value(), since=START)
-        assert [finding.check for finding in findings] == list(RawCheck)
-        failed = {finding.check for finding in findings if not finding.passed}
-        assert failed == {RawCheck.INSTANTS_PLAUSIBLE, RawCheck.VERSIONS_CONTIGUOUS}
-        wrong = next(finding for finding in findings if finding.check is RawCheck.INSTANTS_PLAUSIBLE)
-        assert "occurred_ahead" in wrong.message
+        known, *new = [event for event in log.events if event is not lost]
+        load_raw(warehouse, [known], loaded_at=START)
+        load_raw(warehouse, new)
+        findings = judge_raw(warehouse.warehouse_url.get_secret_value(), since=START + timedelta(seconds=1))
+        assert {finding.check: finding.message for finding in findings} == {
+            RawCheck.IDS_PRESENT: f"5 expectations hold for {len(new)} events.",
+            RawCheck.TYPES_KNOWN: f"1 expectations hold for {len(new)} events.",
+            RawCheck.INSTANTS_PLAUSIBLE: "occurred_ahead: not as expected in 1 events (3600.0)",
+            RawCheck.VERSIONS_CONTIGUOUS: "missing_versions: not as expected in 1 aggregates (1)",
+        }
+        assert [finding.passed for finding in findings] == [True, True, False, False]
 
 
 class TestReconcile:
