@@ -1,7 +1,7 @@
 """Runs one of Dagster's own programs as `python -m` would: `python -m orchestration.program MODULE [ARGUMENT…]`.
 
-Once it has settled, what it has imported is kept from Python's collector. Else that looks through all of it each time,
-and therefore waits until a quarter as much has become garbage: the daemon would grow for an hour.
+Once it has settled, what it has imported is kept from Python's collector. Else that looks through all of it each time
+(the daemon stands still for a third of a second), and therefore waits until a quarter as much may be garbage.
 """
 
 import atexit

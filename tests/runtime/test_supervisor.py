@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from runtime.embedded.broker import EmbeddedBroker
 from runtime.process import ProcessError, ProcessSpec
 from runtime.supervisor import Supervisor
 from tests.e2e.conftest import eventually
@@ -74,6 +75,7 @@ time.sleep(60)
     assert "more than its 100" in said[0]
     assert _is_gone(first)
     supervisor.stop_all()
+    assert EmbeddedBroker(port=1).spec().memory_limit is not None
 
 
 def test_what_the_process_started_is_stopped_with_it(supervisor: Supervisor, tmp_path: Path) -> None:
