@@ -14,21 +14,21 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.companies.endpoints import router as companies
 from api.contacts.endpoints import router as contacts
 from api.deals.endpoints import router as deals
-from api.errors import Unavailable
+from api.edge.problems import install_problem_handlers, problem_response
+from api.edge.routing import Problem
+from api.edge.services import Services, build_services
+from api.edge.telemetry import RequestFigures, Telemetry
 from api.identity.auth_endpoints import router as auth
 from api.identity.user_endpoints import router as users
 from api.imports.endpoints import router as imports
+from api.kernel.errors import Unavailable
 from api.metrics.endpoints import freshness_router as freshness
 from api.metrics.endpoints import router as metrics
 from api.metrics.pipeline import read_reports, render_figures
 from api.organizations.endpoints import router as organizations
 from api.picklists.endpoints import router as picklists
 from api.pipelines.endpoints import router as pipelines
-from api.problems import install_problem_handlers, problem_response
-from api.routing import Problem
-from api.services import Services, build_services
 from api.teams.endpoints import router as teams
-from api.telemetry import RequestFigures, Telemetry
 from contracts.settings import ApiSettings, DatabaseSettings, WarehouseSettings
 
 #: Bodies may have this many bytes; imports say otherwise for themselves.

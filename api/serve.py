@@ -14,7 +14,7 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
-from api.logs import log_as_json
+from api.edge.logs import log_as_json
 from api.main import create_app
 from contracts.settings import ApiSettings, DatabaseSettings, WarehouseSettings
 

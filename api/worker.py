@@ -4,8 +4,8 @@ import asyncio
 import threading
 
 from api.db.session import Database
+from api.edge.logs import log_as_json
 from api.imports.worker import work
-from api.logs import log_as_json
 from contracts.settings import FileSettings, WorkerDatabaseSettings
 
 _STATEMENT_TIMEOUT_MS = 120_000

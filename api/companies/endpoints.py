@@ -10,15 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.companies import repository, service
 from api.companies.repository import CompanyFilter
 from api.companies.schemas import CompanyCreate, CompanyRead, CompanyUpdate
-from api.db.constraints import UnknownReference
-from api.dependencies import CurrentCaller, IfMatch, RecordWriter, Session
-from api.errors import NotFound, PreconditionFailed, PreconditionRequired
-from api.fields import SearchText
+from api.edge.dependencies import CurrentCaller, IfMatch, RecordWriter, Session
+from api.edge.fields import SearchText
+from api.edge.pages import Page, PageOf, fetch_page
+from api.edge.routing import problems, slice_router
+from api.kernel.constraints import UnknownReference
+from api.kernel.errors import NotFound, PreconditionFailed, PreconditionRequired
+from api.kernel.visibility import visible_users
 from api.models.company import Company
-from api.pages import Page, PageOf, fetch_page
 from api.picklists import service as picklists
-from api.routing import problems, slice_router
-from api.visibility import visible_users
 
 router = slice_router(prefix="/companies", tags=["companies"])
 

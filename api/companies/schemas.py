@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
-from api.fields import Count, CountryCode, ExternalId, Label, Name, ShortText
+from api.edge.fields import Count, CountryCode, ExternalId, Label, Name, ShortText
 
 _EXAMPLE: JsonDict = {"name": "Acme GmbH", "domain": "acme.example", "industry": "Software", "country": "DE"}
 

@@ -10,15 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.contacts import repository, service
 from api.contacts.repository import ContactFilter
 from api.contacts.schemas import ContactCreate, ContactRead, ContactUpdate
-from api.db.constraints import UnknownReference
-from api.dependencies import CurrentCaller, IfMatch, RecordWriter, Session
-from api.errors import NotFound, PreconditionFailed, PreconditionRequired
-from api.fields import SearchText
+from api.edge.dependencies import CurrentCaller, IfMatch, RecordWriter, Session
+from api.edge.fields import SearchText
+from api.edge.pages import Page, PageOf, fetch_page
+from api.edge.routing import problems, slice_router
+from api.kernel.constraints import UnknownReference
+from api.kernel.errors import NotFound, PreconditionFailed, PreconditionRequired
+from api.kernel.visibility import visible_users
 from api.models.contact import Contact
-from api.pages import Page, PageOf, fetch_page
 from api.picklists import service as picklists
-from api.routing import problems, slice_router
-from api.visibility import visible_users
 
 router = slice_router(prefix="/contacts", tags=["contacts"])
 

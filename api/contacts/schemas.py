@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, EmailStr, Field, model_validator
 from pydantic.config import JsonDict
 
-from api.fields import ExternalId, Label, Name, PhoneNumber
+from api.edge.fields import ExternalId, Label, Name, PhoneNumber
 
 _EXAMPLE: JsonDict = {
     "name": "Ada Lovelace",

@@ -9,12 +9,12 @@ from uuid_utils.compat import uuid7
 
 from api.contacts import repository
 from api.contacts.schemas import ContactCreate
-from api.context import Context
-from api.db.constraints import Problems, explained, unknown
-from api.errors import Conflict, NotFound, PreconditionFailed
-from api.event_log import append
+from api.kernel.constraints import Problems, explained, unknown
+from api.kernel.context import Context
+from api.kernel.errors import Conflict, NotFound, PreconditionFailed
+from api.kernel.event_log import append
+from api.kernel.owners import require_owner
 from api.models.contact import Contact
-from api.owners import require_owner
 from api.picklists.service import Picklist, find_or_create
 from contracts.events.relations import ContactCreated, ContactUpdated
 

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from fastapi import Depends, Query, Response
 
-from api.db.constraints import UnknownReference
 from api.deals import move, repository, service
 from api.deals.answers import deal_answer, deal_answers, history_answers
 from api.deals.instants import OccurredBeforeCreation, OccurredInFuture
@@ -21,14 +20,16 @@ from api.deals.schemas import (
     DealUpdate,
     DealWin,
 )
-from api.dependencies import Caller, CurrentCaller, IfMatch, OptionalIfMatch, RecordWriter, Session
-from api.errors import NotFound, PreconditionFailed, PreconditionRequired
-from api.fields import SearchText
+from api.edge.dependencies import CurrentCaller, IfMatch, OptionalIfMatch, RecordWriter, Session
+from api.edge.fields import SearchText
+from api.edge.pages import Page, PageOf, fetch_page
+from api.edge.routing import problems, slice_router
+from api.kernel.caller import Caller
+from api.kernel.constraints import UnknownReference
+from api.kernel.errors import NotFound, PreconditionFailed, PreconditionRequired
+from api.kernel.visibility import visible_users
 from api.models.deal import Deal
-from api.pages import Page, PageOf, fetch_page
 from api.pipelines.stages import StageIsRetired
-from api.routing import problems, slice_router
-from api.visibility import visible_users
 from contracts.stages import Outcome, StageKind
 
 router = slice_router(prefix="/deals", tags=["deals"])

@@ -5,7 +5,7 @@ None stands for now by the database's clock, read when the event is written, aft
 
 from datetime import datetime, timedelta
 
-from api.errors import Unprocessable
+from api.kernel.errors import Unprocessable
 
 #: A caller's clock may run this far ahead of ours before an instant counts as lying in the future.
 CLOCK_TOLERANCE = timedelta(minutes=2)

@@ -10,13 +10,13 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.context import Context
-from api.db.constraints import UnknownReference
 from api.deals import repository
 from api.deals.instants import OccurredBeforeCreation, instant_of_change
 from api.deals.stage_path import StagePath
-from api.errors import Conflict, NotFound, PreconditionFailed, Unprocessable
-from api.event_log import append
+from api.kernel.constraints import UnknownReference
+from api.kernel.context import Context
+from api.kernel.errors import Conflict, NotFound, PreconditionFailed, Unprocessable
+from api.kernel.event_log import append
 from api.models.deal import Deal
 from api.models.stage import Stage
 from api.picklists.service import Picklist, find_or_create

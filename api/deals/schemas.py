@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from api.fields import CurrencyCode, ExternalId, Instant, Label, MinorAmount, Name
+from api.edge.fields import CurrencyCode, ExternalId, Instant, Label, MinorAmount, Name
 from contracts.events.envelope import ActorKind
 from contracts.stages import StageKind
 

@@ -9,18 +9,18 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
-from api.context import Context
-from api.db.constraints import UnknownReference, explained, unknown
 from api.deals import repository
 from api.deals.facts import FACT_EVENTS, DealFacts, events_between, facts_at
 from api.deals.instants import instant_of_change, past_instant
 from api.deals.move import DealTarget, Occurrence, StageNotOpen, lock_deal
 from api.deals.schemas import DealCreate
-from api.errors import Conflict
-from api.event_log import NewEvent, append, append_many
+from api.kernel.constraints import UnknownReference, explained, unknown
+from api.kernel.context import Context
+from api.kernel.errors import Conflict
+from api.kernel.event_log import NewEvent, append, append_many
+from api.kernel.owners import require_owner
 from api.models.deal import Deal
 from api.models.stage import Stage
-from api.owners import require_owner
 from api.picklists.service import Picklist, find_or_create
 from api.pipelines.stages import StageIsRetired
 from contracts.events.deals import DealCreated, DealDeleted

@@ -9,14 +9,14 @@ from uuid import UUID
 
 from fastapi import Depends, Header, Request, Response
 
-from api.dependencies import CurrentCaller, Session
-from api.errors import Unauthenticated
-from api.idempotency import HEADER, IdempotencyKeyReused
+from api.edge.dependencies import CurrentCaller, Session
+from api.edge.idempotency import HEADER, IdempotencyKeyReused
+from api.edge.routing import problems, slice_router
+from api.edge.services import Services, services_of
 from api.identity import sessions, sign_in
 from api.identity.password_policy import WeakPassword
 from api.identity.schemas import Refresh, SignedUp, SignIn, SignUp, Tokens
-from api.routing import problems, slice_router
-from api.services import Services, services_of
+from api.kernel.errors import Unauthenticated
 
 router = slice_router(prefix="/auth", tags=["sign-in"])
 

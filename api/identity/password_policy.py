@@ -3,7 +3,7 @@
 from itertools import pairwise
 from pathlib import Path
 
-from api.errors import Unprocessable
+from api.kernel.errors import Unprocessable
 
 SHORTEST, LONGEST = 8, 256
 

@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
 from api.db.session import across_organizations
+from api.edge.security import Passwords
 from api.models.person import Person
 from api.models.user import User
-from api.security import Passwords
 
 #: More registrations of one address than this are not tried at a sign-in. The oldest come first, so whoever registers
 #: another's address later cannot lock its owner out.

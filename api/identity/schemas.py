@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, EmailStr, Field, JsonValue
 
-from api.fields import Name, ShortText
+from api.edge.fields import Name, ShortText
 from api.organizations.schemas import OrganizationRead, OrganizationSettings
 from contracts.access import RecordScope, Role
 

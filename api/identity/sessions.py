@@ -12,12 +12,12 @@ from sqlalchemy import DateTime, Select, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
-from api.errors import Unauthenticated
+from api.edge.security import AccessClaims, RefreshClaims
+from api.edge.services import Services
 from api.identity.schemas import Tokens
+from api.kernel.errors import Unauthenticated
 from api.models.session import SignIn
 from api.models.user import User
-from api.security import AccessClaims, RefreshClaims
-from api.services import Services
 
 _log = logging.getLogger("sluice.security")
 

@@ -6,20 +6,20 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
-from api.context import Context
-from api.errors import Unauthenticated
-from api.event_log import append
-from api.idempotency import IdempotencyKeyReused
+from api.edge.idempotency import IdempotencyKeyReused
+from api.edge.security import custom_uuid
+from api.edge.services import Services
 from api.identity import people, sessions
 from api.identity.password_policy import require_strong
 from api.identity.schemas import SignedUp, SignIn, SignUp, Tokens
 from api.identity.users import NewUser, create_user
+from api.kernel.context import Context
+from api.kernel.errors import Unauthenticated
+from api.kernel.event_log import append
 from api.models.user import User
 from api.organizations.schemas import OrganizationSettings
 from api.organizations.service import create_organization, read_organization
 from api.pipelines.service import create_default_pipeline
-from api.security import custom_uuid
-from api.services import Services
 from contracts.access import Role
 from contracts.events.envelope import ActorKind
 from contracts.events.identity import UserLoggedIn

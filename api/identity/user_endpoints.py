@@ -4,18 +4,18 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request
 
-from api.db.rows import find
-from api.dependencies import Administrator, CurrentCaller, IfMatch, Session
-from api.errors import NotFound, PreconditionFailed, PreconditionRequired
+from api.edge.dependencies import Administrator, CurrentCaller, IfMatch, Session
+from api.edge.pages import Page, PageOf, fetch_page
+from api.edge.routing import problems, slice_router
+from api.edge.services import services_of
 from api.identity import people, users
 from api.identity.password_policy import WeakPassword, require_strong
 from api.identity.schemas import MeRead, UserCreate, UserRead, UserUpdate
+from api.kernel.errors import NotFound, PreconditionFailed, PreconditionRequired
+from api.kernel.rows import find
 from api.models.user import User
 from api.organizations.schemas import OrganizationRead
 from api.organizations.service import read_organization
-from api.pages import Page, PageOf, fetch_page
-from api.routing import problems, slice_router
-from api.services import services_of
 from api.teams.repository import team_of
 from contracts.access import Role
 

@@ -8,12 +8,12 @@ from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
-from api.context import Context
-from api.db.constraints import explained
-from api.db.rows import lock
-from api.errors import Conflict, Forbidden
-from api.event_log import append
 from api.identity import people, sessions
+from api.kernel.constraints import explained
+from api.kernel.context import Context
+from api.kernel.errors import Conflict, Forbidden
+from api.kernel.event_log import append
+from api.kernel.rows import lock
 from api.models.user import User
 from contracts.access import DEFAULT_SCOPES, RecordScope, Role
 from contracts.events.identity import UserCreated, UserUpdated

@@ -12,13 +12,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
-from api.context import Context
-from api.event_log import NewEvent, append_many
 from api.imports.bulk import insert_rows
 from api.imports.options import ImportOptions
 from api.imports.prepare import PreparedFile
 from api.imports.presets import Entity
 from api.imports.problems import shown
+from api.kernel.context import Context
+from api.kernel.event_log import NewEvent, append_many
 from api.models.import_job import ImportProblem
 
 

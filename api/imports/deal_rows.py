@@ -9,7 +9,6 @@ from uuid import UUID
 import polars as pl
 from uuid_utils.compat import uuid7
 
-from api.event_log import NewEvent
 from api.imports.batch import Batch, Fate, Line
 from api.imports.bulk import insert_rows, update_rows
 from api.imports.deal_shapes import DealRow, DealState, Entry, History
@@ -19,6 +18,7 @@ from api.imports.prepare import FILE, ROW
 from api.imports.presets import HISTORIES, Entity
 from api.imports.relation_rows import company_ids, company_of, contact_ids
 from api.imports.timeline import Outline, RefusedDealError, outline_known, outline_new
+from api.kernel.event_log import NewEvent
 from api.models.deal import Deal
 from contracts.events.envelope import ActorKind
 

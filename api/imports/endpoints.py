@@ -10,9 +10,10 @@ from pydantic import ValidationError
 from starlette.background import BackgroundTask
 from starlette.datastructures import UploadFile
 
-from api.db.rows import find
-from api.dependencies import Administrator, Session
-from api.errors import Forbidden, NotFound, PayloadTooLarge, Unprocessable
+from api.edge.dependencies import Administrator, Session
+from api.edge.pages import Page, PageOf
+from api.edge.routing import problems, slice_router
+from api.edge.services import services_of
 from api.imports.options import ImportOptions
 from api.imports.presets import Entity, entity_of_name
 from api.imports.repository import list_jobs
@@ -26,10 +27,9 @@ from api.imports.service import (
     preview_import,
     write_errors,
 )
+from api.kernel.errors import Forbidden, NotFound, PayloadTooLarge, Unprocessable
+from api.kernel.rows import find
 from api.models.import_job import ImportJob
-from api.pages import Page, PageOf
-from api.routing import problems, slice_router
-from api.services import services_of
 
 router = slice_router(prefix="/imports", tags=["imports"])
 

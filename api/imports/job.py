@@ -16,9 +16,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.context import Context
 from api.db.session import Database, enter_organization
-from api.event_log import NewEvent
 from api.imports.batch import Assignment, Batch, Fate
 from api.imports.options import ImportOptions
 from api.imports.plan import Plan, make_plan, rows_in
@@ -26,6 +24,8 @@ from api.imports.prepare import ImportFile, PreparedFile, prepare_file
 from api.imports.presets import Entity
 from api.imports.problems import FileProblem
 from api.imports.values import ReadingRules
+from api.kernel.context import Context
+from api.kernel.event_log import NewEvent
 from api.models.import_job import ImportJob
 from api.models.organization import Organization
 from contracts.events.envelope import ActorKind, Event

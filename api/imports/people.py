@@ -10,9 +10,9 @@ from sqlalchemy import insert
 from uuid_utils.compat import uuid7
 
 from api.db.session import across_organizations
-from api.event_log import NewEvent
 from api.imports.batch import Batch
 from api.imports.directory import Directory
+from api.kernel.event_log import NewEvent
 from api.models.person import Person
 from api.models.user import User
 from contracts.access import DEFAULT_SCOPES, RecordScope, Role

@@ -7,13 +7,13 @@ import polars as pl
 from sqlalchemy import select
 from uuid_utils.compat import uuid7
 
-from api.event_log import NewEvent
 from api.imports.batch import Batch, Fate, Line
 from api.imports.directory import Directory, KnownPipeline
 from api.imports.options import Creatable
 from api.imports.people import EVER
 from api.imports.prepare import FILE, ROW
 from api.imports.presets import Entity
+from api.kernel.event_log import NewEvent
 from api.models.pipeline import Pipeline
 from api.models.stage import Stage
 from api.pipelines.arrangement import position_for, with_room_at, with_stage_at

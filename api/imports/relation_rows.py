@@ -9,13 +9,13 @@ import polars as pl
 from sqlalchemy import ColumnElement, func, or_, select
 from uuid_utils.compat import uuid7
 
-from api.event_log import NewEvent
 from api.imports.batch import Batch, Fate, Line
 from api.imports.bulk import insert_rows, is_one_of, look_up, update_rows
 from api.imports.directory import Directory, UnknownNameError
 from api.imports.options import Creatable
 from api.imports.prepare import FILE, ROW
 from api.imports.presets import Entity
+from api.kernel.event_log import NewEvent
 from api.models.company import Company
 from api.models.contact import Contact
 from contracts.events.envelope import Event

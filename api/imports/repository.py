@@ -6,8 +6,8 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.edge.pages import Pagination, fetch_page
 from api.models.import_job import ImportJob, ImportProblem
-from api.pages import Pagination, fetch_page
 
 _PROBLEMS_AT_ONCE = 2_000
 

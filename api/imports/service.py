@@ -13,8 +13,6 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
-from api.context import Context
-from api.errors import PayloadTooLarge, Unprocessable
 from api.imports.batch import Fate
 from api.imports.error_file import write_error_file
 from api.imports.job import preview, stored_files
@@ -24,6 +22,8 @@ from api.imports.presets import GENERIC, Entity
 from api.imports.problems import FileProblem
 from api.imports.repository import iterate_problems
 from api.imports.schemas import ImportedFile, ImportPreview, ImportRead, PreviewedFile, Progress, RowProblem
+from api.kernel.context import Context
+from api.kernel.errors import PayloadTooLarge, Unprocessable
 from api.models.import_job import ImportJob
 
 #: Rows of each file that a preview reads.

@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import select
 from uuid_utils.compat import uuid7
 
-from api.event_log import NewEvent
 from api.imports.batch import Batch
 from api.imports.people import EVER
+from api.kernel.event_log import NewEvent
 from api.models.team import Team, TeamMember
 from api.models.user import User
 from contracts.events.envelope import Event

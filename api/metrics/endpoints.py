@@ -10,14 +10,14 @@ from typing import Annotated
 from fastapi import Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from api.dependencies import CurrentCaller, Session
-from api.errors import InvalidCursor, NotFound
+from api.edge.dependencies import CurrentCaller, Session
+from api.edge.pages import Page, PageOf
+from api.edge.routing import problems, slice_router
+from api.edge.services import services_of
+from api.kernel.errors import InvalidCursor, NotFound
 from api.metrics import service
 from api.metrics.errors import FigureTooExpensive, InvalidParameter, UnknownMetric, WarehouseNotReady
 from api.metrics.schemas import DealsBehind, FreshnessRead, MetricAnswer, MetricRead
-from api.pages import Page, PageOf
-from api.routing import problems, slice_router
-from api.services import services_of
 from metrics.registry import definitions
 
 router = slice_router(prefix="/metrics", tags=["metrics"])

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api.errors import NotFound, Unavailable, Unprocessable
+from api.kernel.errors import NotFound, Unavailable, Unprocessable
 from metrics.errors import ParameterError
 
 

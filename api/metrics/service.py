@@ -13,15 +13,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.concurrency import run_in_threadpool
 
 from api.db.session import between_transactions
-from api.dependencies import Caller
-from api.errors import InvalidCursor, NotFound
+from api.edge.pages import Pagination
+from api.edge.services import Services
+from api.kernel.caller import Caller
+from api.kernel.errors import InvalidCursor, NotFound
+from api.kernel.visibility import visible_users
 from api.metrics import repository
 from api.metrics.errors import FigureTooExpensive, InvalidParameter, UnknownMetric, WarehouseNotReady
 from api.metrics.pipeline import alarms, read_reports
 from api.metrics.schemas import Behind, DealBehind, DealsBehind, FreshnessRead, MetricAnswer, Total
-from api.pages import Pagination
-from api.services import Services
-from api.visibility import visible_users
 from metrics.answers import Figures
 from metrics.errors import (
     ParameterError,

@@ -1,4 +1,4 @@
 """Tables, one module each. A row's rules live in its slice; relationships between tables are never walked lazily.
 
-Every tenant table uses `api.db.base.TenantRow` (or `Aggregate`, when events describe it).
+Every tenant table uses `api.models.base.TenantRow` (or `Aggregate`, when events describe it).
 """

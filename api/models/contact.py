@@ -4,7 +4,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Mapped
 
-from api.db.base import Aggregate
+from api.models.base import Aggregate
 
 
 class Contact(Aggregate):

@@ -1,4 +1,4 @@
-"""The event log: every committed change, in commit-safe order per aggregate. Written by `api.event_log` alone."""
+"""The event log: every committed change, in commit-safe order per aggregate. Only `api.kernel.event_log` writes."""
 
 from datetime import datetime
 from typing import Any
@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, FetchedValue, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.db.base import Base
+from api.models.base import Base
 
 
 class EventLogRow(Base):

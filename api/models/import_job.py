@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.db.base import Aggregate, TenantRow
+from api.models.base import Aggregate, TenantRow
 
 
 class ImportJob(Aggregate):

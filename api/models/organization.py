@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, SmallInteger, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.db.base import Base
+from api.models.base import Base
 
 
 class Organization(Base):

@@ -7,7 +7,7 @@ from sqlalchemy import func
 from sqlalchemy.orm import Mapped, mapped_column
 from uuid_utils.compat import uuid7
 
-from api.db.base import Base
+from api.models.base import Base
 
 
 class Person(Base):

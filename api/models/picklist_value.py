@@ -2,7 +2,7 @@
 
 from sqlalchemy.orm import Mapped
 
-from api.db.base import TenantRow
+from api.models.base import TenantRow
 
 
 class PicklistValue(TenantRow):

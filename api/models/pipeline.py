@@ -2,7 +2,7 @@
 
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.db.base import Aggregate
+from api.models.base import Aggregate
 
 
 class Pipeline(Aggregate):

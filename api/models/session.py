@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.db.base import TenantRow
+from api.models.base import TenantRow
 
 
 class SignIn(TenantRow):

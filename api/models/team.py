@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.db.base import Aggregate, TenantRow
+from api.models.base import Aggregate, TenantRow
 
 
 class Team(Aggregate):

@@ -5,7 +5,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.db.base import Aggregate
+from api.models.base import Aggregate
 from api.models.person import Person
 from contracts.access import RecordScope, Role
 

@@ -2,12 +2,12 @@
 
 from uuid import UUID
 
-from api.dependencies import Administrator, CurrentCaller, IfMatch, Session
-from api.errors import NotFound, PreconditionFailed, PreconditionRequired
+from api.edge.dependencies import Administrator, CurrentCaller, IfMatch, Session
+from api.edge.pages import PageOf
+from api.edge.routing import problems, slice_router
+from api.kernel.errors import NotFound, PreconditionFailed, PreconditionRequired
 from api.organizations import service
 from api.organizations.schemas import OrganizationRead, OrganizationUpdate
-from api.pages import PageOf
-from api.routing import problems, slice_router
 
 router = slice_router(prefix="/organizations", tags=["organizations"])
 

@@ -8,7 +8,7 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
-from api.fields import CurrencyCode, Name
+from api.edge.fields import CurrencyCode, Name
 
 
 @cache

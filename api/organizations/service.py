@@ -5,9 +5,9 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.context import Context
-from api.errors import NotFound, PreconditionFailed
-from api.event_log import append
+from api.kernel.context import Context
+from api.kernel.errors import NotFound, PreconditionFailed
+from api.kernel.event_log import append
 from api.models.organization import Organization
 from api.organizations.schemas import OrganizationSettings, OrganizationUpdate
 from contracts.events.identity import OrganizationCreated, OrganizationUpdated

@@ -2,13 +2,13 @@
 
 from sqlalchemy import select
 
-from api.dependencies import CurrentCaller, Session
-from api.errors import NotFound
+from api.edge.dependencies import CurrentCaller, Session
+from api.edge.pages import Page, PageOf, fetch_page
+from api.edge.routing import problems, slice_router
+from api.kernel.errors import NotFound
 from api.models.picklist_value import PicklistValue
-from api.pages import Page, PageOf, fetch_page
 from api.picklists.schemas import PicklistValueRead
 from api.picklists.service import Picklist
-from api.routing import problems, slice_router
 
 router = slice_router(prefix="/picklists", tags=["picklists"])
 

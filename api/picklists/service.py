@@ -8,7 +8,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
-from api.context import Context
+from api.kernel.context import Context
 from api.models.picklist_value import PicklistValue
 
 

@@ -6,12 +6,13 @@ from uuid import UUID
 
 from fastapi import Query, Response
 
-from api.db.rows import find
-from api.dependencies import Administrator, CurrentCaller, IfMatch, Session
-from api.errors import NotFound, PreconditionFailed, PreconditionRequired
+from api.edge.dependencies import Administrator, CurrentCaller, IfMatch, Session
+from api.edge.pages import Page, PageOf, fetch_page
+from api.edge.routing import problems, slice_router
+from api.kernel.errors import NotFound, PreconditionFailed, PreconditionRequired
+from api.kernel.rows import find
 from api.models.pipeline import Pipeline
 from api.models.stage import Stage
-from api.pages import Page, PageOf, fetch_page
 from api.pipelines import repository, service, stages
 from api.pipelines.schemas import (
     PipelineCreate,
@@ -21,7 +22,6 @@ from api.pipelines.schemas import (
     StageRead,
     StageUpdate,
 )
-from api.routing import problems, slice_router
 
 router = slice_router(prefix="/pipelines", tags=["pipelines"])
 

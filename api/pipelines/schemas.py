@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonValue
 
-from api.fields import StageName
+from api.edge.fields import StageName
 from contracts.stages import StageKind
 
 _MOST_STAGES = 100

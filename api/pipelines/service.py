@@ -11,11 +11,11 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
-from api.context import Context
-from api.db.constraints import explained
-from api.db.rows import lock
-from api.errors import Conflict
-from api.event_log import NewEvent, append, append_many
+from api.kernel.constraints import explained
+from api.kernel.context import Context
+from api.kernel.errors import Conflict
+from api.kernel.event_log import NewEvent, append, append_many
+from api.kernel.rows import lock
 from api.models.pipeline import Pipeline
 from api.models.stage import Stage
 from api.pipelines import repository

@@ -7,10 +7,10 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
-from api.context import Context
-from api.db.constraints import explained
-from api.errors import Conflict, NotFound, PreconditionFailed
-from api.event_log import NewEvent, append, append_many
+from api.kernel.constraints import explained
+from api.kernel.context import Context
+from api.kernel.errors import Conflict, NotFound, PreconditionFailed
+from api.kernel.event_log import NewEvent, append, append_many
 from api.models.stage import Stage
 from api.pipelines import repository
 from api.pipelines.arrangement import position_for, with_room_at, with_stage_at

@@ -5,13 +5,13 @@ from uuid import UUID
 
 from fastapi import Query, Response
 
-from api.db.rows import find
-from api.dependencies import Administrator, CurrentCaller, IfMatch, Session
-from api.errors import NotFound, PreconditionFailed, PreconditionRequired
-from api.fields import Instant
+from api.edge.dependencies import Administrator, CurrentCaller, IfMatch, Session
+from api.edge.fields import Instant
+from api.edge.pages import Page, PageOf, fetch_page
+from api.edge.routing import problems, slice_router
+from api.kernel.errors import NotFound, PreconditionFailed, PreconditionRequired
+from api.kernel.rows import find
 from api.models.team import Team, TeamMember
-from api.pages import Page, PageOf, fetch_page
-from api.routing import problems, slice_router
 from api.teams import repository, service
 from api.teams.schemas import MemberAdd, MemberRead, TeamCreate, TeamRead, TeamUpdate
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.fields import Instant, Name
+from api.edge.fields import Instant, Name
 
 _OCCURRED_AT = Field(default=None, description="Since when it is true; default now, may lie in the past.")
 

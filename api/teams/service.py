@@ -10,11 +10,11 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
-from api.context import Context
-from api.db.constraints import explained, unknown
-from api.db.rows import lock
-from api.errors import Conflict, NotFound, PreconditionFailed, Unprocessable
-from api.event_log import append
+from api.kernel.constraints import explained, unknown
+from api.kernel.context import Context
+from api.kernel.errors import Conflict, NotFound, PreconditionFailed, Unprocessable
+from api.kernel.event_log import append
+from api.kernel.rows import lock
 from api.models.team import Team, TeamMember
 from api.teams import repository
 from api.teams.schemas import TeamUpdate

@@ -10,8 +10,8 @@ import httpx
 import psycopg
 import pytest
 
+from api.edge.logs import JsonFormatter
 from api.identity import users as users_service
-from api.logs import JsonFormatter
 from contracts.access import Role
 from tests.conftest import Database
 from tests.factories import Account, Api, new_email

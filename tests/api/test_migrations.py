@@ -13,10 +13,10 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
 from api import models
-from api.db.base import Base
 from api.db.bootstrap import prepare_database
 from api.db.migrate import downgrade, revisions, upgrade
 from api.db.urls import sqlalchemy_url
+from api.models.base import Base
 from runtime.embedded.postgres import EmbeddedPostgres
 from runtime.lint_migrations import findings, lint
 from tests.conftest import PASSWORDS, Database

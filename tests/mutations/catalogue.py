@@ -225,12 +225,12 @@ MUTATIONS = (
         "any_algorithm_signs_a_token",
         (
             Edit(
-                "api/security.py",
+                "api/edge/security.py",
                 "jwt.decode(token, self._key, algorithms=_ALGORITHMS)",
                 'jwt.decode(token, self._key, algorithms=["HS256", "HS384", "HS512", "none"])',
             ),
             Edit(
-                "api/security.py",
+                "api/edge/security.py",
                 'decoded.header == {"alg": _ALGORITHMS[0], "typ": _TOKEN_TYPE}',
                 'decoded.header.get("typ") == _TOKEN_TYPE',
             ),
@@ -239,7 +239,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a_repeated_request_takes_effect_again",
-        (Edit("api/idempotency.py", 'if found.state == "done":', 'if found.state == "never":'),),
+        (Edit("api/edge/idempotency.py", 'if found.state == "done":', 'if found.state == "never":'),),
         ("tests/api/test_conventions.py",),
     ),
     Mutation(

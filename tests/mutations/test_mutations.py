@@ -34,6 +34,6 @@ def test_mutations_fit_the_tree(mutation: Mutation) -> None:
 
 
 def test_a_mutation_that_does_not_fit_says_nothing(server_folder: Path) -> None:
-    misfit = Mutation("misfit", (Edit("api/errors.py", "nowhere to be found", ""),), ("tests/api",))
+    misfit = Mutation("misfit", (Edit("api/kernel/errors.py", "nowhere to be found", ""),), ("tests/api",))
     with pytest.raises(MutationError, match="0 times"):
         try_mutation(misfit, server_folder / "misfit")

@@ -14,10 +14,10 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 from uuid_utils.compat import uuid7
 
-from api.context import Context
+from api.edge.security import AccessClaims
+from api.kernel.context import Context
 from api.main import create_app
 from api.pipelines.service import create_default_pipeline
-from api.security import AccessClaims
 from contracts.access import DEFAULT_SCOPES, Role
 from contracts.events.envelope import ActorKind
 from contracts.settings import ApiSettings, DatabaseSettings

@@ -9,7 +9,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
-from api.security import AccessClaims, AccessTokens, Signer
+from api.edge.security import AccessClaims, AccessTokens, Signer
 from contracts.access import Role
 from tests.conftest import Database
 from tests.factories import PASSWORD, SECRET_KEY, Account, Api, new_email, start_api

@@ -5,8 +5,8 @@ from typing import Any
 
 import psycopg
 
-from api.dependencies import Caller
-from api.visibility import visible_users
+from api.kernel.caller import Caller
+from api.kernel.visibility import visible_users
 from contracts.access import RecordScope, Role
 from tests.conftest import Database
 from tests.factories import Account, Api

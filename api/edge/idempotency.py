@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.errors import Conflict, InvalidRequest, Unprocessable
-from api.services import services_of
+from api.edge.services import services_of
+from api.kernel.errors import Conflict, InvalidRequest, Unprocessable
 
 HEADER = "Idempotency-Key"
 

@@ -6,8 +6,8 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.db.base import Aggregate, TenantRow
-from api.errors import NotFound, PreconditionFailed
+from api.kernel.errors import NotFound, PreconditionFailed
+from api.models.base import Aggregate, TenantRow
 
 R = TypeVar("R", bound=TenantRow)
 A = TypeVar("A", bound=Aggregate)

@@ -7,26 +7,22 @@ pipelines, `IfMatch` is the version that the caller read. `Session` is the trans
 """
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import Depends, Header, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy import text
 
-from api import idempotency
-from api.context import Context
-from api.errors import Forbidden, PreconditionFailed, PreconditionRequired, Unauthenticated
-from api.routing import Session
-from api.services import services_of
+from api.edge import idempotency
+from api.edge.routing import Session
+from api.edge.services import services_of
+from api.kernel.caller import Caller
+from api.kernel.errors import Forbidden, PreconditionFailed, PreconditionRequired, Unauthenticated
 from contracts.access import RecordScope, Role
-from contracts.events.envelope import ActorKind
 
 __all__ = [
     "Administrator",
-    "Caller",
     "CurrentCaller",
     "IfMatch",
     "OptionalIfMatch",
@@ -38,28 +34,6 @@ __all__ = [
 _bearer = HTTPBearer(auto_error=False, description="The access token that sign-in answers.")
 _ENTER = text("select * from enter_request(:organization_id, :session_id, :read_only)")
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Caller:
-    """Who is calling, as the database says at this moment."""
-
-    user_id: UUID
-    organization_id: UUID
-    session_id: UUID
-    role: Role
-    record_scope: RecordScope
-    correlation_id: UUID
-
-    @property
-    def context(self) -> Context:
-        """What the events of this request carry."""
-        return Context(
-            organization_id=self.organization_id,
-            actor=ActorKind.USER,
-            actor_id=self.user_id,
-            correlation_id=self.correlation_id,
-        )
 
 
 async def _current_caller(

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import psycopg
 from sqlalchemy.exc import IntegrityError
 
-from api.errors import CrmError, Unprocessable
+from api.kernel.errors import CrmError, Unprocessable
 
 Problems = Mapping[str, Callable[[], CrmError]]
 

@@ -5,8 +5,8 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.context import Context
-from api.db.constraints import UnknownReference
+from api.kernel.constraints import UnknownReference
+from api.kernel.context import Context
 from api.models.user import User
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 
-from api.errors import Conflict, CrmError, InvalidRequest, PreconditionFailed, Unavailable, Unprocessable
+from api.kernel.errors import Conflict, CrmError, InvalidRequest, PreconditionFailed, Unavailable, Unprocessable
 
 _MEDIA_TYPE = "application/problem+json"
 

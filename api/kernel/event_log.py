@@ -1,6 +1,6 @@
 """The one door to the event log. Call it inside the transaction that changes the rows.
 
-Lock the aggregate's row first (`api.db.rows.lock`), then append: so the log's order is the order of the changes.
+Lock the aggregate's row first (`api.kernel.rows.lock`), then append: so the log's order is the order of the changes.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
-from api.context import Context
+from api.kernel.context import Context
 from contracts.events.envelope import Event
 
 #: Rows per statement of the bulk path: large enough to amortise the round trip, small enough for the parser.

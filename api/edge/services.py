@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from api.db.session import Database
-from api.security import AccessTokens, Passwords, RefreshTokens, Signer
-from api.threads import figure_threads
+from api.edge.security import AccessTokens, Passwords, RefreshTokens, Signer
+from api.edge.threads import figure_threads
 from contracts.settings import ApiSettings, DatabaseSettings, WarehouseSettings
 from metrics.answers import Figures
 from metrics.publication import is_duckdb

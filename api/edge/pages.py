@@ -14,10 +14,10 @@ from sqlalchemy import Select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from api.dependencies import CurrentCaller
-from api.errors import InvalidCursor
-from api.security import decode_base64, encode_base64
-from api.services import services_of
+from api.edge.dependencies import CurrentCaller
+from api.edge.security import decode_base64, encode_base64
+from api.edge.services import services_of
+from api.kernel.errors import InvalidCursor
 
 DEFAULT_LIMIT, LARGEST_LIMIT = 50, 200
 _SIGNATURE_BYTES = 16

@@ -9,9 +9,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
-from api.errors import CrmError
-from api.logs import correlation_id as current_correlation_id
-from api.problems import problem_response
+from api.edge.logs import correlation_id as current_correlation_id
+from api.edge.problems import problem_response
+from api.kernel.errors import CrmError
 
 HEADER = "X-Correlation-ID"
 

@@ -5,7 +5,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.dependencies import Caller
+from api.kernel.caller import Caller
 from contracts.access import RecordScope
 
 # a caller's teams are the one they are in and those they manage; `subtree` adds every team below

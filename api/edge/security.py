@@ -19,7 +19,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 
-from api.errors import Unauthenticated
+from api.kernel.errors import Unauthenticated
 
 _ISSUER = "sluice"
 _AUDIENCE = "sluice-api"

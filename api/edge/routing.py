@@ -20,9 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import idempotency
-from api.errors import CrmError
-from api.services import services_of
+from api.edge import idempotency
+from api.edge.services import services_of
+from api.kernel.errors import CrmError
 
 
 class Problem(BaseModel):
