@@ -18,6 +18,7 @@ from benchmarks.brokers import running_broker
 from benchmarks.result import BenchmarkResult
 from benchmarks.servers import running_stack
 from bus.connection import Connector
+from contracts import locks
 from contracts.settings import KafkaSettings
 from contracts.topics import Topic, key_of
 from ingest.epoch import EPOCH_HEADER
@@ -41,8 +42,8 @@ join (select ordinality - 1 as number, gen_random_uuid() as id from generate_ser
 order by n
 """
 
-_OWNERS = """
-select count(distinct pid) from pg_locks where locktype = 'advisory' and classid = 7221191 and granted
+_OWNERS = f"""
+select count(distinct pid) from pg_locks where locktype = 'advisory' and classid = {locks.RELAY_SHARDS} and granted
     and database = (select oid from pg_database where datname = current_database())
 """
 

@@ -24,9 +24,9 @@ from contracts.settings import KafkaSettings, RelayDatabaseSettings, WarehouseSe
 from ingest.backoff import Backoff
 from ingest.epoch import EpochTopic
 from ingest.heartbeat import Heartbeat
+from ingest.leases import IDLE_SECONDS, SharedWork
 from ingest.loading import Progress, Session, SessionOverError
 from ingest.outbox import newest_epoch
-from ingest.partition_leases import IDLE_SECONDS, PartitionLeases
 from ingest.sinks import open_sink
 from ingest.sinks.interface import OffsetConflictError, SinkUnavailableError
 
@@ -97,9 +97,7 @@ class Loader:
         self._heartbeat = Heartbeat("loader", url)
         self._backoff = Backoff()
         self._breaker = InvalidRatioBreaker()
-        self._leases = PartitionLeases(
-            url, work=f"loader of {_identity(self.warehouse)}", idle_seconds=self.lease_seconds
-        )
+        self._leases = SharedWork(url, work=f"loader of {_identity(self.warehouse)}", idle_seconds=self.lease_seconds)
         self.progress = Progress()
         self._commits_seen = 0
 

@@ -20,7 +20,7 @@ from bus.topics import EVENT_TOPICS
 from ingest.buffer import Buffer
 from ingest.decoding import decode
 from ingest.epoch import EpochTopic, Marker
-from ingest.partition_leases import PartitionLeases, Share
+from ingest.leases import Share, SharedWork
 from ingest.sinks.interface import RawSink
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class Session:
     topic: EpochTopic
     consumer: Consumer
     marker: Marker
-    leases: PartitionLeases
+    leases: SharedWork
     breaker: InvalidRatioBreaker
     progress: Progress
     report: Callable[[], None]

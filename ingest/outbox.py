@@ -15,14 +15,13 @@ from uuid import UUID
 import psycopg
 
 from bus.records import Partition
-from ingest.leases import SILENCE_SECONDS, Leases, session_options
+from contracts import locks
+from ingest.leases import SILENCE_SECONDS, Leases, Share, session_options
 
 #: Aggregates are spread over this many shards; a shard is published by one relay at a time, in order.
 SHARDS = 16
 
-_SHARD_LOCKS = 7_221_191
-_MEMBER_LOCK = 7_221_192
-_GATE_LOCK = 7_221_193  # (this, 0): shared while a batch is under way, exclusive for who needs none to be
+_SHARES = [Share("", number) for number in range(SHARDS)]
 
 #: Why an event is parked that could be published itself, but must not overtake one that cannot.
 BEHIND_A_PARKED = "waits for an earlier event of its aggregate"
@@ -136,7 +135,7 @@ class Outbox:
         self.connection.prepare_threshold = 2
         try:
             self.connection.execute("listen sluice_events")
-            self._leases = Leases(self.connection, lock_class=_SHARD_LOCKS, member_class=_MEMBER_LOCK, slots=SHARDS)
+            self._leases = Leases(self.connection, share_class=locks.RELAY_SHARDS, member_class=locks.RELAYS)
         except psycopg.Error:
             self.connection.close()
             raise
@@ -144,7 +143,7 @@ class Outbox:
     @property
     def shards(self) -> set[int]:
         """The shards that this relay owns."""
-        return self._leases.held
+        return {share.number for share in self._leases.held}
 
     def close(self) -> None:
         """Close the connection; its leases are free at once."""
@@ -157,13 +156,13 @@ class Outbox:
 
     def balance_shards(self) -> None:
         """Take or give back shards, so that all living relays have equally many. Only between batches."""
-        self._leases.balance()
+        self._leases.balance(_SHARES)
 
     @contextmanager
     def batch(self) -> Iterator[None]:
         """A transaction in which a batch is read, published and marked, while no epoch can begin."""
         with self.connection.transaction():
-            self.connection.execute("select pg_advisory_xact_lock_shared(%s, 0)", (_GATE_LOCK,))
+            self.connection.execute("select pg_advisory_xact_lock_shared(%s, 0)", (locks.RELAY_GATE,))
             yield
 
     def pending(self, *, limit: int, after: int = 0) -> list[PendingEvent]:
@@ -242,7 +241,7 @@ def closed_gate(connection: psycopg.Connection, *, timeout_seconds: int = 90) ->
     """A transaction during which no batch is between publishing and marking, in any relay."""
     with connection.transaction():
         connection.execute("select set_config('lock_timeout', %s, true)", (f"{timeout_seconds}s",))
-        connection.execute("select pg_advisory_xact_lock(%s, 0)", (_GATE_LOCK,))
+        connection.execute("select pg_advisory_xact_lock(%s, 0)", (locks.RELAY_GATE,))
         yield
 
 

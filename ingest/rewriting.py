@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import psycopg
 
-_REWRITE_LOCK = 7_221_196
+from contracts import locks
 
 
 class RewriteUnderWayError(RuntimeError):
@@ -22,7 +22,7 @@ def sole_rewriter(relay_database_url: str, *, timeout_seconds: int = 600) -> Ite
     with psycopg.connect(relay_database_url, autocommit=True, application_name="sluice-rewrite") as connection:
         connection.execute("select set_config('lock_timeout', %s, false)", (f"{timeout_seconds}s",))
         try:
-            connection.execute("select pg_advisory_lock(%s, 0)", (_REWRITE_LOCK,))
+            connection.execute("select pg_advisory_lock(%s, 0)", (locks.REWRITE_RAW,))
         except psycopg.errors.LockNotAvailable as error:
             raise RewriteUnderWayError("another rebuild, repair or comparison is at work") from error
         yield

@@ -17,6 +17,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel, ConfigDict
 
+from contracts import locks
 from contracts.warehouse import PUBLISHED_SCHEMA
 from metrics.publication import PublishedFolder, is_duckdb, replace_file, warehouse_folder
 
@@ -142,7 +143,7 @@ class PostgresStatusStore:
         """Replace the given sections and keep the others."""
         with psycopg.connect(self._url) as connection:
             # Two first writers at once must not collide on the catalog.
-            connection.execute("select pg_advisory_xact_lock(hashtextextended('sluice.pipeline_status', 0))")
+            connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", (locks.PIPELINE_STATUS,))
             connection.execute(f"create schema if not exists {PUBLISHED_SCHEMA}")
             connection.execute(
                 f"create table if not exists {PUBLISHED_SCHEMA}.pipeline_status "

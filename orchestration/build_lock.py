@@ -12,10 +12,10 @@ from typing import Any
 
 import psycopg
 
+from contracts import locks
 from metrics.publication import is_duckdb, warehouse_folder
 
 _POLL_SECONDS = 0.1
-_ADVISORY_KEY = "hashtextextended('sluice.build', 0)"
 
 
 class BuildBusyError(RuntimeError):
@@ -67,7 +67,7 @@ def _advisory_lock(warehouse_url: str, holder: str, wait_seconds: float) -> Iter
     with psycopg.connect(warehouse_url, autocommit=True, application_name=name) as connection:
 
         def try_lock() -> bool:
-            row = connection.execute(f"select pg_try_advisory_lock({_ADVISORY_KEY})").fetchone()
+            row = connection.execute("select pg_try_advisory_lock(hashtextextended(%s, 0))", (locks.BUILD,)).fetchone()
             return bool(row and row[0])
 
         if not _wait_for(try_lock, wait_seconds):

@@ -10,6 +10,8 @@ from typing import LiteralString
 import psycopg
 from psycopg import sql
 
+from contracts import locks
+
 OWNER = "sluice_owner"
 APP = "sluice_app"
 RELAY = "sluice_relay"
@@ -20,8 +22,6 @@ BACKUP = "sluice_backup"
 #: Extensions that migrations rely on; all of them are "trusted", the database's owner may create them too.
 _EXTENSIONS: tuple[LiteralString, ...] = ("pg_trgm", "unaccent", "btree_gin", "btree_gist")
 
-#: Serialises two processes that bootstrap one cluster at once (roles belong to the cluster).
-_LOCK = 7_221_190_001
 
 _MEMBERSHIPS: tuple[LiteralString, ...] = (
     # only a transaction that says `SET LOCAL ROLE sluice_auth` sees across organizations
@@ -49,7 +49,7 @@ def prepare_database(admin_url: str, *, database: str, passwords: RolePasswords)
     `admin_url` is of a role that may create roles and databases. Idempotent.
     """
     with psycopg.connect(admin_url, autocommit=True) as admin:
-        admin.execute("select pg_advisory_lock(%s)", (_LOCK,))
+        admin.execute("select pg_advisory_lock(%s)", (locks.PREPARE_DATABASE,))
         _make_roles(admin, passwords)
         exists = admin.execute("select 1 from pg_database where datname = %s", (database,)).fetchone()
         if exists is None:

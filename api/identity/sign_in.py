@@ -20,11 +20,12 @@ from api.models.user import User
 from api.organizations.schemas import OrganizationSettings
 from api.organizations.service import create_organization, read_organization
 from api.pipelines.service import create_default_pipeline
+from contracts import locks
 from contracts.access import Role
 from contracts.events.envelope import ActorKind
 from contracts.events.identity import UserLoggedIn
 
-_HOLD_KEY = text("select pg_advisory_xact_lock(hashtextextended('sign-up:' || :key, 0))")
+_HOLD_KEY = text(f"select pg_advisory_xact_lock(hashtextextended('{locks.SIGN_UP}' || :key, 0))")
 
 
 async def sign_up(services: Services, body: SignUp, *, correlation_id: UUID, key: str | None) -> SignedUp:

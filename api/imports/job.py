@@ -28,6 +28,7 @@ from api.kernel.context import Context
 from api.kernel.event_log import NewEvent
 from api.models.import_job import ImportJob
 from api.models.organization import Organization
+from contracts import locks
 from contracts.events.envelope import ActorKind, Event
 from contracts.events.imports import ImportCompleted, ImportStarted
 
@@ -35,7 +36,9 @@ from contracts.events.imports import ImportCompleted, ImportStarted
 _NAMED_IN_WARNING = 10
 _BECOME_APP = text("set local role sluice_app")
 #: Imports of one organization write one after the other: each must see what the other created.
-_ONE_WRITER = text("select pg_advisory_xact_lock(hashtextextended(cast(:organization_id as text), 7221190003))")
+_ONE_WRITER = text(
+    f"select pg_advisory_xact_lock(hashtextextended(cast(:organization_id as text), {locks.IMPORTS_SEED}))"
+)
 
 
 class ClaimLostError(RuntimeError):

@@ -17,6 +17,7 @@ from uuid_utils.compat import uuid7
 
 from api.db.session import Database
 from api.imports.job import Claim, ClaimLostError, run_job
+from contracts import locks
 
 _log = logging.getLogger(__name__)
 
@@ -29,8 +30,8 @@ _CANDIDATES = text("""
 select organization_id, id, attempts from imports
 where state in ('queued', 'running') order by created_at, id limit 20 for update skip locked
 """)
-_TRY_LOCK = text("select pg_try_advisory_lock(hashtextextended(:id, 7221190002))")
-_UNLOCK = text("select pg_advisory_unlock(hashtextextended(:id, 7221190002))")
+_TRY_LOCK = text(f"select pg_try_advisory_lock(hashtextextended(:id, {locks.IMPORT_JOB_SEED}))")
+_UNLOCK = text(f"select pg_advisory_unlock(hashtextextended(:id, {locks.IMPORT_JOB_SEED}))")
 _TAKE = text("""
 update imports set state = 'running', claim = :claim, attempts = attempts + 1
 where organization_id = :organization_id and id = :id

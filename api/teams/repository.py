@@ -7,8 +7,9 @@ from sqlalchemy import Select, exists, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.models.team import Team, TeamMember
+from contracts import locks
 
-_HOLD_TREE = text("select pg_advisory_xact_lock(hashtextextended('teams:' || :organization_id, 0))")
+_HOLD_TREE = text(f"select pg_advisory_xact_lock(hashtextextended('{locks.TEAMS}' || :organization_id, 0))")
 
 _IS_BELOW = text("""
 with recursive above as (

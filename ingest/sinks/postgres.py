@@ -10,6 +10,7 @@ import psycopg
 from psycopg import sql
 
 from bus.records import Partition
+from contracts import locks
 from contracts.warehouse import RAW_EVENT_COLUMNS, RAW_EVENTS, RAW_GENERATION, RAW_SCHEMA
 from ingest.sinks.fingerprint import POSTGRES_DAY, POSTGRES_HASH
 from ingest.sinks.interface import (
@@ -42,9 +43,6 @@ _DISTINCT = sql.SQL(
     f"select distinct event_id, organization_id, type, {POSTGRES_DAY} as day, {POSTGRES_HASH} as content_hash from {{}}"
 ).format(_TABLE)
 
-#: Two processes that open a new warehouse at once must not both make its tables.
-_SETUP_LOCK = 7_221_194
-
 
 class PostgresSink:
     """The raw schema of a PostgreSQL warehouse. Reconnects by itself after an outage."""
@@ -53,7 +51,8 @@ class PostgresSink:
         self._url = url
         self._connection: psycopg.Connection | None = None
         with self._transaction() as connection:
-            connection.execute("select pg_advisory_xact_lock(%s)", (_SETUP_LOCK,))
+            # two processes that open a new warehouse at once must not both make its tables
+            connection.execute("select pg_advisory_xact_lock(%s)", (locks.SET_UP_RAW,))
             self._set_up(connection)
 
     def offsets(self, epoch: UUID) -> dict[Partition, int]:

@@ -3,8 +3,9 @@
 from alembic import context
 from sqlalchemy import create_engine, pool, text
 
+from contracts import locks
+
 #: Two processes that migrate one database at once queue up here.
-_LOCK = 7_221_190_002
 
 #: A migration that cannot have its lock soon lets go rather than queue every request behind it; api/db/migrate.py tries
 #: again. Work that takes long goes in batches that commit, or builds its index concurrently.
@@ -22,7 +23,7 @@ def _run_offline() -> None:
 def _run_online() -> None:
     engine = create_engine(context.config.attributes["url"], poolclass=pool.NullPool)
     with engine.connect() as connection:
-        connection.execute(text("select pg_advisory_lock(:lock)"), {"lock": _LOCK})
+        connection.execute(text("select pg_advisory_lock(:lock)"), {"lock": locks.MIGRATE})
         for statement in _TIMEOUTS:
             connection.execute(text(statement))
         connection.commit()

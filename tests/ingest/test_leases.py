@@ -14,8 +14,8 @@ from threading import Event
 import psycopg
 import pytest
 
+from ingest.leases import Share, SharedWork
 from ingest.loader import Loader
-from ingest.partition_leases import PartitionLeases, Share
 from ingest.relay import Relay
 from ingest.sinks import open_sink
 from tests.conftest import Database, RunningBroker
@@ -25,8 +25,8 @@ from tests.ingest.writers import count, insert_events, relay_settings, running, 
 SHARES = [Share(topic, number) for topic in ("deals", "identity", "imports") for number in range(6)]
 
 
-def _member(database: Database, *, work: str = "test") -> PartitionLeases:
-    return PartitionLeases(database.relay_url, work=work)
+def _member(database: Database, *, work: str = "test") -> SharedWork:
+    return SharedWork(database.relay_url, work=work)
 
 
 @pytest.mark.parametrize("members", [1, 2, 3, 4, 7, 20])
@@ -61,7 +61,7 @@ def test_w4_a_dead_members_shares_are_taken_and_different_work_is_not_shared(dat
 def test_w4_without_a_database_everything_is_held_and_an_outage_changes_nothing(
     make_database: Callable[[], Database],
 ) -> None:
-    assert PartitionLeases(None, work="test").balance(SHARES) == frozenset(SHARES)
+    assert SharedWork(None, work="test").balance(SHARES) == frozenset(SHARES)
     database = make_database()
     with closing(_member(database)) as first, closing(_member(database)) as second:
         for leases in (first, second, first, second):
