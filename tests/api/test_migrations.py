@@ -20,7 +20,7 @@ from api.models.base import Base
 from runtime.embedded.postgres import EmbeddedPostgres
 from runtime.lint_migrations import findings, lint
 from tests.conftest import PASSWORDS, Database
-from tests.ingest.writers import wait_until
+from tests.eventually import eventually
 
 _TIMEOUTS = "set lock_timeout = '1s'; set statement_timeout = '5s';\n"
 
@@ -85,7 +85,7 @@ def test_f5_a_migration_waits_for_a_lock_in_short_turns_until_it_has_it(
         holder.execute("lock table alembic_version, event_log")
         upgrading = threading.Thread(target=upgrade, args=(database.owner_url,))
         upgrading.start()
-        wait_until(lambda: "trying again" in caplog.text, what="the migration lets go")
+        eventually(lambda: "trying again" in caplog.text, what="the migration lets go")
         assert upgrading.is_alive()
         holder.rollback()
     upgrading.join(60)

@@ -22,7 +22,8 @@ from runtime.home import Home, Ports
 from runtime.process import ManagedProcess, free_port
 from runtime.stack import Stack
 from tests.conftest import Database, RunningBroker, RunningEmbeddedBroker
-from tests.ingest.writers import running, wait_until
+from tests.eventually import eventually
+from tests.ingest.writers import running
 
 
 @dataclass
@@ -81,7 +82,7 @@ class Site:
             yield archiver
 
     def wait_for_backups(self, number: int) -> None:
-        wait_until(lambda: len(self.folder.backups()) >= number, what=f"there are {number} base backups")
+        eventually(lambda: len(self.folder.backups()) >= number, what=f"there are {number} base backups")
 
     def now(self) -> datetime:
         """By the server's clock, with no transaction of the same instant."""
@@ -104,7 +105,7 @@ class Site:
             commit = archive.last_commit(archive.run_from(backup.manifest.start_segment))
             return commit is not None and commit.at > at
 
-        wait_until(has_it, what="the archive has the last commit")
+        eventually(has_it, what="the archive has the last commit")
         return at
 
 
@@ -182,7 +183,7 @@ class Spine:
             report = reconcile(self.url, self.warehouse)
             return report.is_clean and report.in_flight == 0
 
-        wait_until(is_equal, seconds=40, what="the warehouse equals PostgreSQL")
+        eventually(is_equal, seconds=40, what="the warehouse equals PostgreSQL")
 
 
 def no_progress(_what: str, _done: int, _total: int) -> None:

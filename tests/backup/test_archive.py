@@ -10,7 +10,8 @@ import pytest
 from runtime.backup.aim import reach_of
 from runtime.backup.source import SLOT
 from tests.backup.conftest import Site, site_maker
-from tests.ingest.writers import count, insert_events, wait_until
+from tests.eventually import eventually
+from tests.ingest.writers import count, insert_events
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def test_a_killed_stream_goes_on_without_a_gap(site: Site) -> None:
 def test_what_is_written_while_no_archive_runs_is_fetched_afterwards(site: Site) -> None:
     with site.archived():
         site.wait_for_backups(1)
-        wait_until(lambda: _is_streaming(site), what="the archive streams")
+        eventually(lambda: _is_streaming(site), what="the archive streams")
     at = site.now()
     insert_events(site.database.app_url, 200, seed=3)
     before = len(site.folder.backups())
@@ -68,10 +69,10 @@ def test_what_is_written_while_no_archive_runs_is_fetched_afterwards(site: Site)
 def test_a_gap_is_closed_by_a_new_base_backup(site: Site) -> None:
     with site.archived():
         site.wait_for_backups(1)
-        wait_until(lambda: _is_streaming(site), what="the archive streams")
+        eventually(lambda: _is_streaming(site), what="the archive streams")
     before = len(site.folder.backups())
     with psycopg.connect(site.database.admin_url, autocommit=True) as admin:
-        wait_until(lambda: not _is_streaming(site), what="the stream has ended")
+        eventually(lambda: not _is_streaming(site), what="the stream has ended")
         admin.execute("select pg_drop_replication_slot(%s)", (SLOT,))
         for _ in range(3):
             admin.execute("select txid_current()")
@@ -103,4 +104,4 @@ def test_its_report_says_how_far_it_is(site: Site) -> None:
     with site.archived():
         site.wait_for_backups(1)
         query = "select count(*) from process_status where process = 'archive' and state = 'running'"
-        wait_until(lambda: count(site.database.admin_url, f"{query} and detail ? 'last_backup'") == 1)
+        eventually(lambda: count(site.database.admin_url, f"{query} and detail ? 'last_backup'") == 1)

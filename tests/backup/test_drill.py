@@ -37,8 +37,9 @@ from runtime.home import Home
 from runtime.process import ManagedProcess, free_port
 from tests.backup.conftest import Site, Spine, agree, no_progress, running_broker, site_maker
 from tests.conftest import Database, RunningBroker
+from tests.eventually import eventually
 from tests.factories import PASSWORD, Api, start_api
-from tests.ingest.writers import count, insert_events, wait_until
+from tests.ingest.writers import count, insert_events
 
 T = TypeVar("T")
 
@@ -269,9 +270,9 @@ def test_f4_a_relay_notices_a_restore_that_nobody_told_it_of(drill: _Drill, else
     with psycopg.connect(url, autocommit=True) as connection:
         assert newest_epoch(connection) == drill.epoch
         with elsewhere.spine.flowing():
-            wait_until(lambda: newest_epoch(connection) != drill.epoch, what="a new epoch begins")
+            eventually(lambda: newest_epoch(connection) != drill.epoch, what="a new epoch begins")
             said = f"select count(*) from process_status where detail ->> 'warning' = '{RESTORED_NOTICE}'"
-            wait_until(lambda: count(url, said) == 1, what="the status says what to do")
+            eventually(lambda: count(url, said) == 1, what="the status says what to do")
         reason = connection.execute("select reason from transport_epoch where epoch = %s", (newest_epoch(connection),))
         assert reason.fetchone() == ("restored",)
         assert needs_repair(connection)

@@ -20,7 +20,8 @@ from orchestration.dbt_runner import build
 from tests.dbt_project.history import random_history
 from tests.dbt_project.reading import Row, all_marts
 from tests.event_history import AnyEvent, days
-from tests.ingest.writers import running, wait_until
+from tests.eventually import eventually
+from tests.ingest.writers import running
 from tests.warehouse_builder import EPOCH, build_warehouse
 
 _HISTORY = random_history(31, deals=15)
@@ -65,7 +66,7 @@ def _load(broker: MemoryBroker, warehouse: WarehouseSettings, records: int) -> N
     loader = Loader(KafkaSettings(), warehouse, connect=lambda _: Transport(topic(), broker.consumer()))
     topic().write(EPOCH)
     with running(loader.run):
-        wait_until(lambda: loader.loaded == records, seconds=60, what="the delivery is loaded")
+        eventually(lambda: loader.loaded == records, seconds=60, what="the delivery is loaded")
     assert loader.progress.rejected == 0
 
 

@@ -7,12 +7,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import pytest
@@ -20,6 +19,7 @@ import pytest
 from runtime.demo import DEMO_PASSWORD
 from runtime.home import PROJECT, Ports
 from runtime.process import is_port_open
+from tests.eventually import eventually
 
 _READY_SECONDS = 300
 
@@ -40,21 +40,6 @@ def open_folder() -> Iterator[Path]:
         path = Path(folder)
         path.chmod(0o755)
         yield path
-
-
-T = TypeVar("T")
-
-
-def eventually(look: Callable[[], T | None], *, what: str, seconds: float = 60, every: float = 0.1) -> T:
-    """Look again and again until it is so; fail with what was seen last."""
-    deadline = time.monotonic() + seconds
-    seen: T | None = None
-    while time.monotonic() < deadline:
-        seen = look()
-        if seen:
-            return seen
-        time.sleep(every)
-    pytest.fail(f"{what}: not within {seconds:g} s, last seen: {seen!r}")
 
 
 @dataclass

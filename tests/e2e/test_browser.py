@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from runtime.home import PROJECT
-from tests.e2e.conftest import SluiceStack, eventually
+from tests.e2e.conftest import SluiceStack
+from tests.eventually import eventually
 
 
 @pytest.mark.browser

@@ -19,7 +19,7 @@ from runtime.home import PROJECT
 from runtime.migrate import AdminDatabaseSettings
 from runtime.process import ManagedProcess, ProcessSpec, free_port
 from tests.conftest import RunningBroker
-from tests.e2e.conftest import eventually
+from tests.eventually import eventually
 
 _COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
 _OURS = {name: service for name, service in _COMPOSE["services"].items() if service.get("image") == "sluice:latest"}

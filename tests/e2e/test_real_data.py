@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.conftest import SluiceStack, eventually
+from tests.e2e.conftest import SluiceStack
+from tests.eventually import eventually
 
 _ALL_TIME = {"from": "2010-01-01", "to": "2030-01-01"}
 

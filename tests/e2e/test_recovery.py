@@ -15,7 +15,8 @@ import psycopg
 
 from runtime.home import Home
 from runtime.stack import Stack
-from tests.e2e.conftest import SluiceStack, eventually, open_folder
+from tests.e2e.conftest import SluiceStack, open_folder
+from tests.eventually import eventually
 
 _KILLED = ("relay", "loader", "broker", "api", "refresh", "worker", "archive", "postgres", "dashboards", "dagster")
 

@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 
 from runtime.demo import DEMO_USERS
-from tests.e2e.conftest import SluiceStack, eventually
+from tests.e2e.conftest import SluiceStack
+from tests.eventually import eventually
 
 
 def _this_year() -> dict[str, str]:

@@ -7,8 +7,7 @@ Start and harm from the main thread: children die with the thread that started t
 
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -16,13 +15,13 @@ from pathlib import Path
 
 import psutil
 import psycopg
-import pytest
 
 from orchestration.build_lock import BuildBusyError, build_lock
 from runtime.embedded.postgres import EmbeddedPostgres
 from runtime.home import Home, Ports
 from runtime.process import ManagedProcess, ProcessSpec, free_port
 from runtime.stack import Stack
+from tests.eventually import eventually
 from tests.faults.proxy import TcpProxy
 
 #: Cheap sign-ins that outlive the longest sweep.
@@ -37,15 +36,6 @@ class Harm(Enum):
 
     KILL = "SIGKILL, with all its children"
     IMMEDIATE = "SIGQUIT: pg_ctl stop -m immediate"
-
-
-def eventually(look: Callable[[], bool], *, what: str, seconds: float = 60.0) -> None:
-    """Look again and again until it is so."""
-    deadline = time.monotonic() + seconds
-    while not look():
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {seconds:g} s: {what}")
-        time.sleep(0.05)
 
 
 @dataclass(frozen=True)

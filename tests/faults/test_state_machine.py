@@ -17,9 +17,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from ingest.reconcile import reconcile
 from tests.conftest import Database
+from tests.eventually import eventually
 from tests.factories import Account, start_api
 from tests.faults.small_world import Seen, SmallWorld
-from tests.ingest.writers import wait_until
 
 _TENANTS = st.integers(0, 1)
 _PICKS = st.integers(0, 10_000)
@@ -185,7 +185,7 @@ class SpineMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """G1: when all is healthy again, everything arrives."""
         # a session may have yet to notice that the broker forgot, and PostgreSQL that a session is over
-        wait_until(self._has_published_all, what="all is published")
+        eventually(self._has_published_all, what="all is published")
         generator = random.Random(1)
         for _ in range(50):
             self.world.loader.step(generator, limit=1_000)

@@ -24,8 +24,9 @@ from ingest.sinks.delta import DeltaSink
 from ingest.sinks.delta_files import ARROW_SCHEMA
 from ingest.sinks.interface import OffsetRange
 from orchestration.raw_delta import _list_files
+from tests.eventually import eventually
 from tests.ingest.test_decoding import encode
-from tests.ingest.writers import running, wait_until
+from tests.ingest.writers import running
 
 EPOCH = UUID("01900000-0000-7000-8000-00000000000e")
 PLACE, OTHER = Partition("sluice.deals", 1), Partition("sluice.deals", 2)
@@ -133,7 +134,7 @@ def test_loaders_go_on_while_files_are_merged(sink: DeltaSink, folder: Path) -> 
                 appended.set()
 
     with running(load):
-        wait_until(appended.is_set, what="a loader is at work")
+        eventually(appended.is_set, what="a loader is at work")
         compaction = sink.compact()
     assert compaction.files_after < compaction.files_before
     rows = _rows(folder)

@@ -9,8 +9,9 @@ import pytest
 from ingest.loader import Loader
 from ingest.relay import Relay
 from tests.conftest import Database, RunningBroker
+from tests.eventually import eventually
 from tests.ingest.loading import is_complete, row_count
-from tests.ingest.writers import count, insert_events, relay_settings, running, wait_until
+from tests.ingest.writers import count, insert_events, relay_settings, running
 
 _SIZE = 64 * 1024 * 1024
 _SAID = (
@@ -54,14 +55,14 @@ def test_w6_a_full_disk_pauses_the_loader_and_loses_nothing(
         running(lambda stop: Loader(settings[1], settings[2], settings[0]).run(stop)),
     ):
         insert_events(database.app_url, 500)
-        wait_until(lambda: is_complete(database, settings), what="raw is complete")
+        eventually(lambda: is_complete(database, settings), what="raw is complete")
         _fill(ballast, leave=leave)
         for seed in range(2, 5):
             insert_events(database.app_url, 500, seed=seed)
-        wait_until(lambda: count(database.relay_url, _SAID) == 1, seconds=60, what="it says so")
+        eventually(lambda: count(database.relay_url, _SAID) == 1, seconds=60, what="it says so")
         assert row_count(settings) < 2_000
         ballast.unlink()
-        wait_until(lambda: is_complete(database, settings), seconds=60, what="raw is complete")
+        eventually(lambda: is_complete(database, settings), seconds=60, what="raw is complete")
     assert row_count(settings) == 2_000
     running_again = "select count(*) from process_status where process = 'loader' and state = 'stopped'"
     assert count(database.relay_url, running_again) == 1

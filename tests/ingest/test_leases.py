@@ -19,8 +19,9 @@ from ingest.loader import Loader
 from ingest.relay import Relay
 from ingest.sinks import open_sink
 from tests.conftest import Database, RunningBroker
+from tests.eventually import eventually
 from tests.ingest.loading import Settings, is_complete, row_count
-from tests.ingest.writers import count, insert_events, relay_settings, running, wait_until
+from tests.ingest.writers import count, insert_events, relay_settings, running
 
 SHARES = [Share(topic, number) for topic in ("deals", "identity", "imports") for number in range(6)]
 
@@ -54,7 +55,7 @@ def test_w4_a_dead_members_shares_are_taken_and_different_work_is_not_shared(dat
         assert len(first.held) == len(second.held) == 9
         assert len(stranger.held) == 18
         second.close()
-        wait_until(lambda: first.balance(SHARES) == frozenset(SHARES), what="all is taken over")
+        eventually(lambda: first.balance(SHARES) == frozenset(SHARES), what="all is taken over")
         assert first.balance(SHARES[:4]) == frozenset(SHARES[:4])
 
 
@@ -84,8 +85,8 @@ def test_w4_a_member_whose_session_ended_takes_back_only_what_is_free(database: 
                 " where application_name = 'sluice-leases' and datname = %s",
                 (database.name,),
             )
-        wait_until(lambda: other.balance(SHARES) == frozenset(SHARES), what="the other one has taken over")
-        wait_until(lambda: len(zombie.balance(SHARES)) < len(SHARES), what="it knows that its leases are over")
+        eventually(lambda: other.balance(SHARES) == frozenset(SHARES), what="the other one has taken over")
+        eventually(lambda: len(zombie.balance(SHARES)) < len(SHARES), what="it knows that its leases are over")
         for _ in range(2):
             other.balance(SHARES)
             zombie.balance(SHARES)
@@ -143,16 +144,16 @@ def test_w4_two_loaders_share_the_work_and_one_takes_over(database: Database, se
         running(lambda stop: _loader(settings).run(stop)),
         _process(database, settings) as process,
     ):
-        wait_until(
+        eventually(
             lambda: [_partitions(database, name) for name in ("loader", "loader-2")] == [15, 15],
             seconds=60,
             what="they share",
         )
         insert_events(database.app_url, 1_000)
-        wait_until(lambda: is_complete(database, settings), what="raw is complete")
+        eventually(lambda: is_complete(database, settings), what="raw is complete")
         insert_events(database.app_url, 1_000, seed=2)
         process.kill()
-        wait_until(lambda: is_complete(database, settings), what="the other one has taken over")
+        eventually(lambda: is_complete(database, settings), what="the other one has taken over")
     assert row_count(settings) == 2_000
 
 
@@ -161,14 +162,14 @@ def test_w4_a_loader_that_stood_still_doubles_nothing(database: Database, settin
     open_sink(settings[2]).close()
     with running(lambda stop: Relay(*settings).run(stop)), _process(database, settings) as zombie:
         insert_events(database.app_url, 500)
-        wait_until(lambda: row_count(settings) > 0, seconds=60, what="it loads")
+        eventually(lambda: row_count(settings) > 0, seconds=60, what="it loads")
         insert_events(database.app_url, 1_500, seed=2)
         Event().wait(generator.uniform(0.05, 0.3))
         zombie.send_signal(signal.SIGSTOP)
         with running(lambda stop: _loader(settings).run(stop)):
             insert_events(database.app_url, 500, seed=3)
-            wait_until(lambda: is_complete(database, settings), seconds=60, what="the other one has taken over")
+            eventually(lambda: is_complete(database, settings), seconds=60, what="the other one has taken over")
             zombie.send_signal(signal.SIGCONT)
             insert_events(database.app_url, 500, seed=4)
-            wait_until(lambda: is_complete(database, settings), seconds=60, what="raw is complete")
+            eventually(lambda: is_complete(database, settings), seconds=60, what="raw is complete")
     assert row_count(settings) == 3_000

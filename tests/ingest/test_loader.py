@@ -28,9 +28,10 @@ from ingest.relay import Relay
 from ingest.sinks import open_sink
 from ingest.sinks.interface import OffsetConflictError, OffsetRange
 from tests.conftest import Database, RunningBroker
+from tests.eventually import eventually
 from tests.ingest.loading import Settings, content, is_complete, reconciled, row_count
 from tests.ingest.topic_reader import read_topic
-from tests.ingest.writers import count, insert_events, relay_settings, running, wait_until, wait_until_published
+from tests.ingest.writers import count, insert_events, relay_settings, running, wait_until_published
 
 
 @pytest.fixture(params=["delta", "postgres"])
@@ -54,7 +55,7 @@ def test_w1_relay_and_loader_bring_every_event_once(database: Database, settings
     with running(lambda stop: Relay(*settings).run(stop)), running(lambda stop: _loader(settings).run(stop)):
         for seed in range(5):
             insert_events(database.app_url, 400, seed=seed)
-        wait_until(lambda: is_complete(database, settings), what="raw is complete")
+        eventually(lambda: is_complete(database, settings), what="raw is complete")
     assert row_count(settings) == 2_000
 
 
@@ -65,7 +66,7 @@ def test_w4_two_loaders_on_one_sink_double_nothing(database: Database, settings:
     ):
         for seed in range(6):
             insert_events(database.app_url, 300, seed=seed)
-        wait_until(lambda: is_complete(database, settings), what="raw is complete")
+        eventually(lambda: is_complete(database, settings), what="raw is complete")
     assert row_count(settings) == 1_800
 
 
@@ -131,14 +132,14 @@ def test_w1_loader_killed_again_and_again_under_load(database: Database, setting
             before = row_count(settings) if seed else 0
             loader = start()
             if seed:
-                wait_until(partial(_has_more_than, settings, before), what="it loads")
+                eventually(partial(_has_more_than, settings, before), what="it loads")
             insert_events(database.app_url, 250, seed=2 * seed + 1)
             Event().wait(generator.uniform(0.0, 0.8))  # whatever it does then: mostly it commits
             loader.kill()
             loader.wait()
         wait_until_published(database)
         loader = start()
-        wait_until(lambda: is_complete(database, settings), what="raw is complete")
+        eventually(lambda: is_complete(database, settings), what="raw is complete")
         loader.send_signal(signal.SIGTERM)
         assert loader.wait(20) == 0
     assert row_count(settings) == 500 * kills
@@ -150,18 +151,18 @@ def test_o6_broker_amnesia_is_noticed_and_healed(
     with running(lambda stop: Relay(*settings).run(stop)):
         with running(lambda stop: _loader(settings).run(stop)):
             insert_events(database.app_url, 1_000)
-            wait_until(lambda: is_complete(database, settings), what="raw is complete")
+            eventually(lambda: is_complete(database, settings), what="raw is complete")
         insert_events(database.app_url, 700, seed=2)  # published, never loaded
         wait_until_published(database)
         fresh_broker.kill()
         insert_events(database.app_url, 300, seed=3)
         fresh_broker.start()
         with running(lambda stop: _loader(settings).run(stop)):
-            wait_until(lambda: is_complete(database, settings), seconds=60, what="raw is complete again")
+            eventually(lambda: is_complete(database, settings), seconds=60, what="raw is complete again")
             fresh_broker.kill()  # and once more, with the loader alive
             fresh_broker.start()
             insert_events(database.app_url, 1_100, seed=4)
-            wait_until(lambda: is_complete(database, settings), seconds=60, what="raw is complete again")
+            eventually(lambda: is_complete(database, settings), seconds=60, what="raw is complete again")
     assert count(database.relay_url, "select count(*) from transport_epoch") == 3
     assert row_count(settings) == 3_100
 
@@ -178,7 +179,7 @@ def test_o5_unreadable_messages_become_dead_letters_and_others_pass(
         producer.close()
         insert_events(database.app_url, 50, seed=2)
         with running(lambda stop: _loader(delta_settings).run(stop)):
-            wait_until(lambda: is_complete(database, delta_settings), what="raw is complete")
+            eventually(lambda: is_complete(database, delta_settings), what="raw is complete")
     letters = read_topic(fresh_broker, DEAD_LETTER_TOPIC, at_least=len(poison))
     assert sorted(letter.value or b"" for letter in letters) == sorted(value or b"" for value in poison)
     assert all(dict(letter.headers)["reason"] for letter in letters)
@@ -188,7 +189,7 @@ def test_o5_unreadable_messages_become_dead_letters_and_others_pass(
 def test_w1_reconcile_names_missing_extra_and_changed_rows(database: Database, settings: Settings) -> None:
     with running(lambda stop: Relay(*settings).run(stop)), running(lambda stop: _loader(settings).run(stop)):
         insert_events(database.app_url, 60)
-        wait_until(lambda: is_complete(database, settings), what="raw is complete")
+        eventually(lambda: is_complete(database, settings), what="raw is complete")
     insert_events(database.app_url, 5, seed=9)  # nobody publishes these
     with psycopg.connect(database.relay_url) as connection:
         row = connection.execute("select array_agg(event_id order by position) from event_log").fetchone()
@@ -225,7 +226,7 @@ def test_w3_rebuild_is_repeatable_and_traffic_goes_on(database: Database, settin
         running(lambda stop: _loader(settings).run(stop)),
     ):
         insert_events(database.app_url, 800)
-        wait_until(lambda: is_complete(database, settings), what="raw is complete")
+        eventually(lambda: is_complete(database, settings), what="raw is complete")
         before = content(settings)
         steps: list[tuple[int, int]] = []
         assert rebuild(database.relay_url, settings[2], progress=lambda done, total: steps.append((done, total))) == 800
@@ -234,7 +235,7 @@ def test_w3_rebuild_is_repeatable_and_traffic_goes_on(database: Database, settin
         for seed in range(3):
             insert_events(database.app_url, 200, seed=seed)
             rebuild(database.relay_url, settings[2])
-        wait_until(lambda: is_complete(database, settings), what="raw is complete")
+        eventually(lambda: is_complete(database, settings), what="raw is complete")
         once = content(settings)
         rebuild(database.relay_url, settings[2])
         assert content(settings) == once
@@ -247,8 +248,8 @@ def test_w6_a_warehouse_that_cannot_be_written_pauses_the_loader(database: Datab
     state = "select count(*) from process_status where process = 'loader' and state = 'warehouse unavailable'"
     with running(lambda stop: _loader(delta_settings).run(stop)):
         insert_events(database.app_url, 20)
-        wait_until(lambda: count(database.relay_url, state) == 1, what="it says so")
+        eventually(lambda: count(database.relay_url, state) == 1, what="it says so")
         folder.unlink()
         with running(lambda stop: Relay(*delta_settings).run(stop)):
-            wait_until(lambda: is_complete(database, delta_settings), what="raw is complete")
+            eventually(lambda: is_complete(database, delta_settings), what="raw is complete")
     assert row_count(delta_settings) == 20

@@ -18,6 +18,7 @@ from ingest.epoch import EPOCH_HEADER, EpochTopic
 from ingest.loader import Loader, Transport
 from ingest.relay import Relay
 from tests.conftest import Database, RunningBroker
+from tests.eventually import eventually
 from tests.ingest.loading import is_complete, row_count
 from tests.ingest.writers import (
     ORGANIZATION,
@@ -26,7 +27,6 @@ from tests.ingest.writers import (
     new_id,
     relay_settings,
     running,
-    wait_until,
     wait_until_published,
 )
 
@@ -102,14 +102,14 @@ def test_w4_partitions_that_are_added_are_read_from_their_start(tmp_path: Path, 
     spine.broker.widen(DEALS, before)
     spine.publish(0, 5)
     with running(lambda stop: spine.loader().run(stop)):
-        wait_until(spine.is_loaded, what="the first are loaded")
+        eventually(spine.is_loaded, what="the first are loaded")
         spine.broker.widen(DEALS, after)
         for partition in range(after):
             spine.publish(partition, 3)
-        wait_until(spine.is_loaded, what="the new partitions are loaded, too")
+        eventually(spine.is_loaded, what="the new partitions are loaded, too")
     spine.publish(after - 1, 4)
     with running(lambda stop: spine.loader().run(stop)):
-        wait_until(spine.is_loaded, what="a new loader goes on where the first one stopped")
+        eventually(spine.is_loaded, what="a new loader goes on where the first one stopped")
     assert set(spine.rows().filter(topic=DEALS)["partition"]) == set(range(after))
 
 
@@ -118,11 +118,11 @@ def test_w4_a_topic_made_anew_is_read_from_its_start_once_its_epoch_is_declared(
     spine.declare(FIRST)
     spine.publish(1, 50)
     with running(lambda stop: spine.loader().run(stop)):
-        wait_until(spine.is_loaded, what="the first are loaded")
+        eventually(spine.is_loaded, what="the first are loaded")
         spine.broker.make_anew(DEALS)
         spine.declare(SECOND)
         spine.publish(1, 20, epoch=SECOND)
-        wait_until(spine.is_loaded, what="the new topic is loaded from its first offset")
+        eventually(spine.is_loaded, what="the new topic is loaded from its first offset")
     rows = spine.rows().filter(epoch=str(SECOND))
     assert sorted(rows["offset"]) == list(range(20))
 
@@ -132,7 +132,7 @@ def test_w4_an_offset_beyond_the_end_is_said_and_healed(database: Database, tmp_
     spine.declare(FIRST)
     spine.publish(2, 30)
     with running(lambda stop: spine.loader().run(stop)):
-        wait_until(spine.is_loaded, what="the first are loaded")
+        eventually(spine.is_loaded, what="the first are loaded")
     log = spine.broker.logs[Partition(DEALS, 2)]
     kept, lost = log[:10], log[10:]
     spine.broker.logs[Partition(DEALS, 2)] = kept
@@ -141,10 +141,10 @@ def test_w4_an_offset_beyond_the_end_is_said_and_healed(database: Database, tmp_
         " and detail->>'error' like 'sluice.deals-2 ends before offset 30%'"
     )
     with running(lambda stop: spine.loader().run(stop)):
-        wait_until(lambda: count(database.relay_url, said) == 1, what="it is said")
+        eventually(lambda: count(database.relay_url, said) == 1, what="it is said")
         kept.extend(lost)
         spine.publish(2, 5)
-        wait_until(spine.is_loaded, what="it goes on once the records are back")
+        eventually(spine.is_loaded, what="it goes on once the records are back")
 
 
 def test_w4_a_topic_deleted_on_the_broker_is_healed_from_postgresql(
@@ -154,7 +154,7 @@ def test_w4_a_topic_deleted_on_the_broker_is_healed_from_postgresql(
     with running(lambda stop: Relay(*settings).run(stop)):
         with running(lambda stop: Loader(settings[1], settings[2], settings[0]).run(stop)):
             insert_events(database.app_url, 300)
-            wait_until(lambda: is_complete(database, settings), what="raw is complete")
+            eventually(lambda: is_complete(database, settings), what="raw is complete")
         insert_events(database.app_url, 200, seed=2)  # published, never loaded
         wait_until_published(database)
         admin = KafkaAdminClient(bootstrap_servers=fresh_broker.bootstrap_servers)
@@ -162,7 +162,7 @@ def test_w4_a_topic_deleted_on_the_broker_is_healed_from_postgresql(
         admin.close()
         with running(lambda stop: Loader(settings[1], settings[2], settings[0]).run(stop)):
             insert_events(database.app_url, 100, seed=3)
-            wait_until(lambda: is_complete(database, settings), seconds=60, what="raw is complete again")
+            eventually(lambda: is_complete(database, settings), seconds=60, what="raw is complete again")
     assert row_count(settings) == 600
 
 
@@ -176,4 +176,4 @@ def test_w4_the_loader_says_how_far_behind_it_is(database: Database, tmp_path: P
         " and (detail->>'newest_age_seconds')::float > 0 and detail->>'epoch' = '{}'"
     )
     with running(lambda stop: spine.loader().run(stop)):
-        wait_until(lambda: count(database.relay_url, said.format(FIRST)) == 1, what="it says that it is up to date")
+        eventually(lambda: count(database.relay_url, said.format(FIRST)) == 1, what="it says that it is up to date")

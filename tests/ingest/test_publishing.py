@@ -15,8 +15,9 @@ from ingest.epoch import EpochTopic
 from ingest.outbox import SHARDS, Outbox, release_parked
 from ingest.publishing import EpochEndedError, Publisher
 from tests.conftest import Database
+from tests.eventually import eventually
 from tests.ingest.topic_reader import first_deliveries
-from tests.ingest.writers import insert_event, new_id, wait_until
+from tests.ingest.writers import insert_event, new_id
 
 
 @dataclass
@@ -114,7 +115,7 @@ def test_o3_a_shard_taken_over_while_a_backlog_drains_is_read_from_its_start(dat
             heir.balance_shards()
             return len(heir.shards) == SHARDS
 
-        wait_until(owns_all, what="the heir owns all shards")
+        eventually(owns_all, what="the heir owns all shards")
         while _pending(database):
             publisher.publish_batch()
     events = [

@@ -25,7 +25,8 @@ from ingest.rewriting import RewriteUnderWayError, sole_rewriter
 from ingest.sinks import open_sink
 from ingest.sinks.interface import FRAME_SCHEMA, GroupKey, GroupSum, OffsetRange
 from tests.conftest import Database, RunningBroker
-from tests.ingest.writers import count, insert_events, relay_settings, running, wait_until
+from tests.eventually import eventually
+from tests.ingest.writers import count, insert_events, relay_settings, running
 from tests.warehouse_builder import duckdb_warehouse, postgres_warehouse
 
 EXTRA = UUID("01900000-0000-7000-8000-0000000000ff")
@@ -219,14 +220,14 @@ class TestRepair:
             running(lambda stop: Loader(settings[1], settings[2], settings[0]).run(stop)),
         ):
             insert_events(database.app_url, 300)
-            wait_until(lambda: reconcile(database.relay_url, warehouse).in_flight == 0, what="raw is complete")
+            eventually(lambda: reconcile(database.relay_url, warehouse).in_flight == 0, what="raw is complete")
             with writing(database) as writes:
                 for _ in range(2):
                     change_raw(warehouse, **some_events(database))
                     found = reconcile(database.relay_url, warehouse, repair=True)
                     assert (found.missing, found.different, found.extra) == (2, 1, 1)
-                    wait_until(writes, what="more was written")
-            wait_until(lambda: is_settled(database, warehouse), what="raw is complete")
+                    eventually(writes, what="more was written")
+            eventually(lambda: is_settled(database, warehouse), what="raw is complete")
         with closing(open_sink(warehouse)) as sink:
             assert sum(group.count for group in sink.group_sums().values()) == count(
                 database.relay_url, "select count(*) from event_log"

@@ -27,6 +27,7 @@ from ingest.publishing import Publisher
 from ingest.rebuild import rebuild
 from ingest.relay import Relay, run
 from tests.conftest import Database, RunningBroker
+from tests.eventually import eventually
 from tests.ingest.topic_reader import first_deliveries, read_events
 from tests.ingest.writers import (
     count,
@@ -35,7 +36,6 @@ from tests.ingest.writers import (
     new_id,
     relay_settings,
     running,
-    wait_until,
     wait_until_published,
 )
 
@@ -103,7 +103,7 @@ def test_o3_two_relays_share_the_shards_and_keep_order(
         " and database = (select oid from pg_database where datname = current_database())"
     )
     with running(lambda stop: Relay(*settings, RelaySettings(relay_batch_size=50)).run(stop), count=2):
-        wait_until(lambda: count(database.relay_url, owners) == 2, what="both relays own shards")
+        eventually(lambda: count(database.relay_url, owners) == 2, what="both relays own shards")
         for seed in range(10):
             insert_events(database.app_url, 100, aggregates=20, seed=seed)
         wait_until_published(database)
@@ -142,7 +142,7 @@ def test_o1_relay_killed_in_the_middle_of_batches_loses_nothing(
         insert_events(database.app_url, 3_000, aggregates=40, seed=round_number)
         before = count(database.relay_url, published)
         process = _start_relay(database, fresh_broker, warehouse_url)
-        wait_until(partial(_is_more_than, database.relay_url, published, before), what="it publishes")
+        eventually(partial(_is_more_than, database.relay_url, published, before), what="it publishes")
         Event().wait(generator.uniform(0, 0.15))
         process.kill()
         process.wait()
@@ -177,12 +177,12 @@ def test_o5_poison_parks_one_aggregate_until_it_is_released(
         for aggregate_id in (unknown, oversized, healthy):
             insert_event(connection, aggregate_id, 2)
     with running(lambda stop: Relay(*settings).run(stop)):
-        wait_until(
+        eventually(
             lambda: count(database.relay_url, "select count(*) from outbox where published_at is not null") == 1,
             what="the healthy aggregate is published",
         )
         insert_events(database.app_url, 50)
-        wait_until(
+        eventually(
             lambda: count(database.relay_url, "select count(*) from outbox where published_at is null") == 4,
             what="only the parked aggregates wait",
         )
@@ -197,7 +197,7 @@ def test_o5_poison_parks_one_aggregate_until_it_is_released(
             owner.execute("update event_log set type = 'deal.deleted' where aggregate_id = %s", (unknown,))
         with psycopg.connect(database.relay_url) as connection:
             assert release_parked(connection, unknown) == 2
-        wait_until(
+        eventually(
             lambda: count(database.relay_url, "select count(*) from outbox where published_at is null") == 2,
             what="the released aggregate is published",
         )
@@ -214,16 +214,16 @@ def test_o5_too_many_unpublishable_events_pause_the_relay_and_park_nothing(
     insert_events(database.app_url, 300)
     paused = "select count(*) from process_status where process = 'relay' and state = 'paused'"
     with running(lambda stop: Relay(*settings).run(stop)):
-        wait_until(lambda: count(database.relay_url, paused) == 1, what="the relay pauses")
+        eventually(lambda: count(database.relay_url, paused) == 1, what="the relay pauses")
     assert count(database.relay_url, "select count(*) from outbox where parked_reason is not null") == 0
     assert count(database.relay_url, "select count(*) from outbox where published_at is not null") == 0
     accepting = RelaySettings(relay_max_invalid_ratio=1)  # a person has looked and wants them set aside
     with running(lambda stop: Relay(*settings, accepting).run(stop)):
-        wait_until(
+        eventually(
             lambda: count(database.relay_url, "select count(*) from outbox where parked_reason is not null") == 60,
             what="they are parked",
         )
-        wait_until(
+        eventually(
             lambda: count(database.relay_url, "select count(*) from outbox where published_at is not null") == 300,
             what="the others are published",
         )
@@ -263,7 +263,7 @@ def test_o3_a_relay_that_sleeps_loses_its_shards_and_writes_nothing_when_it_wake
             sessions = "select count(*) from pg_stat_activity where application_name = 'sluice-relay' and pid <> {}"
             heir = "select pid from pg_locks where locktype = 'advisory' and classid = 7221191 limit 1"
             pid = count(database.relay_url, heir)
-            wait_until(lambda: count(database.admin_url, sessions.format(pid)) == 1, what="the zombie signs in anew")
+            eventually(lambda: count(database.admin_url, sessions.format(pid)) == 1, what="the zombie signs in anew")
             insert_events(database.app_url, 100, seed=3)
             wait_until_published(database)
     finally:
@@ -336,10 +336,10 @@ def test_o7_outages_of_broker_and_database_are_waited_out(
     settings = relay_settings(database, fresh_broker, warehouse_url)
     state = "select count(*) from process_status where process = 'relay' and state = '{}'"
     with running(lambda stop: run(stop, database=settings[0], kafka=settings[1], warehouse=settings[2])):
-        wait_until(lambda: count(database.relay_url, state.format("running")) == 1, what="the relay runs")
+        eventually(lambda: count(database.relay_url, state.format("running")) == 1, what="the relay runs")
         fresh_broker.kill()
         insert_events(database.app_url, 200)
-        wait_until(lambda: count(database.relay_url, state.format("broker unavailable")) == 1, what="it says so")
+        eventually(lambda: count(database.relay_url, state.format("broker unavailable")) == 1, what="it says so")
         fresh_broker.start()
         wait_until_published(database, seconds=60)
         with psycopg.connect(database.admin_url, autocommit=True) as admin:

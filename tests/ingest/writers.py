@@ -5,7 +5,6 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
-from time import monotonic, sleep
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +14,7 @@ from uuid_utils.compat import uuid7
 
 from contracts.settings import KafkaSettings, RelayDatabaseSettings, WarehouseSettings
 from tests.conftest import Database, RunningBroker
+from tests.eventually import eventually
 
 ORGANIZATION = UUID("01900000-0000-7000-8000-00000000000a")
 
@@ -124,14 +124,6 @@ def running(target: Callable[[Event], None], *, count: int = 1) -> Iterator[None
     assert not any(thread.is_alive() for thread in threads), "a process did not stop"
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float = 90.0, what: str = "it happens") -> None:
-    """Poll until `condition` holds."""
-    deadline = monotonic() + seconds
-    while not condition():
-        assert monotonic() < deadline, f"waited {seconds} s until {what}"
-        sleep(0.05)
-
-
 def count(url: str, query: str) -> int:
     """The one number that a query answers."""
     with psycopg.connect(url, autocommit=True) as connection:
@@ -143,4 +135,4 @@ def count(url: str, query: str) -> int:
 def wait_until_published(database: Database, *, seconds: float = 90.0) -> None:
     """Wait until no event is pending, parked ones and those behind them aside."""
     query = "select count(*) from outbox where published_at is null"
-    wait_until(lambda: count(database.relay_url, query) == 0, seconds=seconds, what="all events are published")
+    eventually(lambda: count(database.relay_url, query) == 0, seconds=seconds, what="all events are published")

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 from kafka import KafkaAdminClient
@@ -17,6 +16,7 @@ from kafka.errors import KafkaError
 from bus.topics import TOPICS
 from contracts.settings import KafkaSettings
 from runtime.process import ManagedProcess, ProcessSpec, free_port, is_port_open
+from tests.eventually import eventually
 from tests.kafka_cluster.certificates import Authority
 from tests.kafka_cluster.configuration import NODES, PASSWORD, USERNAME, Node, listeners, new_identity, write_properties
 from tests.kafka_cluster.jars import installed_kafka
@@ -122,15 +122,15 @@ class KafkaCluster:
 
     def wait_until(self, condition: Callable[[], bool], *, seconds: float = 120, what: str) -> None:
         """Wait until something holds that asks the cluster, which may not answer for a while."""
-        deadline = monotonic() + seconds
-        while True:
+
+        def holds() -> bool:
             try:
-                if condition():
-                    return
+                return condition()
             except KafkaError as error:
-                what = f"{what} ({error})" if monotonic() > deadline else what
-            assert monotonic() < deadline, f"waited {seconds} s until {what}"
-            sleep(0.1)
+                print(error)
+                return False
+
+        eventually(holds, seconds=seconds, what=what)
 
     def _is_led_by_others(self, node: int) -> bool:
         return all(partition["leader_id"] not in (node, -1) for partition in self._partitions(None).values())

@@ -17,8 +17,9 @@ from ingest.loader import Loader
 from ingest.reconcile import reconcile
 from ingest.relay import Relay
 from tests.conftest import Database, RunningCluster
+from tests.eventually import eventually
 from tests.ingest.topic_reader import first_deliveries, read_events
-from tests.ingest.writers import count, insert_event, new_id, running, wait_until
+from tests.ingest.writers import count, insert_event, new_id, running
 from tests.kafka_cluster.cluster import KafkaCluster
 
 WRITERS = 8
@@ -83,12 +84,12 @@ class Spine:
     def wait_until_said(self, process: str, state: str, words: str = "") -> None:
         """Wait until a process reports a state, and these words."""
         query = _STATE.format(process, state, words)
-        wait_until(lambda: count(self.database.relay_url, query) > 0, what=f"the {process} says {state!r}, {words!r}")
+        eventually(lambda: count(self.database.relay_url, query) > 0, what=f"the {process} says {state!r}, {words!r}")
 
     def wait_for_more(self, events: int = 200) -> None:
         """Wait until so many more events were published."""
         enough = self.published() + events
-        wait_until(lambda: self.published() >= enough, what=f"{events} more events are published")
+        eventually(lambda: self.published() >= enough, what=f"{events} more events are published")
 
     def is_complete(self) -> bool:
         """Whether raw holds all that was written."""
@@ -97,7 +98,7 @@ class Spine:
 
     def wait_until_complete(self) -> None:
         """Wait until raw holds all that was written."""
-        wait_until(self.is_complete, seconds=180, what="raw is complete")
+        eventually(self.is_complete, seconds=180, what="raw is complete")
 
     def rows(self) -> int:
         """Rows in raw."""

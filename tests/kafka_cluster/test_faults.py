@@ -14,7 +14,7 @@ from bus.records import OutgoingRecord, Receipt, SendFailure, TransportError
 from contracts.topics import EPOCH_TOPIC, PARTITIONS_PER_TOPIC, Topic
 from ingest.epoch import EpochTopic
 from tests.conftest import Database
-from tests.ingest.writers import wait_until
+from tests.eventually import eventually
 from tests.kafka_cluster.cluster import KafkaCluster
 from tests.kafka_cluster.configuration import NODES, SESSION_TIMEOUT_SECONDS
 from tests.kafka_cluster.spine import Spine
@@ -104,7 +104,7 @@ def test_o7_with_two_of_three_brokers_down_nothing_counts_as_sent(spine: Spine) 
         spine.wait_until_said("relay", "broker unavailable")
         before = spine.published()
         written = spine.written()
-        wait_until(lambda: spine.written() > written + 200, what="writers go on")
+        eventually(lambda: spine.written() > written + 200, what="writers go on")
         assert spine.published() == before
         cluster.start([1, 2])
         spine.wait_for_more()

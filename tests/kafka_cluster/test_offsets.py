@@ -18,8 +18,9 @@ from ingest.rebuild import rebuild
 from ingest.sinks import open_sink
 from ingest.sinks.interface import OffsetRange
 from tests.conftest import Database, RunningCluster
+from tests.eventually import eventually
 from tests.ingest.topic_reader import read_topic
-from tests.ingest.writers import insert_events, wait_until, wait_until_published
+from tests.ingest.writers import insert_events, wait_until_published
 from tests.kafka_cluster.cluster import KafkaCluster
 from tests.kafka_cluster.spine import Spine
 from tests.kafka_cluster.topics import delete_topics
@@ -37,7 +38,7 @@ def test_o6_w4_topics_deleted_under_load_are_made_anew_and_filled_from_postgresq
     with spine.relay(), spine.loader(), spine.writers():
         spine.wait_for_more()
         delete_topics(spine.kafka)
-        wait_until(lambda: spine.epochs() == 2, what="a new epoch begins")
+        eventually(lambda: spine.epochs() == 2, what="a new epoch begins")
         spine.wait_for_more()
     with spine.relay(), spine.loader():
         spine.wait_until_complete()
@@ -55,7 +56,7 @@ def test_w4_one_topic_made_anew_behind_the_stored_offsets_is_read_from_its_start
         wait_until_published(database)
         with closing(spine.cluster.admin()) as admin:
             admin.delete_topics([Topic.DEALS.value])
-        wait_until(lambda: spine.epochs() == 2, what="a new epoch begins")
+        eventually(lambda: spine.epochs() == 2, what="a new epoch begins")
         insert_events(database.app_url, 50, seed=3)  # ends far below the stored offsets
         with spine.loader():
             spine.wait_until_complete()

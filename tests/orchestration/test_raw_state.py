@@ -12,7 +12,7 @@ from contracts.settings import WarehouseSettings
 from ingest.sinks import open_sink
 from orchestration.raw_state import watch_raw
 from tests.event_history import EventLog
-from tests.ingest.writers import wait_until
+from tests.eventually import eventually
 from tests.warehouse_builder import duckdb_warehouse, load_raw, postgres_warehouse
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -110,9 +110,9 @@ class TestPostgresWatch:
             with closing(open_sink(warehouse)) as sink:
                 with _held(warehouse_database, "select from raw.generation for update"):
                     loading = pool.submit(load_raw, warehouse, log.events[2:])
-                    wait_until(lambda: waits(1), what="the loader waits to count its row")
+                    eventually(lambda: waits(1), what="the loader waits to count its row")
                     amending = pool.submit(sink.amend, [log.events[0].id], iter([]))
-                    wait_until(lambda: waits(2), what="the amendment waits to count what it leaves")
+                    eventually(lambda: waits(2), what="the amendment waits to count what it leaves")
                 loading.result()
                 amending.result()
         assert _row_count(warehouse_database) == 2

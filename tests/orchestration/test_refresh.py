@@ -26,7 +26,7 @@ from orchestration.refresh import Refresher
 from orchestration.resources import Pipeline
 from tests.conftest import Database
 from tests.event_history import EventLog
-from tests.ingest.writers import wait_until
+from tests.eventually import eventually
 from tests.orchestration.conftest import Installation
 from tests.warehouse_builder import load_raw, postgres_warehouse
 
@@ -155,7 +155,7 @@ class TestLoop:
         loop = threading.Thread(target=refresh_module.run, args=(stop,))
         loop.start()
         try:
-            wait_until(lambda: last_publication(installation.url) is not None, seconds=120)
+            eventually(lambda: last_publication(installation.url) is not None, seconds=120)
         finally:
             stop.set()
             loop.join(60)

@@ -4,12 +4,12 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 import pytest
 
 from runtime.process import ManagedProcess, ProcessSpec, free_port, is_port_open
+from tests.eventually import eventually
 
 _LOCATIONS = "{workspaceOrError{...on Workspace{locationEntries{name locationOrLoadError{__typename}}}}}"
 _SCHEDULES = (
@@ -29,13 +29,6 @@ def ask(port: int, query: str) -> Any:
             return json.load(response)["data"]
     except (urllib.error.URLError, OSError):
         return None
-
-
-def wait_for(port: int, query: str, part: str) -> None:
-    deadline = monotonic() + 180
-    while part not in json.dumps(ask(port, query)):
-        assert monotonic() < deadline, f"no {part}: {ask(port, query)}"
-        sleep(0.5)
 
 
 def test_a_program_of_dagsters_runs_as_python_would_run_it(tmp_path: Path) -> None:
@@ -66,7 +59,12 @@ def test_dagsters_pages_show_the_code_location_and_everything_stops_together(tmp
     process = ManagedProcess(spec, log_path=tmp_path / "dagster.log")
     process.start()
     try:
-        wait_for(port, _LOCATIONS, '"RepositoryLocation"')
+        eventually(
+            lambda: '"RepositoryLocation"' in json.dumps(ask(port, _LOCATIONS)),
+            what="the code location is loaded",
+            seconds=180,
+            every=0.5,
+        )
         schedules = ask(port, _SCHEDULES)["schedulesOrError"]["results"]
         assert {one["name"]: one["scheduleState"]["status"] for one in schedules} == {
             "frequent_compaction": "RUNNING",

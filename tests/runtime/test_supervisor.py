@@ -13,7 +13,7 @@ import pytest
 from runtime.embedded.broker import EmbeddedBroker
 from runtime.process import ProcessError, ProcessSpec
 from runtime.supervisor import Supervisor
-from tests.e2e.conftest import eventually
+from tests.eventually import eventually
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ from contracts.topics import Topic, key_of
 from ingest.loader import Loader
 from ingest.relay import Relay
 from tests.conftest import Database, RunningBroker
-from tests.ingest.writers import insert_event, new_id, relay_settings, running, wait_until
+from tests.eventually import eventually
+from tests.ingest.writers import insert_event, new_id, relay_settings, running
 from tests.versions.conftest import OlderTree
 
 _EXAMPLES = Path(generate.__file__).parent / "examples"
@@ -92,7 +93,7 @@ def _raw(folder: Path) -> pl.DataFrame:
 
 
 def _wait_until_raw_has(folder: Path, ids: set[str]) -> None:
-    wait_until(lambda: set(_raw(folder)["event_id"]) >= ids, seconds=120, what=f"raw has {len(ids)} events")
+    eventually(lambda: set(_raw(folder)["event_id"]) >= ids, seconds=120, what=f"raw has {len(ids)} events")
 
 
 def _send_as_a_newer_relay(broker: RunningBroker, epoch: str) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import psycopg
 
-from tests.ingest.writers import wait_until
+from tests.eventually import eventually
 
 _RATE = 50.0
 #: Fewer than the API's connections to PostgreSQL: on a machine that cannot keep the rate, requests wait here and not
@@ -54,7 +54,7 @@ class Traffic:
     def wait_for(self, count: int) -> None:
         """Wait until that many further requests have been answered."""
         wanted = self.answers.total() + count
-        wait_until(lambda: self.answers.total() >= wanted, seconds=120, what=f"{count} answers")
+        eventually(lambda: self.answers.total() >= wanted, seconds=120, what=f"{count} answers")
 
     async def _work(self, stop: threading.Event) -> None:
         loop = asyncio.get_running_loop()

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -14,6 +13,7 @@ from uuid_utils.compat import uuid7
 
 from contracts.access import Role
 from tests.api.crm.conftest import Crm, Member, assert_problem, stage_ids
+from tests.eventually import eventually
 
 NOW = datetime.now(UTC)
 
@@ -255,11 +255,8 @@ class TestHistory:
 def wait_for_waiting(admin_url: str, *, count: int) -> None:
     """Return when so many statements of this database wait for a lock."""
     waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
-    deadline = time.monotonic() + 30
     with psycopg.connect(admin_url, autocommit=True) as admin:
-        while admin.execute(waiting).fetchone() != (count,):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        eventually(lambda: admin.execute(waiting).fetchone() == (count,), what=f"{count} wait for a lock", every=0.01)
 
 
 class TestAtOnce:

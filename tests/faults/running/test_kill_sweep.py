@@ -5,9 +5,10 @@ import time
 
 import pytest
 
+from tests.eventually import eventually
 from tests.faults.inspection import inspect
 from tests.faults.operations import History, Writers
-from tests.faults.processes import Harm, Spine, eventually
+from tests.faults.processes import Harm, Spine
 
 _SEED = 20260711
 _EACH_OF = ("api", "relay", "loader", "broker", "relay-2", "postgres", "api", "loader", "relay")

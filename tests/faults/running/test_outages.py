@@ -9,9 +9,10 @@ import httpx
 import psycopg
 import pytest
 
+from tests.eventually import eventually
 from tests.faults.inspection import inspect
 from tests.faults.operations import History, Outcome, Writers
-from tests.faults.processes import Spine, eventually
+from tests.faults.processes import Spine
 from tests.faults.proxy import Direction, TcpProxy
 from tests.faults.toxics import Bandwidth, Down, Latency, LimitData, ResetPeer, Slicer, SlowClose, Timeout, Toxic
 

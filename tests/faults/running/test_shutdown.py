@@ -8,9 +8,10 @@ import psycopg
 import pytest
 
 from metrics.status import RefreshState, open_status_store
+from tests.eventually import eventually
 from tests.faults.inspection import inspect
 from tests.faults.operations import History, Outcome, Writers
-from tests.faults.processes import Spine, eventually
+from tests.faults.processes import Spine
 
 # connections that a toxic broke off are left by the proxy to the garbage collector
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed transport:ResourceWarning")
