@@ -22,7 +22,7 @@ from api.kernel.event_log import NewEvent, append_many
 from api.models.import_job import ImportProblem
 
 
-class Fate(StrEnum):
+class RowResult(StrEnum):
     """What became of a row. Every row has exactly one."""
 
     CREATED = "created"
@@ -40,7 +40,7 @@ class Line:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Assignment:
+class ImportRun:
     """What all transactions of one import share."""
 
     import_id: UUID
@@ -54,11 +54,11 @@ class Assignment:
 
 @dataclass
 class Batch:
-    """One transaction at work. Fates, problems and warnings are stored with the rows, or not at all."""
+    """One transaction at work. Results, problems and warnings are stored with the rows, or not at all."""
 
     session: AsyncSession
-    assignment: Assignment
-    fates: dict[Entity, Counter[Fate]] = field(default_factory=dict)
+    run: ImportRun
+    results: dict[Entity, Counter[RowResult]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     created: dict[str, list[str]] = field(default_factory=dict)
     problems: list[dict[str, Any]] = field(default_factory=list)
@@ -67,20 +67,20 @@ class Batch:
     @property
     def organization_id(self) -> UUID:
         """The organization whose rows these are."""
-        return self.assignment.context.organization_id
+        return self.run.context.organization_id
 
     @property
     def options(self) -> ImportOptions:
         """What was asked of the import."""
-        return self.assignment.options
+        return self.run.options
 
-    def settle(self, entity: Entity, fate: Fate, *, count: int = 1) -> None:
-        """Say what became of rows."""
-        self.fates.setdefault(entity, Counter())[fate] += count
+    def count(self, entity: Entity, result: RowResult, *, rows: int = 1) -> None:
+        """Count what became of rows."""
+        self.results.setdefault(entity, Counter())[result] += rows
 
     def fail(self, line: Line, column: str, *, value: object, problem: str, fix: str) -> None:
         """Fail a row and say why."""
-        self.settle(self.assignment.files[line.file].file.entity, Fate.FAILED)
+        self.count(self.run.files[line.file].file.entity, RowResult.FAILED)
         self.report(line, column, value=value, problem=problem, fix=fix)
 
     def report(self, line: Line, column: str, *, value: object, problem: str, fix: str) -> None:
@@ -89,7 +89,7 @@ class Batch:
             {
                 "organization_id": self.organization_id,
                 "id": uuid7(),
-                "import_id": self.assignment.import_id,
+                "import_id": self.run.import_id,
                 "file_index": line.file,
                 "row_number": line.row,
                 "field": column,
@@ -111,11 +111,13 @@ class Batch:
     async def finish(self) -> None:
         """Write queued events, all recorded at one instant, and the problems."""
         now: datetime = (await self.session.execute(text("select clock_timestamp()"))).scalar_one()
-        context = replace(self.assignment.context, recorded_at=now)
+        context = replace(self.run.context, recorded_at=now)
         await append_many(self.session, self._events, context=context)
         await insert_rows(self.session, ImportProblem, self.problems)
         self._events, self.problems = [], []
 
     def counts(self) -> Mapping[str, Mapping[str, int]]:
-        """Fates per entity, ready to be stored."""
-        return {entity.value: {fate.value: n for fate, n in count.items()} for entity, count in self.fates.items()}
+        """Results per entity, ready to be stored."""
+        return {
+            entity.value: {result.value: n for result, n in count.items()} for entity, count in self.results.items()
+        }

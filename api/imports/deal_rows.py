@@ -9,7 +9,7 @@ from uuid import UUID
 import polars as pl
 from uuid_utils.compat import uuid7
 
-from api.imports.batch import Batch, Fate, Line
+from api.imports.batch import Batch, Line, RowResult
 from api.imports.bulk import insert_rows, update_rows
 from api.imports.deal_shapes import DealRow, DealState, Entry, History
 from api.imports.directory import Directory, KnownPipeline, UnknownNameError
@@ -64,7 +64,7 @@ async def write_deals(
         except _RefusedRowError as refused:
             _fail(batch, group, refused)
             continue
-        _settle(batch, group, outline, is_new=deal is None)
+        _count(batch, group, outline, is_new=deal is None)
         if deal is None:
             inserts.append(_as_record(batch, outline, id_=uuid7(), external_id=external_id, version=0))
         elif outline.facts:
@@ -115,7 +115,7 @@ def _outline(
     if group.row is not None:
         row = _deal_row(directory, group.row, pipeline=pipeline, relations=relations)
     history = _history(batch, directory, group, pipeline=pipeline)
-    learned_at = batch.assignment.learned_at
+    learned_at = batch.run.learned_at
     try:
         if deal is not None:
             return outline_known(row, history, state=deal.state, tracks=deal.tracks, learned_at=learned_at)
@@ -133,7 +133,7 @@ def _outline(
             history,
             external_id=group.external_id,
             first_open=pipeline.first_open,
-            currency=batch.assignment.currency,
+            currency=batch.run.currency,
             learned_at=learned_at,
         )
     except RefusedDealError as refused:
@@ -211,7 +211,7 @@ def _history(batch: Batch, directory: Directory, group: DealGroup, *, pipeline: 
                 owner_id = directory.user_id(row["owner_email"])
                 handovers.append(Entry(at=row["from"], value=owner_id, line=number))
             elif entity is Entity.DEAL_AMOUNT_HISTORY:
-                money = (row["amount_minor"], row["currency"] or batch.assignment.currency)
+                money = (row["amount_minor"], row["currency"] or batch.run.currency)
                 revaluations.append(Entry(at=row["from"], value=money, line=number))
         except UnknownNameError as error:
             raise _RefusedRowError(entity, row, column, problem=error.problem, fix=error.fix) from error
@@ -233,15 +233,15 @@ def _fail(batch: Batch, group: DealGroup, refused: _RefusedRowError) -> None:
             )
 
 
-def _settle(batch: Batch, group: DealGroup, outline: Outline, *, is_new: bool) -> None:
+def _count(batch: Batch, group: DealGroup, outline: Outline, *, is_new: bool) -> None:
     for number, (entity, _) in enumerate(group.lines()):
         if is_new:
-            fate = Fate.CREATED
+            result = RowResult.CREATED
         elif entity is Entity.DEALS:
-            fate = Fate.UPDATED if outline.facts else Fate.UNCHANGED
+            result = RowResult.UPDATED if outline.facts else RowResult.UNCHANGED
         else:
-            fate = Fate.UNCHANGED if number in outline.repeated else Fate.CREATED
-        batch.settle(entity, fate)
+            result = RowResult.UNCHANGED if number in outline.repeated else RowResult.CREATED
+        batch.count(entity, result)
 
 
 def _as_record(batch: Batch, outline: Outline, *, id_: UUID, external_id: str, version: int) -> dict[str, Any]:
@@ -263,7 +263,7 @@ def _as_record(batch: Batch, outline: Outline, *, id_: UUID, external_id: str, v
         "id": id_,
         "version": version + len(outline.facts),
         "created_at": state.created_at,
-        "updated_at": batch.assignment.learned_at,
+        "updated_at": batch.run.learned_at,
         "pipeline_id": state.pipeline_id,
         "stage_id": state.stage.id,
         "stage_entered_at": state.stage_entered_at,

@@ -17,7 +17,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.db.session import Database, enter_organization
-from api.imports.batch import Assignment, Batch, Fate
+from api.imports.batch import Batch, ImportRun, RowResult
 from api.imports.options import ImportOptions
 from api.imports.plan import Plan, make_plan, rows_in
 from api.imports.prepare import ImportFile, PreparedFile, prepare_file
@@ -56,7 +56,9 @@ class Claim:
 
 def blank_progress(totals: Mapping[Entity, int]) -> dict[str, dict[str, int]]:
     """Progress per entity before the first row."""
-    return {entity.value: {"total": total, "done": 0, **dict.fromkeys(Fate, 0)} for entity, total in totals.items()}
+    return {
+        entity.value: {"total": total, "done": 0, **dict.fromkeys(RowResult, 0)} for entity, total in totals.items()
+    }
 
 
 async def run_job(database: Database, claim: Claim, *, files_path: Path, stop: threading.Event) -> None:
@@ -77,12 +79,12 @@ async def run_job(database: Database, claim: Claim, *, files_path: Path, stop: t
     except FileProblem as problem:
         await _give_up(database, claim, str(problem))
         return
-    assignment = _assignment(job, organization, plan.files)
+    run = _run_of(job, organization, plan.files)
     for number in range(job.steps_done, len(plan.steps) + 1):
         if stop.is_set():
             return
         async with database.transaction() as session:
-            await _run_step(session, claim, plan=plan, number=number, assignment=assignment)
+            await _run_step(session, claim, plan=plan, number=number, run=run)
     shutil.rmtree(work, ignore_errors=True)
 
 
@@ -106,7 +108,7 @@ async def preview(
     savepoint = await session.begin_nested()
     try:
         await session.execute(_ONE_WRITER, {"organization_id": str(job.organization_id)})
-        total = Batch(session, _assignment(job, organization, plan.files))
+        total = Batch(session, _run_of(job, organization, plan.files))
         for step in plan.steps:
             await step(total)
             await session.flush()
@@ -134,9 +136,9 @@ def _prepare(
     return make_plan(prepared)
 
 
-def _assignment(job: ImportJob, organization: Organization, files: Sequence[PreparedFile]) -> Assignment:
+def _run_of(job: ImportJob, organization: Organization, files: Sequence[PreparedFile]) -> ImportRun:
     options = ImportOptions.model_validate(job.options)
-    return Assignment(
+    return ImportRun(
         import_id=job.id,
         context=Context(
             organization_id=job.organization_id,
@@ -172,10 +174,10 @@ async def _organization(session: AsyncSession, organization_id: UUID) -> Organiz
     return (await session.scalars(query)).one()
 
 
-async def _run_step(session: AsyncSession, claim: Claim, *, plan: Plan, number: int, assignment: Assignment) -> None:
+async def _run_step(session: AsyncSession, claim: Claim, *, plan: Plan, number: int, run: ImportRun) -> None:
     job = await _enter(session, claim)
     await session.execute(_ONE_WRITER, {"organization_id": str(claim.organization_id)})
-    batch = Batch(session, assignment)
+    batch = Batch(session, run)
     if number == 0:
         _begin(batch, job, plan=plan)
     if number == len(plan.steps):
@@ -205,12 +207,12 @@ def _begin(batch: Batch, job: ImportJob, *, plan: Plan) -> None:
 def _complete(batch: Batch, job: ImportJob) -> None:
     job.state, job.claim = "completed", None
     job.completed_at = func.clock_timestamp()
-    sums = {fate: sum(counts[fate] for counts in job.progress.values()) for fate in Fate}
+    sums = {result: sum(counts[result] for counts in job.progress.values()) for result in RowResult}
     completed = ImportCompleted(
-        created_count=sums[Fate.CREATED],
-        updated_count=sums[Fate.UPDATED],
-        unchanged_count=sums[Fate.UNCHANGED],
-        failed_count=sums[Fate.FAILED],
+        created_count=sums[RowResult.CREATED],
+        updated_count=sums[RowResult.UPDATED],
+        unchanged_count=sums[RowResult.UNCHANGED],
+        failed_count=sums[RowResult.FAILED],
     )
     _emit(batch, job, completed)
 
@@ -232,9 +234,9 @@ def add_counts(
 ) -> dict[str, dict[str, int]]:
     """Progress after one more batch."""
     after = {entity: dict(figures) for entity, figures in progress.items()}
-    for entity, fates in counts.items():
-        for fate, count in fates.items():
-            after[entity][fate] += count
+    for entity, results in counts.items():
+        for result, count in results.items():
+            after[entity][result] += count
             after[entity]["done"] += count
     return after
 

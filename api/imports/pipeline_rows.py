@@ -7,7 +7,7 @@ import polars as pl
 from sqlalchemy import select
 from uuid_utils.compat import uuid7
 
-from api.imports.batch import Batch, Fate, Line
+from api.imports.batch import Batch, Line, RowResult
 from api.imports.directory import Directory, KnownPipeline
 from api.imports.options import Creatable
 from api.imports.people import EVER
@@ -34,7 +34,7 @@ async def write_pipelines(batch: Batch, directory: Directory, frame: pl.DataFram
         if stage is None:
             kind = StageKind(row["kind"] or StageKind.OPEN)
             _create_stage(batch, pipeline, name=row["stage"], kind=kind, row=row)
-            batch.settle(Entity.PIPELINES, Fate.CREATED)
+            batch.count(Entity.PIPELINES, RowResult.CREATED)
         elif row["kind"] and row["kind"] != stage.kind:
             batch.fail(
                 Line(row[FILE], row[ROW]),
@@ -44,7 +44,7 @@ async def write_pipelines(batch: Batch, directory: Directory, frame: pl.DataFram
                 fix="Give the stage another name, or leave its kind as it is.",
             )
         else:
-            batch.settle(Entity.PIPELINES, _update_stage(batch, pipeline, stage, row))
+            batch.count(Entity.PIPELINES, _update_stage(batch, pipeline, stage, row))
     _warn_of_gaps(batch, directory)
 
 
@@ -133,19 +133,19 @@ def _enter(pipeline: KnownPipeline, stage: Stage) -> None:
     pipeline.stages.update(ordered)
 
 
-def _update_stage(batch: Batch, pipeline: KnownPipeline, stage: Stage, row: Row) -> Fate:
+def _update_stage(batch: Batch, pipeline: KnownPipeline, stage: Stage, row: Row) -> RowResult:
     has_target = row["target_days"] is not None and row["target_days"] != stage.target_days
     moves: dict[Any, int] = {}
     if row["position"] is not None and row["position"] != stage.position:
         positions = {one.id: one.position for one in pipeline.stages.values()}
         moves = with_stage_at(positions, stage.id, position=row["position"])
     if not has_target and not moves:
-        return Fate.UNCHANGED
+        return RowResult.UNCHANGED
     stage.target_days = row["target_days"] if has_target else stage.target_days
     if stage.id not in moves:
         _emit_update(batch, stage)
     _move(batch, pipeline, moves)
-    return Fate.UPDATED
+    return RowResult.UPDATED
 
 
 def _move(batch: Batch, pipeline: KnownPipeline, positions: Mapping[Any, int]) -> None:

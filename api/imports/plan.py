@@ -10,7 +10,7 @@ from functools import partial
 import polars as pl
 from uuid_utils.compat import uuid7
 
-from api.imports.batch import Batch, Fate, Line
+from api.imports.batch import Batch, Line, RowResult
 from api.imports.bulk import insert_rows
 from api.imports.deal_rows import write_deals
 from api.imports.directory import Directory, UnknownNameError, load_directory
@@ -93,8 +93,8 @@ def _problem_steps(files: Sequence[PreparedFile]) -> Iterator[Step]:
 
 
 async def _store_problems(number: int, start: int, row_count: int, batch: Batch) -> None:
-    one = batch.assignment.files[number]
-    batch.settle(one.file.entity, Fate.FAILED, count=row_count)
+    one = batch.run.files[number]
+    batch.count(one.file.entity, RowResult.FAILED, rows=row_count)
     for problem in one.problems[start : start + _PROBLEMS_PER_STEP]:
         batch.report(
             Line(number, problem.row), problem.field, value=problem.value, problem=problem.problem, fix=problem.fix

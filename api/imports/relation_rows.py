@@ -9,7 +9,7 @@ import polars as pl
 from sqlalchemy import ColumnElement, func, or_, select
 from uuid_utils.compat import uuid7
 
-from api.imports.batch import Batch, Fate, Line
+from api.imports.batch import Batch, Line, RowResult
 from api.imports.bulk import insert_rows, is_one_of, look_up, update_rows
 from api.imports.directory import Directory, UnknownNameError
 from api.imports.options import Creatable
@@ -200,13 +200,13 @@ async def _write(
     """Create what is new, change what differs. An empty cell leaves what is known."""
     new = [fields for record, fields in wanted if record is None]
     await _create(batch, model, new)
-    batch.settle(entity, Fate.CREATED, count=len(new))
+    batch.count(entity, RowResult.CREATED, rows=len(new))
     updates = []
     for record, fields in wanted:
         if record is None:
             continue
         changes = {name: value for name, value in fields.items() if value not in (None, getattr(record, name))}
-        batch.settle(entity, Fate.UPDATED if changes else Fate.UNCHANGED)
+        batch.count(entity, RowResult.UPDATED if changes else RowResult.UNCHANGED)
         if changes:
             updates.append(_update(batch, record, changes))
     await update_rows(batch.session, model, updates)
@@ -238,4 +238,4 @@ def _update(batch: Batch, record: Company | Contact, changes: Mapping[str, Any])
     batch.emit(NewEvent(event=updated, aggregate_id=record.id, aggregate_version=record.version + 1))
     kept = {column.key: getattr(record, column.key) for column in type(record).__table__.columns}
     written = {name: value for name, value in kept.items() if name not in ("created_at", "updated_at")}
-    return {**written, **changes, "version": record.version + 1, "updated_at": batch.assignment.learned_at}
+    return {**written, **changes, "version": record.version + 1, "updated_at": batch.run.learned_at}

@@ -21,7 +21,7 @@ class ImportedFile(BaseModel):
 
 
 class Progress(BaseModel):
-    """How far the rows of one entity are. `done` is the sum of the four fates, and in the end equals `total`."""
+    """How far the rows of one entity are. `done` is the sum of the four results, and in the end equals `total`."""
 
     total: int
     done: int
@@ -99,7 +99,7 @@ class ImportPreview(BaseModel):
     """What an import would do. Nothing was written."""
 
     files: list[PreviewedFile]
-    counts: dict[Entity, dict[str, int]] = Field(description="Fates of the rows that were read.")
+    counts: dict[Entity, dict[str, int]] = Field(description="Results of the rows that were read.")
     would_create: dict[str, list[str]] = Field(description="What rows name and the organization lacks.")
     problems: list[RowProblem] = Field(description="The first hundred.")
     problem_count: int

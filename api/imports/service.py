@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
-from api.imports.batch import Fate
+from api.imports.batch import RowResult
 from api.imports.error_file import write_error_file
 from api.imports.job import preview, stored_files
 from api.imports.options import ImportOptions
@@ -107,7 +107,7 @@ async def preview_import(
         problems = batch.problems
         return ImportPreview(
             files=[_previewed(one) for one in plan.files],
-            counts={entity: {fate: count[fate] for fate in Fate} for entity, count in batch.fates.items()},
+            counts={entity: {result: count[result] for result in RowResult} for entity, count in batch.results.items()},
             would_create=batch.created,
             problems=[_problem(files, one) for one in problems[:_SHOWN_PROBLEMS]],
             problem_count=len(problems),

@@ -78,7 +78,7 @@ class Roster:
         present = next((member for member in times if member.ended_at is None), None)
         if present is not None and present.team_id == team.id:
             return False
-        start = since or (self.batch.assignment.learned_at if times else EVER)
+        start = since or (self.batch.run.learned_at if times else EVER)
         # times in teams do not overlap: what is known of the past stays
         start = max([start, *(member.ended_at or member.started_at for member in times)])
         if present is not None:
@@ -116,7 +116,7 @@ class Roster:
         is_first = team.manager_id is None and team.version == 1
         team.manager_id = manager.id
         updated = TeamUpdated(parent_team_id=team.parent_team_id, manager_id=manager.id, is_active=team.is_active)
-        self._emit(team, updated, EVER if is_first else self.batch.assignment.learned_at)
+        self._emit(team, updated, EVER if is_first else self.batch.run.learned_at)
 
     def _emit(self, team: Team, event: Event, occurred_at: datetime) -> None:
         team.version += 1

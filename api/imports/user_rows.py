@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from api.imports.batch import Batch, Fate, Line
+from api.imports.batch import Batch, Line, RowResult
 from api.imports.directory import Directory, UnknownNameError
 from api.imports.options import Creatable
 from api.imports.people import UserWish, add_users, change_role, wish_for
@@ -30,7 +30,7 @@ async def write_users(batch: Batch, directory: Directory, frame: pl.DataFrame) -
     roster = await Roster.load(batch)
     # teams first: a member's event follows its team's
     teams = _teams(roster, [(row, leads[row["manager"]]) for row, _ in known if _has_lead(row, leads)])
-    for row, (user, fate) in known:
+    for row, (user, result) in known:
         if not _has_lead(row, leads):
             _fail(batch, row, "manager", problem="There is no such manager, or several have the name.", fix=_NO_MANAGER)
             continue
@@ -39,12 +39,12 @@ async def write_users(batch: Batch, directory: Directory, frame: pl.DataFrame) -
             _fail(batch, row, "team", problem="This is no name for a team.")
             continue
         has_moved = team is not None and roster.enrol(user, team, since=row["since"])
-        batch.settle(Entity.USERS, Fate.UPDATED if has_moved and fate is Fate.UNCHANGED else fate)
+        batch.count(Entity.USERS, RowResult.UPDATED if has_moved and result is RowResult.UNCHANGED else result)
 
 
 async def _write_people(
     batch: Batch, directory: Directory, rows: Sequence[Row], *, managers: Mapping[str, str]
-) -> list[tuple[Row, tuple[User, Fate]]]:
+) -> list[tuple[Row, tuple[User, RowResult]]]:
     found: list[tuple[Row, User | None]] = []
     for row in rows:
         try:
@@ -55,7 +55,7 @@ async def _write_people(
     made = await add_users(batch, directory, [_wish(row, managers) for row in unknown])
     new = dict(zip((_line(row) for row in unknown), made, strict=True))
     return [
-        (row, (user, _update(batch, user, row)) if user is not None else (new[_line(row)], Fate.CREATED))
+        (row, (user, _update(batch, user, row)) if user is not None else (new[_line(row)], RowResult.CREATED))
         for row, user in found
     ]
 
@@ -66,15 +66,15 @@ def _wish(row: Row, managers: Mapping[str, str]) -> UserWish:
     return UserWish(email=row["email"], name=row["name"], role=role)
 
 
-def _update(batch: Batch, user: User, row: Row) -> Fate:
+def _update(batch: Batch, user: User, row: Row) -> RowResult:
     """An owner stays one: a file does not take an organization from its owner. Names are the people's own."""
     if not row["role"] or row["role"] in (user.role, ""):
-        return Fate.UNCHANGED
+        return RowResult.UNCHANGED
     if user.role == Role.OWNER:
         batch.warnings.append("An owner's role is not changed by an import.")
-        return Fate.UNCHANGED
+        return RowResult.UNCHANGED
     change_role(batch, user, Role(row["role"]))
-    return Fate.UPDATED
+    return RowResult.UPDATED
 
 
 async def _add_managers(batch: Batch, directory: Directory, managers: Mapping[str, str]) -> None:
