@@ -3,8 +3,9 @@
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from runtime.home import Home, Ports
 from runtime.process import ManagedProcess, ProcessSpec, free_port
@@ -20,8 +21,13 @@ class RunningStack:
 
 
 @contextmanager
-def running_processes(names: Collection[str] | None = None) -> Iterator[RunningStack]:
-    """A migrated stack in which the named processes run (`postgres` always); all of them when None."""
+def running_processes(
+    names: Collection[str] | None = None, *, settings: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[RunningStack]:
+    """A migrated stack in which the named processes run (`postgres` always); all of them when None.
+
+    `settings` are further variables of their environment.
+    """
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
         path = Path(folder)
         path.chmod(0o755)  # PostgreSQL may run as another system user
@@ -30,7 +36,9 @@ def running_processes(names: Collection[str] | None = None) -> Iterator[RunningS
         stack = Stack(home, Ports(*(free_port() for _ in range(5))), home.secrets())
         stack.postgres.prepare()
         servers = [stack.postgres.spec(), *([stack.broker.spec()] if names is None or "broker" in names else [])]
-        rest = [spec for spec in stack.specs() if names is None or spec.name in names]
+        rest = [
+            replace(spec, env={**spec.env, **settings}) for spec in stack.specs() if names is None or spec.name in names
+        ]
         started: dict[str, ManagedProcess] = {}
 
         def start(spec: ProcessSpec) -> None:
@@ -53,7 +61,9 @@ def running_processes(names: Collection[str] | None = None) -> Iterator[RunningS
 
 
 @contextmanager
-def running_stack(names: Collection[str] | None = None) -> Iterator[Stack]:
+def running_stack(
+    names: Collection[str] | None = None, *, settings: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Stack]:
     """The same, for benchmarks that leave the processes alone."""
-    with running_processes(names) as running:
+    with running_processes(names, settings=settings) as running:
         yield running.stack
