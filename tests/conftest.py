@@ -15,8 +15,6 @@ from typing import Protocol
 import psycopg
 import pytest
 from psycopg import sql
-from xdist.remote import Producer
-from xdist.scheduler import LoadScopeScheduling
 
 from api.db.bootstrap import RolePasswords, prepare_database
 from api.db.migrate import upgrade
@@ -28,7 +26,8 @@ from tests.kafka_cluster.cluster import KafkaCluster
 from tests.kafka_cluster.jars import KafkaUnavailableError
 from tests.kafka_cluster.topics import delete_topics, refuse_topics_of_others
 
-_TESTS = Path(__file__).parent
+pytest_plugins = ["tests.sharing"]
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 PASSWORDS = RolePasswords(
@@ -41,33 +40,6 @@ PASSWORDS = RolePasswords(
 
 _TEMPLATE = "sluice_template"
 _names = itertools.count(1)
-
-
-#: What takes long, the longest first: it begins first where several processes share the suite.
-_LONGEST = ("e2e", "faults", "dbt_project", "orchestration", "imports", "dashboards")
-
-
-#: Folders whose tests share processes that are started once.
-_SHARED = ("tests/e2e", "tests/kafka_cluster", "tests/faults/running")
-
-
-class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no type information
-    """Tests of a file stay in one process (`-n 2 --dist loadfile`), and so do those that share one stack or cluster."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return next((folder for folder in _SHARED if nodeid.startswith(f"{folder}/")), nodeid.split("::")[0])
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileScheduling | None:
-    """What shares out the tests."""
-    return FileScheduling(config, log) if config.getvalue("dist") == "loadfile" else None
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Sort the tests of a process that shares the suite with others."""
-    if hasattr(config, "workerinput"):
-        rank = {folder: place for place, folder in enumerate(_LONGEST)}
-        items.sort(key=lambda item: rank.get(item.path.relative_to(_TESTS).parts[0], len(rank)))
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from runtime.process import free_port
+from runtime.process import die_with_parent, free_port
 from tests.conftest import Database
 from tests.eventually import eventually
 from tests.factories import SECRET_KEY
@@ -27,7 +27,11 @@ def test_f7_serves_and_stops_cleanly_when_told(database: Database, tmp_path: Pat
         "SLUICE_API_DRAIN_SECONDS": "5",
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "runtime.serve", "api"], env=environment, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "runtime.serve", "api"],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=die_with_parent,  # noqa: PLW1509  # one prctl call
     )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=5) as client:

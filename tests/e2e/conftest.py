@@ -18,7 +18,7 @@ import pytest
 
 from runtime.demo import DEMO_PASSWORD
 from runtime.home import PROJECT, Ports
-from runtime.process import is_port_open
+from runtime.process import die_with_parent, is_port_open
 from tests.eventually import eventually
 
 _READY_SECONDS = 300
@@ -80,6 +80,7 @@ class SluiceStack:
                 stdout=console,
                 stderr=subprocess.STDOUT,
                 text=True,
+                preexec_fn=die_with_parent,  # noqa: PLW1509  # one prctl call
             )
         process = self.process
         eventually(

@@ -18,6 +18,7 @@ from ingest.leases import Share, SharedWork
 from ingest.loader import Loader
 from ingest.relay import Relay
 from ingest.sinks import open_sink
+from runtime.process import die_with_parent
 from tests.conftest import Database, RunningBroker
 from tests.eventually import eventually
 from tests.ingest.loading import Settings, is_complete, row_count
@@ -111,7 +112,12 @@ def _process(database: Database, settings: Settings) -> Iterator[subprocess.Pope
         "SLUICE_WAREHOUSE_URL": settings[2].warehouse_url.get_secret_value(),
     }
     root = Path(__file__).parents[2]
-    process = subprocess.Popen([sys.executable, "-c", _PROCESS], env=environment, cwd=root)
+    process = subprocess.Popen(
+        [sys.executable, "-c", _PROCESS],
+        env=environment,
+        cwd=root,
+        preexec_fn=die_with_parent,  # noqa: PLW1509  # one prctl call
+    )
     try:
         yield process
     finally:

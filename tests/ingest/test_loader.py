@@ -27,6 +27,7 @@ from ingest.rebuild import rebuild
 from ingest.relay import Relay
 from ingest.sinks import open_sink
 from ingest.sinks.interface import OffsetConflictError, OffsetRange
+from runtime.process import die_with_parent
 from tests.conftest import Database, RunningBroker
 from tests.eventually import eventually
 from tests.ingest.loading import Settings, content, is_complete, reconciled, row_count
@@ -124,7 +125,12 @@ def test_w1_loader_killed_again_and_again_under_load(database: Database, setting
 
     def start() -> subprocess.Popen[bytes]:
         root = Path(__file__).parents[2]
-        return subprocess.Popen([sys.executable, "-c", _LOADER_PROCESS], env=environment, cwd=root)
+        return subprocess.Popen(
+            [sys.executable, "-c", _LOADER_PROCESS],
+            env=environment,
+            cwd=root,
+            preexec_fn=die_with_parent,  # noqa: PLW1509  # one prctl call
+        )
 
     with running(lambda stop: Relay(*settings, RelaySettings(relay_batch_size=200)).run(stop)):
         for seed in range(kills):

@@ -26,6 +26,7 @@ from ingest.outbox import BEHIND_A_PARKED, Outbox, list_parked, release_parked
 from ingest.publishing import Publisher
 from ingest.rebuild import rebuild
 from ingest.relay import Relay, run
+from runtime.process import die_with_parent
 from tests.conftest import Database, RunningBroker
 from tests.eventually import eventually
 from tests.ingest.topic_reader import first_deliveries, read_events
@@ -130,7 +131,12 @@ def _start_relay(
         "SLUICE_KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers,
         "SLUICE_WAREHOUSE_URL": warehouse_url,
     }
-    return subprocess.Popen([sys.executable, "-c", _RELAY_PROCESS], env=environment, cwd=Path(__file__).parents[2])
+    return subprocess.Popen(
+        [sys.executable, "-c", _RELAY_PROCESS],
+        env=environment,
+        cwd=Path(__file__).parents[2],
+        preexec_fn=die_with_parent,  # noqa: PLW1509  # one prctl call
+    )
 
 
 def test_o1_relay_killed_in_the_middle_of_batches_loses_nothing(

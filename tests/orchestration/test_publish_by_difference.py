@@ -15,6 +15,7 @@ from metrics.compile import Compiled
 from metrics.publication import PublishedFolder, version_at
 from metrics.reader import DuckDBReader
 from orchestration.candidate import read_candidate
+from runtime.process import die_with_parent
 from tests.orchestration.journaled_build import JournaledBuild
 
 _START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -129,6 +130,7 @@ class TestDuckDB:
                 [sys.executable, "-m", "tests.orchestration.journaled_build", build.url],
                 stdout=subprocess.PIPE,
                 cwd=Path(__file__).resolve().parents[2],
+                preexec_fn=die_with_parent,  # noqa: PLW1509  # one prctl call
             )
             assert child.stdout is not None
             for _ in range(1 + kill % 3):
