@@ -5,10 +5,10 @@ once.
 """
 
 import fcntl
+import http.client
 import json
 import os
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -35,7 +35,7 @@ def _answers(url: str) -> Callable[[], bool]:
         try:
             with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310  # a loopback URL of ours
                 return int(response.status) == 200
-        except (urllib.error.URLError, OSError):
+        except (OSError, http.client.HTTPException):  # the latter also where our own connection answers itself
             return False
 
     return ready
