@@ -197,6 +197,7 @@ def test_selection_cannot_be_refreshed_in_full(target_path: Path) -> None:
         build(ANY, target_path=target_path, select="fct_deals", full_refresh=True)
 
 
+@pytest.mark.slow
 def test_documentation_is_generated(
     new_warehouse: Callable[[str], WarehouseSettings], target_path: Path, log: EventLog
 ) -> None:

@@ -157,6 +157,7 @@ def deployment(postgres: EmbeddedPostgres, fresh_broker: RunningBroker, tmp_path
         admin.execute("select pg_drop_replication_slot(slot_name) from pg_replication_slots where not active")
 
 
+@pytest.mark.slow
 def test_each_service_runs_by_its_own_command_and_a_deal_reaches_the_funnel(deployment: _Deployment) -> None:
     deployment.run("migrate")
     deployment.start("api", "worker", "relay", "loader", "archive", "refresh", "dagster", "dashboards")

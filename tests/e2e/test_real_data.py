@@ -16,6 +16,8 @@ import pytest
 from tests.e2e.conftest import SluiceStack
 from tests.eventually import eventually
 
+pytestmark = pytest.mark.slow
+
 _ALL_TIME = {"from": "2010-01-01", "to": "2030-01-01"}
 
 

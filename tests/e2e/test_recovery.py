@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import psycopg
+import pytest
 
 from runtime.home import Home
 from runtime.stack import Stack
@@ -83,6 +84,7 @@ def _kill_and_watch(sluice: SluiceStack, rep: _Rep, name: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_o1_every_process_is_killed_while_data_flows(sluice: SluiceStack) -> None:
     owner = sluice.sign_up("survivor")
     pipeline = owner.get("/v1/pipelines").raise_for_status().json()["items"][0]
@@ -100,6 +102,7 @@ def test_o1_every_process_is_killed_while_data_flows(sluice: SluiceStack) -> Non
     eventually(lambda: sluice.run("reconcile", check=False).returncode == 0, seconds=90, what="reconcile is clean")
 
 
+@pytest.mark.slow
 def test_a_second_up_finds_its_data_and_doubles_nothing() -> None:
     with open_folder() as folder:
         _stop_and_start(SluiceStack(folder / "home"))

@@ -28,6 +28,7 @@ def test_compose_runs_the_version_that_is_tested() -> None:
     assert _SERVICE["image"] == f"apache/kafka:{version}"
 
 
+@pytest.mark.slow
 def test_compose_names_settings_that_exist(kafka_cluster: KafkaCluster) -> None:
     with closing(kafka_cluster.admin()) as admin:
         described = admin.describe_configs([ConfigResource(ConfigResourceType.BROKER, "1")], config_filter="all")
@@ -35,6 +36,7 @@ def test_compose_names_settings_that_exist(kafka_cluster: KafkaCluster) -> None:
     assert not set(_properties()) - set(known)
 
 
+@pytest.mark.slow
 def test_compose_settings_are_accepted_as_they_are(tmp_path: Path) -> None:
     try:
         kafka = installed_kafka()

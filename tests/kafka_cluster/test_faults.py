@@ -19,6 +19,8 @@ from tests.kafka_cluster.cluster import KafkaCluster
 from tests.kafka_cluster.configuration import NODES, SESSION_TIMEOUT_SECONDS
 from tests.kafka_cluster.spine import Spine
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def spine(fresh_cluster: KafkaCluster, database: Database, tmp_path: Path) -> Iterator[Spine]:
@@ -51,13 +53,11 @@ def test_o1_leaders_of_busy_partitions_are_killed(spine: Spine) -> None:
     _kill_leaders(spine, 2, seed=3)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_o1_leaders_of_busy_partitions_are_killed_again_and_again(spine: Spine, seed: int) -> None:
     _kill_leaders(spine, 12, seed=seed)
 
 
-@pytest.mark.slow
 def test_o1_a_leader_that_slept_through_its_succession_changes_nothing(spine: Spine) -> None:
     cluster = spine.cluster
     with spine.relay(), spine.loader(), spine.writers():
@@ -78,7 +78,6 @@ def test_o1_a_leader_that_slept_through_its_succession_changes_nothing(spine: Sp
     assert spine.epochs() == 1
 
 
-@pytest.mark.slow
 def test_o7_a_rolling_restart_is_not_noticed(spine: Spine) -> None:
     cluster = spine.cluster
     with spine.relay(), spine.loader(), spine.writers():
@@ -95,7 +94,6 @@ def test_o7_a_rolling_restart_is_not_noticed(spine: Spine) -> None:
     assert spine.epochs() == 1
 
 
-@pytest.mark.slow
 def test_o7_with_two_of_three_brokers_down_nothing_counts_as_sent(spine: Spine) -> None:
     cluster = spine.cluster
     with spine.relay(), spine.loader(), spine.writers(pause=0.05):
@@ -114,7 +112,6 @@ def test_o7_with_two_of_three_brokers_down_nothing_counts_as_sent(spine: Spine) 
     assert spine.epochs() == 1, "an outage was taken for lost data"
 
 
-@pytest.mark.slow
 def test_o7_all_three_brokers_are_killed_at_once(spine: Spine) -> None:
     cluster = spine.cluster
     with spine.relay(), spine.loader(), spine.writers():
@@ -130,7 +127,6 @@ def test_o7_all_three_brokers_are_killed_at_once(spine: Spine) -> None:
     assert spine.epochs() == 1, "an outage was taken for lost data"
 
 
-@pytest.mark.slow
 def test_o7_too_few_copies_are_named_and_nothing_counts_as_sent(fresh_cluster: KafkaCluster) -> None:
     settings = fresh_cluster.settings(kafka_min_insync_replicas=3)
     record = OutgoingRecord(Topic.DEALS, 0, b"key", b"value")
@@ -150,7 +146,6 @@ def test_o7_too_few_copies_are_named_and_nothing_counts_as_sent(fresh_cluster: K
         assert isinstance(producer.send_all([record])[0], Receipt)
 
 
-@pytest.mark.slow
 def test_o6_a_marker_that_cannot_be_read_is_no_proof_of_lost_data(spine: Spine) -> None:
     cluster = spine.cluster
     with spine.relay():

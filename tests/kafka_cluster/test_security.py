@@ -24,6 +24,8 @@ from tests.kafka_cluster.cluster import KafkaCluster
 from tests.kafka_cluster.configuration import PASSWORD, USERNAME
 from tests.kafka_cluster.spine import Spine
 
+pytestmark = pytest.mark.slow
+
 _WRONG = "wrong-test-password"
 _QUICK_SECONDS = 20.0  # far below any patience of the processes; a hang would be for ever
 
@@ -122,9 +124,6 @@ _WRONG_SETTINGS: dict[str, tuple[Make, str]] = {
     ),
 }
 
-#: Where the broker only hangs up, another try might help, and the client tries for five seconds.
-_WAITED_FOR = {"plain password", "mechanism", "plaintext to a TLS port", "TLS to a plaintext port"}
-
 
 @pytest.fixture
 def sign_in(kafka_cluster: KafkaCluster, tmp_path: Path) -> SignIn:
@@ -153,9 +152,7 @@ def test_right_credentials_go_all_the_way(name: str, sign_in: SignIn, caplog: py
     assert "key-test-password" not in caplog.text
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in _WAITED_FOR else ()) for name in _WRONG_SETTINGS]
-)
+@pytest.mark.parametrize("name", _WRONG_SETTINGS)
 def test_wrong_settings_are_said_in_plain_words(name: str, sign_in: SignIn, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     make, expected = _WRONG_SETTINGS[name]

@@ -8,8 +8,9 @@ import pytest
 from runtime.home import PROJECT
 from tests.kafka_cluster.jars import KafkaUnavailableError, installed_kafka
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
 @pytest.mark.parametrize("folder", ["tests/bus", "tests/ingest"])
 def test_the_tests_of_the_embedded_broker_pass_on_a_cluster(folder: str) -> None:
     try:

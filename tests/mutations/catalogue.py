@@ -297,5 +297,5 @@ MUTATIONS = (
     ),
 )
 
-#: Quick ones that need no broker: run in every run of the tests, the others in the long one.
-QUICK = frozenset({"marked_before_the_receipts_are_looked_at", "loader_takes_records_of_any_epoch"})
+#: What shows in every run of the tests that mutations are noticed; the others are of the long one.
+QUICK = frozenset({"loader_takes_records_of_any_epoch"})

@@ -120,11 +120,12 @@ class TestDuckDB:
         assert second > version_at(_START).version
         assert build.published_rows() == build.rows()
 
+    @pytest.mark.parametrize("kills", [3, pytest.param(12, marks=pytest.mark.slow)])
     def test_w1_a_publisher_killed_at_any_moment_leaves_a_whole_version(
-        self, build: JournaledBuild, folder: PublishedFolder
+        self, build: JournaledBuild, folder: PublishedFolder, kills: int
     ) -> None:
         build.publish()
-        for kill in range(8):
+        for kill in range(kills):
             before = folder.current()
             child = subprocess.Popen(
                 [sys.executable, "-m", "tests.orchestration.journaled_build", build.url],

@@ -69,6 +69,7 @@ class TestReconcile:
 
 
 class TestEquality:
+    @pytest.mark.slow
     def test_increments_and_a_full_refresh_agree_and_a_tampered_mart_is_named(self, installation: Installation) -> None:
         installation.refresher.refresh_if_due()
         installation.new_deal()

@@ -110,6 +110,7 @@ def _send_as_a_newer_relay(broker: RunningBroker, epoch: str) -> tuple[str, str]
     return event_id, data
 
 
+@pytest.mark.slow
 def test_f5_o5_what_the_version_before_does_not_know_waits_for_the_upgrade_and_nothing_is_lost(
     older_database: Database,
     version_before: OlderTree,

@@ -45,6 +45,7 @@ def _assert_whole(spine: Spine, history: History, writers: Writers) -> None:
     report.assert_clean()
 
 
+@pytest.mark.slow
 def test_o3_a_relay_that_slept_beyond_its_lease_reorders_and_loses_nothing(spine: Spine, history: History) -> None:
     published = "select count(*) from outbox where published_at > clock_timestamp() - interval '1 second'"
     with spine.telling(), Writers(spine.api_url, history, seed=3, pause=0.1) as writers:
@@ -67,6 +68,7 @@ def _open_write(url: str, statement: str) -> Iterator[None]:
         connection.rollback()
 
 
+@pytest.mark.slow
 def test_o4_open_write_transactions_hold_nobody_up(spine: Spine, history: History) -> None:
     other = spine.postgres.url(database="postgres")
     mine = spine.postgres.url(database="sluice")
@@ -80,6 +82,7 @@ def test_o4_open_write_transactions_hold_nobody_up(spine: Spine, history: Histor
         _assert_whole(spine, history, writers)
 
 
+@pytest.mark.slow
 def test_o7_without_a_broker_every_write_is_accepted_and_the_backlog_drains(spine: Spine, history: History) -> None:
     with spine.telling(), Writers(spine.api_url, history, seed=5) as writers, spine.broker_proxy.under(Down()):
         _written(history, 60)
