@@ -3,9 +3,9 @@
 import asyncio
 import threading
 
-from api.db.session import Database
 from api.edge.logs import log_as_json
 from api.imports.worker import work
+from api.kernel.database import Database
 from contracts.settings import FileSettings, WorkerDatabaseSettings
 
 _STATEMENT_TIMEOUT_MS = 120_000

@@ -19,7 +19,7 @@ _BECOME_AUTH = text("set local role sluice_auth")
 _BECOME_APP = text("set local role sluice_app")
 
 
-class Database:
+class SessionDatabase:
     """A pool of connections and the transactions on them."""
 
     def __init__(self, url: str, *, pool_size: int = 10, statement_timeout_ms: int = 10_000) -> None:

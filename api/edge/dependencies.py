@@ -1,12 +1,12 @@
 """Names that make an endpoint's signature read as prose.
 
-    async def update_team(team_id: UUID, body: TeamUpdate, caller: Administrator, if_match: IfMatch, session: Session)
+    async def update_team(team_id: UUID, body: TeamUpdate, caller: Administrator, if_match: IfMatch, unit: Unit)
 
 `CurrentCaller` is anyone signed in, `RecordWriter` may change records, `Administrator` may change users, teams and
-pipelines, `IfMatch` is the version that the caller read. `Session` is the transaction.
+pipelines, `IfMatch` is the version that the caller read. `Unit` is the unit of work.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -14,32 +14,49 @@ from fastapi import Depends, Header, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy import text
 
+from api.db.statements import compiled
 from api.edge import idempotency
-from api.edge.routing import Session
+from api.edge.routing import SAFE_METHODS, Session, Unit
+from api.edge.security import AccessClaims
 from api.edge.services import services_of
 from api.kernel.caller import Caller
+from api.kernel.context import Context
 from api.kernel.errors import Forbidden, PreconditionFailed, PreconditionRequired, Unauthenticated
+from api.kernel.unit_of_work import Opening, Row, UnitOfWork
 from contracts.access import RecordScope, Role
 
 __all__ = [
     "Administrator",
+    "Claims",
     "CurrentCaller",
     "IfMatch",
     "OptionalIfMatch",
     "RecordWriter",
     "Session",
+    "Unit",
     "require",
 ]
 
 _bearer = HTTPBearer(auto_error=False, description="The access token that sign-in answers.")
-_ENTER = text("select * from enter_request(:organization_id, :session_id, :read_only)")
-_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_ENTER_TEXT = text("select * from enter_request(:organization_id, :session_id, :read_only)")
+_ENTER = compiled(_ENTER_TEXT)
+
+
+async def _claims(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+) -> AccessClaims:
+    if credentials is None:
+        raise Unauthenticated
+    return services_of(request).access_tokens.read(credentials.credentials, now=datetime.now(UTC))
+
+
+#: What the access token says. Whether that sign-in goes on is not known before the caller is.
+Claims = Annotated[AccessClaims, Depends(_claims)]
 
 
 async def _current_caller(
     request: Request,
-    session: Session,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+    claims: Claims,
     idempotency_key: Annotated[
         str | None,
         Header(
@@ -49,24 +66,49 @@ async def _current_caller(
         ),
     ] = None,
 ) -> Caller:
-    del idempotency_key  # declared for the documentation; `claim` reads the header itself
-    if credentials is None:
-        raise Unauthenticated
-    claims = services_of(request).access_tokens.read(credentials.credentials, now=datetime.now(UTC))
-    entered = await session.execute(
-        _ENTER,
-        {
-            "organization_id": claims.organization_id,
-            "session_id": claims.session_id,
-            "read_only": request.method in _SAFE_METHODS,
-        },
-    )
-    row = entered.one_or_none()
+    del idempotency_key  # declared for the documentation; `key_of` reads the header itself
+    key = await idempotency.key_of(request, user_id=claims.user_id)
+    if request.state.session is not None:
+        await _enter_in_session(request, claims, key)
+    else:
+        unit: UnitOfWork = request.state.unit
+        unit.open_with(_opening(request, claims, key))
+        await unit.begin()
+    caller: Caller = request.state.caller
+    return caller
+
+
+def _opening(request: Request, claims: AccessClaims, key: idempotency.Key | None) -> Opening:
+    """Enters the organization and claims the key, in one wait."""
+    is_reading = request.method in SAFE_METHODS
+    statements = [_ENTER.bind(session_id=claims.session_id, read_only=is_reading)]
+    if key is not None:
+        statements.append(key.claim())
+
+    def admit(answers: Sequence[list[Row]]) -> Context:
+        entered, *claimed = answers
+        request.state.caller = caller = _caller(request, claims, entered[0] if entered else None)
+        if key is not None:
+            key.judge(claimed[0][0])
+            request.state.idempotency_key = key
+        return caller.context
+
+    return Opening(claims.organization_id, statements, admit)
+
+
+async def _enter_in_session(request: Request, claims: AccessClaims, key: idempotency.Key | None) -> None:
+    session, organization_id = request.state.session, claims.organization_id
+    values = {"session_id": claims.session_id, "read_only": request.method in SAFE_METHODS}
+    entered = await session.execute(_ENTER_TEXT, {"organization_id": organization_id, **values})
+    request.state.caller = _caller(request, claims, entered.one_or_none())
+    if key is not None:
+        await idempotency.claim_in_session(session, key, organization_id=organization_id)
+        request.state.idempotency_key = key
+
+
+def _caller(request: Request, claims: AccessClaims, row: Row | None) -> Caller:
     if row is None or row.user_id != claims.user_id:
         raise Unauthenticated("This sign-in has ended. Sign in again.")
-    request.state.claimed_key = await idempotency.claim(
-        session, request, organization_id=claims.organization_id, user_id=claims.user_id
-    )
     return Caller(
         user_id=row.user_id,
         organization_id=claims.organization_id,

@@ -14,17 +14,20 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.db.statements import Bound, compiled
 from api.edge.services import services_of
 from api.kernel.errors import Conflict, InvalidRequest, Unprocessable
+from api.kernel.unit_of_work import Row, UnitOfWork
 
 HEADER = "Idempotency-Key"
 
 _LONGEST_KEY = 255
 _KEPT_HEADERS = ("content-type", "etag", "location")
 
-_CLAIM = text("select * from claim_idempotency_key(:organization_id, :user_id, :key)")
+_CLAIM_TEXT = text("select * from claim_idempotency_key(:organization_id, :user_id, :key)")
+_CLAIM = compiled(_CLAIM_TEXT)
 # old keys go with new ones: a few each time keeps the table as large as a day
-_KEEP = text("""
+_KEEP_TEXT = text("""
 with expired as (
     select organization_id, user_id, key from idempotency_keys
     where organization_id = :organization_id and created_at <= now() - interval '24 hours'
@@ -40,6 +43,7 @@ on conflict (organization_id, user_id, key) do update
     set fingerprint = excluded.fingerprint, status = excluded.status, headers = excluded.headers,
         body = excluded.body, created_at = now()
 """)
+_KEEP = compiled(_KEEP_TEXT)
 
 
 class IdempotencyKeyReused(Unprocessable):
@@ -69,54 +73,72 @@ class Replay(Exception):  # control flow between a dependency and the route, nev
 
 
 @dataclass(frozen=True)
-class ClaimedKey:
-    """A key that this transaction holds."""
+class Key:
+    """The key of a request, and what the request was."""
 
-    organization_id: UUID
     user_id: UUID
     key: str
     fingerprint: bytes
 
+    def claim(self) -> Bound:
+        """The statement that takes the key until the transaction ends."""
+        return _CLAIM.bind(user_id=self.user_id, key=self.key)
 
-async def claim(session: AsyncSession, request: Request, *, organization_id: UUID, user_id: UUID) -> ClaimedKey | None:
-    """Take the request's key, if it is a POST and has one.
+    def judge(self, found: Row) -> None:
+        """Let the request go on if the key is new.
+
+        Raises:
+            Replay: done before.
+            RequestInProgress, IdempotencyKeyReused: as they say.
+        """
+        if found.state == "running":
+            raise RequestInProgress
+        if found.state == "done":
+            if found.fingerprint != self.fingerprint:
+                raise IdempotencyKeyReused
+            headers = {**found.headers, "Idempotency-Replayed": "true"}
+            raise Replay(Response(found.body, status_code=found.status, headers=headers))
+
+    def keep(self, unit: UnitOfWork, response: Response) -> None:
+        """Store the answer beside the effect: it goes with COMMIT."""
+        unit.execute(_KEEP, **_kept(self, response))
+
+
+async def key_of(request: Request, *, user_id: UUID) -> Key | None:
+    """The request's key, if it is a POST and has one.
 
     Raises:
-        Replay: done before.
-        RequestInProgress, IdempotencyKeyReused, InvalidRequest: as they say.
+        InvalidRequest: it cannot be one.
     """
     key = request.headers.get(HEADER) if request.method == "POST" else None
     if key is None:
         return None
     if not 1 <= len(key) <= _LONGEST_KEY or not key.isprintable():
         raise InvalidRequest(f"An Idempotency-Key has 1 to {_LONGEST_KEY} printable characters.")
-    fingerprint = await _fingerprint(request)
-    scope = {"organization_id": organization_id, "user_id": user_id, "key": key}
-    found = (await session.execute(_CLAIM, scope)).one()
-    if found.state == "running":
-        raise RequestInProgress
-    if found.state == "done":
-        if found.fingerprint != fingerprint:
-            raise IdempotencyKeyReused
-        headers = {**found.headers, "Idempotency-Replayed": "true"}
-        raise Replay(Response(found.body, status_code=found.status, headers=headers))
-    return ClaimedKey(organization_id, user_id, key, fingerprint)
+    return Key(user_id, key, await _fingerprint(request))
 
 
-async def keep(session: AsyncSession, claimed: ClaimedKey, response: Response) -> None:
-    """Store the answer beside the effect."""
-    await session.execute(
-        _KEEP,
-        {
-            "organization_id": claimed.organization_id,
-            "user_id": claimed.user_id,
-            "key": claimed.key,
-            "fingerprint": claimed.fingerprint,
-            "status": response.status_code,
-            "headers": Jsonb({name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}),
-            "body": bytes(response.body),
-        },
-    )
+async def claim_in_session(session: AsyncSession, key: Key, *, organization_id: UUID) -> None:
+    """`Key.claim` and `Key.judge` for slices whose requests work in a session."""
+    scope = {"organization_id": organization_id, "user_id": key.user_id, "key": key.key}
+    key.judge((await session.execute(_CLAIM_TEXT, scope)).one())
+
+
+async def keep_in_session(session: AsyncSession, key: Key, response: Response, *, organization_id: UUID) -> None:
+    """`Key.keep` for the same."""
+    kept = _kept(key, response)
+    await session.execute(_KEEP_TEXT, {**kept, "headers": Jsonb(kept["headers"]), "organization_id": organization_id})
+
+
+def _kept(key: Key, response: Response) -> dict[str, object]:
+    return {
+        "user_id": key.user_id,
+        "key": key.key,
+        "fingerprint": key.fingerprint,
+        "status": response.status_code,
+        "headers": {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers},
+        "body": bytes(response.body),
+    }
 
 
 async def _fingerprint(request: Request) -> bytes:

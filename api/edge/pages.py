@@ -3,6 +3,7 @@
 A cursor is opaque and signed, and belongs to one list, its filters and one organization; elsewhere it is a 400.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
@@ -18,6 +19,8 @@ from api.edge.dependencies import CurrentCaller
 from api.edge.security import decode_base64, encode_base64
 from api.edge.services import services_of
 from api.kernel.errors import InvalidCursor
+from api.kernel.listing import Listing
+from api.kernel.unit_of_work import Row, UnitOfWork
 
 DEFAULT_LIMIT, LARGEST_LIMIT = 50, 200
 _SIGNATURE_BYTES = 16
@@ -92,6 +95,19 @@ async def fetch_page(
         query = query.where(here < after if newest_first else here > after)
     query = query.order_by(*(column.desc() if newest_first else column.asc() for column in columns))
     rows = list((await session.execute(query.limit(page.limit + 1))).scalars())
+    if len(rows) <= page.limit:
+        return rows, None
+    rows.pop()
+    return rows, page.cursor([getattr(rows[-1], column.key) for column in columns])
+
+
+async def read_page(
+    unit: UnitOfWork, listing: Listing, given: Mapping[str, object], *, page: Pagination
+) -> tuple[list[Row], str | None]:
+    """The rows of one page of a list, in one wait, and the cursor of the next page."""
+    columns = listing.order
+    after = None if page.after is None else [_typed(*pair) for pair in zip(columns, page.after, strict=True)]
+    [rows] = await unit.fetch_all(listing.bind(given, after=after, limit=page.limit + 1))
     if len(rows) <= page.limit:
         return rows, None
     rows.pop()

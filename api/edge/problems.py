@@ -7,7 +7,7 @@ import psycopg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
@@ -45,7 +45,8 @@ def install_problem_handlers(app: FastAPI) -> None:
         HTTPException: _on_http_exception,
         StaleDataError: _on_stale_data,
         PoolTimeoutError: _on_busy,
-        DBAPIError: _on_database_error,
+        DBAPIError: _on_sqlalchemy_error,
+        psycopg.Error: _on_database_error,
     }
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)
@@ -67,12 +68,18 @@ async def _on_busy(request: Request, _error: PoolTimeoutError) -> JSONResponse:
     return _answer(request, Unavailable())
 
 
-async def _on_database_error(request: Request, error: DBAPIError) -> JSONResponse:
-    if isinstance(error.orig, _RETRIABLE):
+async def _on_sqlalchemy_error(request: Request, error: DBAPIError) -> JSONResponse:
+    if isinstance(error.orig, psycopg.Error):
+        return await _on_database_error(request, error.orig)
+    raise error
+
+
+async def _on_database_error(request: Request, error: psycopg.Error) -> JSONResponse:
+    if isinstance(error, _RETRIABLE):
         return _answer(request, Unavailable())
-    if isinstance(error, DataError):
+    if isinstance(error, psycopg.DataError):
         return _answer(request, Unprocessable("A value of this request cannot be stored."))
-    if isinstance(error, IntegrityError):
+    if isinstance(error, psycopg.IntegrityError):
         return _answer(request, Conflict("This contradicts something that exists."))
     raise error
 

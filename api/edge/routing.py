@@ -1,4 +1,4 @@
-"""One request, one transaction: the route opens it, the endpoint works in it, the route commits before it answers.
+"""One request, one unit of work: the route opens it, the endpoint works in it, the route commits before it answers.
 
 Slices make their router with `slice_router`. Around each endpoint the route also keeps the answer for a repeated
 `Idempotency-Key` and sets the `ETag` of resources. It refuses a parameter that the endpoint does not have: a filter
@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
+from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.exceptions import RequestValidationError
 from fastapi.params import Query
@@ -22,7 +23,12 @@ from starlette.responses import Response
 
 from api.edge import idempotency
 from api.edge.services import services_of
+from api.kernel.database import begun
 from api.kernel.errors import CrmError
+from api.kernel.unit_of_work import UnitOfWork
+
+#: Requests by these methods read; their transactions can do nothing else.
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Problem(BaseModel):
@@ -39,7 +45,7 @@ class Problem(BaseModel):
 
 
 class TransactionRoute(APIRoute):
-    """A route whose endpoint runs in one transaction."""
+    """A route whose endpoint runs in one unit of work."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap FastAPI's handler: commit after the answer is rendered, before it is sent."""
@@ -47,26 +53,57 @@ class TransactionRoute(APIRoute):
         is_resource = _is_resource(self.response_model)
         fields = get_flat_params(self.dependant)
         parameters = frozenset(field.alias for field in fields if isinstance(field.field_info, Query))
+        work = _in_session if _uses_session(self.dependant) else _in_unit
 
         async def in_transaction(request: Request) -> Response:
-            _refuse_unknown(request, parameters)
+            if request.scope["query_string"]:
+                _refuse_unknown(request, parameters)
+            if request.method == "POST" and idempotency.HEADER in request.headers:
+                await request.body()  # the fingerprint needs it, and forms would consume it
             try:
-                async with services_of(request).database.transaction() as session:
-                    request.state.session = session
-                    request.state.claimed_key = None
-                    if request.method == "POST" and idempotency.HEADER in request.headers:
-                        # the fingerprint needs the body, which forms would consume
-                        await request.body()
-                    response = await answer(request)
-                    if is_resource and "etag" not in response.headers:
-                        response.headers["ETag"] = f'"{from_json(bytes(response.body))["version"]}"'
-                    if request.state.claimed_key is not None and response.status_code < 300:
-                        await idempotency.keep(session, request.state.claimed_key, response)
+                return await work(request, answer, is_resource)
             except idempotency.Replay as replay:
                 return replay.response
-            return response
 
         return in_transaction
+
+
+_Answer = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+async def _in_unit(request: Request, answer: _Answer, is_resource: bool) -> Response:  # ours alone
+    unit = UnitOfWork(services_of(request).database.pool, is_reading=request.method in SAFE_METHODS)
+    state = request.state
+    state.unit, state.session, state.idempotency_key = unit, None, None
+    async with begun(unit):
+        response = await answer(request)
+        if is_resource:
+            _tag(response)
+        if state.idempotency_key is not None and response.status_code < 300:
+            state.idempotency_key.keep(unit, response)
+    return response
+
+
+async def _in_session(request: Request, answer: _Answer, is_resource: bool) -> Response:  # ours alone
+    state = request.state
+    async with services_of(request).database.transaction() as session:
+        state.session, state.idempotency_key = session, None
+        response = await answer(request)
+        if is_resource:
+            _tag(response)
+        if state.idempotency_key is not None and response.status_code < 300:
+            organization_id = state.caller.organization_id
+            await idempotency.keep_in_session(session, state.idempotency_key, response, organization_id=organization_id)
+    return response
+
+
+def _uses_session(dependant: Dependant) -> bool:
+    return any(part.call is _session or _uses_session(part) for part in dependant.dependencies)
+
+
+def _tag(response: Response) -> None:
+    if "etag" not in response.headers:
+        response.headers["ETag"] = f'"{from_json(bytes(response.body))["version"]}"'
 
 
 def _refuse_unknown(request: Request, parameters: frozenset[str]) -> None:
@@ -123,5 +160,14 @@ async def _session(request: Request) -> AsyncSession:  # async: anything else go
     return session
 
 
-#: The request's transaction.
+#: The request's transaction, for slices that work in a session.
 Session = Annotated[AsyncSession, Depends(_session)]
+
+
+async def _unit(request: Request) -> UnitOfWork:
+    unit: UnitOfWork = request.state.unit
+    return unit
+
+
+#: The request's unit of work.
+Unit = Annotated[UnitOfWork, Depends(_unit)]

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from api.db.session import Database
 from api.edge.security import AccessTokens, Passwords, RefreshTokens, Signer
 from api.edge.threads import figure_threads
+from api.kernel.database import Database
 from contracts.settings import ApiSettings, DatabaseSettings, WarehouseSettings
 from metrics.answers import Figures
 from metrics.publication import is_duckdb

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.db.session import Database, enter_organization
+from api.db.session import enter_organization
 from api.imports.batch import Batch, ImportRun, RowResult
 from api.imports.options import ImportOptions
 from api.imports.plan import Plan, make_plan, rows_in
@@ -25,6 +25,7 @@ from api.imports.presets import Entity
 from api.imports.problems import FileProblem
 from api.imports.values import ReadingRules
 from api.kernel.context import Context
+from api.kernel.database import Database
 from api.kernel.event_log import NewEvent
 from api.models.import_job import ImportJob
 from api.models.organization import Organization

@@ -15,8 +15,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, Operation
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
-from api.db.session import Database
 from api.imports.job import Claim, ClaimLostError, run_job
+from api.kernel.database import Database
 from contracts import locks
 
 _log = logging.getLogger(__name__)

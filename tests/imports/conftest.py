@@ -12,8 +12,8 @@ import psycopg
 import pytest_asyncio
 from psycopg.rows import dict_row
 
-from api.db.session import Database as Pool
 from api.imports.worker import work
+from api.kernel.database import Database as Pool
 from tests.conftest import Database
 from tests.factories import Account, start_api
 

@@ -1,0 +1,124 @@
+"""Connections to PostgreSQL: few, kept for a while, each used by one unit of work at a time.
+
+They are made when they are wanted, so what PostgreSQL refuses is an error at once: psycopg's own pool connects in the
+background, and whoever waits for it learns of an outage only by waiting in vain.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection, AsyncRawCursor
+from psycopg.pq import PipelineStatus, TransactionStatus
+from psycopg.rows import namedtuple_row
+
+from api.db.dumping import adapters
+from api.db.statements import Bound
+
+#: One row of an answer: a named tuple of its columns. What they are is the statement's affair.
+Row = Any
+Connection = AsyncConnection[Row]
+
+_CONNECT_SECONDS, _WAIT_SECONDS = 5, 10
+_LIFE_SECONDS = 1800
+#: Statements that a connection keeps prepared: more than the API has.
+_PREPARED = 1000
+
+
+class PoolTimeout(psycopg.OperationalError):
+    """All connections were taken for too long."""
+
+
+class Pool:
+    """At most `size` connections."""
+
+    def __init__(self, url: str, *, size: int = 10, statement_timeout_ms: int = 10_000) -> None:
+        self._url = url
+        self._options = (
+            f"-c timezone=UTC -c statement_timeout={statement_timeout_ms} -c lock_timeout=5000"
+            " -c idle_in_transaction_session_timeout=60000"
+        )
+        self._slots = asyncio.Semaphore(size)
+        self._idle: list[Connection] = []
+        self._born: dict[Connection, float] = {}
+        self._adapters = adapters()
+
+    async def take(self) -> Connection:
+        """A connection in no transaction; give it back.
+
+        Raises:
+            PoolTimeout: none became free.
+            psycopg.OperationalError: PostgreSQL cannot be reached.
+        """
+        try:
+            async with asyncio.timeout(_WAIT_SECONDS if self._slots.locked() else None):
+                await self._slots.acquire()
+        except TimeoutError as error:
+            raise PoolTimeout("all connections are taken") from error
+        try:
+            while self._idle:
+                connection = self._idle.pop()
+                if not connection.closed and time.monotonic() - self._born[connection] < _LIFE_SECONDS:
+                    return connection
+                await self._forget(connection)
+            return await self._connect()
+        except BaseException:
+            self._slots.release()
+            raise
+
+    async def give_back(self, connection: Connection) -> None:
+        """Keep a connection for the next one, unless it is broken or still in a transaction."""
+        try:
+            state = connection.pgconn
+            if state.transaction_status == TransactionStatus.IDLE and state.pipeline_status == PipelineStatus.OFF:
+                self._idle.append(connection)
+                return
+            if connection.broken:  # and so are all others, where the server went away
+                await self.close()
+            await self._forget(connection)
+        finally:
+            self._slots.release()
+
+    async def close(self) -> None:
+        """Close what is idle."""
+        while self._idle:
+            await self._forget(self._idle.pop())
+
+    async def _connect(self) -> Connection:
+        connection = await AsyncConnection.connect(
+            self._url,
+            autocommit=True,  # transactions begin and end by statements of ours, in the same pipeline as others
+            prepare_threshold=0,
+            context=self._adapters,
+            row_factory=namedtuple_row,
+            cursor_factory=AsyncRawCursor,
+            application_name="sluice",
+            connect_timeout=_CONNECT_SECONDS,
+            options=self._options,
+        )
+        connection.prepared_max = _PREPARED
+        self._born[connection] = time.monotonic()
+        return connection
+
+    async def _forget(self, connection: Connection) -> None:
+        self._born.pop(connection, None)
+        await connection.close()
+
+
+async def send(
+    connection: Connection, statements: Sequence[Bound], *, implied: Mapping[str, object]
+) -> list[list[Row]]:
+    """Send statements together, wait once, and answer the rows of each; the first that fails ends all of them.
+
+    Outside of a transaction they are one.
+    """
+    async with connection.pipeline():
+        cursors = [
+            await connection.execute(
+                statement.sql, statement.arguments(values, implied), prepare=None if statement.is_prepared else False
+            )
+            for statement, values in statements
+        ]
+    return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
