@@ -16,7 +16,8 @@ import pyarrow as pa
 from kafka import KafkaConsumer, TopicPartition
 from pydantic_core import from_json
 
-from contracts.topics import PARTITIONS_PER_TOPIC, Topic
+from contracts.events.deals import DealEvent
+from contracts.topics import PARTITIONS_PER_TOPIC
 
 _CHUNK = 10_000
 
@@ -30,7 +31,7 @@ def _values(bootstrap_servers: str, count: int) -> Iterator[list[bytes]]:
         max_poll_records=_CHUNK,
         max_partition_fetch_bytes=4 * 1024 * 1024,
     )
-    places = [TopicPartition(Topic.DEALS.value, number) for number in range(PARTITIONS_PER_TOPIC)]
+    places = [TopicPartition(DealEvent.topic, number) for number in range(PARTITIONS_PER_TOPIC)]
     consumer.assign(places)
     consumer.seek_to_beginning(*places)
     left = count

@@ -10,8 +10,9 @@ from uuid_utils.compat import uuid7
 from bus.partitioner import partition_of
 from bus.producer import KafkaRecordProducer
 from bus.records import OutgoingRecord, Receipt
+from contracts.events.deals import DealEvent
 from contracts.settings import KafkaSettings
-from contracts.topics import Topic, key_of
+from contracts.topics import key_of
 from ingest.epoch import EPOCH_HEADER
 
 _CHUNK = 5_000
@@ -55,4 +56,4 @@ def _record(number: int, epoch: UUID, organization_id: UUID) -> OutgoingRecord:
     head = json.dumps(envelope, separators=(",", ":"))
     value = f'{head[:-1]},"data":{{"currency": "EUR", "amount_minor": {number}}}}}'.encode()
     key = key_of(organization_id, deal_id)
-    return OutgoingRecord(Topic.DEALS, partition_of(key), key, value, [(EPOCH_HEADER, str(epoch).encode())])
+    return OutgoingRecord(DealEvent.topic, partition_of(key), key, value, [(EPOCH_HEADER, str(epoch).encode())])

@@ -25,8 +25,9 @@ from benchmarks.loader_process import compare_processes
 from benchmarks.result import BenchmarkResult
 from bus.consumer import KafkaRecordConsumer
 from bus.records import Message, Partition
+from contracts.events.deals import DealEvent
 from contracts.settings import KafkaSettings, WarehouseSettings
-from contracts.topics import PARTITIONS_PER_TOPIC, Topic
+from contracts.topics import PARTITIONS_PER_TOPIC
 from ingest.decoding import decode
 from ingest.epoch import EpochTopic
 from ingest.loader import Loader
@@ -36,7 +37,7 @@ from ingest.sinks.interface import OffsetRange
 _EVENTS = 100_000
 _DLT_DEFAULT_EVENTS = 10_000  # it is slow
 _PATIENCE_SECONDS = 300.0
-_PLACES = [Partition(Topic.DEALS.value, number) for number in range(PARTITIONS_PER_TOPIC)]
+_PLACES = [Partition(DealEvent.topic, number) for number in range(PARTITIONS_PER_TOPIC)]
 
 
 def run(*, events: int = _EVENTS) -> BenchmarkResult:

@@ -19,8 +19,9 @@ from benchmarks.result import BenchmarkResult
 from benchmarks.servers import running_stack
 from bus.connection import Connector
 from contracts import locks
+from contracts.events.deals import DealEvent
 from contracts.settings import KafkaSettings
-from contracts.topics import Topic, key_of
+from contracts.topics import key_of
 from ingest.epoch import EPOCH_HEADER
 from runtime.process import ManagedProcess
 from runtime.stack import Stack
@@ -129,9 +130,9 @@ def _fill(url: str, organization: UUID, events: int) -> None:
 def _send(kafka: KafkaSettings, records: list[tuple[bytes, bytes]], partition: int | None = None) -> float:
     headers = [(EPOCH_HEADER, str(uuid7()).encode())]
     with closing(KafkaProducer(**Connector(kafka).options)) as producer:
-        producer.send(Topic.DEALS.value, key=b"warm", value=b"{}").get(timeout=30)
+        producer.send(DealEvent.topic, key=b"warm", value=b"{}").get(timeout=30)
         begun = monotonic()
         for key, value in records:
-            producer.send(Topic.DEALS.value, key=key, value=value, headers=headers, partition=partition)
+            producer.send(DealEvent.topic, key=key, value=value, headers=headers, partition=partition)
         producer.flush()
         return len(records) / (monotonic() - begun)

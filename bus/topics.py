@@ -1,15 +1,12 @@
 """The topics as the broker must have them: partitions and retention. Their names are in `contracts.topics`."""
 
-from contracts.topics import DEAD_LETTER_TOPIC, EPOCH_TOPIC, PARTITIONS_PER_TOPIC, Topic
+from contracts.topics import DEAD_LETTER_TOPIC, EPOCH_TOPIC, EVENT_TOPICS, PARTITIONS_PER_TOPIC
 
 _DAY_MS = 86_400_000
 
 #: Events can be published again from PostgreSQL, so Kafka need not keep them for ever: a month covers any outage.
 _EVENTS = {"retention.ms": str(30 * _DAY_MS)}
 _FOREVER = {"retention.ms": "-1"}
-
-#: Topics whose records reach the warehouse.
-EVENT_TOPICS: tuple[str, ...] = tuple(topic.value for topic in Topic)
 
 #: name -> (partitions, configuration)
 TOPICS: dict[str, tuple[int, dict[str, str]]] = {

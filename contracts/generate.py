@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from contracts.events.envelope import Envelope, Event
-from contracts.events.registry import EVENT_CLASSES
-from contracts.topics import PARTITIONS_PER_TOPIC, Topic, topic_of
+from contracts.events.registry import EVENTS
+from contracts.topics import EVENT_TOPICS, PARTITIONS_PER_TOPIC
 
 _FOLDER = Path(__file__).parent
+_CLASSES = [EVENTS[key] for key in sorted(EVENTS)]
 
 
 def schema_of(event_class: type[Event]) -> dict[str, Any]:
@@ -37,19 +38,19 @@ def asyncapi() -> dict[str, Any]:
             "contentType": "application/json",
             "payload": {"$ref": f"schemas/{event.type}.v{event.version}.json"},
         }
-        for event in EVENT_CLASSES
+        for event in _CLASSES
     }
     channels: dict[str, Any] = {
-        topic.value: {
-            "address": topic.value,
+        topic: {
+            "address": topic,
             "description": f"{PARTITIONS_PER_TOPIC} partitions, keyed by organization_id:aggregate_id.",
             "messages": {},
         }
-        for topic in Topic
+        for topic in EVENT_TOPICS
     }
-    for event in EVENT_CLASSES:
+    for event in _CLASSES:
         name = f"{event.type}.v{event.version}"
-        channels[topic_of(event.aggregate_type).value]["messages"][name] = {"$ref": f"#/components/messages/{name}"}
+        channels[event.topic]["messages"][name] = {"$ref": f"#/components/messages/{name}"}
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -66,7 +67,7 @@ def generated_files() -> dict[Path, str]:
     """Path -> text of everything that is generated."""
     files = {
         _FOLDER / "schemas" / f"{event.type}.v{event.version}.json": json.dumps(schema_of(event), indent=2) + "\n"
-        for event in EVENT_CLASSES
+        for event in _CLASSES
     }
     files[_FOLDER / "asyncapi.json"] = json.dumps(asyncapi(), indent=2) + "\n"
     return files

@@ -1,20 +1,13 @@
-"""Kafka topics: one per domain, keyed so that the events of one aggregate share a partition."""
+"""Kafka topics: one per domain, keyed so that the events of one aggregate share a partition.
 
-from enum import StrEnum
+An event's topic stands on the base class of its aggregate.
+"""
+
 from uuid import UUID
 
+from contracts.events.registry import EVENTS
+
 PARTITIONS_PER_TOPIC = 6
-
-
-class Topic(StrEnum):
-    """The topics that carry events."""
-
-    IDENTITY = "sluice.identity"
-    RELATIONS = "sluice.relations"
-    PIPELINES = "sluice.pipelines"
-    DEALS = "sluice.deals"
-    IMPORTS = "sluice.imports"
-
 
 #: Messages that no consumer can read, with the reason in a header.
 DEAD_LETTER_TOPIC = "sluice.dead-letter"
@@ -22,31 +15,20 @@ DEAD_LETTER_TOPIC = "sluice.dead-letter"
 #: Holds one marker record: when it is gone or different, the broker lost its data.
 EPOCH_TOPIC = "sluice.epoch"
 
-_TOPIC_OF_AGGREGATE: dict[str, Topic] = {
-    "organization": Topic.IDENTITY,
-    "user": Topic.IDENTITY,
-    "team": Topic.IDENTITY,
-    "contact": Topic.RELATIONS,
-    "company": Topic.RELATIONS,
-    "pipeline": Topic.PIPELINES,
-    "stage": Topic.PIPELINES,
-    "deal": Topic.DEALS,
-    "import": Topic.IMPORTS,
-}
+#: Aggregate type -> the topic that carries its events.
+TOPIC_OF_AGGREGATE: dict[str, str] = {event.aggregate_type: event.topic for event in EVENTS.values()}
+
+#: The topics that carry events.
+EVENT_TOPICS: tuple[str, ...] = tuple(sorted(set(TOPIC_OF_AGGREGATE.values())))
 
 
-def topic_of(aggregate_type: str) -> Topic:
+def topic_of(aggregate_type: str) -> str:
     """Topic of an aggregate type.
 
     Raises:
         KeyError: the aggregate type has no topic.
     """
-    return _TOPIC_OF_AGGREGATE[aggregate_type]
-
-
-def aggregate_types_of(topic: Topic) -> list[str]:
-    """Aggregate types whose events a topic carries."""
-    return [aggregate_type for aggregate_type, its_topic in _TOPIC_OF_AGGREGATE.items() if its_topic is topic]
+    return TOPIC_OF_AGGREGATE[aggregate_type]
 
 
 def key_of(organization_id: UUID | str, aggregate_id: UUID | str) -> bytes:

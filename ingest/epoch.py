@@ -14,9 +14,8 @@ from bus.admin import KafkaAdmin
 from bus.consumer import KafkaRecordConsumer
 from bus.producer import KafkaRecordProducer
 from bus.records import Admin, Consumer, Message, OutgoingRecord, Partition, Producer, SendFailure, TransportError
-from bus.topics import EVENT_TOPICS
 from contracts.settings import KafkaSettings
-from contracts.topics import EPOCH_TOPIC
+from contracts.topics import EPOCH_TOPIC, EVENT_TOPICS
 
 #: Header of every event record: the epoch in which it was published.
 EPOCH_HEADER = "epoch"

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import psycopg
 
-from contracts.topics import Topic, aggregate_types_of
+from contracts.topics import TOPIC_OF_AGGREGATE
 from contracts.warehouse import RAW_EVENT_COLUMNS
 
 #: Epoch of rows that were taken from PostgreSQL.
@@ -20,7 +20,7 @@ NO_EPOCH = UUID(int=0)
 
 _ROWS_PER_BLOCK = 10_000
 _TOPIC = "case e.aggregate_type {} else e.aggregate_type end".format(
-    " ".join(f"when '{kind}' then '{topic.value}'" for topic in Topic for kind in aggregate_types_of(topic))
+    " ".join(f"when '{kind}' then '{topic}'" for kind, topic in TOPIC_OF_AGGREGATE.items())
 )
 _LOG_COLUMNS = ", ".join(f"e.{name}" for name in list(RAW_EVENT_COLUMNS)[:15])
 _COPY = (

@@ -16,7 +16,7 @@ from time import monotonic
 
 from bus.dead_letter import DeadLetters, InvalidRatioBreaker
 from bus.records import Consumer, OffsetLostError, Partition
-from bus.topics import EVENT_TOPICS
+from contracts.topics import EVENT_TOPICS
 from ingest.buffer import Buffer
 from ingest.decoding import decode
 from ingest.epoch import EpochTopic, Marker

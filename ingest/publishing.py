@@ -132,7 +132,7 @@ def _record(event: PendingEvent, headers: list[tuple[str, bytes]]) -> tuple[Outg
     value = event.message.encode()
     if len(value) > MAX_RECORD_BYTES - _ENVELOPE_BYTES:
         return None, f"message of {len(value)} bytes is larger than {MAX_RECORD_BYTES - _ENVELOPE_BYTES}"
-    return OutgoingRecord(topic.value, partition_of(key), key, value, headers), ""
+    return OutgoingRecord(topic, partition_of(key), key, value, headers), ""
 
 
 def _settle(

@@ -1,1 +1,1 @@
-"""All events of Sluice, one module per group of aggregates; `registry` lists them, `envelope` wraps them."""
+"""All events of Sluice, one module per group of aggregates; `registry` finds them, `envelope` wraps them."""

@@ -17,11 +17,14 @@ from contracts.stages import Outcome
 _CURRENCY = r"^[A-Z]{3}$"
 
 
-class _DealEvent(Event):
+class DealEvent(Event):
+    """Any event of a deal."""
+
     aggregate_type: ClassVar[str] = "deal"
+    topic: ClassVar[str] = "sluice.deals"
 
 
-class DealCreated(_DealEvent):
+class DealCreated(DealEvent):
     """A deal exists, in its first stage."""
 
     type: ClassVar[str] = "deal.created"
@@ -37,7 +40,7 @@ class DealCreated(_DealEvent):
     close_date: date | None = Field(description="Day on which the deal is expected to close.")
 
 
-class DealUpdated(_DealEvent):
+class DealUpdated(DealEvent):
     """Relations of a deal changed; the full state after it, and which fields changed (the title by name only)."""
 
     type: ClassVar[str] = "deal.updated"
@@ -48,7 +51,7 @@ class DealUpdated(_DealEvent):
     changed_fields: list[str]
 
 
-class DealStageChanged(_DealEvent):
+class DealStageChanged(DealEvent):
     """A deal entered another open stage of its pipeline."""
 
     type: ClassVar[str] = "deal.stage.changed"
@@ -58,7 +61,7 @@ class DealStageChanged(_DealEvent):
     to_stage_id: UUID
 
 
-class DealAmountChanged(_DealEvent):
+class DealAmountChanged(DealEvent):
     """A deal is worth another amount from `occurred_at` on."""
 
     type: ClassVar[str] = "deal.amount.changed"
@@ -67,7 +70,7 @@ class DealAmountChanged(_DealEvent):
     currency: str = Field(pattern=_CURRENCY)
 
 
-class DealOwnerChanged(_DealEvent):
+class DealOwnerChanged(DealEvent):
     """A deal belongs to another user from `occurred_at` on."""
 
     type: ClassVar[str] = "deal.owner.changed"
@@ -75,7 +78,7 @@ class DealOwnerChanged(_DealEvent):
     owner_id: UUID | None
 
 
-class DealCloseDateChanged(_DealEvent):
+class DealCloseDateChanged(DealEvent):
     """A deal is expected to close on another day."""
 
     type: ClassVar[str] = "deal.close_date.changed"
@@ -83,7 +86,7 @@ class DealCloseDateChanged(_DealEvent):
     close_date: date | None
 
 
-class DealClosed(_DealEvent):
+class DealClosed(DealEvent):
     """A deal was won or lost: it entered a stage of that kind."""
 
     type: ClassVar[str] = "deal.closed"
@@ -95,7 +98,7 @@ class DealClosed(_DealEvent):
     lost_reason_id: UUID | None = Field(description="Value of the organization's `lost_reason` picklist.")
 
 
-class DealReopened(_DealEvent):
+class DealReopened(DealEvent):
     """A closed deal is open again, in an open stage."""
 
     type: ClassVar[str] = "deal.reopened"
@@ -105,7 +108,7 @@ class DealReopened(_DealEvent):
     to_stage_id: UUID
 
 
-class DealDeleted(_DealEvent):
+class DealDeleted(DealEvent):
     """A deal was deleted: from `recorded_at` on it counts nowhere; reports as of earlier instants still know it."""
 
     type: ClassVar[str] = "deal.deleted"

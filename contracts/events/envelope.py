@@ -6,7 +6,7 @@ is set by the database. Events carry ids and facts, never personal data: erasing
 
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -24,13 +24,38 @@ class ActorKind(StrEnum):
 
 
 class Event(BaseModel):
-    """The data of one event type and version. Subclasses set the three class variables and add their facts."""
+    """The data of one event type and version.
+
+    An aggregate's base class sets `aggregate_type` and `topic`; below it a class that sets `type` is an event. It is
+    registered as it is defined, and adds its facts. A class of a later version also says how to `upcast`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     type: ClassVar[str]
     version: ClassVar[int] = 1
     aggregate_type: ClassVar[str]
+    topic: ClassVar[str]
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:  # noqa: ANN401 # pydantic's own signature
+        super().__pydantic_init_subclass__(**kwargs)
+        if not hasattr(cls, "type"):
+            return
+        if (cls.type, cls.version) in EVENTS:
+            raise TypeError(f"there are two classes of {cls.type} version {cls.version}")
+        if cls.version > 1 and "upcast" not in cls.__dict__:
+            raise TypeError(f"{cls.__name__} must say how data of version {cls.version - 1} become its own")
+        EVENTS[cls.type, cls.version] = cls
+
+    @classmethod
+    def upcast(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Data of the version before as data of this one. A first version has nothing to upcast."""
+        raise NotImplementedError
+
+
+#: Every event that was defined, by type and version.
+EVENTS: dict[tuple[str, int], type[Event]] = {}
 
 
 E = TypeVar("E", bound=Event)

@@ -9,9 +9,14 @@ from contracts.access import RecordScope, Role
 from contracts.events.envelope import Event
 
 
-class _OrganizationState(Event):
-    aggregate_type: ClassVar[str] = "organization"
+class OrganizationEvent(Event):
+    """Any event of an organization."""
 
+    aggregate_type: ClassVar[str] = "organization"
+    topic: ClassVar[str] = "sluice.identity"
+
+
+class _OrganizationState(OrganizationEvent):
     time_zone: str = Field(description="IANA name, for example `Europe/Berlin`.")
     currency: str = Field(pattern=r"^[A-Z]{3}$", description="ISO 4217 code in which amounts are reported.")
     week_start: int = Field(ge=1, le=7, description="ISO weekday on which a week starts; 1 is Monday.")
@@ -30,9 +35,14 @@ class OrganizationUpdated(_OrganizationState):
     type: ClassVar[str] = "organization.updated"
 
 
-class _UserState(Event):
-    aggregate_type: ClassVar[str] = "user"
+class UserEvent(Event):
+    """Any event of a user."""
 
+    aggregate_type: ClassVar[str] = "user"
+    topic: ClassVar[str] = "sluice.identity"
+
+
+class _UserState(UserEvent):
     role: Role
     record_scope: RecordScope
     is_active: bool
@@ -50,16 +60,20 @@ class UserUpdated(_UserState):
     type: ClassVar[str] = "user.updated"
 
 
-class UserLoggedIn(Event):
+class UserLoggedIn(UserEvent):
     """A person signed in."""
 
     type: ClassVar[str] = "user.logged_in"
-    aggregate_type: ClassVar[str] = "user"
 
 
-class _TeamState(Event):
+class TeamEvent(Event):
+    """Any event of a team."""
+
     aggregate_type: ClassVar[str] = "team"
+    topic: ClassVar[str] = "sluice.identity"
 
+
+class _TeamState(TeamEvent):
     parent_team_id: UUID | None
     manager_id: UUID | None
     is_active: bool = True
@@ -77,19 +91,17 @@ class TeamUpdated(_TeamState):
     type: ClassVar[str] = "team.updated"
 
 
-class TeamMemberAdded(Event):
+class TeamMemberAdded(TeamEvent):
     """A user is in the team from `occurred_at` on."""
 
     type: ClassVar[str] = "team.member.added"
-    aggregate_type: ClassVar[str] = "team"
 
     user_id: UUID
 
 
-class TeamMemberRemoved(Event):
+class TeamMemberRemoved(TeamEvent):
     """A user left the team at `occurred_at`."""
 
     type: ClassVar[str] = "team.member.removed"
-    aggregate_type: ClassVar[str] = "team"
 
     user_id: UUID

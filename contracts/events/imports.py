@@ -7,22 +7,27 @@ from pydantic import Field
 from contracts.events.envelope import Event
 
 
-class ImportStarted(Event):
+class ImportEvent(Event):
+    """Any event of an import."""
+
+    aggregate_type: ClassVar[str] = "import"
+    topic: ClassVar[str] = "sluice.imports"
+
+
+class ImportStarted(ImportEvent):
     """A file's rows are being written."""
 
     type: ClassVar[str] = "import.started"
-    aggregate_type: ClassVar[str] = "import"
 
     preset: str
     entity: str
     row_count: int = Field(ge=0)
 
 
-class ImportCompleted(Event):
+class ImportCompleted(ImportEvent):
     """Every row of the file was written, was there already, or is in the error file."""
 
     type: ClassVar[str] = "import.completed"
-    aggregate_type: ClassVar[str] = "import"
 
     created_count: int = Field(ge=0)
     updated_count: int = Field(ge=0)

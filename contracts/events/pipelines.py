@@ -9,9 +9,14 @@ from contracts.events.envelope import Event
 from contracts.stages import StageKind
 
 
-class _PipelineState(Event):
-    aggregate_type: ClassVar[str] = "pipeline"
+class PipelineEvent(Event):
+    """Any event of a pipeline."""
 
+    aggregate_type: ClassVar[str] = "pipeline"
+    topic: ClassVar[str] = "sluice.pipelines"
+
+
+class _PipelineState(PipelineEvent):
     name: str = Field(min_length=1, max_length=120)
     is_active: bool = True
 
@@ -28,9 +33,14 @@ class PipelineUpdated(_PipelineState):
     type: ClassVar[str] = "pipeline.updated"
 
 
-class _StageState(Event):
-    aggregate_type: ClassVar[str] = "stage"
+class StageEvent(Event):
+    """Any event of a stage."""
 
+    aggregate_type: ClassVar[str] = "stage"
+    topic: ClassVar[str] = "sluice.pipelines"
+
+
+class _StageState(StageEvent):
     pipeline_id: UUID
     name: str = Field(min_length=1, max_length=120)
     kind: StageKind
@@ -50,10 +60,9 @@ class StageUpdated(_StageState):
     type: ClassVar[str] = "stage.updated"
 
 
-class StageDeleted(Event):
+class StageDeleted(StageEvent):
     """A stage was retired: no deal can enter it any more, its history stays."""
 
     type: ClassVar[str] = "stage.deleted"
-    aggregate_type: ClassVar[str] = "stage"
 
     pipeline_id: UUID

@@ -1,80 +1,24 @@
-"""Every event type and version that may be written or read. A change of meaning is a new version with an upcaster."""
+"""Every event type and version that may be written or read: those that the modules of this package define.
 
-from collections.abc import Callable, Mapping
+A change of meaning is a new version, with an upcaster on its class.
+"""
+
+import pkgutil
+from collections.abc import Mapping
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 from pydantic import ValidationError
 
-from contracts.events.deals import (
-    DealAmountChanged,
-    DealClosed,
-    DealCloseDateChanged,
-    DealCreated,
-    DealDeleted,
-    DealOwnerChanged,
-    DealReopened,
-    DealStageChanged,
-    DealUpdated,
-)
-from contracts.events.envelope import Envelope, Event
-from contracts.events.identity import (
-    OrganizationCreated,
-    OrganizationUpdated,
-    TeamCreated,
-    TeamMemberAdded,
-    TeamMemberRemoved,
-    TeamUpdated,
-    UserCreated,
-    UserLoggedIn,
-    UserUpdated,
-)
-from contracts.events.imports import ImportCompleted, ImportStarted
-from contracts.events.pipelines import (
-    PipelineCreated,
-    PipelineUpdated,
-    StageCreated,
-    StageDeleted,
-    StageUpdated,
-)
-from contracts.events.relations import CompanyCreated, CompanyUpdated, ContactCreated, ContactUpdated
+from contracts import events
+from contracts.events.envelope import EVENTS, Envelope, Event
 
-EVENT_CLASSES: tuple[type[Event], ...] = (
-    OrganizationCreated,
-    OrganizationUpdated,
-    UserCreated,
-    UserUpdated,
-    UserLoggedIn,
-    TeamCreated,
-    TeamUpdated,
-    TeamMemberAdded,
-    TeamMemberRemoved,
-    ContactCreated,
-    ContactUpdated,
-    CompanyCreated,
-    CompanyUpdated,
-    PipelineCreated,
-    PipelineUpdated,
-    StageCreated,
-    StageUpdated,
-    StageDeleted,
-    DealCreated,
-    DealUpdated,
-    DealStageChanged,
-    DealAmountChanged,
-    DealOwnerChanged,
-    DealCloseDateChanged,
-    DealClosed,
-    DealReopened,
-    DealDeleted,
-    ImportStarted,
-    ImportCompleted,
-)
+__all__ = ["EVENTS", "UnreadableEventError", "parse"]
 
-EVENTS: dict[tuple[str, int], type[Event]] = {(event.type, event.version): event for event in EVENT_CLASSES}
-
-#: (type, version) -> function that turns that version's data into the next version's.
-UPCASTERS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
+for _module in pkgutil.iter_modules(events.__path__, "contracts.events."):
+    if _module.name != __name__:
+        import_module(_module.name)
 
 
 class UnreadableEventError(ValueError):
@@ -87,12 +31,10 @@ def parse(message: Mapping[str, Any]) -> Envelope[Event]:
     Raises:
         UnreadableEventError: unknown type or version, or data that breaks the schema.
     """
-    kind, version, data = message.get("type"), message.get("version"), message.get("data")
-    while (upcast := UPCASTERS.get((str(kind), version if isinstance(version, int) else 0))) is not None:
-        if not isinstance(data, dict) or not isinstance(version, int):
-            break
-        data, version = upcast(dict(data)), version + 1
-    event_class = EVENTS.get((str(kind), version if isinstance(version, int) else 0))
+    kind, version, data = str(message.get("type")), message.get("version"), message.get("data")
+    while isinstance(data, dict) and isinstance(version, int) and (newer := EVENTS.get((kind, version + 1))):
+        data, version = newer.upcast(dict(data)), version + 1
+    event_class = EVENTS.get((kind, version if isinstance(version, int) else 0))
     if event_class is None:
         raise UnreadableEventError(f"unknown event type {kind!r} version {version!r}")
     try:

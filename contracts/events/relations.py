@@ -8,9 +8,14 @@ from pydantic import Field
 from contracts.events.envelope import Event
 
 
-class _ContactState(Event):
-    aggregate_type: ClassVar[str] = "contact"
+class ContactEvent(Event):
+    """Any event of a contact."""
 
+    aggregate_type: ClassVar[str] = "contact"
+    topic: ClassVar[str] = "sluice.relations"
+
+
+class _ContactState(ContactEvent):
     company_id: UUID | None
     owner_id: UUID | None
     source_id: UUID | None = Field(description="Value of the organization's `source` picklist.")
@@ -30,9 +35,14 @@ class ContactUpdated(_ContactState):
     changed_fields: list[str]
 
 
-class _CompanyState(Event):
-    aggregate_type: ClassVar[str] = "company"
+class CompanyEvent(Event):
+    """Any event of a company."""
 
+    aggregate_type: ClassVar[str] = "company"
+    topic: ClassVar[str] = "sluice.relations"
+
+
+class _CompanyState(CompanyEvent):
     owner_id: UUID | None
     industry_id: UUID | None = Field(description="Value of the organization's `industry` picklist.")
     employee_count: int | None = Field(ge=0)

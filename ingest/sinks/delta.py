@@ -18,7 +18,8 @@ from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from bus.records import Partition
-from bus.topics import EVENT_TOPICS, TOPICS
+from bus.topics import TOPICS
+from contracts.topics import EVENT_TOPICS
 from contracts.warehouse import RAW_GENERATION
 from ingest.sinks.compaction import KEEP_HOURS, Compaction, compact
 from ingest.sinks.delta_files import ARROW_SCHEMA, read_blocks, write_aside

@@ -14,8 +14,9 @@ from bus.partitioner import murmur2, partition_of
 from bus.producer import MAX_RECORD_BYTES, KafkaRecordProducer
 from bus.records import Consumer, Message, OutgoingRecord, Partition, Producer, Receipt, SendFailure, TransportError
 from bus.topics import TOPICS
+from contracts.events.deals import DealEvent
 from contracts.settings import KafkaSettings
-from contracts.topics import PARTITIONS_PER_TOPIC, Topic
+from contracts.topics import PARTITIONS_PER_TOPIC
 from tests.conftest import RunningBroker
 
 
@@ -41,7 +42,7 @@ def _records(count: int, *, size: int = 100) -> list[OutgoingRecord]:
     for number in range(count):
         key = b"key-%d" % (number % 7)
         value = (b"%d:" % number).ljust(size, b"x")
-        records.append(OutgoingRecord(Topic.DEALS, partition_of(key), key, value, [("id", b"%d" % number)]))
+        records.append(OutgoingRecord(DealEvent.topic, partition_of(key), key, value, [("id", b"%d" % number)]))
     return records
 
 
@@ -58,7 +59,7 @@ def _read(consumer: Consumer, count: int) -> dict[Partition, list[Message]]:
 def _send_and_read(producer: Producer, consumer: Consumer) -> list[list[tuple[bytes | None, int]]]:
     outcomes = producer.send_all(_records(500))
     assert all(isinstance(outcome, Receipt) for outcome in outcomes)
-    consumer.assign({Partition(Topic.DEALS, number): 0 for number in range(PARTITIONS_PER_TOPIC)})
+    consumer.assign({Partition(DealEvent.topic, number): 0 for number in range(PARTITIONS_PER_TOPIC)})
     found = _read(consumer, 500)
     for partition, messages in found.items():
         assert [message.offset for message in messages] == list(range(len(messages))), partition
@@ -83,20 +84,20 @@ def test_receipts_name_the_place_even_in_several_waves(settings: KafkaSettings) 
     producer, consumer = KafkaRecordProducer(settings), KafkaRecordConsumer(settings)
     records = _records(60, size=60_000)
     outcomes = producer.send_all(records)
-    consumer.assign({Partition(Topic.DEALS, number): 0 for number in range(PARTITIONS_PER_TOPIC)})
+    consumer.assign({Partition(DealEvent.topic, number): 0 for number in range(PARTITIONS_PER_TOPIC)})
     found = _read(consumer, 60)
     producer.close()
     consumer.close()
     for record, outcome in zip(records, outcomes, strict=True):
         assert isinstance(outcome, Receipt)
-        assert found[Partition(Topic.DEALS, outcome.partition)][outcome.offset].value == record.value
+        assert found[Partition(DealEvent.topic, outcome.partition)][outcome.offset].value == record.value
 
 
 @pytest.mark.usefixtures("admin")
 def test_o5_oversized_record_fails_for_good_and_nothing_follows_it(settings: KafkaSettings) -> None:
     producer = KafkaRecordProducer(settings)
     records = _records(3)
-    records[1] = OutgoingRecord(Topic.DEALS, 0, b"big", b"x" * (MAX_RECORD_BYTES + 1))
+    records[1] = OutgoingRecord(DealEvent.topic, 0, b"big", b"x" * (MAX_RECORD_BYTES + 1))
     first, second, third = producer.send_all(records)
     producer.close()
     assert isinstance(first, Receipt)
@@ -139,14 +140,14 @@ def test_topics_are_made_once(admin: KafkaAdmin) -> None:
 
 def test_w4_a_topic_made_too_narrow_by_a_reader_is_corrected(settings: KafkaSettings) -> None:
     reader = KafkaRecordConsumer(settings)
-    reader.assign({Partition(Topic.DEALS, 0): 0})
+    reader.assign({Partition(DealEvent.topic, 0): 0})
     reader.poll(0.5)
     admin = KafkaAdmin(settings)
     admin.ensure_topics()
     admin.close()
     reader.close()
     producer = KafkaRecordProducer(settings)
-    outcomes = producer.send_all([OutgoingRecord(Topic.DEALS, 5, b"k", b"v")])
+    outcomes = producer.send_all([OutgoingRecord(DealEvent.topic, 5, b"k", b"v")])
     producer.close()
     assert outcomes == [Receipt(5, 0)]
 

@@ -52,7 +52,7 @@ def _deliveries(rng: random.Random) -> list[list[AnyEvent]]:
 def _publish(broker: MemoryBroker, events: list[AnyEvent], rng: random.Random) -> None:
     """Put events into any partition of their topic."""
     for event in events:
-        place = Partition(topic_of(event.aggregate_type).value, rng.randrange(PARTITIONS_PER_TOPIC))
+        place = Partition(topic_of(event.aggregate_type), rng.randrange(PARTITIONS_PER_TOPIC))
         log = broker.logs.setdefault(place, [])
         envelope = event.model_dump(mode="json")
         value = json.dumps({**envelope, "data": envelope.pop("data")}, separators=(",", ":")).encode()

@@ -14,8 +14,9 @@ from deltalake import DeltaTable
 
 from bus.consumer import KafkaRecordConsumer
 from bus.records import Partition
-from bus.topics import EVENT_TOPICS, TOPICS
+from bus.topics import TOPICS
 from contracts.settings import KafkaSettings
+from contracts.topics import EVENT_TOPICS
 from contracts.warehouse import RAW_EVENTS
 from metrics.publication import PublishedFolder, is_duckdb, warehouse_folder
 

@@ -21,8 +21,8 @@ from pydantic import SecretStr
 
 from bus.memory import MemoryBroker, MemoryProducer, StoredMessage
 from bus.records import OutgoingRecord, Partition, Receipt, SendFailure, TransportError
-from bus.topics import EVENT_TOPICS
 from contracts.settings import WarehouseSettings
+from contracts.topics import EVENT_TOPICS
 from contracts.warehouse import RAW_EVENTS
 from ingest.amnesia import establish_epoch
 from ingest.decoding import decode

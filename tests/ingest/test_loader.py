@@ -19,8 +19,9 @@ from deltalake import DeltaTable
 
 from bus.producer import KafkaRecordProducer
 from bus.records import OutgoingRecord, Partition
+from contracts.events.deals import DealEvent
 from contracts.settings import RelaySettings
-from contracts.topics import DEAD_LETTER_TOPIC, Topic
+from contracts.topics import DEAD_LETTER_TOPIC
 from ingest.decoding import decode
 from ingest.loader import Loader
 from ingest.rebuild import rebuild
@@ -73,14 +74,14 @@ def test_w4_two_loaders_on_one_sink_double_nothing(database: Database, settings:
 
 def test_w1_a_replayed_batch_is_not_written_twice(settings: Settings) -> None:
     epoch = UUID("01900000-0000-7000-8000-00000000000e")
-    place = Partition(Topic.DEALS, 2)
+    place = Partition(DealEvent.topic, 2)
     empty = decode([], epoch=str(epoch), loaded_at=datetime.now(UTC)).rows
     with closing(open_sink(settings[2])) as sink, closing(open_sink(settings[2])) as other:
         sink.append(empty, epoch=epoch, ranges={place: OffsetRange(0, 7)})
         with pytest.raises(OffsetConflictError):
             other.append(empty, epoch=epoch, ranges={place: OffsetRange(0, 7)})
         other.append(
-            empty, epoch=epoch, ranges={place: OffsetRange(7, 9), Partition(Topic.DEALS, 3): OffsetRange(0, 1)}
+            empty, epoch=epoch, ranges={place: OffsetRange(7, 9), Partition(DealEvent.topic, 3): OffsetRange(0, 1)}
         )
         assert sink.offsets(epoch)[place] == 9
         assert sink.offsets(UUID("01900000-0000-7000-8000-00000000000f")).get(place, 0) == 0
@@ -98,7 +99,7 @@ def test_w4_commits_of_different_partitions_do_not_hinder_each_other(settings: S
             return sink.offsets(epoch)[place]
 
     with ThreadPoolExecutor(3) as pool:
-        ends = pool.map(commit, [Partition(Topic.DEALS, number) for number in (0, 1, 8)])
+        ends = pool.map(commit, [Partition(DealEvent.topic, number) for number in (0, 1, 8)])
     assert list(ends) == [20, 20, 20]
 
 
@@ -181,7 +182,7 @@ def test_o5_unreadable_messages_become_dead_letters_and_others_pass(
         wait_until_published(database)
         producer = KafkaRecordProducer(delta_settings[1])
         poison = [None, b"{", b"\xff\xfe", b"[]", b'{"data":{}}', b'{"id":"x","data":{"a":"\\u0000"}}', b"[" * 9_000]
-        producer.send_all([OutgoingRecord(Topic.DEALS, number % 6, b"k", v) for number, v in enumerate(poison)])
+        producer.send_all([OutgoingRecord(DealEvent.topic, number % 6, b"k", v) for number, v in enumerate(poison)])
         producer.close()
         insert_events(database.app_url, 50, seed=2)
         with running(lambda stop: _loader(delta_settings).run(stop)):

@@ -12,8 +12,8 @@ from pydantic import SecretStr
 
 from bus.memory import MemoryBroker, StoredMessage
 from bus.records import Partition
+from contracts.events.deals import DealEvent
 from contracts.settings import KafkaSettings, RelayDatabaseSettings, WarehouseSettings
-from contracts.topics import Topic
 from ingest.epoch import EPOCH_HEADER, EpochTopic
 from ingest.loader import Loader, Transport
 from ingest.relay import Relay
@@ -31,7 +31,7 @@ from tests.ingest.writers import (
 )
 
 FIRST, SECOND = UUID("01900000-0000-7000-8000-0000000000e1"), UUID("01900000-0000-7000-8000-0000000000e2")
-DEALS = Topic.DEALS.value
+DEALS = DealEvent.topic
 
 
 class Spine:

@@ -13,8 +13,8 @@ from pydantic import SecretStr
 
 from bus.memory import StoredMessage
 from bus.records import Partition
+from contracts.events.deals import DealEvent
 from contracts.settings import WarehouseSettings
-from contracts.topics import Topic
 from contracts.warehouse import RAW_EVENTS
 from ingest.decoding import decode
 from ingest.sinks import open_sink
@@ -44,7 +44,7 @@ def _message(offset: int) -> StoredMessage:
         "depth": 0,
         "data": {},
     }
-    return StoredMessage(Topic.DEALS, 2, offset, b"key", json.dumps(envelope).encode())
+    return StoredMessage(DealEvent.topic, 2, offset, b"key", json.dumps(envelope).encode())
 
 
 def _load(settings: WarehouseSettings) -> None:
@@ -53,7 +53,7 @@ def _load(settings: WarehouseSettings) -> None:
             messages = [_message(offset) for offset in range(start, end)]
             decoded = decode(messages, epoch=str(_EPOCH), loaded_at=datetime.now(UTC))
             assert len(decoded.rows) == end - start
-            sink.append(decoded.rows, epoch=_EPOCH, ranges={Partition(Topic.DEALS, 2): OffsetRange(start, end)})
+            sink.append(decoded.rows, epoch=_EPOCH, ranges={Partition(DealEvent.topic, 2): OffsetRange(start, end)})
 
 
 def _delta_commits(folder: Path) -> Iterator[list[dict[str, Any]]]:

@@ -15,8 +15,8 @@ from deltalake import DeltaTable
 
 from benchmarks.event_history import seed_event_log
 from bus.records import Partition
+from contracts.events.deals import DealEvent
 from contracts.settings import WarehouseSettings
-from contracts.topics import Topic
 from ingest.loader import Loader
 from ingest.rebuild import rebuild
 from ingest.reconcile import reconcile
@@ -109,7 +109,7 @@ class TestRebuild:
     def test_w3_offsets_of_dropped_outbox_partitions_are_kept(
         self, delivered: Database, warehouse: WarehouseSettings
     ) -> None:
-        epoch, place = UUID("01900000-0000-7000-8000-00000000000e"), Partition(Topic.DEALS, 2)
+        epoch, place = UUID("01900000-0000-7000-8000-00000000000e"), Partition(DealEvent.topic, 2)
         with psycopg.connect(delivered.admin_url) as admin:
             admin.execute("insert into transport_epoch (epoch) values (%s)", (epoch,))
             admin.execute("insert into transport_progress values (%s, %s, %s, 70)", (epoch, *place))
@@ -130,7 +130,7 @@ class TestRebuild:
             assert sink.generation() == 0
             rebuild(delivered.relay_url, warehouse)
             first = sink.generation()
-            epoch, place = UUID("01900000-0000-7000-8000-00000000000e"), Partition(Topic.DEALS, 2)
+            epoch, place = UUID("01900000-0000-7000-8000-00000000000e"), Partition(DealEvent.topic, 2)
             sink.append(NOTHING, epoch=epoch, ranges={place: OffsetRange(0, 1)})
             assert sink.generation() == first > 0
             sink.amend([EXTRA], iter([]))

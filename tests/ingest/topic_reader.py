@@ -7,8 +7,9 @@ from uuid import UUID
 from bus.admin import KafkaAdmin
 from bus.consumer import KafkaRecordConsumer
 from bus.records import Message, Partition
-from bus.topics import EVENT_TOPICS, TOPICS
+from bus.topics import TOPICS
 from contracts.settings import KafkaSettings
+from contracts.topics import EVENT_TOPICS
 from tests.conftest import RunningBroker
 
 

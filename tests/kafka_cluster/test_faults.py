@@ -11,7 +11,8 @@ import pytest
 from bus.admin import KafkaAdmin
 from bus.producer import KafkaRecordProducer
 from bus.records import OutgoingRecord, Receipt, SendFailure, TransportError
-from contracts.topics import EPOCH_TOPIC, PARTITIONS_PER_TOPIC, Topic
+from contracts.events.deals import DealEvent
+from contracts.topics import EPOCH_TOPIC, PARTITIONS_PER_TOPIC
 from ingest.epoch import EpochTopic
 from tests.conftest import Database
 from tests.eventually import eventually
@@ -36,7 +37,7 @@ def _kill_leaders(spine: Spine, kills: int, *, seed: int) -> None:
         spine.wait_for_more()
         for _ in range(kills):
             partition = generator.randrange(PARTITIONS_PER_TOPIC)
-            leader = cluster.leader_of(Topic.DEALS, partition)
+            leader = cluster.leader_of(DealEvent.topic, partition)
             cluster.kill(leader)
             if generator.random() < 0.5:  # else it is back before the others have found out
                 cluster.wait_until_led_by_others(leader)
@@ -63,7 +64,7 @@ def test_o1_a_leader_that_slept_through_its_succession_changes_nothing(spine: Sp
     with spine.relay(), spine.loader(), spine.writers():
         spine.wait_for_more()
         for partition in range(3):
-            zombie = cluster.leader_of(Topic.DEALS, partition)
+            zombie = cluster.leader_of(DealEvent.topic, partition)
             cluster.pause(zombie)
             asleep_since = monotonic()
             cluster.wait_until_led_by_others(zombie)
@@ -129,18 +130,18 @@ def test_o7_all_three_brokers_are_killed_at_once(spine: Spine) -> None:
 
 def test_o7_too_few_copies_are_named_and_nothing_counts_as_sent(fresh_cluster: KafkaCluster) -> None:
     settings = fresh_cluster.settings(kafka_min_insync_replicas=3)
-    record = OutgoingRecord(Topic.DEALS, 0, b"key", b"value")
+    record = OutgoingRecord(DealEvent.topic, 0, b"key", b"value")
     with closing(KafkaAdmin(settings)) as admin:
         admin.ensure_topics()
     with closing(KafkaRecordProducer(settings, delivery_timeout=3.0)) as producer:
         assert isinstance(producer.send_all([record])[0], Receipt)
-        lost = next(node for node in NODES if node != fresh_cluster.leader_of(Topic.DEALS, 0))
+        lost = next(node for node in NODES if node != fresh_cluster.leader_of(DealEvent.topic, 0))
         fresh_cluster.kill(lost)
         fresh_cluster.wait_until(lambda: not fresh_cluster.is_in_step(), what="a copy is missing")
         (outcome,) = producer.send_all([record])
         assert isinstance(outcome, SendFailure)
         assert not outcome.is_permanent
-        assert f"{Topic.DEALS}-0 has 2 of 3 copies in sync" in outcome.reason
+        assert f"{DealEvent.topic}-0 has 2 of 3 copies in sync" in outcome.reason
         fresh_cluster.start([lost])
         fresh_cluster.wait_until_in_step()
         assert isinstance(producer.send_all([record])[0], Receipt)

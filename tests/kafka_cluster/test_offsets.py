@@ -11,7 +11,8 @@ from kafka import TopicPartition
 
 from bus.producer import KafkaRecordProducer
 from bus.records import OutgoingRecord, Receipt
-from contracts.topics import DEAD_LETTER_TOPIC, PARTITIONS_PER_TOPIC, Topic
+from contracts.events.deals import DealEvent
+from contracts.topics import DEAD_LETTER_TOPIC, PARTITIONS_PER_TOPIC
 from ingest.decoding import decode
 from ingest.outbox import newest_epoch
 from ingest.rebuild import rebuild
@@ -55,7 +56,7 @@ def test_w4_one_topic_made_anew_behind_the_stored_offsets_is_read_from_its_start
         insert_events(database.app_url, 300, seed=2)  # published, not loaded
         wait_until_published(database)
         with closing(spine.cluster.admin()) as admin:
-            admin.delete_topics([Topic.DEALS.value])
+            admin.delete_topics([DealEvent.topic])
         eventually(lambda: spine.epochs() == 2, what="a new epoch begins")
         insert_events(database.app_url, 50, seed=3)  # ends far below the stored offsets
         with spine.loader():
@@ -68,10 +69,10 @@ def test_w4_partitions_added_to_a_topic_are_read_and_change_no_order(spine: Spin
         with spine.writers():
             spine.wait_for_more()
             with closing(spine.cluster.admin()) as admin:
-                admin.create_partitions({Topic.DEALS.value: 9})
+                admin.create_partitions({DealEvent.topic: 9})
             spine.wait_for_more()
         with closing(KafkaRecordProducer(spine.kafka)) as producer:
-            (sent,) = producer.send_all([OutgoingRecord(Topic.DEALS, 8, b"key", b"{")])
+            (sent,) = producer.send_all([OutgoingRecord(DealEvent.topic, 8, b"key", b"{")])
         assert sent == Receipt(8, 0)
         (letter,) = read_topic(RunningCluster(spine.cluster), DEAD_LETTER_TOPIC, at_least=1)
         assert dict(letter.headers)["partition"] == b"8"
@@ -87,7 +88,7 @@ def test_w4_records_that_retention_took_before_they_were_read_are_missed_and_reb
         insert_events(database.app_url, 400)
         wait_until_published(database)
         with closing(spine.cluster.admin()) as admin:
-            places = [TopicPartition(Topic.DEALS.value, number) for number in range(PARTITIONS_PER_TOPIC)]
+            places = [TopicPartition(DealEvent.topic, number) for number in range(PARTITIONS_PER_TOPIC)]
             admin.delete_records(dict.fromkeys(places, -1))  # up to the end
         with spine.loader():
             spine.wait_until_said("loader", "records lost", "sluice rebuild")

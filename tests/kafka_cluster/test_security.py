@@ -15,8 +15,8 @@ from bus.admin import KafkaAdmin
 from bus.consumer import KafkaRecordConsumer
 from bus.producer import KafkaRecordProducer
 from bus.records import OutgoingRecord, Partition, SendFailure, TransportError
+from contracts.events.deals import DealEvent
 from contracts.settings import KafkaSettings
-from contracts.topics import Topic
 from tests.conftest import Database
 from tests.ingest.writers import insert_events
 from tests.kafka_cluster.certificates import Authority
@@ -140,10 +140,10 @@ def test_right_credentials_go_all_the_way(name: str, sign_in: SignIn, caplog: py
         closing(KafkaRecordConsumer(settings)) as consumer,
     ):
         admin.ensure_topics()
-        assert admin.topic_ids([Topic.DEALS]).keys() == {Topic.DEALS}
-        (receipt,) = producer.send_all([OutgoingRecord(Topic.DEALS, 0, name.encode(), b"value")])
+        assert admin.topic_ids([DealEvent.topic]).keys() == {DealEvent.topic}
+        (receipt,) = producer.send_all([OutgoingRecord(DealEvent.topic, 0, name.encode(), b"value")])
         assert not isinstance(receipt, SendFailure), receipt
-        consumer.assign({Partition(Topic.DEALS, 0): receipt.offset})
+        consumer.assign({Partition(DealEvent.topic, 0): receipt.offset})
         deadline = monotonic() + _QUICK_SECONDS
         while not (polled := consumer.poll(0.2)) and monotonic() < deadline:
             pass
@@ -189,7 +189,7 @@ def test_consumer_and_producer_say_the_same(sign_in: SignIn) -> None:
     with pytest.raises(TransportError, match=expected):
         KafkaRecordConsumer(settings)
     with closing(KafkaRecordProducer(settings)) as producer:
-        (outcome,) = producer.send_all([OutgoingRecord(Topic.DEALS, 0, b"key", b"value")])
+        (outcome,) = producer.send_all([OutgoingRecord(DealEvent.topic, 0, b"key", b"value")])
     assert isinstance(outcome, SendFailure)
     assert not outcome.is_permanent
     assert expected in outcome.reason

@@ -16,9 +16,10 @@ from bus.partitioner import partition_of
 from bus.producer import KafkaRecordProducer
 from bus.records import OutgoingRecord
 from contracts import generate
+from contracts.events.deals import DealEvent
 from contracts.events.registry import EVENTS, parse
 from contracts.settings import KafkaSettings
-from contracts.topics import Topic, key_of
+from contracts.topics import key_of
 from ingest.loader import Loader
 from ingest.relay import Relay
 from tests.conftest import Database, RunningBroker
@@ -104,7 +105,7 @@ def _send_as_a_newer_relay(broker: RunningBroker, epoch: str) -> tuple[str, str]
     del message["data"]
     text = json.dumps(message, separators=(",", ":"), ensure_ascii=False)[:-1] + f',"data":{data}}}'
     key = key_of(message["organization_id"], aggregate_id)
-    record = OutgoingRecord(Topic.DEALS, partition_of(key), key, text.encode(), headers=[("epoch", epoch.encode())])
+    record = OutgoingRecord(DealEvent.topic, partition_of(key), key, text.encode(), headers=[("epoch", epoch.encode())])
     with closing(KafkaRecordProducer(KafkaSettings(kafka_bootstrap_servers=broker.bootstrap_servers))) as producer:
         producer.send_all([record])
     return event_id, data
