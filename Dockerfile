@@ -13,7 +13,10 @@ RUN useradd --system --uid 10001 --create-home sluice \
     && mkdir -p /var/lib/sluice/files /var/lib/sluice/backups /var/lib/sluice/dagster /var/lib/sluice/dbt \
     && chown -R sluice:sluice /var/lib/sluice
 COPY --from=build /opt/sluice /opt/sluice
-ENV PATH=/opt/sluice/.venv/bin:$PATH PYTHONUNBUFFERED=1
+# memory that an engine has used goes back to the system (see the launcher, ./sluice)
+ENV PATH=/opt/sluice/.venv/bin:$PATH PYTHONUNBUFFERED=1 MALLOC_ARENA_MAX=2 \
+    _RJEM_MALLOC_CONF=narenas:4,dirty_decay_ms:1000,muzzy_decay_ms:0,background_thread:true \
+    DUCKDB_JE_MALLOC_CONF=narenas:4,dirty_decay_ms:1000,muzzy_decay_ms:0,background_thread:true
 WORKDIR /opt/sluice
 USER 10001
 ENTRYPOINT ["python", "-m", "runtime"]

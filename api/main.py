@@ -8,6 +8,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -95,6 +96,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 def _operations(services: Services, registry: CollectorRegistry) -> APIRouter:
     """Endpoints for whoever runs this: no authentication, no tenant data."""
     router = APIRouter(include_in_schema=False)
+    figures = _of_all_workers(registry)
 
     @router.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -117,9 +119,19 @@ def _operations(services: Services, registry: CollectorRegistry) -> APIRouter:
         with suppress(SQLAlchemyError):  # the figures of this process are there all the same
             async with services.database.transaction() as session:
                 pipeline = render_figures(await read_reports(session))
-        return Response(generate_latest(registry) + pipeline, media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(figures) + pipeline, media_type=CONTENT_TYPE_LATEST)
 
     return router
+
+
+def _of_all_workers(registry: CollectorRegistry) -> CollectorRegistry:
+    """What adds up the figures of the workers beside this one; `registry` where this process is alone."""
+    together = CollectorRegistry()
+    try:
+        MultiProcessCollector(together)  # type: ignore[no-untyped-call]  # the library has no types for it
+    except ValueError:  # no folder was named that they share
+        return registry
+    return together
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

@@ -1,14 +1,17 @@
-"""The API as a process: uvicorn around `create_app`. Several workers share one listening socket."""
+"""One worker of the API: uvicorn around `create_app`. Workers share a listening socket, and connections evenly.
+
+The kernel would give new connections to whoever comes first, which is often one worker for all of them. So each notes
+how many it has where the others see it, and who has more than another one lets that one go first.
+"""
 
 import asyncio
 import gc
-import multiprocessing
+import mmap
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing.context import SpawnProcess
-from multiprocessing.synchronize import Event
+from typing import Any
 
 import uvicorn
 import uvloop
@@ -21,38 +24,127 @@ from contracts.settings import ApiSettings, DatabaseSettings, WarehouseSettings
 _POLL_SECONDS = 0.2
 #: Running requests get this long to finish before connections are closed.
 _GRACE_SECONDS = 10
+#: A connection that another worker should take, and has not taken in this time, is anybody's.
+_YIELD_SECONDS = 0.02
+_NOT_SERVING = 2**31 - 1
 
 
-def run(stop: threading.Event) -> None:
-    """Serve until `stop` is set; running requests are finished first."""
-    settings = ApiSettings()
-    listener = _listen(settings)
-    try:
-        if settings.api_workers == 1:
-            _run(listener, stop, _DeafServer)
+def run(stop: threading.Event, listener: int, counts: int, number: int) -> None:
+    """Serve until `stop` is set; running requests are finished first.
+
+    `listener` is the shared socket, `counts` a file of one 32-bit number of connections for each worker, of which the
+    one at `number` is this worker's.
+    """
+    with socket.socket(fileno=listener) as shared, mmap.mmap(counts, 0) as memory:
+        listening = _Listening(shared, memoryview(memory).cast("i"), number)
+        # uvicorn takes its faster event loop by itself only where it also starts it
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(listening, stop))
+        listening.counts.release()
+    gc.unfreeze()
+
+
+class _Listening:
+    """This worker's share of the connections."""
+
+    def __init__(self, listener: socket.socket, counts: "memoryview[int]", number: int) -> None:
+        listener.setblocking(False)
+        self.counts = counts
+        self._listener, self._number = listener, number
+        counts[number] = _NOT_SERVING
+
+    def open(self, make_protocol: Callable[[], asyncio.Protocol]) -> None:
+        """Accept connections from now on."""
+        self._loop, self._make_protocol = asyncio.get_running_loop(), make_protocol
+        self._connecting = set[asyncio.Task[Any]]()
+        self.counts[self._number] = 0
+        self._loop.add_reader(self._listener, self._look)
+
+    def close(self) -> None:
+        """Accept no more."""
+        self.counts[self._number] = _NOT_SERVING
+        self._loop.remove_reader(self._listener)
+        self._listener.close()
+
+    def _look(self) -> None:
+        if self.counts[self._number] <= min(self.counts):
+            self._accept()
         else:
-            _supervise(settings, listener, stop)
-    finally:
-        listener.close()
+            self._loop.remove_reader(self._listener)
+            self._loop.call_later(_YIELD_SECONDS, self._accept_all)
+
+    def _accept_all(self) -> None:
+        if self._listener.fileno() >= 0:
+            while self._accept():
+                pass
+            self._loop.add_reader(self._listener, self._look)
+
+    def _accept(self) -> bool:
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:  # another worker was faster, or the client has gone
+            return False
+        self.counts[self._number] += 1
+        task = self._loop.create_task(self._connect(connection))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+        return True
+
+    async def _connect(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        try:
+            await self._loop.connect_accepted_socket(self._make_protocol, connection)
+        except OSError:
+            self.left()
+
+    def left(self) -> None:
+        """Count a connection as over."""
+        if self._listener.fileno() >= 0:
+            self.counts[self._number] -= 1
 
 
-def _listen(settings: ApiSettings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.api_host else socket.AF_INET
-    listener = socket.create_server((settings.api_host, settings.api_port), family=family, backlog=1024)
-    listener.set_inheritable(True)
-    return listener
+class _Connections(set[Any]):
+    """uvicorn's own record of its connections, from which we hear when one is over."""
+
+    def __init__(self, listening: _Listening) -> None:
+        super().__init__()
+        self._listening = listening
+
+    def discard(self, protocol: object) -> None:
+        if protocol in self:
+            super().discard(protocol)
+            self._listening.left()
 
 
-class _DeafServer(uvicorn.Server):
-    """Leaves signals to `runtime.serve`, which tells `stop`: uvicorn's own handlers would not wait for the drain."""
+class _Server(uvicorn.Server):
+    """Leaves signals to `runtime.serve`, which tells `stop`, and accepts as `_Listening` says."""
+
+    def __init__(self, config: uvicorn.Config, listening: _Listening) -> None:
+        super().__init__(config)
+        self._listening = listening
+        self.server_state.connections = _Connections(listening)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Nothing is captured."""
+        """Nothing is captured: uvicorn's own handlers would not wait for the drain."""
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Get ready, then accept."""
+        await super().startup(sockets=sockets)
+        self._listening.open(
+            lambda: self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn calls it
+                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+        )
 
-async def _serve(listener: socket.socket, stop: threading.Event | Event, server_class: type[uvicorn.Server]) -> None:
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept no more, then finish."""
+        self._listening.close()
+        await super().shutdown(sockets=sockets)
+
+
+async def _serve(listening: _Listening, stop: threading.Event) -> None:
     log_as_json()
     settings = ApiSettings()
     app = create_app(settings, DatabaseSettings(), warehouse=WarehouseSettings())
@@ -60,47 +152,16 @@ async def _serve(listener: socket.socket, stop: threading.Event | Event, server_
     config = uvicorn.Config(
         app, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_SECONDS, server_header=False
     )
-    server = server_class(config)
+    server = _Server(config, listening)
     watching = asyncio.create_task(_stop_when_told(server, stop, app, settings.api_drain_seconds))
-    await server.serve(sockets=[listener])
+    await server.serve(sockets=[])
     watching.cancel()
 
 
-async def _stop_when_told(
-    server: uvicorn.Server, stop: threading.Event | Event, app: FastAPI, drain_seconds: float
-) -> None:
+async def _stop_when_told(server: uvicorn.Server, stop: threading.Event, app: FastAPI, drain_seconds: float) -> None:
     """Say first that this process is not ready any more, and go on serving until whoever sends requests has heard."""
-    while not stop.is_set():  # noqa: ASYNC110 # set by another thread or process, which asyncio's own cannot be
+    while not stop.is_set():  # noqa: ASYNC110 # set by a signal handler, which asyncio's own cannot be
         await asyncio.sleep(_POLL_SECONDS)
     app.state.is_draining = True
     await asyncio.sleep(drain_seconds)
     server.should_exit = True
-
-
-def _run(
-    listener: socket.socket, stop: threading.Event | Event, server_class: type[uvicorn.Server] = uvicorn.Server
-) -> None:
-    # uvicorn takes its faster event loop by itself only where it also starts it
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(listener, stop, server_class))
-    gc.unfreeze()
-
-
-def _supervise(settings: ApiSettings, listener: socket.socket, stop: threading.Event) -> None:
-    """Keep the workers alive until told to stop."""
-    spawn = multiprocessing.get_context("spawn")
-    stop_workers = spawn.Event()
-
-    def start() -> SpawnProcess:
-        process = spawn.Process(target=_run, args=(listener, stop_workers))
-        process.start()
-        return process
-
-    workers = [start() for _ in range(settings.api_workers)]
-    while not stop.wait(_POLL_SECONDS):
-        workers = [worker if worker.is_alive() else start() for worker in workers]
-    stop_workers.set()
-    for worker in workers:
-        worker.join(_GRACE_SECONDS + settings.api_drain_seconds + 5)
-        if worker.is_alive():
-            worker.kill()

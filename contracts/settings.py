@@ -1,10 +1,15 @@
 """Settings from `SLUICE_*` variables: one small class per outside system, each process builds only what it uses."""
 
+import os
 from pathlib import Path
 from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 class _Settings(BaseSettings):
@@ -123,7 +128,7 @@ class ApiSettings(FileSettings):
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=1, le=65535)
-    api_workers: int = Field(default=1, ge=1)
+    api_workers: int = Field(default_factory=_processors, ge=1, description="As many as processors, if not given.")
     api_drain_seconds: float = Field(
         default=1.0, ge=0, le=60, description="How long /readyz says no before a stopping process refuses connections."
     )

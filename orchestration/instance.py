@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 import yaml
 
+from contracts.settings import OrchestrationSettings
 from metrics.publication import replace_file
 
 #: Tag of every run that the refresh loop starts, so that it recognizes its own.
@@ -85,3 +86,13 @@ def _configuration(home: Path) -> dict[str, object]:
         "retention": {"schedule": {"purge_after_days": days}, "sensor": {"purge_after_days": days}},
         "nux": {"enabled": False},
     }
+
+
+def main() -> None:
+    """Before Dagster's own processes start: runs of the last ones, which the record still takes for running, failed."""
+    with open_instance(OrchestrationSettings().dagster_home) as instance:
+        fail_abandoned_runs(instance, of_loop=False)
+
+
+if __name__ == "__main__":
+    main()

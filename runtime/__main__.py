@@ -6,7 +6,8 @@ A process verb goes straight to its room: the whole command line weighs more tha
 import importlib
 import sys
 
-from runtime.serve import PROCESSES, serve
+from runtime.processes import PROCESSES
+from runtime.serve import serve
 
 if len(sys.argv) == 2 and sys.argv[1] in PROCESSES:
     sys.exit(serve(sys.argv[1]))

@@ -31,6 +31,7 @@ from runtime.embedded.postgres import PostgresSetupError
 from runtime.import_command import import_command
 from runtime.migrate import migrate
 from runtime.process import ProcessError
+from runtime.processes import PROCESSES, Process
 from runtime.stack import Stack, StackError, adopt_environment, locate_stack
 from runtime.status import as_table, read_status
 from runtime.supervisor import Supervisor
@@ -237,24 +238,16 @@ def _use_running_stack() -> None:
         adopt_environment(_running_stack().environment())
 
 
-def _add_process_verb(name: str, text: str) -> None:
+def _add_process_verb(process: Process) -> None:
     def run() -> None:
-        os.execv(sys.executable, [sys.executable, "-m", "runtime.serve", name])  # noqa: S606  # becomes the process
+        os.execv(sys.executable, [sys.executable, "-m", "runtime.serve", process.name])  # noqa: S606  # becomes it
 
-    app.command(name, help=text)(run)
+    text = f"{process.does} One process, configured by SLUICE_* variables (.env.example)."
+    app.command(process.name, help=text)(run)
 
 
-for _name, _text in {
-    "api": "The API server.",
-    "worker": "Background jobs of the API: imports.",
-    "relay": "Event log to Kafka.",
-    "loader": "Kafka to the warehouse's raw events.",
-    "archive": "PostgreSQL's log into the folder of backups, as it is written; base backups.",
-    "refresh": "Builds and publishes the marts whenever events arrive.",
-    "dagster": "Dagster's web server, daemon and code server.",
-    "dashboards": "The Streamlit dashboards.",
-}.items():
-    _add_process_verb(_name, f"{_text} One process, configured by SLUICE_* variables (.env.example).")
+for _process in PROCESSES.values():
+    _add_process_verb(_process)
 
 
 def _fail(message: str) -> None:

@@ -1,64 +1,40 @@
 """`python -m runtime.health NAME`: whether one process does its work, for container health checks."""
 
 import sys
-import urllib.error
-import urllib.request
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from contracts.settings import (
-    ApiSettings,
-    BackupSettings,
-    DashboardSettings,
-    OrchestrationSettings,
-    RelayDatabaseSettings,
-)
+from runtime.process import answers
+from runtime.processes import PROCESSES
 
 #: A process that has not reported for this long is taken for stuck.
 _SILENCE = timedelta(seconds=60)
 
 
-class UnhealthyError(RuntimeError):
-    """The process does not answer or does not report."""
+def ailment(name: str) -> str | None:
+    """What the process lacks; None when it answers, or has reported lately."""
+    process = PROCESSES.get(name)
+    if process is not None and process.port is not None:
+        return None if answers(f"http://127.0.0.1:{process.port()}{process.path}", timeout=5) else "does not answer"
+    if process is not None and process.reports_to is not None:
+        return _silence(name, process.reports_to().get_secret_value())
+    there_are = ", ".join(one.name for one in PROCESSES.values() if one.port or one.reports_to)
+    return f"there is no health check for {name!r}; there are {there_are}"
 
 
-def health(name: str) -> int:
-    """Answer 0 when the named process answers (api, dagster, dashboards) or has reported lately."""
-    urls = {
-        "api": lambda: f"http://127.0.0.1:{ApiSettings().api_port}/readyz",
-        "dagster": lambda: f"http://127.0.0.1:{OrchestrationSettings().dagster_port}/server_info",
-        "dashboards": lambda: f"http://127.0.0.1:{DashboardSettings().dashboards_port}/_stcore/health",
-    }
+def _silence(name: str, url: str) -> str | None:
     try:
-        if name in urls:
-            _check_url(urls[name]())
-        elif name in {"relay", "loader", "refresh"}:
-            _check_report(name, RelayDatabaseSettings().database_relay_url.get_secret_value())
-        elif name == "archive":
-            _check_report(name, BackupSettings().database_backup_url.get_secret_value())
-        else:
-            raise UnhealthyError(
-                f"there is no health check for {name!r}; there are api, dagster, dashboards, relay, loader, refresh,"
-                " archive"
-            )
-    except (UnhealthyError, urllib.error.URLError, OSError, psycopg.Error) as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def _check_url(url: str) -> None:
-    with urllib.request.urlopen(url, timeout=5):  # noqa: S310  # a loopback URL of ours
-        return
-
-
-def _check_report(name: str, url: str) -> None:
-    with psycopg.connect(url, connect_timeout=5) as connection:
-        row = connection.execute("select updated_at from process_status where process = %s", [name]).fetchone()
+        with psycopg.connect(url, connect_timeout=5) as connection:
+            row = connection.execute("select updated_at from process_status where process = %s", [name]).fetchone()
+    except psycopg.Error as error:
+        return str(error)
     if row is None or datetime.now(UTC) - row[0] > _SILENCE:
-        raise UnhealthyError(f"has not reported since {row[0] if row else 'the start'}")
+        return f"has not reported since {row[0] if row else 'the start'}"
+    return None
 
 
 if __name__ == "__main__":
-    sys.exit(health(sys.argv[1]))
+    found = ailment(sys.argv[1])
+    if found is not None:
+        sys.exit(f"{sys.argv[1]}: {found}")

@@ -5,6 +5,7 @@ The rooms are imported by name when their process starts: a relay that imported 
 
 import gc
 import importlib
+import os
 import signal
 import sys
 import threading
@@ -13,43 +14,22 @@ from types import FrameType
 from pydantic import ValidationError
 from pydantic_settings.exceptions import SettingsError
 
-from runtime.allocators import give_memory_back
-from runtime.priority import give_way
+from runtime.process import ProcessError
+from runtime.processes import GROUPS, PROCESSES
+from runtime.supervisor import Supervisor
 
-#: Verb -> module whose `run(stop: threading.Event)` is the process.
-PROCESSES: dict[str, str] = {
-    "api": "api.serve",
-    "worker": "api.worker",
-    "relay": "ingest.relay",
-    "loader": "ingest.loader",
-    "archive": "runtime.backup.archive",
-    "refresh": "orchestration.refresh",
-    "dagster": "orchestration.serve",
-    "dashboards": "dashboards.serve",
-}
-
-#: Nobody waits for these: they take the processors that the others leave.
-BACKGROUND = frozenset({"refresh", "dagster"})
+_LEAST_URGENT = 19
 
 
-def serve(name: str) -> int:
-    """Run one process until it is told to stop. Returns its exit code."""
-    stop = threading.Event()
-
-    def ask_to_stop(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, ask_to_stop)
-    signal.signal(signal.SIGINT, ask_to_stop)
-    give_memory_back()
-    if name in BACKGROUND:
-        give_way()
+def serve(name: str, *arguments: str) -> int:
+    """Run one process until it is told to stop; `arguments` are numbers, for one of a group. Returns its exit code."""
+    if PROCESSES[name].is_background:
+        os.nice(_LEAST_URGENT)
     try:
-        room = importlib.import_module(PROCESSES[name])
-        # what is imported stays. Python's collector would look through all of it again and again (in the API a tenth of
-        # a second each time), and therefore wait until a quarter as much has become garbage
-        gc.freeze()
-        room.run(stop)
+        if name in GROUPS and not arguments:
+            _run_group(name)
+        else:
+            _run_room(PROCESSES[name].room, *map(int, arguments))
     except ValidationError as error:
         missing = ", ".join(f"SLUICE_{str(item['loc'][0]).upper()} ({item['msg']})" for item in error.errors())
         print(f"{name}: settings are missing or wrong: {missing}. See .env.example.", file=sys.stderr)
@@ -57,10 +37,46 @@ def serve(name: str) -> int:
     except SettingsError as error:
         print(f"{name}: settings cannot be read: {error}. See .env.example.", file=sys.stderr)
         return 2
-    finally:
-        gc.unfreeze()  # so that modules are torn down as they expect to be
+    except ProcessError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
+def _run_room(module: str, *arguments: int) -> None:
+    stop = threading.Event()
+
+    def ask_to_stop(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, ask_to_stop)
+    signal.signal(signal.SIGINT, ask_to_stop)
+    room = importlib.import_module(module)
+    # what is imported stays. Python's collector would look through all of it again and again (in the API a tenth of
+    # a second each time), and therefore wait until a quarter as much has become garbage
+    gc.freeze()
+    try:
+        room.run(stop, *arguments)
+    finally:
+        gc.unfreeze()  # so that modules are torn down as they expect to be
+
+
+def _run_group(name: str) -> None:
+    supervisor = Supervisor(say=lambda text: print(text, file=sys.stderr, flush=True))
+    supervisor.install_signal_handlers()
+    try:
+        with GROUPS[name]() as group:
+            try:
+                for spec in group.specs:
+                    supervisor.start(spec)
+                    supervisor.wait_ready(spec.name)
+                supervisor.watch()
+            finally:
+                supervisor.stop_all(at_once=True, seconds=group.seconds)
+    except ProcessError:
+        if not supervisor.is_stopping:
+            raise
+
+
 if __name__ == "__main__":
-    sys.exit(serve(sys.argv[1]))
+    sys.exit(serve(*sys.argv[1:]))

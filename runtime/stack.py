@@ -5,14 +5,13 @@ once.
 """
 
 import fcntl
-import http.client
 import json
 import os
 import sys
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from api.db.bootstrap import RolePasswords, prepare_database
@@ -20,7 +19,8 @@ from api.db.migrate import upgrade
 from runtime.embedded.broker import EmbeddedBroker
 from runtime.embedded.postgres import EmbeddedPostgres
 from runtime.home import PROJECT, Home, HomeError, Ports, Secrets
-from runtime.process import ProcessSpec, is_port_open
+from runtime.process import ProcessSpec, answers, is_port_open
+from runtime.processes import PROCESSES, Process
 from runtime.supervisor import Supervisor
 
 _DATABASE = "sluice"
@@ -28,17 +28,6 @@ _DATABASE = "sluice"
 
 class StackError(RuntimeError):
     """The stack cannot start: says why and what to do."""
-
-
-def _answers(url: str) -> Callable[[], bool]:
-    def ready() -> bool:
-        try:
-            with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310  # a loopback URL of ours
-                return int(response.status) == 200
-        except (OSError, http.client.HTTPException):  # the latter also where our own connection answers itself
-            return False
-
-    return ready
 
 
 @dataclass(frozen=True)
@@ -114,37 +103,18 @@ class Stack:
 
     def specs(self) -> list[ProcessSpec]:
         """Our own processes."""
-        return [
-            self._spec("relay", "DATABASE_RELAY_URL", "KAFKA_BOOTSTRAP_SERVERS", "WAREHOUSE_URL"),
-            self._spec("loader", "DATABASE_RELAY_URL", "KAFKA_BOOTSTRAP_SERVERS", "WAREHOUSE_URL"),
-            self._spec(
-                "api", "DATABASE_URL", "SECRET_KEY", "API_PORT", "FILES_PATH", "WAREHOUSE_URL",
-                port=self.ports.api, ready=_answers(f"{self.api_url}/readyz"),
-            ),
-            self._spec("worker", "DATABASE_WORKER_URL", "FILES_PATH"),
-            self._spec("archive", "DATABASE_BACKUP_URL", "BACKUP_PATH", "FILES_PATH"),
-            self._spec("refresh", "DATABASE_RELAY_URL", "WAREHOUSE_URL", "DAGSTER_HOME", "DBT_TARGET_PATH"),
-            self._spec(
-                "dagster", "DATABASE_RELAY_URL", "WAREHOUSE_URL", "DAGSTER_HOME", "DAGSTER_PORT", "DBT_TARGET_PATH",
-                port=self.ports.dagster, ready=_answers(f"{self.dagster_url}/server_info"),
-            ),
-            self._spec(
-                "dashboards", "API_URL", "DASHBOARDS_PORT",
-                port=self.ports.dashboards, ready=_answers(f"{self.dashboards_url}/_stcore/health"),
-            ),
-        ]  # fmt: skip
+        return [self._spec(process) for process in PROCESSES.values()]
 
-    def _spec(
-        self, name: str, *settings: str, port: int | None = None, ready: Callable[[], bool] = lambda: True
-    ) -> ProcessSpec:
+    def _spec(self, process: Process) -> ProcessSpec:
         everything = self.environment()
+        port = vars(self.ports)[process.name] if process.path else None
         return ProcessSpec(
-            name=name,
-            argv=[sys.executable, "-m", "runtime.serve", name],
-            env={f"SLUICE_{setting}": everything[f"SLUICE_{setting}"] for setting in settings},
+            name=process.name,
+            argv=[sys.executable, "-m", "runtime.serve", process.name],
+            env={f"SLUICE_{setting}": everything[f"SLUICE_{setting}"] for setting in process.settings},
             cwd=PROJECT,
             port=port,
-            ready=ready,
+            ready=partial(answers, f"http://127.0.0.1:{port}{process.path}") if port else lambda: True,
             ready_seconds=120,
         )
 

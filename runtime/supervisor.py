@@ -1,4 +1,7 @@
-"""Keeps a set of processes running: starts them, restarts what dies with back-off, says so, stops all cleanly."""
+"""Keeps a set of processes running: starts them, restarts what dies with back-off, says so, stops all cleanly.
+
+`sluice up` runs everything under one, `sluice api` its workers, `sluice dagster` Dagster's programs.
+"""
 
 import json
 import os
@@ -30,9 +33,14 @@ class _Supervised:
 
 
 class Supervisor:
-    """Starts, watches and stops processes; writes what it knows to `state_file` for `sluice status`."""
+    """Starts, watches and stops processes; writes what it knows to `state_file` for `sluice status`.
 
-    def __init__(self, *, logs: Path, state_file: Path, say: Callable[[str], None]) -> None:
+    Without `logs` they write where this process writes.
+    """
+
+    def __init__(
+        self, *, say: Callable[[str], object], logs: Path | None = None, state_file: Path | None = None
+    ) -> None:
         self._logs, self._state_file, self._say = logs, state_file, say
         self._supervised: dict[str, _Supervised] = {}
         self._stop = threading.Event()
@@ -56,7 +64,7 @@ class Supervisor:
 
     def start(self, spec: ProcessSpec) -> None:
         """Start a process; `wait_ready` tells when it answers."""
-        process = ManagedProcess(spec, log_path=self._logs / f"{spec.name}.log")
+        process = ManagedProcess(spec, log_path=self._logs / f"{spec.name}.log" if self._logs else None)
         self._supervised[spec.name] = _Supervised(process)
         process.start()
         self.write_state()
@@ -80,8 +88,8 @@ class Supervisor:
                 self._look_after(name, supervised)
 
     def _look_after(self, name: str, supervised: _Supervised) -> None:
-        now = time.monotonic()
-        if supervised.process.is_running():
+        now, process = time.monotonic(), supervised.process
+        if process.is_running():
             if now - supervised.started_at > _STEADY_SECONDS:
                 supervised.failures_in_a_row = 0
             self._weigh(name, supervised, now)
@@ -90,15 +98,13 @@ class Supervisor:
             wait = _BACK_OFF_SECONDS[min(supervised.failures_in_a_row, len(_BACK_OFF_SECONDS) - 1)]
             supervised.due_at = now + wait
             supervised.failures_in_a_row += 1
-            code = supervised.process.exit_code()
-            self._say(
-                f"{name} ended with code {code}; starting it again in {wait:g} s (log: {supervised.process.log_path})"
-            )
+            where = f" (log: {process.log_path})" if process.log_path else ""
+            self._say(f"{name} ended with code {process.exit_code()}; starting it again in {wait:g} s{where}")
             self.write_state()
         elif now >= supervised.due_at:
             supervised.due_at, supervised.started_at = None, now
             supervised.restarts += 1
-            supervised.process.start()
+            process.start()
             self._say(f"{name} is started again (restart {supervised.restarts})")
             self.write_state()
 
@@ -111,15 +117,21 @@ class Supervisor:
             self._say(f"{name} holds {held / 1e6:.0f} MB, more than its {limit / 1e6:.0f}: it has to start anew")
             supervised.process.stop()
 
-    def stop_all(self) -> None:
-        """Stop everything, what was started last first."""
+    def stop_all(self, *, at_once: bool = False, seconds: float = 15) -> None:
+        """Stop everything, what was started last first, or all `at_once`; killed after `seconds`."""
         self._is_watching = True  # a second Ctrl-C does not leave half of it running
+        if at_once:
+            for supervised in self._supervised.values():
+                supervised.process.ask_to_stop()
         for supervised in reversed(self._supervised.values()):
-            supervised.process.stop()
-        self._state_file.unlink(missing_ok=True)
+            supervised.process.stop(seconds)
+        if self._state_file is not None:
+            self._state_file.unlink(missing_ok=True)
 
     def write_state(self) -> None:
         """Write what `sluice status` shows, atomically."""
+        if self._state_file is None:
+            return
         rows = [
             {
                 "name": name,

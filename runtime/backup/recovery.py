@@ -78,7 +78,7 @@ def recovered(
         process = ManagedProcess(_spec(aim, server, staging, socket), log_path=log)
         process.start()
         made = Recovered(socket, aim.backup.manifest.superuser, aim.backup.manifest.database)
-        _wait(aim, process, progress)
+        _wait(aim, process, log, progress)
         _check_end(aim, data)
         shutil.rmtree(staging)
         yield made
@@ -209,12 +209,12 @@ def _copy_command(staging: Path) -> str:
     return f"cp '{quoted}/%f' \"%p\""
 
 
-def _wait(aim: Aim, process: ManagedProcess, progress: Progress) -> None:
+def _wait(aim: Aim, process: ManagedProcess, log_path: Path, progress: Progress) -> None:
     """Wait until the server takes writes, and say how many segments it has replayed."""
-    began_with = process.log_path.stat().st_size
+    began_with = log_path.stat().st_size
     total, replayed, heard_at = max(1, len(aim.run.segments)), -1, monotonic()
     while True:
-        with process.log_path.open(errors="replace") as log:
+        with log_path.open(errors="replace") as log:
             log.seek(began_with)
             text = log.read()
         count = len(_RESTORED.findall(text))
@@ -224,9 +224,9 @@ def _wait(aim: Aim, process: ManagedProcess, progress: Progress) -> None:
         if "database system is ready to accept connections" in text:
             return
         if not process.is_running():
-            raise BackupError(_why(aim, text, process.log_path))
+            raise BackupError(_why(aim, text, log_path))
         if monotonic() - heard_at > _SILENCE_SECONDS:
-            raise BackupError(f"The recovery stands still; see {process.log_path}.")
+            raise BackupError(f"The recovery stands still; see {log_path}.")
         sleep(0.05)
 
 

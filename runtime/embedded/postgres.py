@@ -34,7 +34,7 @@ PROGRAMS = _PACKAGE / "pginstall" / "bin"
 #: Small machine, honest durability: fsync stays on unless a test turns it off.
 _SERVER_OPTIONS = {
     "shared_buffers": "128MB",
-    "max_connections": "120",
+    "max_connections": str(100 + 10 * (os.cpu_count() or 1)),  # ten for each worker of the API
     "wal_compression": "on",
     "max_wal_size": "1GB",
     # an archive that is not there must not fill the disk: it takes a new base backup when it is back

@@ -4,9 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack, suppress
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from runtime.process import die_with_parent, free_port
@@ -15,24 +18,9 @@ from tests.eventually import eventually
 from tests.factories import SECRET_KEY
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", [2, pytest.param(1, marks=pytest.mark.slow)])
 def test_f7_serves_and_stops_cleanly_when_told(database: Database, tmp_path: Path, workers: int) -> None:
-    port = free_port()
-    environment = os.environ | {  # a child process is configured by its environment
-        "SLUICE_DATABASE_URL": database.app_url,
-        "SLUICE_WAREHOUSE_URL": f"duckdb://{tmp_path}",
-        "SLUICE_SECRET_KEY": SECRET_KEY,
-        "SLUICE_API_PORT": str(port),
-        "SLUICE_API_WORKERS": str(workers),
-        "SLUICE_API_DRAIN_SECONDS": "5",
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "runtime.serve", "api"],
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=die_with_parent,  # noqa: PLW1509  # one prctl call
-    )
+    process, port = _start(database, tmp_path, workers=workers)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=5) as client:
             eventually(lambda: _says(client, "/readyz", 200), what="it is ready")
@@ -48,8 +36,78 @@ def test_f7_serves_and_stops_cleanly_when_told(database: Database, tmp_path: Pat
     assert '"route": "/v1/me"' in logged
 
 
-def _says(client: httpx.Client, path: str, status: int) -> bool:
+def test_workers_share_connections_evenly_come_back_when_killed_and_end_with_their_supervisor(
+    database: Database, tmp_path: Path
+) -> None:
+    process, port = _start(database, tmp_path, workers=2)
     try:
+        workers = _wait_for_workers(process, port)
+        for _ in range(3):  # also when earlier connections are gone
+            with ExitStack() as stack:
+                for _ in range(16):
+                    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+                    stack.callback(connection.close)
+                    connection.request("GET", "/healthz")
+                    assert connection.getresponse().read()
+                counts = [_connections(worker, port) for worker in workers]
+            assert sum(counts) == 16
+            assert max(counts) <= 9, counts
+        killed, other = workers
+        killed.kill()
+        replaced = _wait_for_workers(process, port, without=killed)
+        assert other in replaced
+    finally:
+        process.kill()
+        process.communicate(timeout=20)
+    _, alive = psutil.wait_procs(replaced, timeout=30)
+    assert not alive
+
+
+def _start(database: Database, folder: Path, *, workers: int) -> tuple[subprocess.Popen[str], int]:
+    port = free_port()
+    environment = os.environ | {  # a child process is configured by its environment
+        "SLUICE_DATABASE_URL": database.app_url,
+        "SLUICE_WAREHOUSE_URL": f"duckdb://{folder}",
+        "SLUICE_SECRET_KEY": SECRET_KEY,
+        "SLUICE_API_PORT": str(port),
+        "SLUICE_API_WORKERS": str(workers),
+        "SLUICE_API_DRAIN_SECONDS": "5",
+    }
+    argv = [sys.executable, "-m", "runtime.serve", "api"]
+    process = subprocess.Popen(
+        argv,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=die_with_parent,  # noqa: PLW1509  # one prctl call
+    )
+    return process, port
+
+
+def _connections(worker: psutil.Process, port: int) -> int:
+    open_ones = [one for one in worker.net_connections("tcp") if one.status == psutil.CONN_ESTABLISHED]
+    return sum(one.laddr.port == port for one in open_ones)
+
+
+def _wait_for_workers(
+    process: subprocess.Popen[str], port: int, *, without: psutil.Process | None = None
+) -> list[psutil.Process]:
+    """The two workers, once each has answered somebody."""
+    with ExitStack() as stack:
+
+        def two_answer() -> list[psutil.Process]:
+            with suppress(OSError):  # nobody listens yet
+                connection = HTTPConnection("127.0.0.1", port, timeout=5)
+                stack.callback(connection.close)
+                connection.request("GET", "/healthz")
+                connection.getresponse().read()
+            workers = [one for one in psutil.Process(process.pid).children() if one != without]
+            return workers if len(workers) == 2 and all(_connections(one, port) for one in workers) else []
+
+        return eventually(two_answer, what="two workers answer")
+
+
+def _says(client: httpx.Client, path: str, status: int) -> bool:
+    with suppress(httpx.TransportError):
         return client.get(path).status_code == status
-    except httpx.TransportError:
-        return False
+    return False
