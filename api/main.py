@@ -19,8 +19,7 @@ from api.edge.problems import install_problem_handlers, problem_response
 from api.edge.routing import Problem
 from api.edge.services import Services, build_services
 from api.edge.telemetry import RequestFigures, Telemetry
-from api.identity.auth_endpoints import router as auth
-from api.identity.user_endpoints import router as users
+from api.identity.endpoints import router as identity
 from api.imports.endpoints import router as imports
 from api.kernel.errors import Unavailable
 from api.metrics.endpoints import freshness_router as freshness
@@ -36,8 +35,7 @@ from contracts.settings import ApiSettings, DatabaseSettings, WarehouseSettings
 LARGEST_BODY = 2 * 1024 * 1024
 
 SLICES: Sequence[APIRouter] = (
-    auth,
-    users,
+    identity,
     organizations,
     teams,
     picklists,

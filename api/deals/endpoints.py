@@ -29,7 +29,7 @@ from api.kernel.constraints import UnknownReference
 from api.kernel.errors import NotFound, PreconditionFailed, PreconditionRequired
 from api.kernel.visibility import visible_users
 from api.models.deal import Deal
-from api.pipelines.stages import StageIsRetired
+from api.pipelines.rules import StageIsRetired
 from contracts.stages import Outcome, StageKind
 
 router = slice_router(prefix="/deals", tags=["deals"])

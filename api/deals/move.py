@@ -20,7 +20,7 @@ from api.kernel.event_log import append
 from api.models.deal import Deal
 from api.models.stage import Stage
 from api.picklists.service import Picklist, find_or_create
-from api.pipelines.stages import StageIsRetired
+from api.pipelines.rules import StageIsRetired
 from contracts.events.deals import DealClosed, DealReopened, DealStageChanged
 from contracts.events.envelope import Event
 from contracts.stages import Outcome, StageKind

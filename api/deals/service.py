@@ -22,7 +22,7 @@ from api.kernel.owners import require_owner
 from api.models.deal import Deal
 from api.models.stage import Stage
 from api.picklists.service import Picklist, find_or_create
-from api.pipelines.stages import StageIsRetired
+from api.pipelines.rules import StageIsRetired
 from contracts.events.deals import DealCreated, DealDeleted
 from contracts.events.envelope import Event
 from contracts.stages import StageKind

@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 from api.kernel.changes import Change, Versioned, revised
 from api.kernel.errors import Conflict, Forbidden
 from contracts.access import DEFAULT_SCOPES, RecordScope, Role
-from contracts.events.identity import UserCreated, UserUpdated
+from contracts.events.identity import UserCreated, UserLoggedIn, UserUpdated
 
 
 class EmailTaken(Conflict):
@@ -74,7 +74,7 @@ class NewUser:
     name: str
     role: Role = Role.REP
     record_scope: RecordScope | None = None
-    person_id: UUID = field(default_factory=uuid7)
+    person_id: UUID | None = None
     id: UUID = field(default_factory=uuid7)
 
 
@@ -93,7 +93,7 @@ def create_user(new: NewUser, now: datetime, *, by: Role | None, occurred_at: da
         version=1,
         created_at=now,
         updated_at=now,
-        person_id=new.person_id,
+        person_id=new.person_id or uuid7(),
         email=spelled(new.email),
         name=new.name,
         role=new.role,
@@ -131,6 +131,11 @@ def update_user(
         raise LastOwner
     event = UserUpdated(role=after.role, record_scope=after.record_scope, is_active=after.is_active)
     return Change(user, after, event)
+
+
+def log_in(user: User, now: datetime) -> Change[User]:
+    """Note that a user begins a sign-in."""
+    return Change(user, revised(user, now), UserLoggedIn())
 
 
 def spelled(email: str) -> str:

@@ -16,7 +16,7 @@ from api.imports.presets import Entity
 from api.kernel.event_log import NewEvent
 from api.models.pipeline import Pipeline
 from api.models.stage import Stage
-from api.pipelines.arrangement import position_for, with_room_at, with_stage_at
+from api.pipelines.rules import position_for, with_room_at, with_stage_at
 from contracts.events.pipelines import PipelineCreated, StageCreated, StageUpdated
 from contracts.stages import StageKind
 

@@ -1,7 +1,6 @@
 """Finding and making values of picklists, for slices whose bodies carry labels."""
 
 from collections.abc import Iterable
-from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import select, text
@@ -10,15 +9,9 @@ from uuid_utils.compat import uuid7
 
 from api.kernel.context import Context
 from api.models.picklist_value import PicklistValue
+from api.picklists.rules import Picklist
 
-
-class Picklist(StrEnum):
-    """The picklists there are."""
-
-    SOURCE = "source"
-    LOST_REASON = "lost_reason"
-    INDUSTRY = "industry"
-
+__all__ = ["Picklist", "find_or_create", "labels"]
 
 # yields no row only when another transaction makes the same value between its two looks: then look again
 _FIND_OR_CREATE = text("""

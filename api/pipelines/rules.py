@@ -20,7 +20,6 @@ from api.kernel.errors import Conflict, Unprocessable
 from contracts.events.pipelines import PipelineCreated, PipelineUpdated, StageCreated, StageDeleted, StageUpdated
 from contracts.stages import StageKind
 
-LONGEST_NAME = 120
 #: Of positions and of target days.
 LARGEST_NUMBER = 100_000
 

@@ -8,15 +8,17 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonValue
 
 from api.edge.fields import StageName
+from api.pipelines.rules import LARGEST_NUMBER, missing_kinds
 from contracts.stages import StageKind
 
 _MOST_STAGES = 100
 
 Position = Annotated[
-    int, Field(strict=True, ge=0, le=100_000, description="Order within the pipeline, ascending; gaps are allowed.")
+    int,
+    Field(strict=True, ge=0, le=LARGEST_NUMBER, description="Order within the pipeline, ascending; gaps are allowed."),
 ]
 TargetDays = Annotated[
-    int, Field(strict=True, ge=0, le=100_000, description="How long a deal should stay in the stage, in days.")
+    int, Field(strict=True, ge=0, le=LARGEST_NUMBER, description="How long a deal should stay in the stage, in days.")
 ]
 
 _STAGES: JsonValue = [
@@ -82,10 +84,9 @@ class PipelineCreate(BaseModel):
 
     @model_validator(mode="after")
     def _stages_fit_together(self) -> Self:
-        kinds = {stage.kind for stage in self.stages}
-        if missing := [kind.value for kind in StageKind if kind not in kinds]:
+        if missing := missing_kinds(stage.kind for stage in self.stages):
             raise ValueError(f"a pipeline needs at least one stage of each kind; missing: {', '.join(missing)}")
-        names = [stage.name.casefold() for stage in self.stages]
+        names = [stage.name.lower() for stage in self.stages]
         if len(set(names)) != len(names):
             raise ValueError("two stages have the same name")
         given = [stage.position for stage in self.stages if stage.position is not None]

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from api.edge.logs import JsonFormatter
-from api.identity import users as users_service
+from api.identity import records
 from contracts.access import Role
 from tests.conftest import Database
 from tests.factories import Account, Api, new_email
@@ -186,10 +186,10 @@ class TestProblems:
     async def test_a_fault_is_answered_without_its_trace(
         self, owner: Account, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        def broken(**_filters: Any) -> None:
+        def broken(*_given: Any, **_page: Any) -> None:
             raise RuntimeError("CANARY")
 
-        monkeypatch.setattr(users_service, "users_query", broken)
+        monkeypatch.setattr(records.USERS, "bind", broken)
         answer = await owner.get("/v1/users")
         assert_problem(answer, 500, "internal_error")
         assert "CANARY" not in answer.text

@@ -8,9 +8,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select, text
 
+from api.kernel.listing import Listing
+from api.kernel.states import columns_of
 from api.models.team import Team
 from api.models.user import User
-from api.teams import repository as teams_repository
+from api.teams import records, rules
 from contracts.access import Role
 from tests.conftest import Database
 from tests.factories import Account, Api, start_api
@@ -125,7 +127,8 @@ async def test_t5_a_forgotten_filter_shows_only_ones_own_rows(
 ) -> None:
     for account in (owner, stranger):
         await account.made("/v1/teams", json={"name": f"Team of {account.organization_id}"})
-    monkeypatch.setattr(teams_repository, "teams_query", lambda **_filters: select(Team))
+    forgetful = Listing(select(*columns_of(rules.Team, Team)), filters={}, order=(Team.id,))
+    monkeypatch.setattr(records, "TEAMS", forgetful)
     [team] = (await owner.read("/v1/teams"))["items"]
     assert team["name"] == f"Team of {owner.organization_id}"
 

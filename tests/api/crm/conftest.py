@@ -17,7 +17,7 @@ from uuid_utils.compat import uuid7
 from api.edge.security import AccessClaims
 from api.kernel.context import Context
 from api.main import create_app
-from api.pipelines.service import create_default_pipeline
+from api.pipelines.records import make_pipeline
 from contracts.access import DEFAULT_SCOPES, Role
 from contracts.events.envelope import ActorKind
 from contracts.settings import ApiSettings, DatabaseSettings
@@ -86,8 +86,9 @@ class Crm:
             actor_id=owner.user_id,
             correlation_id=uuid7(),
         )
-        async with self.app.state.services.database.transaction(organization_id) as session:
-            await create_default_pipeline(session, context)
+        async with self.app.state.services.database.unit(context) as unit:
+            await unit.begin()
+            make_pipeline(unit)
         return owner
 
     def member(self, organization_id: UUID, role: Role, *, is_active: bool = True) -> Member:

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from api.pipelines.arrangement import position_for, with_room_at, with_stage_at
+from api.pipelines.rules import position_for, with_room_at, with_stage_at
 from contracts.stages import StageKind
 
 A, B, C, D = (UUID(int=n) for n in range(1, 5))

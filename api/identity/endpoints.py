@@ -1,0 +1,192 @@
+"""`/v1/auth`, `/v1/me` and `/v1/users`.
+
+What `/v1/auth` answers is kept for no Idempotency-Key, because it answers tokens: a repeated sign-up finds its
+organization again, a repeated sign-in is another sign-in, a repeated refresh gets the same token, a repeated sign-out
+finds nothing to end.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Request, Response
+
+from api.edge.dependencies import Administrator, Claims, CurrentCaller, IfMatch, Unit
+from api.edge.idempotency import HEADER, IdempotencyKeyReused
+from api.edge.pages import Page, PageOf, read_page
+from api.edge.routing import problems, slice_router
+from api.edge.services import Services, services_of
+from api.identity import records, rules, sign_in
+from api.identity.passwords import WeakPassword, require_strong
+from api.identity.schemas import (
+    MeRead,
+    Refresh,
+    SignedUp,
+    SignIn,
+    SignUp,
+    Tokens,
+    UserCreate,
+    UserRead,
+    UserUpdate,
+)
+from api.kernel.changes import expect
+from api.kernel.errors import NotFound, PreconditionFailed, PreconditionRequired, Unauthenticated
+from api.organizations.schemas import OrganizationRead
+from contracts.access import Role
+
+auth_router = slice_router(prefix="/auth", tags=["sign-in"])
+me_router = slice_router(prefix="/me", tags=["users"])
+users_router = slice_router(prefix="/users", tags=["users"])
+
+
+async def _correlation_id(request: Request) -> UUID:
+    correlation_id: UUID = request.state.correlation_id
+    return correlation_id
+
+
+async def _services(request: Request) -> Services:
+    return services_of(request)
+
+
+_Services = Annotated[Services, Depends(_services)]
+_CorrelationId = Annotated[UUID, Depends(_correlation_id)]
+_IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias=HEADER, min_length=1, max_length=255, description="Repeated with the same key, no second organization."
+    ),
+]
+
+
+@auth_router.post("/signup", status_code=201, responses=problems(WeakPassword, IdempotencyKeyReused))
+async def sign_up(
+    body: SignUp, services: _Services, correlation_id: _CorrelationId, idempotency_key: _IdempotencyKey = None
+) -> SignedUp:
+    """Make an organization; its first user is its owner, its first pipeline may be changed at will."""
+    return await sign_in.sign_up(services, body, correlation_id=correlation_id, key=idempotency_key)
+
+
+@auth_router.post("/login", responses=problems(Unauthenticated))
+async def log_in(body: SignIn, services: _Services, correlation_id: _CorrelationId) -> Tokens:
+    """Begin a sign-in."""
+    return await sign_in.sign_in(services, body, correlation_id=correlation_id)
+
+
+@auth_router.post("/refresh", responses=problems(Unauthenticated))
+async def refresh_sign_in(body: Refresh, services: _Services, correlation_id: _CorrelationId) -> Tokens:
+    """Exchange a refresh token for new tokens. Repeat with the same token if the answer was lost."""
+    return await sign_in.refresh(services, body.refresh_token, correlation_id=correlation_id)
+
+
+@auth_router.post("/logout", status_code=204, response_class=Response)
+async def log_out(caller: CurrentCaller, unit: Unit) -> None:
+    """End this sign-in; its tokens die at once."""
+    records.end(unit, session_id=caller.session_id)
+
+
+@me_router.get("")
+async def read_me(caller: CurrentCaller, unit: Unit) -> MeRead:
+    """Who is signed in, and to which organization."""
+    user, organization, team_id = await records.read_me(unit, caller.user_id)
+    return MeRead(
+        **UserRead.model_validate(user).model_dump(),
+        organization=OrganizationRead.model_validate(organization),
+        team_id=team_id,
+    )
+
+
+@users_router.get("")
+async def list_users(
+    caller: CurrentCaller, page: Page, unit: Unit, is_active: bool | None = None, role: Role | None = None
+) -> PageOf[UserRead]:
+    """Users of the organization, oldest first."""
+    given = {"is_active": is_active, "role": role}
+    found, next_cursor = await read_page(unit, records.USERS, given, page=page)
+    return PageOf(items=[UserRead.model_validate(user) for user in found], next_cursor=next_cursor)
+
+
+@dataclass(frozen=True)
+class _Secret:
+    """The hash of a password that a body sets, and the person who has address and password already."""
+
+    password_hash: str | None = None
+    person_id: UUID | None = None
+
+
+# Dependencies that come before the caller: nobody holds a connection while a password is hashed.
+async def _secret_of_new_user(body: UserCreate, services: _Services, _claims: Claims) -> _Secret:
+    if body.password is None:
+        return _Secret()
+    require_strong(body.password, email=body.email)
+    return _Secret(*await sign_in.identify(services, body.email, body.password))
+
+
+async def _secret_of_change(body: UserUpdate, services: _Services, _claims: Claims) -> _Secret:
+    return _Secret(await services.passwords.hash(body.password)) if body.password else _Secret()
+
+
+@users_router.post("", status_code=201, responses=problems(rules.OwnersAreForOwners, rules.EmailTaken, WeakPassword))
+async def create_user(
+    body: UserCreate, secret: Annotated[_Secret, Depends(_secret_of_new_user)], caller: Administrator, unit: Unit
+) -> UserRead:
+    """Make a user."""
+    new = rules.NewUser(**body.model_dump(exclude={"password"}), person_id=secret.person_id)
+    user = await records.make_user(unit, new, by=caller.role, password_hash=secret.password_hash)
+    return UserRead.model_validate(user)
+
+
+@users_router.get("/{user_id}", responses=problems(NotFound))
+async def read_user(user_id: UUID, caller: CurrentCaller, unit: Unit) -> UserRead:
+    """One user."""
+    return UserRead.model_validate(await records.find_user(unit, user_id))
+
+
+@users_router.patch(
+    "/{user_id}",
+    responses=problems(
+        rules.OwnersAreForOwners,
+        NotFound,
+        rules.LastOwner,
+        rules.PasswordNotYours,
+        PreconditionFailed,
+        WeakPassword,
+        PreconditionRequired,
+    ),
+)
+async def update_user(
+    user_id: UUID,
+    body: UserUpdate,
+    secret: Annotated[_Secret, Depends(_secret_of_change)],
+    caller: Administrator,
+    if_match: IfMatch,
+    unit: Unit,
+) -> UserRead:
+    """Change a user's name, role, record scope or password, or disable them: then all their sign-ins end."""
+    sent = body.model_dump(exclude_unset=True)
+    password = sent.pop("password", None)
+    locked = await records.lock_users(unit, [user_id], with_owners=bool({"role", "is_active"} & sent.keys()))
+    user = expect(next((one for one in locked if one.id == user_id), None), "user", version=if_match)
+    if password is not None:
+        require_strong(password, email=user.email)
+    change = rules.update_user(
+        user,
+        unit.now,
+        changes=sent,
+        by=caller.role,
+        has_other_owner=len(locked) > 1,
+        has_new_password=password is not None,
+    )
+    if change is None:
+        return UserRead.model_validate(user)
+    if secret.password_hash is not None:
+        await records.set_password(unit, user, secret.password_hash)
+    if not change.after.is_active:
+        records.end_all(unit, user_id=user_id, because=rules.Ended.DISABLED)
+    records.write_users(unit, [change])
+    return UserRead.model_validate(change.after)
+
+
+router = APIRouter()
+router.include_router(auth_router)
+router.include_router(me_router)
+router.include_router(users_router)

@@ -1,0 +1,46 @@
+"""Between rows and the states that rules read: a state's fields are columns of its table."""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import fields
+from enum import StrEnum
+from functools import cache
+from typing import Any, TypeVar, cast, get_type_hints
+
+from sqlalchemy import ColumnElement
+
+from api.db.pool import Row
+from api.kernel.errors import NotFound
+from api.models.base import Base
+
+S = TypeVar("S")
+
+
+def columns_of(kind: type, model: type[Base]) -> list[ColumnElement[Any]]:
+    """The columns of a state, for its statement."""
+    table = model.__table__
+    return [table.c[field.name] for field in fields(kind)]
+
+
+def as_state(kind: type[S], row: Row) -> S:
+    """A row that has a state's columns, as the state."""
+    names, enumerations = _shape(cast("Hashable", kind))
+    values = {name: getattr(row, name) for name in names}
+    return kind(**values | {name: enumeration(values[name]) for name, enumeration in enumerations})
+
+
+def only(kind: type[S], rows: Sequence[Row], noun: str) -> S:
+    """The one row of an answer, as a state.
+
+    Raises:
+        NotFound: there is none.
+    """
+    if not rows:
+        raise NotFound(noun)
+    return as_state(kind, rows[0])
+
+
+@cache
+def _shape(kind: Any) -> tuple[list[str], list[tuple[str, type[StrEnum]]]]:  # noqa: ANN401 # any dataclass
+    hints = get_type_hints(kind).items()
+    enumerations = [(name, hint) for name, hint in hints if isinstance(hint, type) and issubclass(hint, StrEnum)]
+    return [field.name for field in fields(kind)], enumerations
