@@ -18,10 +18,11 @@ from contracts.settings import FIGURES_MEMORY_LIMIT
 from metrics import query
 from metrics.parameters import Parameters
 from metrics.publication import PublishedVersion
-from metrics.query import Answer, CellAddress, Page
+from metrics.query import Answer
 from metrics.question import through_of
 from metrics.reader import Reader, open_reader
 from metrics.registry import Definition
+from metrics.rows import CellAddress, Page, rows
 from metrics.viewer import Viewer
 
 #: Local days begin at multiples of this; within one, the default period is the same.
@@ -140,8 +141,8 @@ class Figures:
         limit: int,
         after: UUID | None = None,
     ) -> Page:
-        """As `metrics.query.rows`."""
-        return query.rows(self._open(), definition, parameters, cell, viewer=viewer, now=now, limit=limit, after=after)
+        """As `metrics.rows.rows`."""
+        return rows(self._open(), definition, parameters, cell, viewer=viewer, now=now, limit=limit, after=after)
 
     def close(self) -> None:
         """Close the warehouse."""

@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from contracts.warehouse import Mart
 from metrics.dialect import Dialect
 
 
@@ -42,14 +41,14 @@ class Statement:
         self._steps.append(f"{name} as (\n{sql}\n)")
 
     def mart(
-        self, name: str, mart: Mart, *, columns: str, known_at: datetime | None = None, conditions: Sequence[str] = ()
+        self, name: str, mart: str, *, columns: str, known_at: datetime | None = None, conditions: Sequence[str] = ()
     ) -> None:
         """Add step `name`: the organization's rows of `mart`, as known at `known_at` (None: every row ever known)."""
         where = [f"organization_id = {self.bind(self._organization_id, 'uuid')}", *conditions]
         if known_at is not None:
             instant = self.bind(known_at, "timestamptz")
             where.append(f"known_from <= {instant} and (known_to is null or known_to > {instant})")
-        source = f"{self.dialect.schema}.{mart.value}"
+        source = f"{self.dialect.schema}.{mart}"
         self.step(name, f"select {columns} from {source} where " + "\n  and ".join(where))
 
     def any_of(self, expression: str, ids: Sequence[UUID]) -> str:

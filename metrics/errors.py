@@ -2,6 +2,7 @@
 
 MetricError
 ├── UnknownMetricError          no definition of that name
+├── UnknownEntityError          no entity of that name: a definition is wrong
 ├── ParameterError              a parameter is wrong: `field` says which
 ├── UnknownPipelineError        no such pipeline in the organization, as known at that instant
 ├── TooExpensiveError           an answer needs more time or memory than it may take
@@ -19,6 +20,13 @@ class UnknownMetricError(MetricError):
     def __init__(self, name: str) -> None:
         self.name = name
         super().__init__(f"There is no metric named {name!r}.")
+
+
+class UnknownEntityError(MetricError):
+    """No entity has this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no entity named {name!r}.")
 
 
 class ParameterError(MetricError):

@@ -1,4 +1,4 @@
-"""The funnel: which stages each deal of the cohort counts at, under the declared policies.
+"""The funnel of an entity with steps: which stages each fact of the cohort counts at, under the declared policies.
 
 `order` and `regress` decide `entered` alone. Visits are facts whatever the policy: time in a stage, still here, lost
 from here, moved back. With `window_days`, an entry later than that after entering the cohort is no step.
@@ -9,11 +9,10 @@ from typing import Any
 from contracts.stages import StageKind
 from metrics.cells import Cells, ratio
 from metrics.compile import Statement
-from metrics.credit import CREDIT, add_cohort, add_credited, add_deals, add_entries
-from metrics.parameters import Order, Regress, Unit
+from metrics.moments import CREDIT, DAY, add_credited, add_entries, add_moments, add_subjects, asked_cohort
+from metrics.parameters import ENTERED, Order, Regress, Unit
 from metrics.question import Question, Stage
 
-_DAY = 86_400_000_000
 _OPEN, _WON, _LOST = (f"'{kind.value}'" for kind in (StageKind.OPEN, StageKind.WON, StageKind.LOST))
 
 #: A deal's credit travels with all that is derived from it: joined to every mark at the end it costs twice as much.
@@ -31,13 +30,15 @@ def _credit_of_group(alias: str) -> str:
 
 def build(statement: Statement, question: Question) -> None:
     """Add the funnel's `facts`: measures cohort, visited, entered, still_here, lost, moved_back."""
-    add_deals(statement, question)
-    add_entries(statement, question)
-    add_cohort(statement, question)
+    cohort = asked_cohort(question)
+    add_subjects(statement, question)
+    if cohort.clock != ENTERED:
+        add_entries(statement, question)
+    add_moments(statement, question, {cohort: "cohort"})
     add_credited(statement, question)
     statement.table(
         "stages",
-        {"stage_id": "uuid", "rank": "bigint", "kind": "text"},
+        {"stage_id": question.entity.key_type, "rank": "bigint", "kind": "text"},
         [(stage.stage_id, stage.rank, stage.kind.value) for stage in question.stages],
     )
     _add_steps(statement, question)
@@ -46,7 +47,7 @@ def build(statement: Statement, question: Question) -> None:
     _add_marks(statement)
     statement.step(
         "facts",
-        f"select k.deal_id, {_credit_of('k')}, s.stage_id, k.measure, k.lost_reason_id, k.days\n"
+        f"select k.subject_id, {_credit_of('k')}, s.stage_id, k.measure, k.lost_reason_id, k.days\n"
         "from marks k left join stages s on s.rank = k.rank",
     )
 
@@ -57,20 +58,21 @@ def _add_steps(statement: Statement, question: Question) -> None:
     has_moved_in_time = _in_time(statement, question, "e.left_at")
     statement.step(
         "steps",
-        f"select m.deal_id, {_credit_of('m')}, e.entry_number, s.rank, s.kind, e.left_at, e.lost_reason_id,\n"
+        f"select m.subject_id, {_credit_of('m')}, e.entry_number, s.rank, s.kind, e.left_at, e.lost_reason_id,\n"
         f"  {statement.dialect.microseconds_between('e.entered_at', 'e.left_at')} as stayed,\n"
         f"  case when s.kind in ({_OPEN}, {_WON}) and n.kind = {_OPEN} and n.rank < s.rank and {has_moved_in_time}\n"
         "    then 1 else 0 end as is_moved_back\n"
         "from credited m\n"
-        "join entries e on e.deal_id = m.deal_id\n"
+        "join entries e on e.subject_id = m.subject_id\n"
         "join stages s on s.stage_id = e.stage_id\n"
         f"left join stages n on n.stage_id = e.next_stage_id\nwhere {has_entered_in_time}",
     )
     statement.step(
         "visits",
-        f"select deal_id, {_credit_of_group('steps')}, rank, max(kind) as kind, max(is_moved_back) as is_moved_back,\n"
-        f"  case when count(*) = count(left_at) then cast(sum(stayed) as double precision) / {_DAY} end as days\n"
-        "from steps group by deal_id, rank",
+        f"select subject_id, {_credit_of_group('steps')}, rank, max(kind) as kind,\n"
+        "  max(is_moved_back) as is_moved_back,\n"
+        f"  case when count(*) = count(left_at) then cast(sum(stayed) as double precision) / {DAY} end as days\n"
+        "from steps group by subject_id, rank",
     )
 
 
@@ -78,7 +80,7 @@ def _in_time(statement: Statement, question: Question, instant: str) -> str:
     days = question.parameters.window_days
     if days is None:
         return "true"
-    return f"{statement.dialect.microseconds_between('m.at', instant)} <= {statement.bind(days * _DAY, 'bigint')}"
+    return f"{statement.dialect.microseconds_between('m.at', instant)} <= {statement.bind(days * DAY, 'bigint')}"
 
 
 def _add_standing(statement: Statement, question: Question) -> None:
@@ -90,46 +92,46 @@ def _add_standing(statement: Statement, question: Question) -> None:
     last = f"entry_number * {base} + rank"
     statement.step(
         "standing",
-        f"select deal_id, {_credit_of_group('steps')}, max(case when kind <> {_LOST} then rank end) as furthest,\n"
+        f"select subject_id, {_credit_of_group('steps')}, max(case when kind <> {_LOST} then rank end) as furthest,\n"
         f"  mod(max(case when kind <> {_LOST} then {last} end), {base}) as present,\n"
         f"  mod(max({last}), {base}) as last\n"
-        "from steps group by deal_id",
+        "from steps group by subject_id",
     )
 
 
 def _add_counted(statement: Statement, question: Question) -> None:
-    """`counted(deal_id, credit, rank)`: the stages at which a deal counts as entered."""
+    """`counted(subject_id, credit, rank)`: the stages at which a deal counts as entered."""
     is_current = question.parameters.regress is Regress.CURRENT
     if question.parameters.order is Order.REACHED:
         reach = "present" if is_current else "furthest"
         passed = (
-            f"select t.deal_id, {_credit_of('t')}, s.rank, s.kind from standing t\n"
+            f"select t.subject_id, {_credit_of('t')}, s.rank, s.kind from standing t\n"
             f"join stages s on s.rank <= t.{reach} and s.kind = {_OPEN}\n"
-            f"union all select deal_id, {_CREDIT}, rank, kind from visits where kind <> {_OPEN}"
+            f"union all select subject_id, {_CREDIT}, rank, kind from visits where kind <> {_OPEN}"
         )
     elif question.parameters.order is Order.VISITED:
-        passed = f"select deal_id, {_CREDIT}, rank, kind from visits"
+        passed = f"select subject_id, {_CREDIT}, rank, kind from visits"
     else:
         passed = _strict(statement, question)
     if is_current:
         passed = (
-            f"select p.deal_id, {_credit_of('p')}, p.rank, p.kind\n"
-            f"from (\n{passed}\n) p join standing t on t.deal_id = p.deal_id\n"
+            f"select p.subject_id, {_credit_of('p')}, p.rank, p.kind\n"
+            f"from (\n{passed}\n) p join standing t on t.subject_id = p.subject_id\n"
             f"where case p.kind when {_OPEN} then p.rank <= t.present when {_WON} then p.rank = t.present\n"
             "  else p.rank = t.last end"
         )
-    statement.step("counted", f"select deal_id, {_CREDIT}, rank from (\n{passed}\n) passed")
+    statement.step("counted", f"select subject_id, {_CREDIT}, rank from (\n{passed}\n) passed")
 
 
 def _strict(statement: Statement, question: Question) -> str:
     """Visits in pipeline order: each open stage after the one before it. A retired stage is no link of the chain."""
-    parts, previous = [f"select deal_id, {_CREDIT}, rank, kind from visits where kind = {_LOST}"], None
+    parts, previous = [f"select subject_id, {_CREDIT}, rank, kind from visits where kind = {_LOST}"], None
     for stage in question.stages:
         if stage.kind is StageKind.LOST:
             continue
         _add_link(statement, stage, previous)
         rank, kind = stage.rank, f"'{stage.kind.value}'"
-        parts.append(f"select deal_id, {_CREDIT}, {rank} as rank, {kind} as kind from chain_{rank}")
+        parts.append(f"select subject_id, {_CREDIT}, {rank} as rank, {kind} as kind from chain_{rank}")
         if stage.kind is StageKind.OPEN and not stage.is_retired:
             previous = stage
     return "\nunion all ".join(parts)
@@ -140,28 +142,28 @@ def _add_link(statement: Statement, stage: Stage, previous: Stage | None) -> Non
     after = (
         ""
         if previous is None
-        else f"join chain_{previous.rank} c on c.deal_id = e.deal_id and e.entry_number > c.entry_number\n"
+        else f"join chain_{previous.rank} c on c.subject_id = e.subject_id and e.entry_number > c.entry_number\n"
     )
     statement.step(
         f"chain_{stage.rank}",
-        f"select e.deal_id, {_credit_of_group('e')}, min(e.entry_number) as entry_number from steps e\n"
-        f"{after}where e.rank = {rank} group by e.deal_id",
+        f"select e.subject_id, {_credit_of_group('e')}, min(e.entry_number) as entry_number from steps e\n"
+        f"{after}where e.rank = {rank} group by e.subject_id",
     )
 
 
 def _add_marks(statement: Statement) -> None:
-    """`marks(deal_id, credit, rank, measure, lost_reason_id, days)`: everything the funnel says about a deal."""
+    """`marks(subject_id, credit, rank, measure, lost_reason_id, days)`: everything the funnel says about a deal."""
     nothing = "cast(null as uuid) as lost_reason_id, cast(null as double precision) as days"
-    mark = f"select deal_id, {_CREDIT}, rank"
+    mark = f"select subject_id, {_CREDIT}, rank"
     statement.step(
         "marks",
-        f"select deal_id, {_CREDIT}, cast(null as bigint) as rank, 'cohort' as measure, {nothing} from credited\n"
+        f"select subject_id, {_CREDIT}, cast(null as bigint) as rank, 'cohort' as measure, {nothing} from credited\n"
         f"union all {mark}, 'visited', cast(null as uuid), days from visits\n"
         f"union all {mark}, 'entered', {nothing} from counted\n"
         f"union all {mark}, 'still_here', {nothing} from steps where left_at is null and kind = {_OPEN}\n"
-        f"union all select e.deal_id, {_credit_of('e')}, t.present, 'lost', e.lost_reason_id,"
+        f"union all select e.subject_id, {_credit_of('e')}, t.present, 'lost', e.lost_reason_id,"
         " cast(null as double precision)\n"
-        f"  from steps e join standing t on t.deal_id = e.deal_id where e.left_at is null and e.kind = {_LOST}\n"
+        f"  from steps e join standing t on t.subject_id = e.subject_id where e.left_at is null and e.kind = {_LOST}\n"
         "  and t.present is not null\n"
         f"union all {mark}, 'moved_back', {nothing} from visits where is_moved_back = 1",
     )
@@ -197,8 +199,8 @@ def _shape_group(question: Question, cells: Cells, group: str | None) -> list[di
             "entered": entered,
             "share_of_cohort": ratio(entered, cohort),
             "share_of_previous": None if previous is None or not is_step else ratio(entered, previous),
-            "median_days": visited.median_days,
-            "p90_days": visited.p90_days,
+            "median_days": visited.days.get(0.5),
+            "p90_days": visited.days.get(0.9),
             "still_here": cells.get("still_here", group, stage.stage_id).count(unit),
             "lost": lost.count(unit),
             "lost_reasons": {reason: cell.count(unit) for reason, cell in sorted(lost.by_reason.items())},

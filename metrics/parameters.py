@@ -38,51 +38,30 @@ class Unit(StrEnum):
     AMOUNT = "amount"
 
 
-class GroupBy(StrEnum):
-    """What an answer is split by."""
-
-    NONE = "none"
-    OWNER = "owner"
-    TEAM = "team"
-    TOP_TEAM = "top_team"
-    SOURCE = "source"
-    MONTH = "month"
-
-
-class CohortKind(StrEnum):
-    """The clock that puts a deal into the period."""
-
-    CREATED = "created"
-    ENTERED = "entered"
-    CLOSED = "closed"
+#: The cohort of facts whose first entry into a stage lies in the period; any other is a clock of the entity.
+ENTERED = "entered"
 
 
 class Cohort(BaseModel):
-    """Which deals are in: `created`, `closed`, or `entered:<stage_id>`."""
+    """Which facts are in: those of a clock (`created`, `closed`), or `entered:<stage_id>`."""
 
     model_config = ConfigDict(frozen=True)
 
-    kind: CohortKind
-    stage_id: UUID | None = None
+    kind: str
+    stage_id: str | None = None
 
     def __str__(self) -> str:
         """The cohort as it is written in a parameter."""
-        return self.kind.value if self.stage_id is None else f"{self.kind.value}:{self.stage_id}"
-
-
-_COHORT_FORMS = "must be created, closed or entered:<stage_id>"
+        return self.kind if self.stage_id is None else f"{self.kind}:{self.stage_id}"
 
 
 def _read_cohort(value: object) -> object:
     if not isinstance(value, str):
         return value
     kind, _, stage = value.partition(":")
-    if kind not in set(CohortKind) or (kind == CohortKind.ENTERED) != bool(stage):
-        raise ValueError(_COHORT_FORMS)
-    try:
-        return Cohort(kind=CohortKind(kind), stage_id=UUID(stage) if stage else None)
-    except ValueError:
-        raise ValueError(_COHORT_FORMS) from None
+    if (kind == ENTERED) != bool(stage):
+        raise ValueError(f"must be a clock's name or {ENTERED}:<stage_id>")
+    return Cohort(kind=kind, stage_id=stage or None)
 
 
 def _read_instant(value: object) -> object:
@@ -109,12 +88,12 @@ class Parameters(BaseModel):
     pipeline_id: UUID | None = None
     start: Day | None = Field(default=None, alias="from")
     end: Day | None = Field(default=None, alias="to")
-    cohort: Annotated[Cohort, BeforeValidator(_read_cohort)] = Cohort(kind=CohortKind.CREATED)
+    cohort: Annotated[Cohort, BeforeValidator(_read_cohort)] = Cohort(kind="created")
     order: Order = Order.REACHED
     regress: Regress = Regress.FURTHEST
     window_days: int | None = Field(default=None, ge=1, le=36_500)
     unit: Unit = Unit.DEALS
-    group_by: GroupBy = GroupBy.NONE
+    group_by: str = "none"
     as_of: Annotated[datetime | date | None, BeforeValidator(_read_instant)] = None
 
     @model_validator(mode="after")
@@ -139,15 +118,25 @@ def read(definition: Definition, given: Mapping[str, str]) -> Parameters:
         parameters = Parameters.model_validate(definition.defaults | asked)
     except ValidationError as error:
         raise _first(error) from error
-    _check_offered(definition, parameters)
-    return parameters
+    return _check_offered(definition, parameters)
 
 
-def _check_offered(definition: Definition, parameters: Parameters) -> None:
+def _check_offered(definition: Definition, parameters: Parameters) -> Parameters:
     if parameters.group_by not in definition.dimensions:
         raise ParameterError("group_by", "must be one of " + ", ".join(definition.dimensions))
-    if "cohort" in definition.parameters and parameters.cohort.kind not in definition.cohorts:
-        raise ParameterError("cohort", "must be one of " + ", ".join(definition.cohorts))
+    if "cohort" not in definition.parameters:
+        return parameters
+    cohort = parameters.cohort
+    if cohort.kind not in definition.cohorts:
+        forms = [f"{kind}:<stage_id>" if kind == ENTERED else kind for kind in definition.cohorts]
+        raise ParameterError("cohort", "must be one of " + ", ".join(forms))
+    if cohort.stage_id is None or definition.entity.key_type != "uuid":
+        return parameters
+    try:
+        stage_id = str(UUID(cohort.stage_id))
+    except ValueError:
+        raise ParameterError("cohort", f"{ENTERED} must name a stage by its UUID") from None
+    return parameters.model_copy(update={"cohort": Cohort(kind=cohort.kind, stage_id=stage_id)})
 
 
 def _first(error: ValidationError) -> ParameterError:

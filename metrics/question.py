@@ -1,6 +1,6 @@
 """A complete question: the metric, its parameters with all defaults filled, the organization as known at `as_of`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 from contracts.stages import StageKind
 from contracts.warehouse import Mart
 from metrics.compile import Statement
+from metrics.entities import Entity, Steps
 from metrics.errors import ParameterError, UnknownPipelineError, WarehouseNotReadyError
-from metrics.parameters import CohortKind, GroupBy, Parameters, Unit
+from metrics.parameters import ENTERED, Parameters, Unit
 from metrics.period import day_start, local_day
 from metrics.reader import Session
 from metrics.registry import Definition
@@ -21,9 +22,6 @@ from metrics.viewer import Viewer
 #: Length of the period where none is asked for.
 DEFAULT_DAYS = 90
 
-#: An owner is shown with their team.
-_NEED_TEAMS = frozenset({GroupBy.TOP_TEAM, GroupBy.OWNER})
-
 _KIND_ORDER = {StageKind.OPEN: 0, StageKind.WON: 1, StageKind.LOST: 2}
 
 
@@ -31,8 +29,8 @@ _KIND_ORDER = {StageKind.OPEN: 0, StageKind.WON: 1, StageKind.LOST: 2}
 class Stage:
     """A stage as known at `as_of`. `rank` orders open stages by position, then won, then lost ones."""
 
-    stage_id: UUID
-    pipeline_id: UUID
+    stage_id: UUID | str
+    pipeline_id: UUID | None
     name: str
     kind: StageKind
     position: int
@@ -43,7 +41,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Question:
-    """Everything that decides an answer. Where it is not `is_valued`, nobody asks what the deals are worth."""
+    """Everything that decides an answer. Where it is not `is_valued`, nobody asks what the facts are worth."""
 
     definition: Definition
     parameters: Parameters
@@ -59,6 +57,22 @@ class Question:
     notes: tuple[str, ...] = ()
     teams: Teams = NO_TEAMS
     is_valued: bool = True
+
+    @property
+    def entity(self) -> Entity:
+        """What the metric speaks of."""
+        return self.definition.entity
+
+    @property
+    def steps(self) -> Steps:
+        """The entity's entries into stages.
+
+        Raises:
+            LookupError: it has none, so that the definition is wrong.
+        """
+        if self.entity.steps is None:
+            raise LookupError(f"{self.entity.name} has no steps")
+        return self.entity.steps
 
     @property
     def starts_at(self) -> datetime:
@@ -82,7 +96,7 @@ class Question:
             "regress": p.regress.value,
             "window_days": p.window_days,
             "unit": p.unit.value,
-            "group_by": p.group_by.value,
+            "group_by": p.group_by,
             "as_of": instant_text(self.as_of),
         }
         return {name: values[name] for name in self.definition.parameters}
@@ -108,7 +122,7 @@ def ask(session: Session, definition: Definition, parameters: Parameters, *, vie
     if parameters.as_of is None:
         day_after_all = local_day(now, zone) + timedelta(days=1)
     first_day, end_day = _period(parameters, day_after_all or local_day(as_of, zone) + timedelta(days=1))
-    stages, names = _stages(session, viewer, parameters.pipeline_id, as_of=as_of)
+    stages, names = _stages_of(definition.entity, session, viewer, parameters.pipeline_id, as_of=as_of)
     _check_pipeline(definition, parameters, stages, names)
     return Question(
         definition=definition,
@@ -122,10 +136,18 @@ def ask(session: Session, definition: Definition, parameters: Parameters, *, vie
         end_day=end_day,
         stages=stages,
         labels=names,
-        notes=_notes(as_of, through, is_known=is_known),
-        teams=read_teams(session, viewer, as_of) if parameters.group_by in _NEED_TEAMS else NO_TEAMS,
-        is_valued=parameters.unit is Unit.AMOUNT or any(m.name.endswith("_minor") for m in definition.measures),
+        notes=(
+            *_notes(as_of, through, is_known=is_known),
+            *_changes(definition, local_day(as_of, zone), first_day, end_day),
+        ),
+        teams=read_teams(session, viewer, as_of) if _needs_teams(definition, parameters) else NO_TEAMS,
+        is_valued=parameters.unit is Unit.AMOUNT or definition.has_money,
     )
+
+
+def _needs_teams(definition: Definition, parameters: Parameters) -> bool:
+    """An owner may be shown with their team."""
+    return parameters.group_by == "top_team" or definition.keys == "owner_and_team"
 
 
 def _notes(as_of: datetime, through: datetime | None, *, is_known: bool) -> tuple[str, ...]:
@@ -135,6 +157,18 @@ def _notes(as_of: datetime, through: datetime | None, *, is_known: bool) -> tupl
     if not is_known:
         notes.append("The organization was not known at as_of; its first known time zone and currency are used.")
     return tuple(notes)
+
+
+def _changes(definition: Definition, as_of: date, first_day: date, end_day: date) -> Iterator[str]:
+    """Says where a question reaches behind a change of the metric's meaning, of those that led to this version."""
+    for change in definition.changelog[1:]:
+        if change.on is None:
+            continue
+        since = f"version {change.version} of {definition.name} counts since {change.on}: {change.change}"
+        if as_of < change.on:
+            yield f"as_of lies before a change of the definition; {since}"
+        elif "from" in definition.parameters and first_day < change.on < end_day:
+            yield f"The period spans a change of the definition, and is counted by the later one; {since}"
 
 
 def through_of(session: Session, viewer: Viewer) -> datetime | None:
@@ -199,6 +233,24 @@ def _period(parameters: Parameters, day_after_all: date) -> tuple[date, date]:
     return start, end
 
 
+def _stages_of(
+    entity: Entity, session: Session, viewer: Viewer, pipeline_id: UUID | None, *, as_of: datetime
+) -> tuple[tuple[Stage, ...], dict[str, str]]:
+    """The stages in which the entity's facts can stand, and the names of all that is asked about."""
+    if entity.has_pipelines:
+        return _stages(session, viewer, pipeline_id, as_of=as_of)
+    fixed = entity.steps.stages if entity.steps else []
+    ordered = sorted(enumerate(fixed), key=lambda each: (_KIND_ORDER[each[1].kind], each[0]))
+    stages = tuple(
+        Stage(
+            stage_id=stage.stage, pipeline_id=None, name=stage.label, kind=stage.kind, position=position,
+            target_days=None, is_retired=False, rank=rank,
+        )
+        for rank, (position, stage) in enumerate(ordered, start=1)
+    )  # fmt: skip
+    return stages, {stage.stage: stage.label for stage in fixed}
+
+
 def _stages(
     session: Session, viewer: Viewer, pipeline_id: UUID | None, *, as_of: datetime
 ) -> tuple[tuple[Stage, ...], dict[str, str]]:
@@ -254,5 +306,5 @@ def _check_pipeline(
     elif str(parameters.pipeline_id) not in names:
         raise UnknownPipelineError
     stage_id = parameters.cohort.stage_id
-    if parameters.cohort.kind is CohortKind.ENTERED and all(stage.stage_id != stage_id for stage in stages):
+    if parameters.cohort.kind == ENTERED and all(str(stage.stage_id) != stage_id for stage in stages):
         raise ParameterError("cohort", "there is no such stage in the pipeline, as known at as_of")

@@ -50,10 +50,10 @@ def shape_days_in_stage(question: Question, cells: Cells) -> list[dict[str, Any]
                     "stage_id": str(stage.stage_id),
                     "position": stage.position,
                     "kind": stage.kind.value,
-                    "visited": visited.deals,
-                    "still_here": cells.get("still_here", group, stage.stage_id).deals,
-                    "median_days": visited.median_days,
-                    "p90_days": visited.p90_days,
+                    "visited": visited.facts,
+                    "still_here": cells.get("still_here", group, stage.stage_id).facts,
+                    "median_days": visited.days.get(0.5),
+                    "p90_days": visited.days.get(0.9),
                     "target_days": stage.target_days,
                 }
             )

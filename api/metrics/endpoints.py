@@ -1,4 +1,4 @@
-"""`/v1/metrics`: definitions, figures, and the deals behind them. `/v1/freshness`: how fresh the figures are.
+"""`/v1/metrics`: definitions, figures, and the facts behind them. `/v1/freshness`: how fresh the figures are.
 
 Parameters are read by the metric's own definition, so that one of another metric is refused and not ignored; they are
 declared here for the documentation.
@@ -17,8 +17,7 @@ from api.edge.services import services_of
 from api.kernel.errors import InvalidCursor, NotFound
 from api.metrics import service
 from api.metrics.errors import FigureTooExpensive, InvalidParameter, UnknownMetric, WarehouseNotReady
-from api.metrics.schemas import DealsBehind, FreshnessRead, MetricAnswer, MetricRead
-from metrics.registry import definitions
+from api.metrics.schemas import FactsBehind, FreshnessRead, MetricAnswer, MetricRead
 
 router = slice_router(prefix="/metrics", tags=["metrics"])
 freshness_router = slice_router(prefix="/freshness", tags=["metrics"])
@@ -42,9 +41,10 @@ async def _given(
     unit: Annotated[Text, Query(description="deals or amount.")] = None,
     group_by: Annotated[Text, Query(description="One of the metric's dimensions.")] = None,
     as_of: Annotated[Text, Query(description="What was known then: an instant, or a day's end.")] = None,
+    version: Annotated[Text, Query(description="A version of the definition; the present one if left out.")] = None,
 ) -> dict[str, str]:
     # the values reach the metric as they came; only a plus sign in an instant is worth mending, which it does itself
-    del pipeline_id, start, end, cohort, order, regress, window_days, unit, group_by, as_of
+    del pipeline_id, start, end, cohort, order, regress, window_days, unit, group_by, as_of, version
     return dict(request.query_params)
 
 
@@ -68,15 +68,7 @@ Cell = Annotated[dict[str, str], Depends(_cell)]
 async def list_metrics(caller: CurrentCaller) -> PageOf[MetricRead]:
     """List every metric with its definition."""
     del caller  # signed in is all it takes
-    items = [
-        MetricRead(
-            **metric.model_dump(include=set(MetricRead.model_fields) - {"measures", "definition"}),
-            measures=[measure.name for measure in metric.measures],
-            definition=metric.definition,
-        )
-        for metric in definitions().values()
-    ]
-    return PageOf(items=items, next_cursor=None)
+    return PageOf(items=service.list_metrics(), next_cursor=None)
 
 
 @router.get("/{name}", responses=problems(*_ERRORS), response_model=MetricAnswer)
@@ -91,7 +83,7 @@ async def read_metric(
         str, Header(alias="Cache-Control", description="`no-cache` waits for the current version, however long.")
     ] = "",
 ) -> Response:
-    """Answer a metric, over the deals you see. Repeats cheaply: the ETag stays while nothing in the answer changes.
+    """Answer a metric, over the records you see. Repeats cheaply: the ETag stays while nothing in the answer changes.
 
     While a new version of the warehouse is being asked, the answer may be from one of the minute before; the answer
     says from which.
@@ -115,10 +107,10 @@ async def read_metric(
 @router.get("/{name}/rows", responses=problems(*_ERRORS, InvalidCursor))
 async def list_metric_rows(
     name: str, request: Request, given: Given, cell: Cell, page: Page, caller: CurrentCaller, session: Session
-) -> DealsBehind:
-    """List the deals behind one figure; their count, or their sum, is the figure."""
+) -> FactsBehind:
+    """List the facts behind one figure, for most metrics deals; their count, or their sum, is the figure."""
     asked = {field: value for field, value in given.items() if field not in _CELL_FIELDS | _PAGE_FIELDS}
-    return await service.list_deals_behind(
+    return await service.list_facts_behind(
         session, caller, services=services_of(request), name=name, given=asked, cell=cell, page=page
     )
 

@@ -1,22 +1,32 @@
 """Shapes of metric answers."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.metrics.pipeline import Alarm
 from metrics.status import Check, Refresh
 
 
+class VersionRead(BaseModel):
+    """A version of a metric: what changed with it, and since when it answers (null: from the start)."""
+
+    version: int
+    on: date | None
+    change: str
+    definition: str | None = Field(description="Hash of what it says; null where it can no longer be asked.")
+
+
 class MetricRead(BaseModel):
-    """A metric's definition."""
+    """A metric's present definition, and how it came about. Each version listed answers `?version=`."""
 
     name: str
     label: str
     version: int
     description: str
+    entity: str = Field(description="What it speaks of; its rows are facts of this kind.")
     unit: str
     grain: str
     owner: str
@@ -26,6 +36,7 @@ class MetricRead(BaseModel):
     measures: list[str]
     policy: list[str]
     definition: str
+    changelog: list[VersionRead]
 
 
 class Behind(BaseModel):
@@ -50,6 +61,16 @@ class MetricAnswer(BaseModel):
     notes: list[str]
 
 
+class FactBehind(BaseModel):
+    """A fact behind a figure: its id, and what its entity shows. `value` is what it adds to the figure."""
+
+    model_config = ConfigDict(extra="allow")
+
+    group: str | None
+    days: float | None
+    value: float | int | None
+
+
 class DealBehind(BaseModel):
     """A deal behind a figure. Amount and currency are those that the figure counts; `value` is what it adds."""
 
@@ -69,16 +90,17 @@ class DealBehind(BaseModel):
 
 
 class Total(BaseModel):
-    """Of all deals behind the figure; the amount is in the organization's currency."""
+    """Of all facts behind the figure; the amount is in the organization's currency, null where nothing has one."""
 
     count: int
-    amount_minor: int
+    amount_minor: int | None
 
 
-class DealsBehind(BaseModel):
-    """One page of the deals behind a figure."""
+class FactsBehind(BaseModel):
+    """One page of the facts behind a figure."""
 
-    items: list[DealBehind]
+    entity: str
+    items: list[DealBehind | FactBehind]
     next_cursor: str | None
     total: Total
     labels: dict[str, str]

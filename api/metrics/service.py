@@ -21,7 +21,17 @@ from api.kernel.visibility import visible_users
 from api.metrics import repository
 from api.metrics.errors import FigureTooExpensive, InvalidParameter, UnknownMetric, WarehouseNotReady
 from api.metrics.pipeline import alarms, read_reports
-from api.metrics.schemas import Behind, DealBehind, DealsBehind, FreshnessRead, MetricAnswer, Total
+from api.metrics.schemas import (
+    Behind,
+    DealBehind,
+    FactBehind,
+    FactsBehind,
+    FreshnessRead,
+    MetricAnswer,
+    MetricRead,
+    Total,
+    VersionRead,
+)
 from metrics.answers import Figures
 from metrics.errors import (
     ParameterError,
@@ -30,10 +40,11 @@ from metrics.errors import (
     UnknownPipelineError,
     WarehouseNotReadyError,
 )
-from metrics.parameters import GroupBy, Parameters, read
-from metrics.query import Answer, CellAddress
-from metrics.query import Page as Found
-from metrics.registry import Definition, definition_of
+from metrics.parameters import Parameters, read
+from metrics.query import Answer
+from metrics.registry import Definition, definition_of, definitions, registry
+from metrics.rows import CellAddress
+from metrics.rows import Page as Found
 from metrics.status import PipelineStatus, open_status_store
 from metrics.viewer import Viewer
 
@@ -46,16 +57,45 @@ _log = logging.getLogger("sluice.api")
 PATIENCE = timedelta(milliseconds=50)
 OLDEST_KEPT = timedelta(minutes=1)
 
-#: Row fields that hold an id which people know by a name in PostgreSQL.
-_NAMED_FIELDS = ("group", "owner_id", "team_id", "lost_reason_id")
+
+def list_metrics() -> list[MetricRead]:
+    """Every metric's present definition with the versions that led to it."""
+    return [_describe(metric) for metric in definitions().values()]
 
 
-def find_metric(name: str) -> Definition:
-    """A metric by name, or 404."""
+def _describe(metric: Definition) -> MetricRead:
+    known = registry().versions(metric.name)
+    changelog = [
+        VersionRead(
+            version=change.version,
+            on=change.on,
+            change=change.change,
+            definition=known[change.version].definition if change.version in known else None,
+        )
+        for change in metric.changelog
+    ]
+    return MetricRead(
+        **metric.model_dump(include=set(MetricRead.model_fields) - {"entity", "measures", "definition", "changelog"}),
+        entity=metric.entity.name,
+        measures=[measure.name for measure in metric.measures],
+        definition=metric.definition,
+        changelog=changelog,
+    )
+
+
+def _ask(name: str, given: Mapping[str, str]) -> tuple[Definition, Parameters]:
+    """The definition that is asked, of the version that is asked for, and its parameters."""
+    asked = dict(given)
+    version = asked.pop("version", "")
     try:
-        return definition_of(name)
+        if version and not version.isdecimal():
+            raise ParameterError("version", "must be a number")
+        definition = definition_of(name, int(version) if version else None)
+        return definition, read(definition, asked)
     except UnknownMetricError:
         raise UnknownMetric from None
+    except ParameterError as error:
+        raise InvalidParameter(error) from error
 
 
 async def answer_metric(
@@ -72,8 +112,7 @@ async def answer_metric(
     Where that takes longer than `PATIENCE`, from a version of the last minute that answered the same question; the
     patient wait.
     """
-    definition = find_metric(name)
-    parameters = _read(definition, given)
+    definition, parameters = _ask(name, given)
     figures, viewer = _figures(services), await _viewer(session, caller)
     now = datetime.now(UTC)
     compute = partial(figures.answer, definition, parameters, viewer=viewer, now=now)
@@ -87,7 +126,7 @@ async def answer_metric(
             answer = await _in_figure_thread(services, compute)
         else:
             answer = await _in_time(_in_figure_thread(services, compute), otherwise=kept.answer)
-    labels = await _labels(session, caller, answer.rows)
+    labels = await _labels(session, caller, definition, answer.rows)
     behind = await repository.events_after(session, caller.organization_id, answer.through)
     return MetricAnswer(
         metric=answer.metric,
@@ -103,7 +142,7 @@ async def answer_metric(
     )
 
 
-async def list_deals_behind(
+async def list_facts_behind(
     session: AsyncSession,
     caller: Caller,
     *,
@@ -112,10 +151,9 @@ async def list_deals_behind(
     given: Mapping[str, str],
     cell: Mapping[str, str],
     page: Pagination,
-) -> DealsBehind:
-    """The deals behind one figure. Later pages speak of the same instant as the first."""
-    definition = find_metric(name)
-    parameters = _read(definition, given)
+) -> FactsBehind:
+    """The facts behind one figure. Later pages speak of the same instant as the first."""
+    definition, parameters = _ask(name, given)
     address = _address(definition, parameters, cell)
     after = None
     if page.after is not None:
@@ -133,18 +171,28 @@ async def list_deals_behind(
     )
     async with _asking(session, caller, parameters):
         found = await _in_figure_thread(services, find)
-    titles = await repository.titles(session, caller.organization_id, [UUID(item["deal_id"]) for item in found.items])
-    items = [DealBehind(**item, title=titles.get(UUID(item["deal_id"]))) for item in found.items]
-    labels = await _labels(session, caller, found.items)
-    shown = {str(item.stage_id) for item in items}
-    return DealsBehind(
+    items = await _shown(session, caller, definition, found.items)
+    labels = await _labels(session, caller, definition, found.items)
+    stages = {str(item.get("stage_id")) for item in found.items}
+    return FactsBehind(
+        entity=definition.entity.name,
         items=items,
         next_cursor=_next(page, found) if found.has_more else None,
         total=Total(count=found.count, amount_minor=found.amount_minor),
-        labels={key: label for key, label in found.labels.items() if key in shown} | labels,
+        labels={key: label for key, label in found.labels.items() if key in stages} | labels,
         as_of=found.as_of,
         warehouse_version=found.warehouse_version,
     )
+
+
+async def _shown(
+    session: AsyncSession, caller: Caller, definition: Definition, found: list[dict[str, Any]]
+) -> list[DealBehind | FactBehind]:
+    """Facts as they are listed; deals bear their titles."""
+    if definition.entity.name != "deal":
+        return [FactBehind(**item) for item in found]
+    titles = await repository.titles(session, caller.organization_id, [UUID(item["deal_id"]) for item in found])
+    return [DealBehind(**item, title=titles.get(UUID(item["deal_id"]))) for item in found]
 
 
 async def read_freshness(session: AsyncSession, caller: Caller, *, services: Services) -> FreshnessRead:
@@ -184,13 +232,6 @@ def _figures(services: Services) -> Figures:
 
 async def _viewer(session: AsyncSession, caller: Caller) -> Viewer:
     return Viewer(organization_id=caller.organization_id, owner_ids=await visible_users(session, caller))
-
-
-def _read(definition: Definition, given: Mapping[str, str]) -> Parameters:
-    try:
-        return read(definition, given)
-    except ParameterError as error:
-        raise InvalidParameter(error) from error
 
 
 def _in_figure_thread(services: Services, compute: Callable[[], T]) -> asyncio.Future[T]:
@@ -238,51 +279,60 @@ async def _asking(session: AsyncSession, caller: Caller, parameters: Parameters)
 def _address(definition: Definition, parameters: Parameters, cell: Mapping[str, str]) -> CellAddress:
     """The cell that the query names. `owner_id` and `team_id` are other names for the group they are the key of."""
     measure = cell.get("measure") or definition.measures[0].name
-    try:
-        stage_id = UUID(cell["stage_id"]) if cell.get("stage_id") else None
-    except ValueError:
-        raise InvalidParameter(ParameterError("stage_id", "must be a UUID")) from None
+    stage_id = cell.get("stage_id") or None
+    if stage_id is not None and (parsed := _as_id(stage_id)):
+        stage_id = str(parsed)
     return CellAddress(measure=measure, stage_id=stage_id, group=_group(parameters.group_by, cell))
 
 
-def _group(group_by: GroupBy, cell: Mapping[str, str]) -> str | None:
+def _group(group_by: str, cell: Mapping[str, str]) -> str | None:
     owner, team = cell.get("owner_id"), cell.get("team_id")
-    if group_by is GroupBy.OWNER and owner:
+    if group_by == "owner" and owner:
         return owner
-    if group_by in {GroupBy.TEAM, GroupBy.TOP_TEAM} and team and not owner:
+    if group_by in {"team", "top_team"} and team and not owner:
         return team
-    if owner or (team and group_by is not GroupBy.OWNER):
+    if owner or (team and group_by != "owner"):
         field = "owner_id" if owner else "team_id"
-        raise InvalidParameter(ParameterError(field, f"names no group of an answer by {group_by.value}"))
+        raise InvalidParameter(ParameterError(field, f"names no group of an answer by {group_by}"))
     return cell.get("group") or None
 
 
 def _next(page: Pagination, found: Found) -> str:
     """The cursor of the next page: it also fixes what the first page took by default."""
     asked = [found.as_of, found.first_day, found.end_day]
-    return page.cursor([*(value.isoformat() for value in asked), found.items[-1]["deal_id"]])
+    return page.cursor([*(value.isoformat() for value in asked), str(found.last_id)])
 
 
 def _continue(values: list[Any], parameters: Parameters) -> tuple[UUID, Parameters]:
     if len(values) != 4:
         raise InvalidCursor
-    as_of, first_day, end_day, deal_id = values
+    as_of, first_day, end_day, last_id = values
     fixed = {
         "as_of": datetime.fromisoformat(as_of),
         "start": date.fromisoformat(first_day),
         "end": date.fromisoformat(end_day),
     }
-    return UUID(deal_id), parameters.model_copy(update=fixed)
+    return UUID(last_id), parameters.model_copy(update=fixed)
 
 
-async def _labels(session: AsyncSession, caller: Caller, rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    wanted: Collection[UUID] = {key for row in rows for key in _ids(row)}
+async def _labels(
+    session: AsyncSession, caller: Caller, definition: Definition, rows: Iterable[Mapping[str, Any]]
+) -> dict[str, str]:
+    fields = definition.entity.named | {"group", "owner_id", "team_id"}
+    wanted: Collection[UUID] = {key for row in rows for key in _ids(row, fields)}
     found = await repository.names(session, caller.organization_id, wanted)
     return {str(key): name for key, name in found.items()}
 
 
-def _ids(row: Mapping[str, Any]) -> Iterator[UUID]:
-    for value in (*(row.get(field) for field in _NAMED_FIELDS), *row.get("lost_reasons", {})):
-        # a group may also be a month
-        if isinstance(value, str) and len(value) == len(str(UUID(int=0))):
-            yield UUID(value)
+def _ids(row: Mapping[str, Any], fields: Collection[str]) -> Iterator[UUID]:
+    for value in (*(row.get(field) for field in fields), *row.get("lost_reasons", {})):
+        if key := _as_id(value):
+            yield key
+
+
+def _as_id(value: object) -> UUID | None:
+    """The id that a text is; a group may also be a month or a word."""
+    try:
+        return UUID(str(value)) if value else None
+    except ValueError:
+        return None

@@ -12,9 +12,11 @@ import pytest
 from metrics import query
 from metrics.parameters import read
 from metrics.publication import PublishedVersion, version_at
-from metrics.query import Answer, CellAddress, Page
+from metrics.query import Answer
 from metrics.reader import DuckDBSession, Reader
 from metrics.registry import definition_of
+from metrics.rows import CellAddress, Page
+from metrics.rows import rows as list_rows
 from metrics.viewer import Viewer
 from tests.event_history import BEGINNING, AnyEvent, EventLog
 from tests.metrics.marts import fill_duckdb, rows_of
@@ -67,11 +69,11 @@ class Asker:
         **given: Any,
     ) -> Page:
         definition = definition_of(metric)
-        return query.rows(
+        return list_rows(
             self.reader,
             definition,
             read(definition, _texts(given)),
-            CellAddress(measure, stage_id, group),
+            CellAddress(measure, str(stage_id) if stage_id else None, group),
             viewer=self.viewer(owner_ids),
             now=self.now,
             limit=limit,

@@ -1,0 +1,197 @@
+"""Which facts a question speaks of, and to whom each is credited: the steps that all metrics of all entities share.
+
+`subjects` are the entity's facts known at `as_of` that the viewer may count; `moments(subject_id, measure, at, days,
+stage_id)` is what the metric looks at; `credited` adds the owner, dimensions and amount as they were at each moment.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from contracts.warehouse import Mart
+from metrics.compile import Statement
+from metrics.parameters import ENTERED
+from metrics.period import day_start, months
+from metrics.question import Question
+from metrics.registry import AS_OF
+
+DAY = 86_400_000_000
+
+_VALID_THEN = "{0}.valid_from <= m.at and ({0}.valid_to is null or {0}.valid_to > m.at)"
+
+#: Dimensions that are known without who owned the fact.
+_TOLD_BY_THE_MOMENT = frozenset({"none", "month"})
+
+#: What a fact is credited with at a moment; `counted_minor` is null in other currencies than the organization's.
+CREDIT = ("group_key", "amount_minor", "currency", "counted_minor")
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Facts to look at: by which clock, and which values they have in some columns."""
+
+    clock: str
+    stage_id: str | None = None
+    where: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+def asked_cohort(question: Question) -> Looked:
+    """All facts of the asked cohort."""
+    cohort = question.parameters.cohort
+    return Looked(cohort.kind, cohort.stage_id)
+
+
+def add_subjects(statement: Statement, question: Question) -> None:
+    """Add `subjects`. A metric that is scoped by the credited owner leaves the viewer's scope to `credited`."""
+    entity = question.entity
+    clocks = [column for clock in entity.clocks.values() for column in (clock.at, clock.since, *clock.where) if column]
+    wanted = [entity.owner, *([entity.stage] if entity.stage else []), *clocks, *_facts_columns(question), *entity.rows]
+    if entity.credit is None:
+        wanted += [*entity.columns, *_amount_columns(question)]
+    conditions = _of_pipeline(statement, question)
+    owners = question.viewer.owner_ids
+    if question.definition.scope == "owner" and owners is not None:
+        conditions.append(statement.any_of(entity.owner, sorted(owners)))
+    columns = ", ".join([f"{entity.id} as subject_id", *dict.fromkeys(wanted)])
+    statement.mart("subjects", entity.mart, columns=columns, known_at=question.as_of, conditions=conditions)
+
+
+def add_entries(statement: Statement, question: Question) -> None:
+    """Add `entries`: every visit to a stage, as known."""
+    steps = question.steps
+    columns = (
+        f"{question.entity.id} as subject_id, {steps.number} as entry_number, {steps.stage} as stage_id,\n"
+        f"  {steps.next_stage} as next_stage_id, {steps.entered} as entered_at, {steps.left} as left_at,\n"
+        f"  {steps.reason or 'cast(null as uuid)'} as lost_reason_id"
+    )
+    conditions = _of_pipeline(statement, question)
+    statement.mart("entries", steps.mart, columns=columns, known_at=question.as_of, conditions=conditions)
+
+
+def add_moments(statement: Statement, question: Question, looked: Mapping[Looked, str]) -> None:
+    """Add `moments`: the facts of each kind, under its name, at the instant of its clock."""
+    if any(facts.clock == ENTERED for facts in looked):
+        add_entries(statement, question)
+    period = ""
+    if any(facts.clock != AS_OF for facts in looked):
+        start, end = statement.bind(question.starts_at, "timestamptz"), statement.bind(question.ends_at, "timestamptz")
+        period = f"{{0}} >= {start} and {{0}} < {end}"
+    parts = [_moments_of(statement, question, facts, name, period) for facts, name in looked.items()]
+    statement.step("moments", "\nunion all ".join(parts))
+
+
+def _moments_of(statement: Statement, question: Question, facts: Looked, name: str, period: str) -> str:
+    entity, join, days = question.entity, "", "cast(null as double precision)"
+    where = dict(facts.where)
+    if facts.clock == AS_OF:
+        at, conditions = statement.bind(question.as_of, "timestamptz"), []
+    elif facts.clock == ENTERED:
+        stage = statement.bind(facts.stage_id, entity.key_type)
+        join = (
+            "\njoin (select subject_id, min(entered_at) as at from entries\n"
+            f"  where stage_id = {stage} group by subject_id) e on e.subject_id = d.subject_id"
+        )
+        at, conditions = "e.at", [period.format("e.at")]
+    else:
+        clock = entity.clocks[facts.clock]
+        at, conditions = f"d.{clock.at}", [period.format(f"d.{clock.at}")]
+        where = {column: tuple(values) for column, values in clock.where.items()} | where
+        if clock.since and question.definition.percentiles:
+            since = statement.dialect.microseconds_between(f"d.{clock.since}", at)
+            days = f"cast({since} as double precision) / {DAY}"
+    conditions += [_is_one_of(statement, f"d.{column}", values) for column, values in where.items()]
+    stage_id = f"d.{entity.stage}" if question.definition.per_stage else f"cast(null as {entity.key_type})"
+    return (
+        f"select d.subject_id, {statement.bind(name, 'text')} as measure, {at} as at, {days} as days,\n"
+        f"  {stage_id} as stage_id from subjects d{join}"
+    ) + (f"\nwhere {' and '.join(conditions)}" if conditions else "")
+
+
+def _is_one_of(statement: Statement, expression: str, values: Iterable[str]) -> str:
+    listed = ", ".join(statement.bind(value, "text") for value in values)
+    return f"{expression} in ({listed})"
+
+
+def add_credited(statement: Statement, question: Question) -> None:
+    """Add `credited`: `moments` with what is in CREDIT. Amounts are null where nobody asks for them."""
+    key, joins = _group(statement, question)
+    owners = question.viewer.owner_ids if question.definition.scope == "credited_owner" else None
+    amounts = "cast(null as bigint) as amount_minor, cast(null as text) as currency, cast(null as bigint)"
+    amount = question.entity.amount
+    if question.is_valued and amount is not None:
+        currency = statement.bind(question.currency, "text")
+        amounts = (
+            f"v.{amount.column} as amount_minor, v.{amount.currency} as currency,\n"
+            f"  case when v.{amount.currency} = {currency} then v.{amount.column} end"
+        )
+    version = ""
+    if question.is_valued or owners is not None or question.parameters.group_by not in _TOLD_BY_THE_MOMENT:
+        version = _add_versions(statement, question)
+    where = "" if owners is None else "\nwhere " + statement.any_of(f"v.{question.entity.owner}", sorted(owners))
+    statement.step(
+        "credited",
+        f"select m.subject_id, m.measure, m.at, m.days, m.stage_id, {key} as group_key,\n"
+        f"  {amounts} as counted_minor\n"
+        f"from moments m{version}{joins}{where}",
+    )
+
+
+def _add_versions(statement: Statement, question: Question) -> str:
+    """The join that gives each moment `v`: what was true of the fact then."""
+    entity = question.entity
+    if entity.credit is None:
+        return "\njoin subjects v on v.subject_id = m.subject_id"
+    wanted = [entity.owner, *entity.columns, *_amount_columns(question), "valid_from", "valid_to"]
+    columns = ", ".join([f"{entity.id} as subject_id", *dict.fromkeys(wanted)])
+    statement.mart("versions", entity.credit.mart, columns=columns, known_at=question.as_of)
+    return f"\nleft join versions v on v.subject_id = m.subject_id and {_VALID_THEN.format('v')}"
+
+
+def _amount_columns(question: Question) -> list[str]:
+    amount = question.entity.amount
+    return [amount.column, amount.currency] if amount else []
+
+
+def _facts_columns(question: Question) -> list[str]:
+    """Columns by which the metric, or one that it derives from, tells facts apart."""
+    definitions = [question.definition, *question.definition.bases.values()]
+    return [column for each in definitions for facts in each.facts.values() for column in facts.where]
+
+
+def _of_pipeline(statement: Statement, question: Question) -> list[str]:
+    pipeline_id = question.parameters.pipeline_id
+    return [] if pipeline_id is None else [f"pipeline_id = {statement.bind(pipeline_id, 'uuid')}"]
+
+
+def _group(statement: Statement, question: Question) -> tuple[str, str]:
+    """(expression of the group's key, joins that it needs)."""
+    match question.parameters.group_by:
+        case "none":
+            return "cast(null as text)", ""
+        case "month":
+            _add_months(statement, question)
+            return "month.label", "\nleft join months month on m.at >= month.starts_at and m.at < month.ends_at"
+        case "team":
+            return "cast(t.team_id as text)", _membership(statement, question)
+        case "top_team":
+            membership = _membership(statement, question)
+            roots = sorted(question.teams.roots.items())
+            statement.table("roots", {"team_id": "uuid", "root_id": "uuid"}, roots)
+            return "cast(r.root_id as text)", membership + "\nleft join roots r on r.team_id = t.team_id"
+        case dimension:
+            return f"cast(v.{question.entity.dimensions[dimension].column} as text)", ""
+
+
+def _membership(statement: Statement, question: Question) -> str:
+    """The join that gives each moment `t`: the team that its owner was in then."""
+    columns = "user_id, team_id, valid_from, valid_to"
+    statement.mart("memberships", Mart.DIM_TEAM_MEMBERS, columns=columns, known_at=question.as_of)
+    valid = _VALID_THEN.format("t")
+    return f"\nleft join memberships t on t.user_id = v.{question.entity.owner} and {valid}"
+
+
+def _add_months(statement: Statement, question: Question) -> None:
+    rows = [
+        (label, day_start(first, question.zone), day_start(following, question.zone))
+        for label, first, following in months(question.first_day, question.end_day)
+    ]
+    statement.table("months", {"label": "text", "starts_at": "timestamptz", "ends_at": "timestamptz"}, rows)
