@@ -2,12 +2,41 @@
 
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.db.statements import Bound, compiled
 from api.kernel.constraints import UnknownReference
 from api.kernel.context import Context
+from api.kernel.unit_of_work import UnitOfWork
 from api.models.user import User
+
+_ACTIVE_USER = compiled(
+    select(User.id).where(
+        User.organization_id == bindparam("organization_id"), User.id == bindparam("owner_id"), User.is_active
+    )
+)
+
+
+def active_user(unit: UnitOfWork, owner_id: UUID | None) -> list[Bound]:
+    """The statement that finds a new owner, for `fetch_all`; none where there is nothing to look up.
+
+    Nobody may own a record; so may the caller, who was checked when the request began.
+    """
+    if owner_id is None or owner_id == unit.context.actor_id:
+        return []
+    return [_ACTIVE_USER.bind(owner_id=owner_id)]
+
+
+async def check_owner(unit: UnitOfWork, owner_id: UUID | None) -> None:
+    """Check a new owner.
+
+    Raises:
+        UnknownReference: no active user of the organization.
+    """
+    wanted = active_user(unit, owner_id)
+    if wanted and not (await unit.fetch_all(*wanted))[0]:
+        raise UnknownReference("owner_id", "active user")
 
 
 async def require_owner(session: AsyncSession, context: Context, *, owner_id: UUID | None) -> None:

@@ -1,0 +1,14 @@
+"""What a company is."""
+
+from api.kernel.records import RecordKind
+from api.models.company import Company
+from contracts.events.relations import CompanyCreated, CompanyUpdated
+
+COMPANIES = RecordKind(
+    model=Company,
+    noun="company",
+    created=CompanyCreated,
+    updated=CompanyUpdated,
+    labels={"industry": "industry"},
+    searched=(Company.name,),
+)

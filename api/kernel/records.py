@@ -1,0 +1,259 @@
+"""Plain records: rows that people list, read, create, change, search and import, with an owner and picklist labels.
+
+A slice declares its kind; what is special about it, it does itself. Rules are pure (`create`, `change`), and requests
+and imports share them; statements are composed once per kind. Events carry the facts that their class names, and which
+fields changed; what names anybody stays in the row.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, aliased
+from uuid_utils.compat import uuid7
+
+from api.db.statements import Bound, contains, is_one_of
+from api.kernel import labels
+from api.kernel.constraints import Problems, UnknownReference, unknown
+from api.kernel.errors import Conflict, CrmError, NotFound, PreconditionFailed
+from api.kernel.listing import Listing
+from api.kernel.owners import active_user
+from api.kernel.unit_of_work import Row, UnitOfWork, Values
+from api.models.base import Aggregate
+from api.models.picklist_value import PicklistValue
+from contracts.events.envelope import Event
+
+#: Whose records count: None is everybody's, also those nobody owns.
+Owners = Collection[UUID] | None
+
+_KEPT_BY_THE_KERNEL = frozenset({"organization_id", "id", "version", "created_at", "updated_at"})
+
+
+class ExternalIdTaken(Conflict):
+    """Another record of the kind has this id of another system."""
+
+    code = "external_id_taken"
+
+    def __init__(self, noun: str, external_id: object) -> None:
+        self.external_id = external_id
+        super().__init__(f"Another {noun} has the external_id {external_id!r}.")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RecordKind:
+    """One kind of plain record.
+
+    `labels`: fields that people give by a label, and their picklists; the column is the field's with `_id`.
+    `references`: columns that refer to other records, and what those are called. `searched`: where `?q=` looks.
+    `filters`: columns that a list can be narrowed by.
+    """
+
+    model: type[Aggregate]
+    noun: str
+    created: type[Event]
+    updated: type[Event]
+    searched: Sequence[InstrumentedAttribute[str] | InstrumentedAttribute[str | None]]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    references: Mapping[str, str] = field(default_factory=dict)
+    filters: Sequence[str] = ("owner_id",)
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that people fill."""
+        return tuple(column.name for column in self.model.__table__.c if column.name not in _KEPT_BY_THE_KERNEL)
+
+    @cached_property
+    def facts(self) -> tuple[str, ...]:
+        """What its events say of its state."""
+        return tuple(self.created.model_fields)
+
+    @cached_property
+    def listing(self) -> Listing:
+        """Records with their labels, newest first."""
+        return Listing(self._query, filters=self._conditions, order=(self.model.id,), newest_first=True)
+
+    @cached_property
+    def locking(self) -> Listing:
+        """The same, locked until the transaction ends."""
+        locked = self._query.with_for_update(of=self.model)
+        return Listing(locked, filters=self._conditions, order=(self.model.id,))
+
+    @property
+    def _query(self) -> Select[Any]:
+        query: Select[Any] = select(self.model).where(self.model.organization_id == bindparam("organization_id"))
+        for name in self.labels:
+            value = aliased(PicklistValue, name=name)
+            its_id = self._column(f"{name}_id")
+            joined = and_(value.organization_id == self.model.organization_id, value.id == its_id)
+            query = query.outerjoin(value, joined).add_columns(value.label.label(name))
+        return query
+
+    @property
+    def _conditions(self) -> dict[str, ColumnElement[bool]]:
+        found: dict[str, ColumnElement[bool]] = {
+            "id": self.model.id == bindparam("id"),
+            "owners": is_one_of(self._column("owner_id"), "owners"),
+            "q": or_(*(contains(column, "q") for column in self.searched)),
+        }
+        return found | {name: self._column(name) == bindparam(name) for name in self.filters}
+
+    def _column(self, name: str) -> InstrumentedAttribute[Any]:
+        column: InstrumentedAttribute[Any] = getattr(self.model, name)
+        return column
+
+    def problems(self, external_id: object) -> Problems:
+        """What its constraints mean."""
+        table = self.model.__tablename__
+        nouns = {"owner_id": "active user", **self.references}
+        known: dict[str, Callable[[], CrmError]] = {
+            f"fk_{table}_{name}": unknown(name, noun) for name, noun in nouns.items()
+        }
+        return known | {f"uq_{table}_external_id": lambda: ExternalIdTaken(self.noun, external_id)}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What becomes of a record: all its columns, those to write, and the event that says so."""
+
+    state: Values
+    written: Values
+    event: Event
+
+
+def create(kind: RecordKind, values: Values, *, id: UUID | None = None) -> Decision:  # noqa: A002 # reads as the column
+    """A new record; columns without a value are empty."""
+    state = {"id": id or uuid7(), "version": 1, **dict.fromkeys(kind.columns), **values}
+    return Decision(state, state, kind.created(**{name: state[name] for name in kind.facts}))
+
+
+def change(kind: RecordKind, before: Values, wanted: Values) -> Decision | None:
+    """A record with other values; None where nothing differs."""
+    changed = {name: value for name, value in wanted.items() if before[name] != value}
+    if not changed:
+        return None
+    version = before["version"] + 1  # type: ignore[operator]  # a number in every row
+    state = {**before, **changed, "version": version}
+    facts = {name: state[name] for name in kind.facts}
+    event = kind.updated.model_validate({**facts, "changed_fields": sorted(changed)})
+    return Decision(state, {"id": before["id"], **changed, "version": version}, event)
+
+
+def write_new(unit: UnitOfWork, kind: RecordKind, decisions: Sequence[Decision]) -> None:
+    """Queue new records and their events."""
+    unit.insert(
+        kind.model, *({"created_at": unit.now, "updated_at": unit.now, **decision.written} for decision in decisions)
+    )
+    _emit(unit, decisions)
+
+
+def write_changed(unit: UnitOfWork, kind: RecordKind, decisions: Sequence[Decision]) -> None:
+    """Queue changes of locked records and their events."""
+    unit.update(kind.model, *(decision.written for decision in decisions))
+    _emit(unit, decisions)
+
+
+def _emit(unit: UnitOfWork, decisions: Sequence[Decision]) -> None:
+    for decision in decisions:
+        version: Any = decision.state["version"]
+        record_id: Any = decision.state["id"]
+        unit.emit(decision.event, aggregate_id=record_id, aggregate_version=version)
+
+
+async def read_record(unit: UnitOfWork, kind: RecordKind, record_id: UUID, *, owners: Owners) -> Row:
+    """One record that the caller sees.
+
+    Raises:
+        NotFound: there is none.
+    """
+    [rows] = await unit.fetch_all(kind.listing.bind({"id": record_id, "owners": owners}, after=None, limit=1))
+    if not rows:
+        raise NotFound(kind.noun)
+    return rows[0]
+
+
+async def create_record(unit: UnitOfWork, kind: RecordKind, given: Mapping[str, Any]) -> Values:
+    """Create a record from fields of a body; answers its columns and labels.
+
+    Raises:
+        UnknownReference: something it refers to is none of the organization's.
+        ExternalIdTaken: another one has it.
+    """
+    needed = _Needed.by(unit, kind, given)
+    values = await needed.resolve(unit, await unit.fetch_all(*needed.statements) if needed.statements else [])
+    unit.explain(kind.problems(given.get("external_id")))
+    decision = create(kind, {name: value for name, value in values.items() if name in kind.columns})
+    now = unit.now
+    write_new(unit, kind, [decision])
+    return {**dict.fromkeys(kind.labels), **values, **decision.state, "created_at": now, "updated_at": now}
+
+
+async def change_record(
+    unit: UnitOfWork,
+    kind: RecordKind,
+    record_id: UUID,
+    *,
+    owners: Owners,
+    expected_version: int,
+    given: Mapping[str, Any],
+) -> Values:
+    """Change the given fields of a record; where nothing differs, nothing is written.
+
+    Raises:
+        NotFound: there is none that the caller sees.
+        PreconditionFailed: it changed since the caller read it.
+        UnknownReference, ExternalIdTaken: as in `create_record`.
+    """
+    needed = _Needed.by(unit, kind, given)
+    locked = kind.locking.bind({"id": record_id, "owners": owners}, after=None, limit=1)
+    rows, *answers = await unit.fetch_all(locked, *needed.statements)
+    if not rows:
+        raise NotFound(kind.noun)
+    before: dict[str, Any] = rows[0]._asdict()
+    if before["version"] != expected_version:
+        raise PreconditionFailed
+    values = await needed.resolve(unit, answers, present_owner=before["owner_id"])
+    decision = change(kind, before, {name: value for name, value in values.items() if name in kind.columns})
+    if decision is None:
+        return before
+    unit.explain(kind.problems(decision.state["external_id"]))
+    write_changed(unit, kind, [decision])
+    return {**decision.state, **{name: values[name] for name in kind.labels if name in values}, "updated_at": unit.now}
+
+
+@dataclass(frozen=True)
+class _Needed:
+    """What the fields of a body need to know, asked for beside other statements: is the owner one, what is a label."""
+
+    kind: RecordKind
+    given: Mapping[str, Any]
+    owner: list[Bound]
+    labelled: dict[str, Bound]
+
+    @classmethod
+    def by(cls, unit: UnitOfWork, kind: RecordKind, given: Mapping[str, Any]) -> "_Needed":
+        named = {name: given[name] for name in kind.labels if given.get(name) is not None}
+        found = {name: labels.finding_or_creating(kind.labels[name], label) for name, label in named.items()}
+        return cls(kind, given, active_user(unit, given.get("owner_id")), found)
+
+    @property
+    def statements(self) -> list[Bound]:
+        return [*self.owner, *self.labelled.values()]
+
+    async def resolve(
+        self, unit: UnitOfWork, answers: Sequence[list[Row]], *, present_owner: UUID | None = None
+    ) -> dict[str, Any]:
+        """The fields, a label's value beside it. Whoever owns it already need not be active."""
+        owner, found = answers[: len(self.owner)], answers[len(self.owner) :]
+        if owner and not owner[0] and self.given["owner_id"] != present_owner:
+            raise UnknownReference("owner_id", "active user")
+        values = dict(self.given)
+        for name in self.kind.labels:
+            if name in values:
+                values[f"{name}_id"] = None
+        for (name, _), rows in zip(self.labelled.items(), found, strict=True):
+            row = rows[0] if rows else await labels.find_or_create(unit, self.kind.labels[name], self.given[name])
+            values |= {name: row.label, f"{name}_id": row.id}
+        return values
