@@ -1,1 +1,1 @@
-"""The operational CRM over HTTP: the only writer of CRM data. One slice per domain, all in `main`."""
+"""The operational CRM over HTTP: the only writer of CRM data. One slice per domain; `main` finds their routers."""

@@ -1,7 +1,10 @@
-"""The application: all slices in one explicit list, and what surrounds them."""
+"""The application: the routers of all slices, and what surrounds them."""
 
-from collections.abc import AsyncIterator, Sequence
+import pkgutil
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -12,41 +15,17 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from api.companies.endpoints import router as companies
-from api.contacts.endpoints import router as contacts
-from api.deals.endpoints import router as deals
+import api
 from api.edge.problems import install_problem_handlers, problem_response
 from api.edge.routing import Problem
 from api.edge.services import Services, build_services
 from api.edge.telemetry import RequestFigures, Telemetry
-from api.identity.endpoints import router as identity
-from api.imports.endpoints import router as imports
 from api.kernel.errors import Unavailable
-from api.metrics.endpoints import freshness_router as freshness
-from api.metrics.endpoints import router as metrics
 from api.metrics.pipeline import read_reports, render_figures
-from api.organizations.endpoints import router as organizations
-from api.picklists.endpoints import router as picklists
-from api.pipelines.endpoints import router as pipelines
-from api.teams.endpoints import router as teams
 from contracts.settings import ApiSettings, DatabaseSettings, WarehouseSettings
 
 #: Bodies may have this many bytes; imports say otherwise for themselves.
 LARGEST_BODY = 2 * 1024 * 1024
-
-SLICES: Sequence[APIRouter] = (
-    identity,
-    organizations,
-    teams,
-    picklists,
-    companies,
-    contacts,
-    pipelines,
-    deals,
-    imports,
-    metrics,
-    freshness,
-)
 
 _DESCRIPTION = """
 The operational API of Sluice. Errors are problems (RFC 9457) with a stable `code`. Lists are cursor pages. A PATCH or
@@ -73,12 +52,19 @@ def create_app(
     app.state.registry = registry
     app.state.is_draining = False
     # routes at once, not routers in a router: those look for a request's route twice, in all of them
-    for router in (*SLICES, _operations(services, registry)):
+    for router in (*_slices(), _operations(services, registry)):
         app.router.routes.extend(router.routes)
     install_problem_handlers(app)
     app.add_middleware(Telemetry, figures=RequestFigures(registry))
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app
+
+
+def _slices() -> Iterator[APIRouter]:
+    """Each slice's `router`, in its module `endpoints`."""
+    for package in pkgutil.iter_modules(api.__path__, "api."):
+        if package.ispkg and find_spec(f"{package.name}.endpoints"):
+            yield import_module(f"{package.name}.endpoints").router
 
 
 @asynccontextmanager

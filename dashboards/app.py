@@ -6,14 +6,9 @@ import streamlit as st
 
 from dashboards import client, session, sidebar, states
 from dashboards.answers import Me
+from dashboards.pages import find_views
 from dashboards.session import SignIn
-from dashboards.views import data_health, funnel, sign_in, team
-
-PAGES: tuple[tuple[str, str, str, Callable[[SignIn, Me], None]], ...] = (
-    ("Funnel", "funnel", ":material/filter_alt:", funnel.render),
-    ("Team", "team", ":material/groups:", team.render),
-    ("Data health", "data-health", ":material/monitor_heart:", data_health.render),
-)
+from dashboards.views import sign_in
 
 #: The theme has no setting for the margins beside the content, and tables need the room.
 _WIDER = "<style>[data-testid=stMainBlockContainer] {padding-left: 2.5rem; padding-right: 2.5rem}</style>"
@@ -41,8 +36,14 @@ def main() -> None:
         with states.explained():
             me = client.me(who)
     pages = [
-        st.Page(page_of(render, who, me), title=title, icon=icon, url_path=path, default=position == 0)
-        for position, (title, path, icon, render) in enumerate(PAGES)
+        st.Page(
+            page_of(view.render, who, me),
+            title=view.page.title,
+            icon=f":material/{view.page.icon}:",
+            url_path=view.path,
+            default=number == 0,
+        )
+        for number, view in enumerate(find_views())
     ]
     page = st.navigation(pages, position="sidebar" if me else "hidden")
     if who is not None and me is not None:

@@ -7,7 +7,7 @@ declared here for the documentation.
 import hashlib
 from typing import Annotated
 
-from fastapi import Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from api.edge.dependencies import CurrentCaller, Session
@@ -19,7 +19,7 @@ from api.metrics import service
 from api.metrics.errors import FigureTooExpensive, InvalidParameter, UnknownMetric, WarehouseNotReady
 from api.metrics.schemas import FactsBehind, FreshnessRead, MetricAnswer, MetricRead
 
-router = slice_router(prefix="/metrics", tags=["metrics"])
+metrics_router = slice_router(prefix="/metrics", tags=["metrics"])
 freshness_router = slice_router(prefix="/freshness", tags=["metrics"])
 
 _PAGE_FIELDS = frozenset({"limit", "cursor"})
@@ -64,14 +64,14 @@ Given = Annotated[dict[str, str], Depends(_given)]
 Cell = Annotated[dict[str, str], Depends(_cell)]
 
 
-@router.get("")
+@metrics_router.get("")
 async def list_metrics(caller: CurrentCaller) -> PageOf[MetricRead]:
     """List every metric with its definition."""
     del caller  # signed in is all it takes
     return PageOf(items=service.list_metrics(), next_cursor=None)
 
 
-@router.get("/{name}", responses=problems(*_ERRORS), response_model=MetricAnswer)
+@metrics_router.get("/{name}", responses=problems(*_ERRORS), response_model=MetricAnswer)
 async def read_metric(
     name: str,
     request: Request,
@@ -104,7 +104,7 @@ async def read_metric(
     return Response(body, media_type=JSONResponse.media_type, headers=headers)
 
 
-@router.get("/{name}/rows", responses=problems(*_ERRORS, InvalidCursor))
+@metrics_router.get("/{name}/rows", responses=problems(*_ERRORS, InvalidCursor))
 async def list_metric_rows(
     name: str, request: Request, given: Given, cell: Cell, page: Page, caller: CurrentCaller, session: Session
 ) -> FactsBehind:
@@ -119,3 +119,8 @@ async def list_metric_rows(
 async def read_freshness(request: Request, caller: CurrentCaller, session: Session) -> FreshnessRead:
     """Say how fresh the figures are, and what the checks of the data say."""
     return await service.read_freshness(session, caller, services=services_of(request))
+
+
+router = APIRouter()
+router.include_router(metrics_router)
+router.include_router(freshness_router)

@@ -1,1 +1,1 @@
-"""One page a file: controls, question, answer, picture. Nothing here computes a figure."""
+"""One page a file, which says so by `PAGE`: controls, question, answer, picture. Nothing here computes a figure."""

@@ -8,7 +8,10 @@ import streamlit as st
 
 from dashboards import client, comparison, money, states
 from dashboards.answers import Check, Freshness, Me, Process, Refresh
+from dashboards.pages import Page
 from dashboards.session import SignIn
+
+PAGE = Page("Data health", icon="monitor_heart", position=9)
 
 _REFRESH_SECONDS = 5
 _FAR_BEHIND = 1000

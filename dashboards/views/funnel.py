@@ -9,8 +9,11 @@ from dashboards.answers import FunnelAnswer, Me, Organization, Pipeline
 from dashboards.client import Parameters
 from dashboards.controls import Counting, Scope
 from dashboards.frames import Write
+from dashboards.pages import Page
 from dashboards.periods import Period, PeriodName
 from dashboards.session import SignIn
+
+PAGE = Page("Funnel", icon="filter_alt", position=1)
 
 _YEARS_TO_LOOK_BACK = 5
 

@@ -8,7 +8,10 @@ import streamlit as st
 from dashboards import charts, client, controls, drill_down, frames, links, money, states, tables
 from dashboards.answers import Me, Organization, TeamAnswer
 from dashboards.controls import Scope
+from dashboards.pages import Page
 from dashboards.session import SignIn
+
+PAGE = Page("Team", icon="groups", position=2)
 
 LEVELS = {"owner": "Owner", "team": "Team", "top_team": "Top team"}
 _MOST_BARS = 15
