@@ -1,9 +1,9 @@
-"""Histories of deals by the million, written straight into raw: DuckDB computes them, nothing passes through Kafka.
+"""Histories of deals by the million: DuckDB computes them, and they are written straight into raw or the event log.
 
 Everything follows from row numbers by hashing, so the same arguments give the same events. Deals of several
 organizations are spread over a year and a half; a tenth of their events is backdated by up to 30 days. A delivery is
 10,000 events that come afterwards, the same mix whatever the size of what is there: new deals, deals of the last two
-months, and old ones.
+months, and old ones. Histories of a few deals, made to order: `tests/event_history.py`.
 """
 
 import json
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 import polars as pl
+import psycopg
 import pyarrow as pa
 from deltalake import write_deltalake
 
@@ -21,8 +22,8 @@ from contracts.topics import topic_of
 from contracts.warehouse import RAW_EVENT_COLUMNS
 from ingest.sinks.interface import FRAME_SCHEMA
 
-ORGANIZATIONS = 20
 DELIVERY_EVENTS = 10_000
+_ORGANIZATIONS = 20
 
 _END = datetime(2026, 7, 1, tzinfo=UTC)
 _SPAN_DAYS = 540
@@ -33,10 +34,17 @@ _CHUNK_DEALS = 200_000
 _ZONES = ("Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Australia/Sydney")
 _USERS = 8
 _STAGES = (("New", "open"), ("Talk", "open"), ("Offer", "open"), ("Won", "won"), ("Lost", "lost"))
+#: What the event log has of an event besides its own bookkeeping.
+_LOGGED = (
+    "event_id", "organization_id", "type", "version", "aggregate_type", "aggregate_id", "aggregate_version",
+    "occurred_at", "recorded_at", "actor", "actor_id", "correlation_id", "data",
+)  # fmt: skip
 #: Kinds of things in ids made of a kind and a number.
 _ORGANIZATION, _USER, _TEAM, _PIPELINE, _STAGE, _SETUP_EVENT = range(1, 7)
 
-_MACROS = f"""
+
+def _macros(organizations: int) -> str:
+    return f"""
 create macro share(number, salt) as (hash(number, salt) % 1000003) / 1000003.0;
 create macro thing(kind, number) as printf('00000000-0000-7%03x-8000-%012x', kind::integer, number::bigint);
 create macro hex16(number, salt) as lpad(to_hex(hash(number, salt)), 16, '0');
@@ -44,12 +52,12 @@ create macro uuid7(instant, number, salt) as concat(
     substr(printf('%012x', epoch_ms(instant)), 1, 8), '-', substr(printf('%012x', epoch_ms(instant)), 9, 4), '-7',
     substr(hex16(number, salt), 1, 3), '-8', substr(hex16(number, salt), 4, 3), '-', substr(hex16(number, salt), 5, 12)
 );
-create macro organization_of(deal) as deal % {ORGANIZATIONS};
+create macro organization_of(deal) as deal % {organizations};
 create macro created_at(deal) as
     timestamptz '{_END.isoformat()}' - to_seconds({_SPAN_DAYS} * 86400 * (1 - share(deal, 'created')));
 create macro owner(deal, salt) as thing({_USER}, organization_of(deal) * {_USERS} + hash(deal, salt) % {_USERS});
 create macro stage(deal, number) as thing({_STAGE}, organization_of(deal) * {len(_STAGES)} + number);
-create macro facts(type, deal, number) as case type
+create macro facts(type, deal, number, moves) as case type
     when 'deal.created' then printf(
         '{{"pipeline_id":"%s","to_stage_id":"%s","amount_minor":%d,"currency":"EUR","owner_id":"%s",'
         '"company_id":null,"contact_id":null,"source_id":null,"close_date":null}}',
@@ -62,15 +70,16 @@ create macro facts(type, deal, number) as case type
     when 'deal.owner.changed' then printf('{{"owner_id":"%s"}}', owner(deal, number::varchar))
     when 'deal.closed' then printf(
         '{{"pipeline_id":"%s","from_stage_id":"%s","to_stage_id":"%s","outcome":"%s","lost_reason_id":null}}',
-        thing({_PIPELINE}, organization_of(deal)), stage(deal, 0), stage(deal, 3 + hash(deal, 'won') % 2),
+        thing({_PIPELINE}, organization_of(deal)), stage(deal, moves % 3), stage(deal, 3 + hash(deal, 'won') % 2),
         case when hash(deal, 'won') % 2 = 0 then 'won' else 'lost' end
     )
     else printf(
         '{{"pipeline_id":"%s","from_stage_id":"%s","to_stage_id":"%s"}}',
-        thing({_PIPELINE}, organization_of(deal)), stage(deal, 0), stage(deal, hash(deal, number) % 3)
+        thing({_PIPELINE}, organization_of(deal)), stage(deal, (moves - 1) % 3), stage(deal, moves % 3)
     )
 end;
 """
+
 
 #: Columns deal, number (of the event within the deal), aggregate_version, type, occurred_at and recorded_at of each
 #: event of the deals from $first to below $next.
@@ -153,29 +162,28 @@ from recorded
 """
 
 
+#: How often a deal has moved by then: each move enters another stage than the one it leaves.
+_MOVES = "count(*) filter (type = 'deal.stage.changed') over (partition by deal order by number) as moves"
+
+
 class DealHistories:
     """Writes `events` events (about) into the Delta table `raw`, then deliveries one by one."""
 
     def __init__(self, raw: Path, *, events: int) -> None:
-        self.deals = int(events / _EVENTS_PER_DEAL)
+        self.deals = _deals(events)
         self._raw = raw
         self._delivered = 0
 
     def write_existing(self) -> int:
         """Write everything that is there before the first delivery; answers how many events it is."""
         loaded_at = datetime.now(UTC) - timedelta(days=1)
-        setup = pl.DataFrame(list(_setup_rows(loaded_at)), schema=FRAME_SCHEMA, orient="row")
-        self._append(setup.to_arrow())
-        written = setup.height
-        for first in range(0, self.deals, _CHUNK_DEALS):
-            bounds = {"first": first, "next": min(first + _CHUNK_DEALS, self.deals)}
-            written += self._append(_compute(_EXISTING, bounds, loaded_at))
-        return written
+        return sum(self._append(block) for block in _blocks(self.deals, _ORGANIZATIONS, loaded_at))
 
     def deliver(self) -> int:
         """Write the next delivery; answers how many events it has."""
         self._delivered += 1
-        return self._append(_compute(_DELIVERED, {"deals": self.deals, "delivery": self._delivered}, datetime.now(UTC)))
+        parameters = {"deals": self.deals, "delivery": self._delivered}
+        return self._append(_compute(_DELIVERED, parameters, _ORGANIZATIONS, datetime.now(UTC)))
 
     def _append(self, rows: pa.Table) -> int:
         table = rows.cast(_arrow_schema())
@@ -183,7 +191,42 @@ class DealHistories:
         return int(table.num_rows)
 
 
-def _compute(events: str, parameters: dict[str, int], loaded_at: datetime) -> pa.Table:
+def seed_event_log(admin_url: str, *, events: int, organizations: int = 10) -> int:
+    """Fill an empty event log with about `events` events of deals, all delivered long ago; how many there are.
+
+    Raises:
+        psycopg.Error: the database cannot be written, or the role is no superuser.
+    """
+    written = 0
+    with psycopg.connect(admin_url) as connection:
+        # no trigger fires: nothing is announced, and nothing waits in the outbox
+        connection.execute("set session_replication_role = replica")
+        connection.execute("set local synchronous_commit = off")
+        statement = f"copy event_log ({', '.join(_LOGGED)}) from stdin (format csv)"
+        with connection.cursor() as cursor, cursor.copy(statement) as copy:
+            for block in _blocks(_deals(events), organizations, datetime.now(UTC)):
+                rows = pl.DataFrame(block.select(_LOGGED))
+                copy.write(rows.write_csv(include_header=False))
+                written += rows.height
+        connection.commit()
+        connection.autocommit = True
+        connection.execute("vacuum analyze event_log")
+    return written
+
+
+def _deals(events: int) -> int:
+    return max(1, int(events / _EVENTS_PER_DEAL))
+
+
+def _blocks(deals: int, organizations: int, loaded_at: datetime) -> Iterator[pa.Table]:
+    """Everything before the first delivery, in pieces that memory holds."""
+    yield pl.DataFrame(list(_setup_rows(organizations, loaded_at)), schema=FRAME_SCHEMA, orient="row").to_arrow()
+    for first in range(0, deals, _CHUNK_DEALS):
+        bounds = {"first": first, "next": min(first + _CHUNK_DEALS, deals)}
+        yield _compute(_EXISTING, bounds, organizations, loaded_at)
+
+
+def _compute(events: str, parameters: dict[str, int], organizations: int, loaded_at: datetime) -> pa.Table:
     place = Partition(topic_of("deal"), 0)
     columns = {
         "event_id": "uuid7(recorded_at, deal, 'event' || number)",
@@ -196,7 +239,7 @@ def _compute(events: str, parameters: dict[str, int], loaded_at: datetime) -> pa
         "causation_id": "null",
         "correlation_id": "uuid7(recorded_at, deal, 'event' || number)",
         "depth": "0",
-        "data": "facts(type, deal, number)",
+        "data": "facts(type, deal, number, moves)",
         "epoch": f"thing({_ORGANIZATION}, 0)",
         "topic": f"'{place.topic}'",
         "partition": f"{place.number}",
@@ -206,9 +249,9 @@ def _compute(events: str, parameters: dict[str, int], loaded_at: datetime) -> pa
     select = ", ".join(f'{columns.get(name, name)} as "{name}"' for name in RAW_EVENT_COLUMNS)
     with duckdb.connect(config={"threads": 2}) as connection:
         connection.execute("set timezone = 'UTC'")
-        connection.execute(_MACROS)
+        connection.execute(_macros(organizations))
         return connection.sql(
-            f"select {select} from ({events}) order by recorded_at", params=parameters
+            f"select {select} from (select *, {_MOVES} from ({events})) order by recorded_at", params=parameters
         ).to_arrow_table()
 
 
@@ -216,11 +259,11 @@ def _arrow_schema() -> pa.Schema:
     return pl.DataFrame(schema=FRAME_SCHEMA).to_arrow().schema
 
 
-def _setup_rows(loaded_at: datetime) -> Iterator[dict[str, object]]:
+def _setup_rows(organizations: int, loaded_at: datetime) -> Iterator[dict[str, object]]:
     """Organizations with their users, teams, pipeline and stages."""
     at = _END - timedelta(days=_SPAN_DAYS + 1)
     numbers = iter(range(1_000_000))
-    for organization in range(ORGANIZATIONS):
+    for organization in range(organizations):
         for type_, kind, number, version, data in _setup(organization):
             yield {
                 "event_id": _thing(_SETUP_EVENT, next(numbers)),

@@ -22,7 +22,7 @@ from pydantic import SecretStr
 
 from api.db.bootstrap import RolePasswords, prepare_database
 from api.db.migrate import upgrade
-from benchmarks.event_history import seed_event_log
+from benchmarks.deal_histories import seed_event_log
 from benchmarks.result import BenchmarkResult
 from contracts.settings import WarehouseSettings
 from ingest.event_export import export_events

@@ -14,7 +14,7 @@ from time import monotonic, sleep
 import psycopg
 from pydantic import SecretStr
 
-from benchmarks.event_history import seed_event_log
+from benchmarks.deal_histories import seed_event_log
 from benchmarks.result import BenchmarkResult
 from contracts.settings import BackupSettings
 from runtime.backup.archive import Archiver

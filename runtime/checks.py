@@ -25,7 +25,7 @@ _STATIC_PROCESSES = 2
 #: Each starts a PostgreSQL and a broker of its own, and waits for them much of the time.
 _TEST_PROCESSES = 2
 #: Checks beside the tests take what those leave of the processors.
-_NICENESS = 10
+_NICENESS = 19
 
 
 @dataclass(frozen=True)

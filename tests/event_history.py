@@ -6,7 +6,8 @@
     log.move(deal, pipeline.stages[1], at=later)
 
 `EventLog` writes events through their contract classes, counts aggregate versions and takes both clocks as arguments:
-`at` is occurred_at, `recorded` is recorded_at (the same instant unless given).
+`at` is occurred_at, `recorded` is recorded_at (the same instant unless given). Every history of the tests is told
+through it, also the random ones (`tests/random_history.py`); millions of events: `benchmarks/deal_histories.py`.
 """
 
 import random

@@ -1,6 +1,5 @@
 """Warehouses of both kinds, empty, each of its test's own."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,7 +25,7 @@ def new_warehouse(
     """Makes an empty warehouse of a kind: `duckdb` or `postgres`. There is one of the latter at a time: dbt parses the
     project for each name of a database.
     """
-    name = f"warehouse_{os.getpid()}"
+    name = "warehouse"
 
     def make(kind: str) -> WarehouseSettings:
         if kind == "duckdb":

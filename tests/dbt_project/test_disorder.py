@@ -17,11 +17,11 @@ from contracts.topics import PARTITIONS_PER_TOPIC, topic_of
 from ingest.epoch import EPOCH_HEADER, EpochTopic
 from ingest.loader import Loader, Transport
 from orchestration.dbt_runner import build
-from tests.dbt_project.history import random_history
 from tests.dbt_project.reading import Row, all_marts
 from tests.event_history import AnyEvent, days
 from tests.eventually import eventually
 from tests.ingest.writers import running
+from tests.random_history import random_history
 from tests.warehouse_builder import EPOCH, build_warehouse
 
 _HISTORY = random_history(31, deals=15)

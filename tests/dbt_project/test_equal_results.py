@@ -10,9 +10,9 @@ import pytest
 from contracts.settings import WarehouseSettings
 from orchestration.dbt_runner import build
 from orchestration.publish import publish
-from tests.dbt_project.history import random_history
 from tests.dbt_project.reading import Row, all_marts, published_marts
 from tests.event_history import AnyEvent
+from tests.random_history import random_history
 from tests.warehouse_builder import build_warehouse, load_raw
 
 _HISTORY = random_history(7)

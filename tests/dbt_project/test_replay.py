@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from contracts.settings import WarehouseSettings
-from tests.dbt_project.history import random_history
 from tests.dbt_project.reading import Row, known_at, ordered, query
 from tests.dbt_project.replay import replay
 from tests.event_history import BEGINNING, days
+from tests.random_history import random_history
 from tests.warehouse_builder import build_warehouse
 
 _HISTORY = random_history(23, deals=40)

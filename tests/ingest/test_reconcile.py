@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from deltalake import DeltaTable
 
-from benchmarks.event_history import seed_event_log
+from benchmarks.deal_histories import seed_event_log
 from bus.records import Partition
 from contracts.events.deals import DealEvent
 from contracts.settings import WarehouseSettings

@@ -1,6 +1,5 @@
 """Warehouses to publish: a tiny hand-made build for what needs no models, and a real one made by dbt."""
 
-import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,13 +20,11 @@ from tests.event_history import EventLog
 from tests.event_history import Pipeline as LoggedPipeline
 from tests.warehouse_builder import duckdb_warehouse, load_raw
 
-_names = itertools.count(1)
-
 
 @pytest.fixture
 def warehouse_database(postgres: EmbeddedPostgres) -> Iterator[str]:
     """URL of an empty database to keep a warehouse in."""
-    name = f"warehouse_{next(_names)}"
+    name = "warehouse"  # always the same: dbt parses the project for each name of a database
     with psycopg.connect(postgres.url(), autocommit=True) as admin:
         admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
         yield postgres.url(database=name)

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from deltalake import DeltaTable
 
-from benchmarks.event_history import seed_event_log
+from benchmarks.deal_histories import seed_event_log
 from contracts.settings import WarehouseSettings
 from ingest.rebuild import rebuild
 from metrics.publication import PublishedFolder, is_duckdb, warehouse_folder
