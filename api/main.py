@@ -7,6 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+import psycopg
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse, Response
@@ -100,9 +101,9 @@ def _operations(services: Services, registry: CollectorRegistry) -> APIRouter:
     @router.get("/metrics")
     async def prometheus_figures() -> Response:
         pipeline = b""
-        with suppress(SQLAlchemyError):  # the figures of this process are there all the same
-            async with services.database.transaction() as session:
-                pipeline = render_figures(await read_reports(session))
+        with suppress(psycopg.Error):  # the figures of this process are there all the same
+            async with services.database.reading(None) as unit:
+                pipeline = render_figures(await read_reports(unit))
         return Response(generate_latest(figures) + pipeline, media_type=CONTENT_TYPE_LATEST)
 
     return router

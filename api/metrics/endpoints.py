@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from api.edge.dependencies import CurrentCaller, Session
+from api.edge.dependencies import CurrentCaller, Unit
 from api.edge.pages import Page, PageOf
 from api.edge.routing import problems, slice_router
 from api.edge.services import services_of
@@ -77,7 +77,7 @@ async def read_metric(
     request: Request,
     given: Given,
     caller: CurrentCaller,
-    session: Session,
+    unit: Unit,
     if_none_match: Annotated[str | None, Header(alias="If-None-Match")] = None,
     cache_control: Annotated[
         str, Header(alias="Cache-Control", description="`no-cache` waits for the current version, however long.")
@@ -89,7 +89,7 @@ async def read_metric(
     says from which.
     """
     answer = await service.answer_metric(
-        session,
+        unit,
         caller,
         services=services_of(request),
         name=name,
@@ -106,19 +106,19 @@ async def read_metric(
 
 @metrics_router.get("/{name}/rows", responses=problems(*_ERRORS, InvalidCursor))
 async def list_metric_rows(
-    name: str, request: Request, given: Given, cell: Cell, page: Page, caller: CurrentCaller, session: Session
+    name: str, request: Request, given: Given, cell: Cell, page: Page, caller: CurrentCaller, unit: Unit
 ) -> FactsBehind:
     """List the facts behind one figure, for most metrics deals; their count, or their sum, is the figure."""
     asked = {field: value for field, value in given.items() if field not in _CELL_FIELDS | _PAGE_FIELDS}
     return await service.list_facts_behind(
-        session, caller, services=services_of(request), name=name, given=asked, cell=cell, page=page
+        unit, caller, services=services_of(request), name=name, given=asked, cell=cell, page=page
     )
 
 
 @freshness_router.get("")
-async def read_freshness(request: Request, caller: CurrentCaller, session: Session) -> FreshnessRead:
+async def read_freshness(request: Request, caller: CurrentCaller, unit: Unit) -> FreshnessRead:
     """Say how fresh the figures are, and what the checks of the data say."""
-    return await service.read_freshness(session, caller, services=services_of(request))
+    return await service.read_freshness(unit, caller, services=services_of(request))
 
 
 router = APIRouter()

@@ -10,17 +10,21 @@ from typing import Any, NamedTuple
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from pydantic import BaseModel, Field
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.db.statements import compiled
+from api.kernel.unit_of_work import Row, UnitOfWork
 
 #: Events may wait this long, in the outbox or in Kafka, before somebody is told.
 LATE_SECONDS = 30.0
 SILENT_SECONDS = 60.0
 
-_REPORTS = text("""
+REPORTS = compiled(
+    text("""
 select process, state, detail,
     cast(extract(epoch from clock_timestamp() - updated_at) as double precision) as silent_seconds
 from process_status order by process
 """)
+)
 
 #: (process, key of its report) -> figure's name and meaning.
 _FIGURES = {
@@ -54,9 +58,14 @@ class Alarm(BaseModel):
     advice: str = Field(description="What to do about it.")
 
 
-async def read_reports(session: AsyncSession) -> list[Report]:
+def report_of(row: Row) -> Report:
+    """A row of REPORTS."""
+    return Report(row.process, row.state, row.detail, row.silent_seconds)
+
+
+async def read_reports(unit: UnitOfWork) -> list[Report]:
     """The latest report of each process."""
-    return [Report(**row) for row in (await session.execute(_REPORTS)).mappings()]
+    return [report_of(row) for row in await unit.fetch(REPORTS)]
 
 
 def alarms(reports: Iterable[Report]) -> list[Alarm]:

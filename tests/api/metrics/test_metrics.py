@@ -25,6 +25,14 @@ class TestListMetrics:
         }
         assert listed["next_cursor"] is None
 
+    async def test_a_metric_says_what_it_speaks_of_and_how_it_came_about(self, owner: Account) -> None:
+        listed = {item["name"]: item for item in (await owner.read("/v1/metrics"))["items"]}
+        funnel = listed["funnel"]
+        assert (funnel["entity"], funnel["version"]) == ("deal", 1)
+        first = {"version": 1, "on": None, "change": "First definition.", "definition": funnel["definition"]}
+        assert funnel["changelog"] == [first]
+        assert "win_rate" not in listed["win_rate"]["measures"]  # a ratio has no facts of its own
+
     async def test_anonymous_callers_learn_nothing(self, api: Api) -> None:
         for path in ("/v1/metrics", "/v1/metrics/funnel", "/v1/metrics/funnel/rows", "/v1/freshness"):
             assert (await api.http.get(path)).status_code == 401
@@ -128,6 +136,21 @@ class TestReadMetric:
             answer = await owner.get("/v1/metrics/funnel", params={"pipeline_id": pipeline["id"], **given})
             assert (answer.status_code, answer.json()["code"]) == (422, "invalid_parameter")
             assert [wrong["parameter"] for wrong in answer.json()["errors"]] == [field]
+
+    async def test_a_version_of_the_definition_can_be_asked_for(
+        self, owner: Account, refresh: Callable[[], None]
+    ) -> None:
+        await make_deal(owner, await first_pipeline(owner))
+        refresh()
+        present = await owner.read("/v1/metrics/deals_created")
+        path, given = "/v1/metrics/deals_created", {"version": str(present["version"])}
+        assert await owner.read(path, params=given) == present
+        assert (await owner.read(f"{path}/rows", params=given))["total"]["count"] == 1
+        for wrong in ("99", "first"):
+            for asked in (path, f"{path}/rows"):
+                answer = await owner.get(asked, params={"version": wrong})
+                assert (answer.status_code, answer.json()["code"]) == (422, "invalid_parameter")
+                assert [found["parameter"] for found in answer.json()["errors"]] == ["version"]
 
     async def test_another_metrics_parameter_is_named(self, owner: Account, refresh: Callable[[], None]) -> None:
         refresh()

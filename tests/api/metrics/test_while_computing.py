@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from api.metrics import service
+from api.metrics import asking
 from metrics.answers import Figures
 from tests.api.metrics.making import first_pipeline, make_deal
 from tests.conftest import Database
@@ -67,10 +67,10 @@ class TestWhileAFigureIsComputed:
         refresh()
         monkeypatch.setattr(Figures, "answer", compute_slowly)
         assert await ask() == before | {"freshness": before["freshness"] | {"events_behind": 1}}
-        longer = 5 * service.PATIENCE.total_seconds()
+        longer = 5 * asking.PATIENCE.total_seconds()
         patient = asyncio.create_task(ask("no-cache"))
         assert await asyncio.wait({patient}, timeout=longer) == (set(), {patient})
-        monkeypatch.setattr(service, "OLDEST_KEPT", timedelta(0))
+        monkeypatch.setattr(asking, "OLDEST_KEPT", timedelta(0))
         too_old = asyncio.create_task(ask())
         assert await asyncio.wait({too_old}, timeout=longer) == (set(), {too_old})
         may_end.set()
