@@ -1,5 +1,5 @@
 """Deals: what is sold, and its path through the stages of one pipeline.
 
-`stage_path` holds the pure rules of order, `move` the changes of stage, `service` everything else; each change is one
-event per kind, written with the row in the request's transaction.
+`rules` says what a command makes of a deal, `backfill` what the rows of a file make of one; both work on a deal's
+`state`, whose values are `timeline`s. `records` loads what they read and writes what they decided.
 """

@@ -1,15 +1,14 @@
 """`/v1/deals`: the deals a caller sees, their changes and their history."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Query, Response
+from uuid_utils.compat import uuid7
 
-from api.deals import move, repository, service
-from api.deals.answers import deal_answer, deal_answers, history_answers
-from api.deals.instants import OccurredBeforeCreation, OccurredInFuture
-from api.deals.repository import DealFilter
+from api.deals import errors, records, rules
+from api.deals.records import DealFilter, DealTarget, Locked
 from api.deals.schemas import (
     DealCreate,
     DealHistoryEntry,
@@ -19,28 +18,32 @@ from api.deals.schemas import (
     DealReopen,
     DealUpdate,
     DealWin,
+    deal_answer,
+    history_answers,
 )
-from api.edge.dependencies import CurrentCaller, IfMatch, OptionalIfMatch, RecordWriter, Session
+from api.deals.state import Deal, Money, Relations, StageRef
+from api.edge.dependencies import CurrentCaller, IfMatch, OptionalIfMatch, RecordWriter, Unit
 from api.edge.fields import SearchText
-from api.edge.pages import Page, PageOf, fetch_page
+from api.edge.pages import Page, PageOf
 from api.edge.routing import problems, slice_router
-from api.kernel.caller import Caller
 from api.kernel.constraints import UnknownReference
 from api.kernel.errors import NotFound, PreconditionFailed, PreconditionRequired
-from api.kernel.visibility import visible_users
-from api.models.deal import Deal
+from api.kernel.owners import check_owner
+from api.kernel.unit_of_work import Row, UnitOfWork
+from api.kernel.visibility import owners_seen
+from api.picklists.rules import Picklist
 from api.pipelines.rules import StageIsRetired
 from contracts.stages import Outcome, StageKind
 
 router = slice_router(prefix="/deals", tags=["deals"])
 
-_CLOCK_ERRORS = (OccurredInFuture, OccurredBeforeCreation)
+_CLOCK_ERRORS = (errors.OccurredInFuture, errors.OccurredBeforeCreation)
 _MOVE_ERRORS = (
     NotFound,
     PreconditionFailed,
-    move.DealIsClosed,
-    move.StageOfOtherPipeline,
-    move.BackdatedClosing,
+    errors.DealIsClosed,
+    errors.StageOfOtherPipeline,
+    errors.BackdatedClosing,
     StageIsRetired,
     UnknownReference,
     *_CLOCK_ERRORS,
@@ -67,28 +70,24 @@ async def _filter(
     )
 
 
-async def _target(deal_id: UUID, caller: CurrentCaller, session: Session) -> move.DealTarget:
-    return move.DealTarget(deal_id=deal_id, owner_ids=await visible_users(session, caller), expected_version=None)
+async def _target(deal_id: UUID, caller: CurrentCaller, unit: Unit) -> DealTarget:
+    return DealTarget(deal_id=deal_id, owner_ids=await owners_seen(unit, caller))
 
 
-async def _target_if_matching(
-    deal_id: UUID, caller: RecordWriter, session: Session, if_match: OptionalIfMatch
-) -> move.DealTarget:
-    owner_ids = await visible_users(session, caller)
-    return move.DealTarget(deal_id=deal_id, owner_ids=owner_ids, expected_version=if_match)
+async def _target_if_matching(deal_id: UUID, caller: RecordWriter, unit: Unit, if_match: OptionalIfMatch) -> DealTarget:
+    return DealTarget(deal_id=deal_id, owner_ids=await owners_seen(unit, caller), expected_version=if_match)
 
 
-async def _target_as_read(deal_id: UUID, caller: RecordWriter, session: Session, if_match: IfMatch) -> move.DealTarget:
-    owner_ids = await visible_users(session, caller)
-    return move.DealTarget(deal_id=deal_id, owner_ids=owner_ids, expected_version=if_match)
+async def _target_as_read(deal_id: UUID, caller: RecordWriter, unit: Unit, if_match: IfMatch) -> DealTarget:
+    return DealTarget(deal_id=deal_id, owner_ids=await owners_seen(unit, caller), expected_version=if_match)
 
 
 #: The deal of the path, as far as the caller sees it.
-Target = Annotated[move.DealTarget, Depends(_target)]
+Target = Annotated[DealTarget, Depends(_target)]
 #: The same for a command: If-Match is honoured when sent.
-CommandTarget = Annotated[move.DealTarget, Depends(_target_if_matching)]
+CommandTarget = Annotated[DealTarget, Depends(_target_if_matching)]
 #: The same for a change: If-Match is required.
-ChangeTarget = Annotated[move.DealTarget, Depends(_target_as_read)]
+ChangeTarget = Annotated[DealTarget, Depends(_target_as_read)]
 
 
 @router.post(
@@ -96,130 +95,154 @@ ChangeTarget = Annotated[move.DealTarget, Depends(_target_as_read)]
     status_code=201,
     responses=problems(
         UnknownReference,
-        move.StageNotOpen,
-        OccurredInFuture,
-        service.PipelineIsRetired,
+        errors.StageNotOpen,
+        errors.OccurredInFuture,
+        errors.PipelineIsRetired,
         StageIsRetired,
-        service.ExternalIdTaken,
+        errors.ExternalIdTaken,
     ),
 )
-async def create_deal(body: DealCreate, caller: RecordWriter, session: Session, response: Response) -> DealRead:
+async def create_deal(body: DealCreate, caller: RecordWriter, unit: Unit, response: Response) -> DealRead:
     """Create a deal, in the pipeline's first open stage unless told otherwise."""
     owner_id = body.owner_id if "owner_id" in body.model_fields_set else caller.user_id
-    deal = await service.create_deal(session, caller.context, body=body, owner_id=owner_id, now=datetime.now(UTC))
-    response.headers["Location"] = f"/v1/deals/{deal.id}"
-    return await deal_answer(session, caller.organization_id, deal)
+    place, source = await records.find_place(unit, body.pipeline_id, body.stage_id, source=body.source)
+    await check_owner(unit, owner_id)
+    new = rules.NewDeal(
+        id=uuid7(),
+        external_id=body.external_id,
+        title=body.title,
+        stage=records.as_stage(place),
+        money=Money(body.amount_minor, body.currency or place.currency),
+        relations=Relations(body.company_id, body.contact_id, source.id if source else None),
+        owner_id=owner_id,
+        close_date=body.close_date,
+    )
+    change = rules.create(new, is_active=place.is_active, occurred_at=body.occurred_at, now=unit.now)
+    unit.explain({**records.REFERENCES, "uq_deals_external_id": lambda: errors.ExternalIdTaken(body.external_id)})
+    records.write(unit, new=[change])
+    response.headers["Location"] = f"/v1/deals/{new.id}"
+    return deal_answer(records.shown(unit, change.deal, source))
 
 
 @router.get("")
 async def list_deals(
-    caller: CurrentCaller, session: Session, page: Page, only: Annotated[DealFilter, Depends(_filter)]
+    caller: CurrentCaller, unit: Unit, page: Page, only: Annotated[DealFilter, Depends(_filter)]
 ) -> PageOf[DealRead]:
     """List the deals you see, newest first."""
-    owner_ids = await visible_users(session, caller)
-    query = repository.select_deals(caller.organization_id, owner_ids, only=only)
-    deals, cursor = await fetch_page(session, query, page=page, id_column=Deal.id, newest_first=True)
-    return PageOf(items=await deal_answers(session, caller.organization_id, deals), next_cursor=cursor)
+    owner_ids = await owners_seen(unit, caller)
+    deals, cursor = await records.list_deals(unit, only, owner_ids=owner_ids, page=page)
+    return PageOf(items=[deal_answer(deal) for deal in deals], next_cursor=cursor)
 
 
 @router.get("/{deal_id}", responses=problems(NotFound))
-async def read_deal(target: Target, caller: CurrentCaller, session: Session) -> DealRead:
+async def read_deal(target: Target, unit: Unit) -> DealRead:
     """Read a deal."""
-    return await deal_answer(session, caller.organization_id, await _seen(session, caller, target))
+    return deal_answer(await records.read_deal(unit, target))
 
 
 @router.patch(
     "/{deal_id}",
     responses=problems(NotFound, PreconditionFailed, PreconditionRequired, UnknownReference, *_CLOCK_ERRORS),
 )
-async def update_deal(target: ChangeTarget, body: DealUpdate, caller: RecordWriter, session: Session) -> DealRead:
+async def update_deal(target: ChangeTarget, body: DealUpdate, unit: Unit) -> DealRead:
     """Change facts of a deal. Each kind of fact that changes is an event, and a version."""
-    changes = body.model_dump(exclude_unset=True, exclude={"occurred_at"})
-    deal = await service.update_deal(
-        session, caller.context, target=target, changes=changes, occurrence=_occurrence(body.occurred_at)
-    )
-    return await deal_answer(session, caller.organization_id, deal)
+    wanted = body.model_dump(exclude_unset=True, exclude={"occurred_at"})
+    locked, _ = await records.lock_deal(unit, target, value=(Picklist.SOURCE, wanted.pop("source", None)))
+    if "source" in body.model_fields_set:
+        wanted["source_id"] = locked.value.id if locked.value else None
+    if wanted.get("owner_id") != locked.deal.owners.last:
+        await check_owner(unit, wanted.get("owner_id"))
+    at = _instant(unit, locked.deal, body.occurred_at, latest=locked.deal.last_occurred_at)
+    unit.explain(records.REFERENCES)
+    return _answer(unit, locked, rules.update(locked.deal, wanted, at=at))
 
 
 @router.delete("/{deal_id}", status_code=204, responses=problems(NotFound, PreconditionFailed, PreconditionRequired))
-async def delete_deal(target: ChangeTarget, caller: RecordWriter, session: Session) -> None:
+async def delete_deal(target: ChangeTarget, unit: Unit) -> None:
     """Delete a deal. Reports as of earlier instants still know it."""
-    await service.delete_deal(session, caller.context, target=target, now=datetime.now(UTC))
+    locked, _ = await records.lock_deal(unit, target)
+    records.write(unit, known=[rules.delete(locked.deal, now=unit.now)])
 
 
-@router.post("/{deal_id}/move", responses=problems(*_MOVE_ERRORS, move.ReasonNeeded))
-async def move_deal(target: CommandTarget, body: DealMove, caller: RecordWriter, session: Session) -> DealRead:
+@router.post("/{deal_id}/move", responses=problems(*_MOVE_ERRORS, errors.ReasonNeeded))
+async def move_deal(target: CommandTarget, body: DealMove, unit: Unit) -> DealRead:
     """Move a deal to another stage of its pipeline. Into a won or lost stage it is a win or a loss.
 
     A backdated move takes its place among the deal's older entries; the stage entered last stays the present one. A
-    move into the stage where the deal is changes nothing.
+    move into the stage where the deal is changes nothing. Moving on among won stages leaves the win where it is.
     """
-    deal = await move.move_deal(
-        session,
-        caller.context,
-        target=target,
-        occurrence=_occurrence(body.occurred_at),
-        stage_id=body.stage_id,
-        reason=body.reason,
+    stage = records.STAGE.bind(stage_id=body.stage_id)
+    locked, [stages] = await records.lock_deal(unit, target, stage, value=(Picklist.LOST_REASON, body.reason))
+    at = _instant(unit, locked.deal, body.occurred_at, latest=locked.deal.stage_entered_at)
+    change = rules.move(
+        locked.deal,
+        _only(stages),
+        has_reason=body.reason is not None,
+        lost_reason_id=locked.value.id if locked.value else None,
+        at=at,
     )
-    return await deal_answer(session, caller.organization_id, deal)
+    return _answer(unit, locked, change)
 
 
 @router.post("/{deal_id}/win", responses=problems(*_MOVE_ERRORS))
-async def win_deal(
-    target: CommandTarget, caller: RecordWriter, session: Session, body: DealWin | None = None
-) -> DealRead:
+async def win_deal(target: CommandTarget, unit: Unit, body: DealWin | None = None) -> DealRead:
     """Win a deal."""
-    occurrence = _occurrence(body.occurred_at if body else None)
-    deal = await move.close_deal(session, caller.context, target=target, occurrence=occurrence, outcome=Outcome.WON)
-    return await deal_answer(session, caller.organization_id, deal)
+    return await _close(unit, target, Outcome.WON, occurred_at=body.occurred_at if body else None)
 
 
 @router.post("/{deal_id}/lose", responses=problems(*_MOVE_ERRORS))
-async def lose_deal(target: CommandTarget, body: DealLose, caller: RecordWriter, session: Session) -> DealRead:
+async def lose_deal(target: CommandTarget, body: DealLose, unit: Unit) -> DealRead:
     """Lose a deal, and say why."""
-    deal = await move.close_deal(
-        session,
-        caller.context,
-        target=target,
-        occurrence=_occurrence(body.occurred_at),
-        outcome=Outcome.LOST,
-        reason=body.reason,
-    )
-    return await deal_answer(session, caller.organization_id, deal)
+    return await _close(unit, target, Outcome.LOST, occurred_at=body.occurred_at, reason=body.reason)
 
 
-@router.post("/{deal_id}/reopen", responses=problems(*_MOVE_ERRORS, move.DealIsOpen, move.StageNotOpen))
-async def reopen_deal(
-    target: CommandTarget, caller: RecordWriter, session: Session, body: DealReopen | None = None
-) -> DealRead:
+@router.post("/{deal_id}/reopen", responses=problems(*_MOVE_ERRORS, errors.DealIsOpen, errors.StageNotOpen))
+async def reopen_deal(target: CommandTarget, unit: Unit, body: DealReopen | None = None) -> DealRead:
     """Open a closed deal again, in the stage it was closed from unless told otherwise."""
-    deal = await move.reopen_deal(
-        session,
-        caller.context,
-        target=target,
-        occurrence=_occurrence(body.occurred_at if body else None),
-        stage_id=body.stage_id if body else None,
+    body = body or DealReopen()
+    asked = [records.STAGE.bind(stage_id=body.stage_id)] if body.stage_id else []
+    open_stages = records.STAGES_OF_KIND.bind(deal_id=target.deal_id, kind=StageKind.OPEN)
+    locked, [found, *stages] = await records.lock_deal(unit, target, open_stages, *asked)
+    at = _instant(unit, locked.deal, body.occurred_at, latest=locked.deal.stage_entered_at)
+    change = rules.reopen(
+        locked.deal,
+        asked=_only(stages[0]) if stages else None,
+        open_stages=[records.as_stage(stage) for stage in found],
+        at=at,
     )
-    return await deal_answer(session, caller.organization_id, deal)
+    return _answer(unit, locked, change)
 
 
 @router.get("/{deal_id}/history", responses=problems(NotFound))
-async def list_deal_history(target: Target, caller: CurrentCaller, session: Session) -> PageOf[DealHistoryEntry]:
+async def list_deal_history(target: Target, unit: Unit) -> PageOf[DealHistoryEntry]:
     """List every event of a deal on one page, in the order in which they were true."""
-    deal = await _seen(session, caller, target)
-    history = await repository.events_of(session, caller.organization_id, deal_id=deal.id)
-    return PageOf(items=await history_answers(session, caller.organization_id, history), next_cursor=None)
+    return PageOf(items=history_answers(*await records.read_history(unit, target)), next_cursor=None)
 
 
-async def _seen(session: Session, caller: Caller, target: move.DealTarget) -> Deal:
-    deal = await repository.get_deal(
-        session, caller.organization_id, deal_id=target.deal_id, owner_ids=target.owner_ids
+async def _close(
+    unit: UnitOfWork, target: DealTarget, outcome: Outcome, *, occurred_at: datetime | None, reason: str | None = None
+) -> DealRead:
+    stages = records.STAGES_OF_KIND.bind(deal_id=target.deal_id, kind=StageKind(outcome.value))
+    locked, [found] = await records.lock_deal(unit, target, stages, value=(Picklist.LOST_REASON, reason))
+    change = rules.close(
+        locked.deal,
+        records.as_stage(found[0]) if found else None,
+        lost_reason_id=locked.value.id if locked.value else None,
+        at=_instant(unit, locked.deal, occurred_at, latest=locked.deal.stage_entered_at),
     )
-    if deal is None:
-        raise NotFound("deal")
-    return deal
+    return _answer(unit, locked, change)
 
 
-def _occurrence(occurred_at: datetime | None) -> move.Occurrence:
-    return move.Occurrence(occurred_at=occurred_at, now=datetime.now(UTC))
+def _only(stages: list[Row]) -> StageRef:
+    if not stages:
+        raise UnknownReference("stage_id", "stage")
+    return records.as_stage(stages[0])
+
+
+def _instant(unit: UnitOfWork, deal: Deal, occurred_at: datetime | None, *, latest: datetime) -> datetime:
+    return rules.instant_of(occurred_at, now=unit.now, created_at=deal.created_at, latest=latest)
+
+
+def _answer(unit: UnitOfWork, locked: Locked, change: rules.Change) -> DealRead:
+    records.write(unit, known=[change])
+    return deal_answer(records.shown(unit, change.deal, locked.value, locked.row) if change.facts else locked.row)

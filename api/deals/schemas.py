@@ -1,5 +1,6 @@
 """Bodies and answers of deals."""
 
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
@@ -7,7 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.edge.fields import CurrencyCode, ExternalId, Instant, Label, MinorAmount, Name
-from contracts.events.envelope import ActorKind
+from contracts.events.envelope import ActorKind, Envelope, Event
 from contracts.stages import StageKind
 
 _DEAL_ID = "0192f0c1-2a3b-7c4d-8e5f-0a1b2c3d4e5f"
@@ -185,3 +186,40 @@ class DealHistoryEntry(BaseModel):
     from_stage_id: UUID | None = Field(description="The stage the deal was in at `occurred_at`, as known then.")
     to_stage_id: UUID | None = Field(description="The stage entered; null when the event enters none.")
     changes: dict[str, Any]
+
+
+#: Facts that are picklist values, and the names under which their labels are answered.
+_LABELLED = {"source_id": "source", "lost_reason_id": "lost_reason"}
+
+
+def deal_answer(row: Mapping[str, Any]) -> DealRead:
+    """A deal from its row as it is shown."""
+    return DealRead.model_validate(row)
+
+
+def history_answers(history: Iterable[Envelope[Event]], labels: Mapping[UUID, str]) -> list[DealHistoryEntry]:
+    """A deal's events, in the order in which they were true; picklist values by label."""
+    ordered = sorted(history, key=lambda one: (one.occurred_at, one.aggregate_version))
+    return [_entry(envelope, labels) for envelope in ordered]
+
+
+def _entry(envelope: Envelope[Event], labels: Mapping[UUID, str]) -> DealHistoryEntry:
+    facts = envelope.data.model_dump(mode="json")
+    changes = {name: value for name, value in facts.items() if name not in ("from_stage_id", "to_stage_id")}
+    for column, name in _LABELLED.items():
+        if column in changes:
+            value = changes.pop(column)
+            changes[name] = None if value is None else labels.get(UUID(value))
+    return DealHistoryEntry(
+        event_id=envelope.id,
+        version=envelope.aggregate_version,
+        type=envelope.type,
+        occurred_at=envelope.occurred_at,
+        recorded_at=envelope.recorded_at,
+        actor=envelope.actor,
+        actor_id=envelope.actor_id,
+        correlation_id=envelope.correlation_id,
+        from_stage_id=facts.get("from_stage_id"),
+        to_stage_id=facts.get("to_stage_id"),
+        changes=changes,
+    )

@@ -7,7 +7,6 @@ from sqlalchemy import BigInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.models.base import Aggregate
-from contracts.stages import StageKind
 
 
 class Deal(Aggregate):
@@ -15,6 +14,8 @@ class Deal(Aggregate):
 
     `created_at` and `stage_entered_at` are on the clock of what was true, `updated_at` is when the row was written.
     `last_occurred_at` is the latest `occurred_at` among the deal's events: a change from then on is the newest.
+    `closed_at` is when it was won or lost, which moving on among won stages leaves. A deal that was closed before there
+    was this column has it in `stage_entered_at`.
     """
 
     __tablename__ = "deals"
@@ -35,13 +36,4 @@ class Deal(Aggregate):
     external_id: Mapped[str | None]
     last_occurred_at: Mapped[datetime]
     deleted_at: Mapped[datetime | None]
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it is neither won nor lost."""
-        return self.status == StageKind.OPEN
-
-    @property
-    def closed_at(self) -> datetime | None:
-        """When it was won or lost; a closed deal stands in the stage that closed it."""
-        return None if self.is_open else self.stage_entered_at
+    closed_at: Mapped[datetime | None]

@@ -197,7 +197,7 @@ MUTATIONS = (
     ),
     Mutation(
         "deal_is_not_locked_before_its_event",
-        (Edit("api/deals/move.py", "owner_ids=target.owner_ids, locked=True", "owner_ids=target.owner_ids"),),
+        (Edit("api/deals/records.py", "_bound(target, is_locked=True), events", "_bound(target), events"),),
         ("tests/api/crm/test_deals_move.py::TestAtOnce", "tests/api/crm/test_deals.py::TestUpdateDeal"),
     ),
     Mutation(

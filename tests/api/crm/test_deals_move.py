@@ -159,6 +159,36 @@ class TestCloseAndReopen:
         assert datetime.fromisoformat(after["closed_at"]) == NOW - timedelta(days=3)
 
 
+class TestWonStages:
+    async def test_moving_on_among_them_dates_no_win_anew(self, owner: Member) -> None:
+        stages = [{"name": "A"}, {"name": "Won", "kind": "won"}, {"name": "Paid", "kind": "won"}]
+        pipeline = await owner.made("/v1/pipelines", {"name": "P", "stages": [*stages, {"name": "L", "kind": "lost"}]})
+        won, paid = stage_ids(pipeline, "won")
+        deal = await owner.deal(pipeline_id=pipeline["id"], occurred_at=ago(days=9))
+        await move(owner, deal, won, occurred_at=ago(days=5))
+        after = (await move(owner, deal, paid, occurred_at=ago(days=2))).json()
+        assert (after["status"], after["stage_id"]) == ("won", paid)
+        assert datetime.fromisoformat(after["closed_at"]) == NOW - timedelta(days=5)
+        assert datetime.fromisoformat(after["stage_entered_at"]) == NOW - timedelta(days=2)
+        assert (await owner.get(f"/v1/deals/{deal['id']}")).json() == after
+        assert_problem(await owner.post(f"/v1/deals/{deal['id']}/win"), 409, "deal_closed")
+        lost = stage_ids(pipeline, "lost")[0]
+        assert_problem(await move(owner, deal, lost, reason="x"), 409, "deal_closed")
+        reopened = (await owner.post(f"/v1/deals/{deal['id']}/reopen")).json()
+        assert reopened["closed_at"] is None
+
+
+class TestStaying:
+    async def test_an_earlier_entry_learned_later_is_the_only_one(self, owner: Member) -> None:
+        second = stage_ids(await owner.pipeline(), "open")[1]
+        deal = await owner.deal(occurred_at=ago(days=40))
+        await move(owner, deal, second, occurred_at=ago(days=10))
+        after = (await move(owner, deal, second, occurred_at=ago(days=38))).json()
+        assert datetime.fromisoformat(after["stage_entered_at"]) == NOW - timedelta(days=38)
+        again = (await move(owner, deal, second, occurred_at=ago(days=10))).json()
+        assert again == after
+
+
 class TestBackdated:
     """A deal created 30 days ago in New, in Qualified since 20 days, lost 10 days ago, reopened in New 5 days ago."""
 
