@@ -25,10 +25,9 @@ from api.db.migrate import upgrade
 from benchmarks.deal_histories import seed_event_log
 from benchmarks.result import BenchmarkResult
 from contracts.settings import WarehouseSettings
-from ingest.event_export import export_events
+from ingest.event_log import export_events, open_log
 from ingest.rebuild import rebuild
 from ingest.reconcile import reconcile
-from ingest.rewriting import open_log
 from ingest.sinks.delta_files import read_blocks
 from orchestration.dbt_runner import build
 from runtime.embedded.postgres import EmbeddedPostgres

@@ -3,12 +3,24 @@
 A marker record in a topic of its own names the epoch and the identities of all topics. When the broker forgets, or a
 topic is made anew, marker or identities are gone or different. Ends of partitions and errors prove nothing: a broker
 that lost its data answers a read beyond its end with silence.
+
+Then a new epoch begins, and what the warehouse never got is published again. The same when PostgreSQL was restored:
+then the broker knows events of a future that is no more, and positions repeat. The server's identity and timeline,
+stored with the epoch, tell so however it was restored. A new epoch is one transaction that no batch can overlap: its
+row, the events that go back to pending, and the marker record. A crash in between leaves the marker and the newest row
+different, which is again "the broker lost its data".
 """
 
 import json
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
+from typing import TypeGuard
 from uuid import UUID
+
+import psycopg
+from uuid_utils.compat import uuid7
 
 from bus.admin import KafkaAdmin
 from bus.consumer import KafkaRecordConsumer
@@ -16,6 +28,10 @@ from bus.producer import KafkaRecordProducer
 from bus.records import Admin, Consumer, Message, OutgoingRecord, Partition, Producer, SendFailure, TransportError
 from contracts.settings import KafkaSettings
 from contracts.topics import EPOCH_TOPIC, EVENT_TOPICS
+from ingest.event_log import IN_FLIGHT, stored_offsets
+from ingest.outbox import closed_gate, newest_epoch
+
+logger = logging.getLogger(__name__)
 
 #: Header of every event record: the epoch in which it was published.
 EPOCH_HEADER = "epoch"
@@ -25,6 +41,36 @@ _WATCHED = (*EVENT_TOPICS, EPOCH_TOPIC)
 _PATIENCE_SECONDS = 3.0
 #: A partition that has called itself empty for so long is. Whoever asks may hold leases, and must not fall silent.
 _EMPTY_SECONDS = 1.0
+
+_REPUBLISH = f"""
+update outbox
+set published_at = null, published_epoch = null, published_topic = null, published_partition = null,
+    published_offset = null
+where published_epoch = %(epoch)s and position in ({IN_FLIGHT})
+"""
+
+_SERVER = """
+(select system_identifier from pg_control_system()) || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8)
+"""
+
+_BEGIN = f"""
+insert into transport_epoch (epoch, started_at, reason, server) values (%s, clock_timestamp(), %s, {_SERVER})
+"""
+
+# an epoch of a release that did not ask for the server is taken to be this one's
+_IS_SAME_SERVER = f"""
+select coalesce(server = {_SERVER}, true) from transport_epoch order by started_at desc limit 1
+"""
+_ADOPT = f"update transport_epoch set server = {_SERVER} where epoch = %s and server is null"
+
+_FIRST = "first"
+_LOST = "the broker lost its data"
+_RESTORED = "restored"
+
+#: What people are told until the warehouse has forgotten what PostgreSQL no longer holds.
+RESTORED_NOTICE = "PostgreSQL was restored: run ./sluice reconcile --repair"
+
+StoredOffsets = Callable[[UUID], Mapping[Partition, int]]
 
 
 @dataclass(frozen=True)
@@ -110,3 +156,75 @@ def _parse(value: bytes | None) -> Marker | None:
         return Marker(UUID(content["epoch"]), dict(content["topics"]))
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def establish_epoch(connection: psycopg.Connection, topic: EpochTopic, offsets_of: StoredOffsets) -> Marker:
+    """The epoch of the broker's present data; a new one where the broker's marker is not that of the newest epoch.
+
+    `offsets_of` answers with the warehouse's next offsets within an epoch.
+    """
+    marker = topic.read()
+    if _is_current(marker, connection):
+        return marker
+    with closed_gate(connection):
+        marker = topic.read()  # again: another relay may have been faster
+        if _is_current(marker, connection):
+            return marker
+        newest = newest_epoch(connection)
+        reason = _reason(connection, newest)
+        epoch = UUID(str(uuid7()))
+        republished = 0 if newest is None else _republish(connection, newest, offsets_of(newest))
+        connection.execute(_BEGIN, (epoch, reason))
+        marker = topic.write(epoch)
+    logger.warning(
+        RESTORED_NOTICE if reason == _RESTORED else "the broker is empty or other topics: a new epoch begins",
+        extra={"epoch": str(epoch), "previous_epoch": str(newest), "republished": republished},
+    )
+    return marker
+
+
+def begin_restored_epoch(connection: psycopg.Connection) -> UUID:
+    """Note that PostgreSQL was restored: whatever the broker holds belongs to an epoch that is over."""
+    epoch = UUID(str(uuid7()))
+    with closed_gate(connection):
+        connection.execute(_BEGIN, (epoch, _RESTORED))
+    return epoch
+
+
+def note_repaired(connection: psycopg.Connection) -> None:
+    """Note that the warehouse holds what PostgreSQL holds, and nothing of before its restore."""
+    connection.execute(
+        "update transport_epoch set repaired_at = clock_timestamp() where reason = %s and repaired_at is null",
+        (_RESTORED,),
+    )
+
+
+def needs_repair(connection: psycopg.Connection) -> bool:
+    """Whether PostgreSQL was restored and nobody has cut the warehouse back since."""
+    row = connection.execute(
+        "select exists (select from transport_epoch where reason = %s and repaired_at is null)", (_RESTORED,)
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def _is_current(marker: Marker | None, connection: psycopg.Connection) -> TypeGuard[Marker]:
+    newest = newest_epoch(connection)
+    if marker is None or marker.epoch != newest or not _is_same_server(connection):
+        return False
+    connection.execute(_ADOPT, (newest,))
+    return True
+
+
+def _is_same_server(connection: psycopg.Connection) -> bool:
+    row = connection.execute(_IS_SAME_SERVER).fetchone()
+    return bool(row is None or row[0])
+
+
+def _reason(connection: psycopg.Connection, newest: UUID | None) -> str:
+    if newest is None:
+        return _FIRST
+    return _LOST if _is_same_server(connection) else _RESTORED
+
+
+def _republish(connection: psycopg.Connection, epoch: UUID, offsets: Mapping[Partition, int]) -> int:
+    return connection.execute(_REPUBLISH, stored_offsets(epoch, offsets)).rowcount

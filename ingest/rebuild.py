@@ -13,9 +13,8 @@ import psycopg
 
 from bus.records import Partition
 from contracts.settings import WarehouseSettings
-from ingest.event_export import export_events
+from ingest.event_log import export_events, open_log, sole_rewriter
 from ingest.outbox import closed_gate, newest_epoch
-from ingest.rewriting import open_log, sole_rewriter
 from ingest.sinks import open_sink
 from ingest.sinks.interface import RawSink
 

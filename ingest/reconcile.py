@@ -5,22 +5,21 @@ are opened. One snapshot of PostgreSQL is taken before anything of the warehouse
 is asked for once more at the end: so what arrives meanwhile is in flight, not an error.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
 import psycopg
 
 from contracts.settings import WarehouseSettings
-from ingest.amnesia import note_repaired, offset_columns
-from ingest.event_export import export_events
+from ingest.epoch import note_repaired
+from ingest.event_log import IN_FLIGHT, export_events, open_log, sole_rewriter, stored_offsets
 from ingest.outbox import newest_epoch
 from ingest.rebuild import replace_raw
-from ingest.rewriting import open_log, sole_rewriter
 from ingest.sinks import open_sink
 from ingest.sinks.fingerprint import POSTGRES_DAY, POSTGRES_HASH
 from ingest.sinks.interface import GroupKey, GroupSum, RawSink
@@ -33,21 +32,8 @@ REPAIRED_ONE_BY_ONE = 5_000
 _IDS_PER_COMMIT = 500
 _LISTED_GROUPS = 10
 
-#: An event is in flight when it is not published, or published behind what the warehouse has stored of this epoch.
 _EVENTS = f"""
-with stored as (
-    select * from unnest(%(topics)s::text[], %(partitions)s::int[], %(offsets)s::bigint[])
-        as s (topic, partition, next_offset)
-),
-waiting as (
-    select position as waiting_position from outbox o
-    where o.published_at is null or (
-        o.published_epoch = %(epoch)s and o.published_offset >= coalesce((
-            select s.next_offset from stored s
-            where s.topic = o.published_topic and s.partition = o.published_partition
-        ), 0)
-    )
-),
+with waiting as (select position as waiting_position from ({IN_FLIGHT}) w),
 events as (
     select event_id, organization_id, type, {POSTGRES_DAY} as day, {POSTGRES_HASH} as content_hash,
            waiting_position is not null as is_in_flight
@@ -80,10 +66,22 @@ class Difference:
     extra: list[UUID]
     different: list[UUID]
 
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON can carry it: counts, and the first ids of each kind."""
+        kinds = {"missing": self.missing, "extra": self.extra, "different": self.different}
+        return {
+            "organization_id": str(self.organization_id),
+            "type": self.type,
+            "day": self.day,
+            **{kind: len(ids) for kind, ids in kinds.items()},
+            "event_ids": {kind: [str(one) for one in ids[:NAMED_IDS]] for kind, ids in kinds.items()},
+        }
+
 
 @dataclass
-class OrganizationCount:
-    """How the events of one organization fared."""
+class Counts:
+    """How events fared. `events`: in PostgreSQL, those in flight included, which are on their way to raw; `extra`: in
+    raw alone; `different`: their content is another in raw, or copies differ."""
 
     events: int = 0
     in_flight: int = 0
@@ -93,50 +91,35 @@ class OrganizationCount:
 
 
 @dataclass
-class ReconcileReport:
-    """What was compared and what differs. In flight: on its way to raw, neither there nor missing.
-
-    `repaired`: the differences were removed after they had been found.
-    """
+class ReconcileReport(Counts):
+    """What was compared and what differs. `repaired`: the differences were removed after they had been found."""
 
     groups: int = 0
     differences: list[Difference] = field(default_factory=list)
-    organizations: dict[UUID, OrganizationCount] = field(default_factory=dict)
+    organizations: dict[UUID, Counts] = field(default_factory=dict)
     repaired: bool = False
-
-    @property
-    def events(self) -> int:
-        """Events in PostgreSQL, those in flight included."""
-        return sum(one.events for one in self.organizations.values())
-
-    @property
-    def in_flight(self) -> int:
-        """Events on their way to raw."""
-        return sum(one.in_flight for one in self.organizations.values())
-
-    @property
-    def missing(self) -> int:
-        """Events that raw lacks."""
-        return sum(one.missing for one in self.organizations.values())
-
-    @property
-    def extra(self) -> int:
-        """Events in raw that PostgreSQL does not know."""
-        return sum(one.extra for one in self.organizations.values())
-
-    @property
-    def different(self) -> int:
-        """Events whose content is another in raw, or of which raw holds copies that differ."""
-        return sum(one.different for one in self.organizations.values())
 
     @property
     def is_clean(self) -> bool:
         """Whether raw held what it should."""
         return not self.differences
 
-    def count_of(self, organization_id: UUID) -> OrganizationCount:
-        """An organization's count, made if it is not there."""
-        return self.organizations.setdefault(organization_id, OrganizationCount())
+    def count(self, organization_id: UUID, **amounts: int) -> None:
+        """Count events of an organization."""
+        for counts in (self, self.organizations.setdefault(organization_id, Counts())):
+            for name, amount in amounts.items():
+                setattr(counts, name, getattr(counts, name) + amount)
+
+    def add(self, found: Difference) -> None:
+        """Take a difference up, if it is one."""
+        if found.missing or found.extra or found.different:
+            self.differences.append(found)
+            self.count(
+                found.organization_id,
+                missing=len(found.missing),
+                extra=len(found.extra),
+                different=len(found.different),
+            )
 
     def __str__(self) -> str:
         head = (
@@ -161,7 +144,7 @@ class ReconcileReport:
             **{name: getattr(self, name) for name in totals},
             "named_ids_per_group_and_kind": NAMED_IDS,
             "organizations": {str(key): asdict(one) for key, one in sorted(self.organizations.items())},
-            "differences": [_named(difference) for difference in self.differences],
+            "differences": [one.as_dict() for one in self.differences],
         }
 
 
@@ -193,9 +176,8 @@ def reconcile(
 def _compare(log: psycopg.Connection, sink: RawSink) -> ReconcileReport:
     epoch = newest_epoch(log)  # the snapshot begins here
     # offsets before rows: rows that arrive in between are in raw and in flight, which is no difference
-    stored = {} if epoch is None else sink.offsets(epoch)
+    parameters = stored_offsets(epoch, {} if epoch is None else sink.offsets(epoch))
     raw = sink.group_sums()
-    parameters = {"epoch": epoch, **offset_columns(stored)}
     report = ReconcileReport()
     suspects = list(_compare_sums(log.execute(_SUMS, parameters), raw, report))
     found = [_open_group(key, log, sink, parameters) for key in suspects]
@@ -206,24 +188,15 @@ def _compare(log: psycopg.Connection, sink: RawSink) -> ReconcileReport:
     learned = _known(log, surplus) - known
     log.commit()
     for difference in found:
-        _sort_surplus(difference, known, learned)
-        if difference.missing or difference.extra or difference.different:
-            report.differences.append(difference)
-            count = report.count_of(difference.organization_id)
-            count.missing += len(difference.missing)
-            count.extra += len(difference.extra)
-            count.different += len(difference.different)
+        # an event that PostgreSQL knows in another group has a copy in raw whose type, day or organization is wrong
+        difference.different += [event_id for event_id in difference.extra if event_id in known]
+        difference.extra = [event_id for event_id in difference.extra if event_id not in known | learned]
+        report.add(difference)
     return report
 
 
 def _known(log: psycopg.Connection, event_ids: list[UUID]) -> set[UUID]:
     return {row[0] for row in log.execute(_KNOWN, (event_ids,))} if event_ids else set()
-
-
-def _sort_surplus(difference: Difference, known: set[UUID], learned: set[UUID]) -> None:
-    """An event that PostgreSQL knows in another group has a copy in raw whose type, day or organization is wrong."""
-    difference.different += [event_id for event_id in difference.extra if event_id in known]
-    difference.extra = [event_id for event_id in difference.extra if event_id not in known | learned]
 
 
 def _compare_sums(
@@ -232,9 +205,7 @@ def _compare_sums(
     unseen = dict(raw)
     for organization_id, kind, day, settled, hash_sum, in_flight in rows:
         key = GroupKey(organization_id, kind, day)
-        count = report.count_of(organization_id)
-        count.events += settled + in_flight
-        count.in_flight += in_flight
+        report.count(organization_id, events=settled + in_flight, in_flight=in_flight)
         report.groups += 1
         if unseen.pop(key, GroupSum(0, 0)) != GroupSum(settled, int(hash_sum)):
             yield key
@@ -262,25 +233,14 @@ def _repair(relay_database_url: str, sink: RawSink, report: ReconcileReport) -> 
     if len(wrong) > REPAIRED_ONE_BY_ONE:
         replace_raw(relay_database_url, sink)
         return
-    ids = iter(wrong)
-    while some := list(islice(ids, _IDS_PER_COMMIT)):
+    for start in range(0, len(wrong), _IDS_PER_COMMIT):
+        some = wrong[start : start + _IDS_PER_COMMIT]
         with open_log(relay_database_url) as log:
             sink.amend(some, _blocks_of(log, some))
 
 
-def _blocks_of(log: psycopg.Connection, event_ids: Collection[UUID]) -> Iterator[bytes]:
+def _blocks_of(log: psycopg.Connection, event_ids: Sequence[UUID]) -> Iterator[bytes]:
     """The events as PostgreSQL has them; those it does not know are the extra ones, and have no row."""
     condition = "e.event_id = any(%(ids)s::uuid[])"
-    for block in export_events(log, condition, {"ids": list(event_ids)}, loaded_at=datetime.now(UTC)):
+    for block in export_events(log, condition, {"ids": event_ids}, loaded_at=datetime.now(UTC)):
         yield block.content
-
-
-def _named(difference: Difference) -> dict[str, Any]:
-    kinds = {"missing": difference.missing, "extra": difference.extra, "different": difference.different}
-    return {
-        "organization_id": str(difference.organization_id),
-        "type": difference.type,
-        "day": difference.day,
-        **{kind: len(ids) for kind, ids in kinds.items()},
-        "event_ids": {kind: [str(one) for one in ids[:NAMED_IDS]] for kind, ids in kinds.items()},
-    }

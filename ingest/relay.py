@@ -21,9 +21,8 @@ from bus.producer import KafkaRecordProducer
 from bus.records import Partition, TransportError
 from contracts.events.registry import EVENTS
 from contracts.settings import KafkaSettings, RelayDatabaseSettings, RelaySettings, WarehouseSettings
-from ingest.amnesia import RESTORED_NOTICE, establish_epoch, needs_repair
 from ingest.backoff import Backoff
-from ingest.epoch import EpochTopic, Marker
+from ingest.epoch import RESTORED_NOTICE, EpochTopic, Marker, establish_epoch, needs_repair
 from ingest.heartbeat import Heartbeat
 from ingest.outbox import Outbox, release_readable
 from ingest.publishing import Publisher

@@ -1,12 +1,13 @@
 """Compares the published marts with PostgreSQL: events, deals by status, amounts to the cent, stage entries.
 
-The expected figures are counted from the event log by `ingest.expected_figures`, with none of the models' SQL; marts
-that are summed up from others must agree with those. A version is opened first and the log is read later: so whatever
-the version holds, the log holds, too.
+What they must say is counted from the event log alone, with none of the models' SQL. Marts lag behind, and may still be
+compared to the cent: each organization is counted as it was known just before its oldest event that need not be in them
+yet. Bitemporal marts can say what was known then; they are asked the same. A version is opened first and the log is
+read later: so whatever the version holds, the log holds, too.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,7 +18,9 @@ import psycopg
 
 from contracts.settings import WarehouseSettings
 from contracts.warehouse import PUBLISHED_SCHEMA, Mart
-from ingest.expected_figures import OrganizationFigures, open_snapshot
+from ingest.event_log import IN_FLIGHT, open_log, stored_offsets
+from ingest.outbox import newest_epoch
+from ingest.sinks import open_sink
 from metrics.publication import (
     PublishedFolder,
     is_duckdb,
@@ -32,52 +35,59 @@ from orchestration.raw_state import generation_of, read_version
 _BUILD_MARGIN = timedelta(hours=1)
 _OPEN_ATTEMPTS = 100
 
-_KNOWN = """(h.known_before is null or {0}.known_from < h.known_before)
+_WAITING = f"""
+select e.organization_id, min(e.recorded_at) from event_log e where e.position in ({IN_FLIGHT}) group by 1
+"""
+
+_HORIZON = "unnest(%(organizations)s::uuid[], %(instants)s::timestamptz[]) as h (organization_id, known_before)"
+_IS_KNOWN = "(h.known_before is null or e.recorded_at < h.known_before)"
+
+_LOG_EVENTS = f"""
+select e.organization_id, count(*) filter (where {_IS_KNOWN}), count(*)
+from event_log e left join {_HORIZON} on h.organization_id = e.organization_id group by 1
+"""
+
+# the last fact in the order of (occurred_at, aggregate_version) is what holds
+_LOG_DEALS = f"""
+with deals as (
+    select e.organization_id,
+           count(*) filter (where e.type = any(%(entering)s)) as entries,
+           (array_agg(case e.type when 'deal.closed' then e.data ->> 'outcome' else 'open' end
+                      order by e.occurred_at desc, e.aggregate_version desc)
+               filter (where e.type = any(%(entering)s)))[1] as status,
+           (array_agg(e.data order by e.occurred_at desc, e.aggregate_version desc)
+               filter (where e.type in ('deal.created', 'deal.amount.changed')))[1] as priced
+    from event_log e left join {_HORIZON} on h.organization_id = e.organization_id
+    where e.aggregate_type = 'deal' and {_IS_KNOWN}
+    group by e.organization_id, e.aggregate_id
+    having bool_or(e.type = 'deal.created') and not bool_or(e.type = 'deal.deleted')
+)
+select organization_id, status, priced ->> 'currency', count(*), sum(entries),
+       coalesce(sum((priced ->> 'amount_minor')::bigint), 0)
+from deals group by 1, 2, 3
+"""
+
+_ENTERING = ["deal.created", "deal.stage.changed", "deal.closed", "deal.reopened"]
+
+_MART_EVENTS = f"select organization_id, event_count from {{prefix}}{Mart.WAREHOUSE_FRESHNESS}"
+
+_MART_IS_KNOWN = """(h.known_before is null or {0}.known_from < h.known_before)
     and ({0}.known_to is null or {0}.known_to >= h.known_before)"""
 
-_DEALS = f"""
+_MART_DEALS = f"""
 with horizon as ({{horizon}})
 select d.organization_id, d.status, d.currency, count(*), coalesce(sum(d.amount_minor), 0)
 from {{prefix}}{Mart.FCT_DEALS} as d left join horizon as h on h.organization_id = d.organization_id
-where {_KNOWN.format("d")}
+where {_MART_IS_KNOWN.format("d")}
 group by d.organization_id, d.status, d.currency
 """
 
-_ENTRIES = f"""
+_MART_ENTRIES = f"""
 with horizon as ({{horizon}})
 select s.organization_id, count(*)
 from {{prefix}}{Mart.FCT_STAGE_ENTRIES} as s left join horizon as h on h.organization_id = s.organization_id
-where {_KNOWN.format("s")}
+where {_MART_IS_KNOWN.format("s")}
 group by s.organization_id
-"""
-
-_EVENTS = f"select organization_id, event_count from {{prefix}}{Mart.WAREHOUSE_FRESHNESS}"
-
-# what is summed up by day must be what it is summed up from, whatever is known
-_SUMMED_UP = f"""
-select organization_id, 'stage entries by day' as figure, sum(expected), sum(found) from (
-    select organization_id, count(*) as expected, 0 as found
-    from {{prefix}}{Mart.FCT_STAGE_ENTRIES} where known_to is null group by organization_id
-    union all
-    select organization_id, 0, sum(first_entries + reentries)
-    from {{prefix}}{Mart.FUNNEL_DAILY} group by organization_id
-) as entries group by organization_id
-union all
-select organization_id, 'deals created by day', sum(expected), sum(found) from (
-    select organization_id, count(*) as expected, 0 as found
-    from {{prefix}}{Mart.FCT_DEALS} where known_to is null group by organization_id
-    union all
-    select organization_id, 0, sum(deals_created)
-    from {{prefix}}{Mart.TEAM_PERFORMANCE_DAILY} group by organization_id
-) as deals group by organization_id
-union all
-select organization_id, 'amount won by day, in minor units', sum(expected), sum(found) from (
-    select organization_id, sum(coalesce(closing_amount_minor, 0)) as expected, 0 as found
-    from {{prefix}}{Mart.FCT_DEALS} where known_to is null and status = 'won' group by organization_id
-    union all
-    select organization_id, 0, sum(won_amount_minor)
-    from {{prefix}}{Mart.TEAM_PERFORMANCE_DAILY} group by organization_id
-) as amounts group by organization_id
 """
 
 #: Answers a query in which the marts are named `{prefix}mart`.
@@ -86,12 +96,6 @@ Fetch = Callable[[str], list[tuple[Any, ...]]]
 _REWRITTEN = (
     "The warehouse's events were rewritten since the figures were published; the next refresh builds them anew."
 )
-
-
-@dataclass(frozen=True)
-class _Version:
-    record: Publication
-    fetch: Fetch
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,25 @@ class MartsReport:
     note: str | None = None
 
 
+@dataclass
+class _Figures:
+    """What is known of one organization. `events_at_most`: with the events that need not be in the marts yet.
+
+    `amounts`: deals by status, amounts by currency in minor units, stage entries, by the names that people read.
+    """
+
+    events: int = 0
+    events_at_most: int = 0
+    amounts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, figure: str, amount: int) -> None:
+        self.amounts[figure] = self.amounts.get(figure, 0) + amount
+
+    def add_deals(self, status: str, currency: str | None, deals: int, amount_minor: int) -> None:
+        self.add(f"{status} deals", deals)
+        self.add(f"amount of {status} deals, {currency}, in minor units", amount_minor)
+
+
 def reconcile_marts(event_log_url: str, warehouse: WarehouseSettings) -> MartsReport:
     """Compare the published version with the event log.
 
@@ -132,25 +155,88 @@ def reconcile_marts(event_log_url: str, warehouse: WarehouseSettings) -> MartsRe
         with _open_published(url) as version:
             if version is None:
                 return MartsReport(note="Nothing is published yet.")
-            record = version.record
-            if generation_of(read_version(url)) != generation_of(record.raw_version):
+            published, fetch = version
+            if generation_of(read_version(url)) != generation_of(published.raw_version):
                 return MartsReport(note=_REWRITTEN)
-            snapshot = stack.enter_context(
-                open_snapshot(event_log_url, warehouse, unread_since=lambda: _unread_since(url, record))
-            )
-            found, summed_up = _read(version.fetch, snapshot.horizon), version.fetch(_SUMMED_UP)
-        return _compare(snapshot.count(), found, summed_up, lagging=snapshot.horizon)
+            log = stack.enter_context(open_log(event_log_url))
+            horizon = _read_horizon(log, warehouse, published)
+            found = _read_published(fetch, horizon)
+        return _compare(_count_log(log, horizon), found, lagging=len(horizon))
 
 
-def _unread_since(url: str, published: Publication) -> datetime | None:
-    """From when on loaded rows may be missing in the version; None where it was built from raw as it is now."""
-    if read_version(url) == published.raw_version:
-        return None
-    return parse_version(published.version).published_at - _BUILD_MARGIN
+def _read_horizon(
+    log: psycopg.Connection, warehouse: WarehouseSettings, published: Publication
+) -> dict[UUID, datetime]:
+    """Organizations not all of whose events need be published yet, and the instant before which they must be."""
+    with closing(open_sink(warehouse)) as sink:
+        epoch = newest_epoch(log)  # the snapshot begins here
+        stored = {} if epoch is None else sink.offsets(epoch)
+        horizon = {}
+        # where it was built from raw as it is after the snapshot, no row of raw can be missing in the version
+        if read_version(warehouse.warehouse_url.get_secret_value()) != published.raw_version:
+            horizon = sink.recorded_since(parse_version(published.version).published_at - _BUILD_MARGIN)
+    for organization_id, waiting_at in log.execute(_WAITING, stored_offsets(epoch, stored)):
+        horizon[organization_id] = min(waiting_at, horizon.get(organization_id, waiting_at))
+    return horizon
+
+
+def _count_log(log: psycopg.Connection, horizon: Mapping[UUID, datetime]) -> dict[UUID, _Figures]:
+    """The figures of each organization, as known before its horizon. Takes as long as a look at every event."""
+    parameters = {
+        "organizations": list(horizon),
+        "instants": list(horizon.values()),
+        "entering": _ENTERING,
+    }
+    found: dict[UUID, _Figures] = {}
+    for organization_id, events, at_most in log.execute(_LOG_EVENTS, parameters):
+        found[organization_id] = _Figures(events, at_most)
+    for organization_id, status, currency, deals, entries, amount in log.execute(_LOG_DEALS, parameters):
+        found[organization_id].add_deals(status, currency, deals, int(amount))
+        found[organization_id].add("stage entries", int(entries))
+    return found
+
+
+def _read_published(fetch: Fetch, horizon: Mapping[UUID, datetime]) -> dict[UUID, _Figures]:
+    """The published figures, as known before the same instants."""
+    found: dict[UUID, _Figures] = {}
+    for organization_id, events in fetch(_MART_EVENTS):
+        found[organization_id] = _Figures(events)
+    instants = _as_query(horizon)
+    for organization_id, status, currency, deals, amount in fetch(_MART_DEALS.replace("{horizon}", instants)):
+        found.setdefault(organization_id, _Figures()).add_deals(status, currency, deals, int(amount))
+    for organization_id, entries in fetch(_MART_ENTRIES.replace("{horizon}", instants)):
+        found.setdefault(organization_id, _Figures()).add("stage entries", entries)
+    return found
+
+
+def _as_query(horizon: Mapping[UUID, datetime]) -> str:
+    rows = [
+        f"select cast('{organization_id}' as uuid) as organization_id,"
+        f" timestamp with time zone '{instant.isoformat(' ')}' as known_before"
+        for organization_id, instant in horizon.items()
+    ]
+    nothing = "select cast(null as uuid) as organization_id, cast(null as timestamp with time zone) as known_before"
+    return " union all ".join([*rows, f"{nothing} where false"])
+
+
+def _compare(expected: Mapping[UUID, _Figures], found: Mapping[UUID, _Figures], *, lagging: int) -> MartsReport:
+    report = MartsReport(lagging=lagging)
+    for organization_id in sorted({*expected, *found}):
+        due = expected.get(organization_id, _Figures())
+        has = found.get(organization_id, _Figures())
+        report.figures += 1
+        if not due.events <= has.events <= due.events_at_most:
+            report.wrong.append(WrongFigure(organization_id, "events", due.events, has.events))
+        for figure in sorted({*due.amounts, *has.amounts}):
+            report.figures += 1
+            values = (due.amounts.get(figure, 0), has.amounts.get(figure, 0))
+            if values[0] != values[1]:
+                report.wrong.append(WrongFigure(organization_id, figure, *values))
+    return report
 
 
 @contextmanager
-def _open_published(url: str) -> Iterator[_Version | None]:
+def _open_published(url: str) -> Iterator[tuple[Publication, Fetch] | None]:
     """The current version; None where there is none."""
     with ExitStack() as stack:
         for _ in range(_OPEN_ATTEMPTS):
@@ -163,7 +249,7 @@ def _open_published(url: str) -> Iterator[_Version | None]:
                 yield None
                 return
             if record.version == name:
-                yield _Version(record, fetch)
+                yield record, fetch
                 return
             stack.close()  # another one was published between the two
         raise FileNotFoundError("the version that CURRENT names is not there, or another one at every look")
@@ -188,53 +274,3 @@ def _open_postgres(url: str, stack: ExitStack) -> tuple[str | None, Fetch]:
         return server.execute(query.replace("{prefix}", f"{PUBLISHED_SCHEMA}.").encode()).fetchall()
 
     return current.version if current else None, fetch
-
-
-def _read(fetch: Fetch, horizon: Mapping[UUID, datetime]) -> dict[UUID, OrganizationFigures]:
-    """The published figures, as known before the same instants."""
-    found: dict[UUID, OrganizationFigures] = {}
-    for organization_id, events in fetch(_EVENTS):
-        found.setdefault(organization_id, OrganizationFigures()).events = events
-    instants = _as_query(horizon)
-    for organization_id, status, currency, deals, amount in fetch(_DEALS.replace("{horizon}", instants)):
-        figures = found.setdefault(organization_id, OrganizationFigures())
-        figures.add_deals(status=status, currency=currency, deals=deals, entries=0, amount_minor=int(amount))
-    for organization_id, entries in fetch(_ENTRIES.replace("{horizon}", instants)):
-        found.setdefault(organization_id, OrganizationFigures()).add("stage entries", entries)
-    return found
-
-
-def _as_query(horizon: Mapping[UUID, datetime]) -> str:
-    rows = [
-        f"select cast('{organization_id}' as uuid) as organization_id,"
-        f" timestamp with time zone '{instant.isoformat(' ')}' as known_before"
-        for organization_id, instant in horizon.items()
-    ]
-    nothing = "select cast(null as uuid) as organization_id, cast(null as timestamp with time zone) as known_before"
-    return " union all ".join([*rows, f"{nothing} where false"])
-
-
-def _compare(
-    expected: Mapping[UUID, OrganizationFigures],
-    found: Mapping[UUID, OrganizationFigures],
-    summed_up: list[tuple[Any, ...]],
-    *,
-    lagging: Collection[UUID],
-) -> MartsReport:
-    report = MartsReport(lagging=len(lagging))
-    for organization_id in sorted({*expected, *found}):
-        due = expected.get(organization_id, OrganizationFigures())
-        has = found.get(organization_id, OrganizationFigures())
-        report.figures += 1
-        if not due.events <= has.events <= due.events_at_most:
-            report.wrong.append(WrongFigure(organization_id, "events", due.events, has.events))
-        for figure in sorted({*due.figures, *has.figures}):
-            report.figures += 1
-            values = (due.figures.get(figure, 0), has.figures.get(figure, 0))
-            if values[0] != values[1]:
-                report.wrong.append(WrongFigure(organization_id, figure, *values))
-    for organization_id, figure, sum_expected, sum_found in summed_up:
-        report.figures += 1
-        if sum_expected != sum_found:
-            report.wrong.append(WrongFigure(organization_id, figure, int(sum_expected), int(sum_found)))
-    return report

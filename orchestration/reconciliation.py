@@ -5,18 +5,33 @@ schedule or a test, asks here.
 """
 
 import logging
+from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
+
 from contracts.settings import WarehouseSettings
-from ingest.kept_result import OrganizationResult, keep_results
 from ingest.reconcile import ReconcileReport, reconcile
 from orchestration.mart_reconciliation import MartsReport, reconcile_marts
 
 logger = logging.getLogger(__name__)
 
 _LISTED_FIGURES = 10
+
+# an organization that PostgreSQL does not know (its events are all extra) has nobody to show anything to
+_KEEP = """
+insert into reconciliations as r (organization_id, checked_at, events, in_flight, missing, extra, different,
+                                  wrong_figures, repaired_at)
+select %(organization_id)s, %(checked_at)s, %(events)s, %(in_flight)s, %(missing)s, %(extra)s, %(different)s,
+       %(wrong_figures)s, case when %(is_repaired)s then clock_timestamp() end
+where %(events)s > 0
+on conflict (organization_id) do update
+set checked_at = excluded.checked_at, events = excluded.events, in_flight = excluded.in_flight,
+    missing = excluded.missing, extra = excluded.extra, different = excluded.different,
+    wrong_figures = excluded.wrong_figures, repaired_at = coalesce(excluded.repaired_at, r.repaired_at)
+"""
 
 
 @dataclass(frozen=True)
@@ -84,26 +99,28 @@ def reconcile_all(event_log_url: str, warehouse: WarehouseSettings, *, repair: b
     started_at = datetime.now(UTC)
     raw = reconcile(event_log_url, warehouse, repair=repair)
     found = Reconciliation(raw, reconcile_marts(event_log_url, warehouse))
-    keep_results(event_log_url, _by_organization(found), checked_at=started_at)
+    keep_result(event_log_url, found, checked_at=started_at)
     if not found.is_clean:
         logger.error("PostgreSQL, raw and the marts do not agree: %s", found)
     return found
 
 
-def _by_organization(found: Reconciliation) -> list[OrganizationResult]:
-    wrong: dict[Any, int] = {}
-    for figure in found.marts.wrong:
-        wrong[figure.organization_id] = wrong.get(figure.organization_id, 0) + 1
-    return [
-        OrganizationResult(
-            organization_id=organization_id,
-            events=count.events,
-            in_flight=count.in_flight,
-            missing=count.missing,
-            extra=count.extra,
-            different=count.different,
-            wrong_figures=wrong.get(organization_id, 0) if found.marts.note is None else None,
-            is_repaired=found.raw.repaired and bool(count.missing or count.extra or count.different),
-        )
-        for organization_id, count in found.raw.organizations.items()
+def keep_result(event_log_url: str, found: Reconciliation, *, checked_at: datetime) -> None:
+    """Put what was found of each organization in the place of the last result: the data-health page shows it.
+
+    Raises:
+        psycopg.Error: PostgreSQL cannot be written.
+    """
+    wrong = Counter(figure.organization_id for figure in found.marts.wrong)
+    rows = [
+        {
+            **asdict(counts),
+            "organization_id": organization_id,
+            "checked_at": checked_at,
+            "wrong_figures": wrong[organization_id] if found.marts.note is None else None,
+            "is_repaired": found.raw.repaired and bool(counts.missing or counts.extra or counts.different),
+        }
+        for organization_id, counts in found.raw.organizations.items()
     ]
+    with psycopg.connect(event_log_url) as connection, connection.cursor() as cursor:
+        cursor.executemany(_KEEP, rows)

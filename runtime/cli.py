@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from contracts.settings import RelayDatabaseSettings, WarehouseSettings
+from ingest.event_log import RewriteUnderWayError
 from ingest.outbox import list_parked, release_parked
 from ingest.rebuild import rebuild as rebuild_warehouse
-from ingest.rewriting import RewriteUnderWayError
 from ingest.sinks.interface import SinkUnavailableError
 from orchestration.reconciliation import reconcile_all
 from runtime.backup.command import backup, restore

@@ -7,11 +7,10 @@ import psycopg
 
 from bus.records import TransportError
 from contracts.settings import KafkaSettings, WarehouseSettings
-from ingest.amnesia import begin_restored_epoch, note_repaired
-from ingest.epoch import EpochTopic
+from ingest.epoch import EpochTopic, begin_restored_epoch, note_repaired
+from ingest.event_log import RewriteUnderWayError
 from ingest.rebuild import rebuild
 from ingest.reconcile import reconcile
-from ingest.rewriting import RewriteUnderWayError
 from ingest.sinks.interface import SinkUnavailableError
 from runtime.backup.programs import BackupError
 

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from api.db.bootstrap import prepare_database
 from api.db.migrate import upgrade
 from contracts.settings import WarehouseSettings
-from ingest.amnesia import begin_restored_epoch, note_repaired
+from ingest.epoch import begin_restored_epoch, note_repaired
 from ingest.rebuild import rebuild
 from ingest.sinks.interface import SinkUnavailableError
 from runtime.backup.aim import take_aim

@@ -20,8 +20,7 @@ from deltalake import DeltaTable
 
 from api.db.migrate import revisions
 from contracts.warehouse import RAW_EVENTS
-from ingest.amnesia import RESTORED_NOTICE, needs_repair
-from ingest.epoch import EpochTopic
+from ingest.epoch import RESTORED_NOTICE, EpochTopic, needs_repair
 from ingest.outbox import newest_epoch
 from ingest.reconcile import reconcile
 from orchestration.instance import open_instance

@@ -24,9 +24,8 @@ from bus.records import OutgoingRecord, Partition, Receipt, SendFailure, Transpo
 from contracts.settings import WarehouseSettings
 from contracts.topics import EVENT_TOPICS
 from contracts.warehouse import RAW_EVENTS
-from ingest.amnesia import establish_epoch
 from ingest.decoding import decode
-from ingest.epoch import EPOCH_HEADER, EpochTopic
+from ingest.epoch import EPOCH_HEADER, EpochTopic, establish_epoch
 from ingest.outbox import Outbox, newest_epoch
 from ingest.publishing import Publisher
 from ingest.sinks import open_sink

@@ -10,8 +10,7 @@ import pytest
 
 from bus.memory import MemoryBroker, MemoryProducer
 from bus.records import OutgoingRecord, Receipt, SendFailure, TransportError
-from ingest.amnesia import establish_epoch
-from ingest.epoch import EpochTopic
+from ingest.epoch import EpochTopic, establish_epoch
 from ingest.outbox import SHARDS, Outbox, release_parked
 from ingest.publishing import EpochEndedError, Publisher
 from tests.conftest import Database

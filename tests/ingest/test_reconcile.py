@@ -17,11 +17,11 @@ from benchmarks.deal_histories import seed_event_log
 from bus.records import Partition
 from contracts.events.deals import DealEvent
 from contracts.settings import WarehouseSettings
+from ingest.event_log import RewriteUnderWayError, sole_rewriter
 from ingest.loader import Loader
 from ingest.rebuild import rebuild
 from ingest.reconcile import reconcile
 from ingest.relay import Relay
-from ingest.rewriting import RewriteUnderWayError, sole_rewriter
 from ingest.sinks import open_sink
 from ingest.sinks.interface import FRAME_SCHEMA, GroupKey, GroupSum, OffsetRange
 from tests.conftest import Database, RunningBroker

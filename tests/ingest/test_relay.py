@@ -20,8 +20,7 @@ from bus.admin import KafkaAdmin
 from bus.memory import MemoryBroker
 from bus.records import Partition
 from contracts.settings import RelaySettings, WarehouseSettings
-from ingest.amnesia import establish_epoch
-from ingest.epoch import EpochTopic
+from ingest.epoch import EpochTopic, establish_epoch
 from ingest.outbox import BEHIND_A_PARKED, Outbox, list_parked, release_parked
 from ingest.publishing import Publisher
 from ingest.rebuild import rebuild

@@ -288,7 +288,7 @@ MUTATIONS = (
         "published_amounts_are_not_compared",
         (
             Edit(
-                "ingest/expected_figures.py",
+                "orchestration/mart_reconciliation.py",
                 '        self.add(f"amount of {status} deals, {currency}, in minor units", amount_minor)',
                 "        del currency, amount_minor",
             ),

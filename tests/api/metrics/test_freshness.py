@@ -7,9 +7,11 @@ from pathlib import Path
 
 import psycopg
 
-from ingest.kept_result import OrganizationResult, keep_results
+from ingest.reconcile import Counts, ReconcileReport
 from metrics.publication import PublishedFolder
 from metrics.status import Check, CheckState, FileStatusStore
+from orchestration.mart_reconciliation import MartsReport, WrongFigure
+from orchestration.reconciliation import Reconciliation, keep_result
 from runtime.home import PROJECT
 from tests.conftest import Database
 from tests.factories import Account, Api
@@ -36,16 +38,14 @@ class TestFreshness:
     ) -> None:
         assert (await owner.read("/v1/freshness"))["reconciliation"] is None
         other = await api.sign_up()
-        hurt = OrganizationResult(
-            organization_id=owner.organization_id, events=9, in_flight=1, missing=2, extra=0, different=1,
-            wrong_figures=4, is_repaired=True,
-        )  # fmt: skip
-        sound = OrganizationResult(
-            organization_id=other.organization_id, events=5, in_flight=0, missing=0, extra=0, different=0,
-            wrong_figures=0, is_repaired=False,
-        )  # fmt: skip
+        counts = {
+            owner.organization_id: Counts(events=9, in_flight=1, missing=2, different=1),
+            other.organization_id: Counts(events=5),
+        }
+        wrong = [WrongFigure(owner.organization_id, f"figure {number}", 1, 2) for number in range(4)]
+        found = Reconciliation(ReconcileReport(organizations=counts, repaired=True), MartsReport(wrong=wrong))
         checked_at = datetime.now(UTC)
-        keep_results(database.relay_url, [hurt, sound], checked_at=checked_at)
+        keep_result(database.relay_url, found, checked_at=checked_at)
         told = (await owner.read("/v1/freshness"))["reconciliation"]
         assert datetime.fromisoformat(told.pop("checked_at")) == checked_at
         assert datetime.fromisoformat(told.pop("repaired_at")) >= checked_at
