@@ -15,23 +15,11 @@ from bus.topics import TOPICS
 _identities = itertools.count(1)
 
 
-@dataclass(frozen=True, slots=True)
-class StoredMessage:
-    """A record as a consumer sees it."""
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
-
-
 @dataclass
 class MemoryBroker:
     """Topics and their records. Not for several threads at once."""
 
-    logs: dict[Partition, list[StoredMessage]] = field(default_factory=dict)
+    logs: dict[Partition, list[Message]] = field(default_factory=dict)
     identities: dict[str, str] = field(default_factory=dict)
     widths: dict[str, int] = field(default_factory=dict)
 
@@ -66,7 +54,7 @@ class MemoryBroker:
         """Put one record where its key belongs."""
         number = partition_of(key) % TOPICS[topic][0]
         log = self.logs.setdefault(Partition(topic, number), [])
-        log.append(StoredMessage(topic, number, len(log), key, value, headers))
+        log.append(Message(topic, number, len(log), key, value, headers))
 
 
 @dataclass
@@ -83,9 +71,7 @@ class MemoryProducer:
                 outcomes.append(SendFailure(f"record of {record.size} bytes is larger than {MAX_RECORD_BYTES}", True))
                 break
             log = self.broker.logs.setdefault(Partition(record.topic, record.partition), [])
-            stored = StoredMessage(
-                record.topic, record.partition, len(log), record.key, record.value, tuple(record.headers)
-            )
+            stored = Message(record.topic, record.partition, len(log), record.key, record.value, tuple(record.headers))
             log.append(stored)
             outcomes.append(Receipt(record.partition, stored.offset))
         rest = len(records) - len(outcomes)

@@ -20,32 +20,15 @@ class Partition(NamedTuple):
     number: int
 
 
-class Message(Protocol):
+class Message(NamedTuple):
     """A received record."""
 
-    @property
-    def topic(self) -> str:
-        """Topic it was read from."""
-
-    @property
-    def partition(self) -> int:
-        """Number of the partition."""
-
-    @property
-    def offset(self) -> int:
-        """Offset within the partition."""
-
-    @property
-    def key(self) -> bytes | None:
-        """Key, or None."""
-
-    @property
-    def value(self) -> bytes | None:
-        """Value, or None."""
-
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]:
-        """Headers in order."""
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ tests compare both decoders record by record.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import Fetcher, IsolationLevel
@@ -16,22 +15,13 @@ from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.legacy_records import LegacyRecordBatch
 from kafka.record.util import decode_varint
 
+from bus.records import Message
+
 _Headers = Sequence[tuple[str, bytes]]
 
 
-class ReceivedMessage(NamedTuple):
-    """A record as `bus.records.Message` describes it."""
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: _Headers
-
-
 def unpack_quickly(consumer: KafkaConsumer) -> None:
-    """Let a consumer hand out `ReceivedMessage`s instead of kafka-python's own records."""
+    """Let a consumer hand out `Message`s instead of kafka-python's own records."""
     consumer._fetcher.PartitionRecords = _PartitionRecords
 
 
@@ -63,13 +53,13 @@ class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafk
             self.next_fetch_offset = max(self.next_fetch_offset, batch.next_offset)
         self.drain()
 
-    def _unpack_old(self, tp: TopicPartition, batch: LegacyRecordBatch) -> Iterator[ReceivedMessage]:
+    def _unpack_old(self, tp: TopicPartition, batch: LegacyRecordBatch) -> Iterator[Message]:
         for record in batch:
             self.next_fetch_offset = record.offset + 1
-            yield ReceivedMessage(tp.topic, tp.partition, record.offset, record.key, record.value, record.headers)
+            yield Message(tp.topic, tp.partition, record.offset, record.key, record.value, record.headers)
 
 
-def _unpack(batch: DefaultRecordBatch, topic: str, partition: int) -> Iterator[ReceivedMessage]:
+def _unpack(batch: DefaultRecordBatch, topic: str, partition: int) -> Iterator[Message]:
     """Records of a batch. Lengths up to 8,191 are decoded in place, longer ones by kafka-python."""
     batch._maybe_uncompress()
     buffer, position = bytes(batch._buffer), batch._pos
@@ -93,7 +83,7 @@ def _unpack(batch: DefaultRecordBatch, topic: str, partition: int) -> Iterator[R
             if headers is None:
                 headers = seen_headers[packed] = _unpack_headers(packed)
             position = end
-            yield ReceivedMessage(topic, partition, base_offset + delta, key, value, headers)
+            yield Message(topic, partition, base_offset + delta, key, value, headers)
     except (IndexError, ValueError) as error:
         raise CorruptRecordError(f"a record of {topic}-{partition} cannot be unpacked: {error!r}") from error
     if position != len(buffer):

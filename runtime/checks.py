@@ -47,7 +47,7 @@ def quick_checks() -> list[Check]:
         Check("format", _tool("ruff", "format", "--check", "--quiet", ".")),
         Check("lint", _tool("ruff", "check", "--quiet", ".")),
         Check("import arrows", _tool("lint-imports")),
-        Check("migrations", [sys.executable, "-m", "runtime.lint_migrations"]),
+        Check("migrations", [sys.executable, "-m", "tests.lint_migrations"]),
         Check(
             "compose file", _tool("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml")
         ),

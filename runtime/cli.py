@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from benchmarks.runner import BENCHMARKS, LONG_BENCHMARKS, UnknownParameterError, read_parameters, run_benchmarks
 from contracts.settings import RelayDatabaseSettings, WarehouseSettings
 from ingest.event_log import RewriteUnderWayError
 from ingest.outbox import list_parked, release_parked
@@ -23,8 +24,7 @@ from ingest.rebuild import rebuild as rebuild_warehouse
 from ingest.sinks.interface import SinkUnavailableError
 from orchestration.reconciliation import reconcile_all
 from runtime.backup.command import backup, restore
-from runtime.backup.programs import BackupError
-from runtime.bench import BENCHMARKS, LONG_BENCHMARKS, UnknownParameterError, read_parameters, run_benchmarks
+from runtime.backup.server import BackupError
 from runtime.checks import run_checks
 from runtime.demo import DEMO_PASSWORD, DEMO_USERS, fill
 from runtime.embedded.postgres import PostgresSetupError

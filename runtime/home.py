@@ -138,8 +138,13 @@ class Home:
             known |= {name: secrets.token_urlsafe(32) for name in missing}
             temporary = path.with_suffix(".tmp")
             temporary.unlink(missing_ok=True)
-            descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                json.dump(known, file)
+            write_private(temporary, json.dumps(known))
             temporary.replace(path)
         return Secrets(**known)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a new file that only its owner can read."""
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)

@@ -21,20 +21,21 @@ from contracts.settings import BackupSettings, FileSettings
 from ingest.backoff import Backoff
 from ingest.heartbeat import Heartbeat
 from runtime.backup.base import make_base_backup
-from runtime.backup.folder import BackupFolder, BaseBackup
-from runtime.backup.programs import BackupError, connection_arguments, start_program
-from runtime.backup.source import (
+from runtime.backup.folder import Archive, BackupFolder, BaseBackup
+from runtime.backup.server import (
     SLOT,
+    BackupError,
     SlotState,
     Source,
     connect,
+    connection_arguments,
     drop_slot,
     identify,
     last_words,
     make_slot,
     slot_state,
+    start_program,
 )
-from runtime.backup.wal import Archive
 from runtime.home import Home
 
 logger = logging.getLogger(__name__)

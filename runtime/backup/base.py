@@ -6,14 +6,21 @@ import re
 import shutil
 import threading
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 
 import psycopg
 
 from runtime.backup.folder import BackupFolder, BaseBackup, Manifest, name_for
-from runtime.backup.programs import BackupError, connection_arguments, run_program
-from runtime.backup.source import connect, identify, last_words
+from runtime.backup.server import (
+    BackupError,
+    connect,
+    connection_arguments,
+    identify,
+    last_words,
+    migrations_head,
+    run_program,
+)
+from runtime.home import write_private
 
 Progress = Callable[[int, int], None]
 
@@ -40,7 +47,7 @@ def make_base_backup(
     """
     with folder.sole_writer(), connect(url) as connection:
         source = identify(connection)
-        head = _migrations_head(connection)
+        head = migrations_head(connection)
         _check_space(folder.path, _size_of(connection))
         name = name_for(source.now)
         making = folder.base / f".making-{name}"
@@ -49,12 +56,12 @@ def make_base_backup(
             _copy_server(url, making / "data", progress, stop)
             copied = _copy_files(files, making / "files")
             if secrets is not None and secrets.exists():
-                _copy_private(secrets, making / "secrets.json")
+                write_private(making / "secrets.json", secrets.read_text())
             began, ended = _log_range(making / "data", source.timeline)
             manifest = Manifest(
                 name=name,
                 started_at=source.now,
-                finished_at=_server_now(connection),
+                finished_at=identify(connection).now,
                 start_lsn=began,
                 end_lsn=ended,
                 timeline=source.timeline,
@@ -104,18 +111,6 @@ def _reason(lines: list[str]) -> str:
     return said
 
 
-def _migrations_head(connection: psycopg.Connection) -> str | None:
-    try:
-        row = connection.execute("select version_num from public.alembic_version").fetchone()
-    except psycopg.errors.UndefinedTable:
-        return None
-    return str(row[0]) if row else None
-
-
-def _server_now(connection: psycopg.Connection) -> datetime:
-    return identify(connection).now
-
-
 def _size_of(connection: psycopg.Connection) -> int:
     row = connection.execute("select pg_database_size(current_database())").fetchone()
     return int(row[0]) if row else 0
@@ -136,12 +131,6 @@ def _copy_files(files: Path | None, to: Path) -> int:
         return 0
     shutil.copytree(files, to)
     return sum(path.is_file() for path in to.rglob("*"))
-
-
-def _copy_private(secrets: Path, to: Path) -> None:
-    descriptor = os.open(to, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.read_text())
 
 
 def _log_range(data: Path, timeline: int) -> tuple[str, str]:

@@ -12,13 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from contracts.settings import BackupSettings, FileSettings, KafkaSettings, RelayDatabaseSettings, WarehouseSettings
-from runtime.backup.aim import reach_of
 from runtime.backup.base import make_base_backup
-from runtime.backup.finish import finish_restore
-from runtime.backup.folder import BackupFolder
-from runtime.backup.programs import BackupError
-from runtime.backup.recovery import Aim
-from runtime.backup.restore import restore_embedded, restore_into
+from runtime.backup.folder import BackupFolder, Target, as_text
+from runtime.backup.restore import finish_restore, restore_embedded, restore_into
+from runtime.backup.server import BackupError
 from runtime.home import Home
 from runtime.stack import adopt_environment, backup_path, locate_stack
 from runtime.status import read_status
@@ -118,11 +115,11 @@ def _list(folder: BackupFolder) -> None:
         console.print(f"There is no backup in {folder.path}. ./sluice backup makes one.")
         return
     for one in backups:
-        reach = reach_of(folder, one)
+        reach = folder.reach_of(one)
         manifest = one.manifest
         gap = " (then a log segment is missing)" if reach.run.missing is not None else ""
         console.print(
-            f"{manifest.name}: any instant from {_text(manifest.finished_at)} until {_text(reach.end_at)}{gap}\n"
+            f"{manifest.name}: any instant from {as_text(manifest.finished_at)} until {as_text(reach.end_at)}{gap}\n"
             f"  {manifest.size_bytes / 1e6:,.0f} MB, PostgreSQL {manifest.server_version}, schema"
             f" {manifest.migrations_head}, timeline {manifest.timeline}",
         )
@@ -142,10 +139,10 @@ def _instant(at: str | None, *, latest: bool) -> datetime | None:
     return instant.astimezone(UTC)
 
 
-def _asker(*, yes: bool, into: Path | None) -> Callable[[Aim], None]:
-    def ask(aim: Aim) -> None:
+def _asker(*, yes: bool, into: Path | None) -> Callable[[Target], None]:
+    def ask(target: Target) -> None:
         where = f"into {into}" if into else "in place of the present data, which are kept aside"
-        console.print(f"to {_text(aim.at or aim.end_at)} from {aim.backup.path}, {where}")
+        console.print(f"to {as_text(target.at or target.end_at)} from {target.backup.path}, {where}")
         if not yes and not typer.confirm("Go on?"):
             raise BackupError("Nothing was changed.")
 
@@ -181,7 +178,3 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
             progress.update(tasks[what], completed=done, total=total)
 
         yield advance
-
-
-def _text(at: datetime) -> str:
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -11,15 +11,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 from time import monotonic, sleep
 
 import psycopg
 
-from runtime.backup.folder import BackupFolder, BaseBackup
-from runtime.backup.programs import BackupError
-from runtime.backup.wal import Run, parse_lsn
+from runtime.backup.folder import BackupFolder, BaseBackup, Target, parse_lsn
+from runtime.backup.server import BackupError
 from runtime.embedded.postgres import Account, EmbeddedPostgres
 from runtime.process import ManagedProcess, ProcessSpec
 
@@ -31,17 +30,6 @@ _RESTORED = re.compile(r'restored log file "[0-9A-F]{24}"')
 _SILENCE_SECONDS = 300
 _HBA = "local all all trust\n"  # the socket's folder is closed to everybody else
 _MARGIN_BYTES = 200_000_000
-
-
-@dataclass(frozen=True)
-class Aim:
-    """Where to stop: `at` an instant, or at the end of the log. `backup` and `run` lead there."""
-
-    backup: BaseBackup
-    run: Run
-    at: datetime | None
-    end_at: datetime
-    end_lsn: int
 
 
 @dataclass(frozen=True)
@@ -59,27 +47,27 @@ class Recovered:
 
 @contextmanager
 def recovered(
-    aim: Aim, folder: BackupFolder, server: EmbeddedPostgres, *, log: Path, progress: Progress
+    target: Target, folder: BackupFolder, server: EmbeddedPostgres, *, log: Path, progress: Progress
 ) -> Iterator[Recovered]:
     """Recover into `server.folder`, which must be new or empty; the server runs for as long as the block lasts.
 
     Raises:
-        BackupError: no room, or the log does not lead to the aim; the new data folder is removed.
+        BackupError: no room, or the log does not lead to the target; the new data folder is removed.
     """
     data = server.folder
     staging = data.with_name(f"{data.name}.log")
     socket = Path(tempfile.mkdtemp(prefix="sluice-restore-"))
     process: ManagedProcess | None = None
     try:
-        _check_space(aim, data)
-        _copy_data(aim.backup, data, server.account, progress)
-        _stage_log(aim, folder, staging, server.account)
+        _check_space(target, data)
+        _copy_data(target.backup, data, server.account, progress)
+        _stage_log(target, folder, staging, server.account)
         _give(socket, server.account)
-        process = ManagedProcess(_spec(aim, server, staging, socket), log_path=log)
+        process = ManagedProcess(_spec(target, server, staging, socket), log_path=log)
         process.start()
-        made = Recovered(socket, aim.backup.manifest.superuser, aim.backup.manifest.database)
-        _wait(aim, process, log, progress)
-        _check_end(aim, data)
+        made = Recovered(socket, target.backup.manifest.superuser, target.backup.manifest.database)
+        _wait(target, process, log, progress)
+        _check_end(target, data)
         shutil.rmtree(staging)
         yield made
         process.stop(timeout=120)
@@ -93,10 +81,10 @@ def recovered(
         shutil.rmtree(socket, ignore_errors=True)
 
 
-def _check_space(aim: Aim, data: Path) -> None:
-    needed = aim.backup.manifest.size_bytes + _MARGIN_BYTES
-    if os.stat(aim.backup.path).st_dev != os.stat(data.parent).st_dev:  # noqa: PTH116  # the pair reads better so
-        needed += len(aim.run.segments) * aim.backup.manifest.segment_bytes
+def _check_space(target: Target, data: Path) -> None:
+    needed = target.backup.manifest.size_bytes + _MARGIN_BYTES
+    if os.stat(target.backup.path).st_dev != os.stat(data.parent).st_dev:  # noqa: PTH116  # the pair reads better so
+        needed += len(target.run.segments) * target.backup.manifest.segment_bytes
     free = shutil.disk_usage(data.parent).free
     if free < needed:
         raise BackupError(
@@ -126,14 +114,14 @@ def _copy_data(backup: BaseBackup, data: Path, account: Account | None, progress
     _give(recovery_signal, account)
 
 
-def _stage_log(aim: Aim, folder: BackupFolder, staging: Path, account: Account | None) -> None:
+def _stage_log(target: Target, folder: BackupFolder, staging: Path, account: Account | None) -> None:
     """Put the log where the server's user can read it, the last segment under its final name: links where possible."""
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(mode=0o700)
-    archive = folder.archive_of(aim.backup)
-    for number, path in aim.run.segments.items():
+    archive = folder.archive_of(target.backup)
+    for number, path in target.run.segments.items():
         _link_or_copy(path, staging / archive.name_of(number), account)
-    for path in folder.histories(aim.backup.manifest.system_identifier):
+    for path in folder.histories(target.backup.manifest.system_identifier):
         _link_or_copy(path, staging / path.name, account)
     _give(staging, account)
 
@@ -159,7 +147,7 @@ def _give(path: Path, account: Account | None) -> None:
         os.chown(path, account.uid, account.gid)
 
 
-def _spec(aim: Aim, server: EmbeddedPostgres, staging: Path, socket: Path) -> ProcessSpec:
+def _spec(target: Target, server: EmbeddedPostgres, staging: Path, socket: Path) -> ProcessSpec:
     (socket / "empty.conf").touch()
     (socket / "hba.conf").write_text(_HBA)
     for path in socket.iterdir():
@@ -189,8 +177,8 @@ def _spec(aim: Aim, server: EmbeddedPostgres, staging: Path, socket: Path) -> Pr
         "max_connections": "20",
         "jit": "off",
     }
-    if aim.at is not None:
-        options["recovery_target_time"] = aim.at.astimezone(UTC).isoformat(sep=" ")
+    if target.at is not None:
+        options["recovery_target_time"] = target.at.astimezone(UTC).isoformat(sep=" ")
         options["recovery_target_action"] = "promote"
     account = server.account
     return ProcessSpec(
@@ -209,10 +197,10 @@ def _copy_command(staging: Path) -> str:
     return f"cp '{quoted}/%f' \"%p\""
 
 
-def _wait(aim: Aim, process: ManagedProcess, log_path: Path, progress: Progress) -> None:
+def _wait(target: Target, process: ManagedProcess, log_path: Path, progress: Progress) -> None:
     """Wait until the server takes writes, and say how many segments it has replayed."""
     began_with = log_path.stat().st_size
-    total, replayed, heard_at = max(1, len(aim.run.segments)), -1, monotonic()
+    total, replayed, heard_at = max(1, len(target.run.segments)), -1, monotonic()
     while True:
         with log_path.open(errors="replace") as log:
             log.seek(began_with)
@@ -224,15 +212,15 @@ def _wait(aim: Aim, process: ManagedProcess, log_path: Path, progress: Progress)
         if "database system is ready to accept connections" in text:
             return
         if not process.is_running():
-            raise BackupError(_why(aim, text, log_path))
+            raise BackupError(_why(target, text, log_path))
         if monotonic() - heard_at > _SILENCE_SECONDS:
             raise BackupError(f"The recovery stands still; see {log_path}.")
         sleep(0.05)
 
 
-def _why(aim: Aim, text: str, log: Path) -> str:
+def _why(target: Target, text: str, log: Path) -> str:
     if "recovery ended before configured recovery target was reached" in text:
-        return _damaged(aim, _replayed_until(text), log)
+        return _damaged(target, _replayed_until(text), log)
     if "No space left on device" in text:
         return "The disk is full. Free some space, and try again; the present data are untouched."
     lines = [line for line in text.splitlines() if "FATAL:" in line or "PANIC:" in line]
@@ -240,8 +228,8 @@ def _why(aim: Aim, text: str, log: Path) -> str:
     return f"The recovery failed: {said} (log: {log})"
 
 
-def _damaged(aim: Aim, until: str, log: Path) -> str:
-    names = [path.name for _, path in sorted(aim.run.segments.items())]
+def _damaged(target: Target, until: str, log: Path) -> str:
+    names = [path.name for _, path in sorted(target.run.segments.items())]
     return (
         f"The archived log is damaged ({names[0]} to {names[-1]}): it could be read until {until} only."
         f" Restore to an instant before that, or from another copy. (log: {log})"
@@ -258,12 +246,12 @@ def newest_history(data: Path) -> Path:
     return max((data / "pg_wal").glob("*.history"))
 
 
-def _check_end(aim: Aim, data: Path) -> None:
+def _check_end(target: Target, data: Path) -> None:
     """Damage at the end of the log looks like its end: then the new timeline begins before the last commit known."""
     history = newest_history(data)
     fork = history.read_text().strip().splitlines()[-1].split("\t")[1]
-    if aim.at is None and parse_lsn(fork) <= aim.end_lsn:
-        raise BackupError(_damaged(aim, f"position {fork}", history))
+    if target.at is None and parse_lsn(fork) <= target.end_lsn:
+        raise BackupError(_damaged(target, f"position {fork}", history))
 
 
 def is_reachable(made: Recovered) -> str | None:

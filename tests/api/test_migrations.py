@@ -18,9 +18,9 @@ from api.db.migrate import downgrade, revisions, upgrade
 from api.db.urls import sqlalchemy_url
 from api.models.base import Base
 from runtime.embedded.postgres import EmbeddedPostgres
-from runtime.lint_migrations import findings, lint
 from tests.conftest import PASSWORDS, Database
 from tests.eventually import eventually
+from tests.lint_migrations import findings, lint
 
 _TIMEOUTS = "set lock_timeout = '1s'; set statement_timeout = '5s';\n"
 

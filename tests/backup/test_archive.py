@@ -7,8 +7,7 @@ import psutil
 import psycopg
 import pytest
 
-from runtime.backup.aim import reach_of
-from runtime.backup.source import SLOT
+from runtime.backup.server import SLOT
 from tests.backup.conftest import Site, site_maker
 from tests.eventually import eventually
 from tests.ingest.writers import count, insert_events
@@ -48,7 +47,7 @@ def test_a_killed_stream_goes_on_without_a_gap(site: Site) -> None:
             for receiver in _receivers(site):
                 receiver.kill()
         site.wait_until_archived()
-    assert reach_of(site.folder, site.folder.backups()[0]).run.missing is None
+    assert site.folder.reach_of(site.folder.backups()[0]).run.missing is None
 
 
 def test_what_is_written_while_no_archive_runs_is_fetched_afterwards(site: Site) -> None:
@@ -60,7 +59,7 @@ def test_what_is_written_while_no_archive_runs_is_fetched_afterwards(site: Site)
     before = len(site.folder.backups())
     with site.archived():
         site.wait_until_archived()
-    reach = reach_of(site.folder, site.folder.backups()[-1])
+    reach = site.folder.reach_of(site.folder.backups()[-1])
     assert reach.end_at > at
     assert reach.run.missing is None
     assert len(site.folder.backups()) == before
@@ -82,7 +81,7 @@ def test_a_gap_is_closed_by_a_new_base_backup(site: Site) -> None:
     with site.archived():
         site.wait_for_backups(before + 1)
         at = site.wait_until_archived()
-    assert reach_of(site.folder, site.folder.backups()[-1]).end_at > at
+    assert site.folder.reach_of(site.folder.backups()[-1]).end_at > at
 
 
 def test_secrets_are_kept_from_others_and_files_come_along(site: Site) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from runtime.backup.programs import BackupError
+from runtime.backup.server import BackupError
 from runtime.cli import app
 
 

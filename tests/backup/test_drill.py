@@ -27,10 +27,8 @@ from orchestration.instance import open_instance
 from orchestration.mart_reconciliation import reconcile_marts
 from orchestration.refresh import Refresher
 from orchestration.resources import Pipeline
-from runtime.backup.aim import reach_of
-from runtime.backup.finish import finish_restore
-from runtime.backup.programs import BackupError
-from runtime.backup.restore import restore_embedded, restore_into
+from runtime.backup.restore import finish_restore, restore_embedded, restore_into
+from runtime.backup.server import BackupError
 from runtime.embedded.postgres import EmbeddedPostgres
 from runtime.home import Home
 from runtime.process import ManagedProcess, free_port
@@ -184,7 +182,7 @@ def test_f4_an_embedded_stack_goes_back_to_an_instant(
     restored = restore_embedded(site.home, site.folder, drill.at, say=print, progress=no_progress, confirm=agree)
     site.start()
     rto = monotonic() - began
-    newest = reach_of(site.folder, site.folder.backups()[-1]).end_at
+    newest = site.folder.reach_of(site.folder.backups()[-1]).end_at
     rpo = max(0.0, (drill.committed_at - newest).total_seconds())
     record_property("rpo_seconds", rpo)
     record_property("rto_seconds", rto)

@@ -11,10 +11,9 @@ from typing import NamedTuple
 
 import pytest
 
-from runtime.backup.aim import reach_of, take_aim
 from runtime.backup.folder import BackupFolder, BaseBackup
-from runtime.backup.programs import BackupError
 from runtime.backup.restore import restore_embedded, restore_into
+from runtime.backup.server import BackupError
 from runtime.home import Home
 from runtime.stack import Stack, StackError
 from tests.backup.conftest import Site, agree, no_progress, site_maker
@@ -84,7 +83,7 @@ def test_an_instant_before_the_first_backup(refused: Refused, folder: BackupFold
 
 
 def test_an_instant_after_the_last_log(refused: Refused, folder: BackupFolder) -> None:
-    end = reach_of(folder, folder.backups()[-1]).end_at
+    end = folder.reach_of(folder.backups()[-1]).end_at
     said = refused(end + timedelta(seconds=1))
     assert "lies after the end of the log" in said
     assert "--latest" in said
@@ -140,7 +139,7 @@ def test_a_full_disk(lived: _Lived, refused: Refused, monkeypatch: pytest.Monkey
 
 def test_no_backup_at_all(tmp_path: Path) -> None:
     with pytest.raises(BackupError, match="There is no backup"):
-        take_aim(BackupFolder(tmp_path), None)
+        BackupFolder(tmp_path).target(None)
 
 
 def test_a_running_stack(lived: _Lived, folder: BackupFolder) -> None:
@@ -182,7 +181,7 @@ def test_pruning_keeps_what_the_kept_backups_need(lived: _Lived, folder: BackupF
     assert folder.backups() == [newest]
     archive = folder.archive_of(newest)
     assert min(archive.segments()) == newest.manifest.start_segment
-    assert take_aim(folder, lived.between).backup == newest
+    assert folder.target(lived.between).backup == newest
 
 
 def test_half_a_backup_is_none(folder: BackupFolder) -> None:

@@ -3,15 +3,15 @@
 import pytest
 
 from bus.dead_letter import DeadLetters, InvalidRatioBreaker, TooManyInvalidError
-from bus.memory import MemoryBroker, StoredMessage
-from bus.records import Partition
+from bus.memory import MemoryBroker
+from bus.records import Message, Partition
 from contracts.topics import DEAD_LETTER_TOPIC
 
 
 def test_o5_dead_letter_keeps_the_message_and_says_why() -> None:
     broker = MemoryBroker()
     letters = DeadLetters(broker.producer(), "loader")
-    letters.put([(StoredMessage("sluice.deals", 3, 41, b"key", b"{", ()), "not JSON")])
+    letters.put([(Message("sluice.deals", 3, 41, b"key", b"{", ()), "not JSON")])
     (stored,) = broker.logs[Partition(DEAD_LETTER_TOPIC, 0)]
     assert stored.value == b"{"
     assert stored.key == b"key"

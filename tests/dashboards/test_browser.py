@@ -10,9 +10,9 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, Request, expect
 
 from runtime.process import ManagedProcess, ProcessSpec, free_port
-from runtime.screenshots import browser, chromium, click_stage, settle, sign_in
 from tests.dashboards.counting import sample_deals
 from tests.dashboards.double import Double, healthy, serving
+from tests.screenshots import browser, chromium, click_stage, settle, sign_in
 
 PATIENCE = 30_000
 EMAIL, PASSWORD = "manager@example.com", "sluice-demo"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bus.memory import MemoryBroker, StoredMessage
-from bus.records import Partition
+from bus.memory import MemoryBroker
+from bus.records import Message, Partition
 from contracts.settings import KafkaSettings, WarehouseSettings
 from contracts.topics import PARTITIONS_PER_TOPIC, topic_of
 from ingest.epoch import EPOCH_HEADER, EpochTopic
@@ -56,7 +56,7 @@ def _publish(broker: MemoryBroker, events: list[AnyEvent], rng: random.Random) -
         log = broker.logs.setdefault(place, [])
         envelope = event.model_dump(mode="json")
         value = json.dumps({**envelope, "data": envelope.pop("data")}, separators=(",", ":")).encode()
-        log.append(StoredMessage(*place, len(log), b"key", value, ((EPOCH_HEADER, str(EPOCH).encode()),)))
+        log.append(Message(*place, len(log), b"key", value, ((EPOCH_HEADER, str(EPOCH).encode()),)))
 
 
 def _load(broker: MemoryBroker, warehouse: WarehouseSettings, records: int) -> None:

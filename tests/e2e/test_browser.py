@@ -20,7 +20,7 @@ def test_a_manager_signs_in_and_opens_the_deals_behind_a_figure(sluice: SluiceSt
     eventually(lambda: manager.get("/v1/freshness").json()["events_behind"] == 0, what="the demo is published")
     # the script fails where a page shows no figure, and the drill-down where its total is not the figure's
     done = subprocess.run(
-        [sys.executable, "-m", "runtime.screenshots", "--url", sluice.dashboards_url, "--folder", str(tmp_path)],
+        [sys.executable, "-m", "tests.screenshots", "--url", sluice.dashboards_url, "--folder", str(tmp_path)],
         cwd=PROJECT,
         capture_output=True,
         text=True,

@@ -19,8 +19,8 @@ import psycopg
 from deltalake import DeltaTable
 from pydantic import SecretStr
 
-from bus.memory import MemoryBroker, MemoryProducer, StoredMessage
-from bus.records import OutgoingRecord, Partition, Receipt, SendFailure, TransportError
+from bus.memory import MemoryBroker, MemoryProducer
+from bus.records import Message, OutgoingRecord, Partition, Receipt, SendFailure, TransportError
 from contracts.settings import WarehouseSettings
 from contracts.topics import EVENT_TOPICS
 from contracts.warehouse import RAW_EVENTS
@@ -140,7 +140,7 @@ class LoaderSteps:
             return 0
         with closing(open_sink(self._warehouse)) as sink:
             stored = sink.offsets(marker.epoch)
-        messages: list[StoredMessage] = []
+        messages: list[Message] = []
         ranges: dict[Partition, OffsetRange] = {}
         places = sorted(place for place in self._broker.logs if place.topic in EVENT_TOPICS)
         for place in generator.sample(places, generator.randint(min(1, len(places)), len(places))):

@@ -14,8 +14,7 @@ import pytest
 from deltalake import DeltaTable, Schema
 from pydantic import SecretStr
 
-from bus.memory import StoredMessage
-from bus.records import Partition
+from bus.records import Message, Partition
 from contracts.settings import WarehouseSettings
 from ingest.decoding import decode
 from ingest.sinks import compaction, open_sink
@@ -46,9 +45,7 @@ def sink(tmp_path: Path) -> DeltaSink:
 
 
 def _append(sink: DeltaSink, offset: int, *, loaded_at: datetime, place: Partition = PLACE, rows: int = 3) -> None:
-    messages = [
-        StoredMessage(*place, offset + n, b"key", encode(aggregate_version=offset + n + 1)) for n in range(rows)
-    ]
+    messages = [Message(*place, offset + n, b"key", encode(aggregate_version=offset + n + 1)) for n in range(rows)]
     frame = decode(messages, epoch=str(EPOCH), loaded_at=loaded_at).rows
     sink.append(frame, epoch=EPOCH, ranges={place: OffsetRange(offset, offset + rows)})
 

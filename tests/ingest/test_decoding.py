@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bus.memory import StoredMessage
+from bus.records import Message
 from ingest.decoding import decode
 from ingest.sinks.interface import FRAME_SCHEMA
 
@@ -31,8 +31,8 @@ ENVELOPE: dict[str, Any] = {
 }
 
 
-def _message(value: bytes | None, *, epoch: str = EPOCH, offset: int = 0) -> StoredMessage:
-    return StoredMessage("sluice.deals", 1, offset, b"key", value, [("epoch", epoch.encode())])
+def _message(value: bytes | None, *, epoch: str = EPOCH, offset: int = 0) -> Message:
+    return Message("sluice.deals", 1, offset, b"key", value, [("epoch", epoch.encode())])
 
 
 def encode(**changes: object) -> bytes:

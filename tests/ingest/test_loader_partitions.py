@@ -10,8 +10,8 @@ from deltalake import DeltaTable
 from kafka import KafkaAdminClient
 from pydantic import SecretStr
 
-from bus.memory import MemoryBroker, StoredMessage
-from bus.records import Partition
+from bus.memory import MemoryBroker
+from bus.records import Message, Partition
 from contracts.events.deals import DealEvent
 from contracts.settings import KafkaSettings, RelayDatabaseSettings, WarehouseSettings
 from ingest.epoch import EPOCH_HEADER, EpochTopic
@@ -83,7 +83,7 @@ class Spine:
             }
             value = json.dumps(envelope, separators=(",", ":")).encode()
             headers = ((EPOCH_HEADER, str(epoch).encode()),)
-            log.append(StoredMessage(topic, partition, len(log), b"key", value, headers))
+            log.append(Message(topic, partition, len(log), b"key", value, headers))
             self.sent.append(event_id)
 
     def rows(self) -> pl.DataFrame:

@@ -11,8 +11,7 @@ from uuid import UUID
 import psycopg
 from pydantic import SecretStr
 
-from bus.memory import StoredMessage
-from bus.records import Partition
+from bus.records import Message, Partition
 from contracts.events.deals import DealEvent
 from contracts.settings import WarehouseSettings
 from contracts.warehouse import RAW_EVENTS
@@ -26,7 +25,7 @@ _EPOCH = UUID("01900000-0000-7000-8000-0000000000ee")
 _BATCHES = ((0, 3), (3, 4), (4, 9))
 
 
-def _message(offset: int) -> StoredMessage:
+def _message(offset: int) -> Message:
     envelope = {
         "id": str(new_id()),
         "type": "deal.deleted",
@@ -44,7 +43,7 @@ def _message(offset: int) -> StoredMessage:
         "depth": 0,
         "data": {},
     }
-    return StoredMessage(DealEvent.topic, 2, offset, b"key", json.dumps(envelope).encode())
+    return Message(DealEvent.topic, 2, offset, b"key", json.dumps(envelope).encode())
 
 
 def _load(settings: WarehouseSettings) -> None:

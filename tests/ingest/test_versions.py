@@ -14,8 +14,7 @@ import pytest
 from deltalake import DeltaTable
 from pydantic import SecretStr
 
-from bus.memory import StoredMessage
-from bus.records import Partition
+from bus.records import Message, Partition
 from contracts.events.deals import DealEvent
 from contracts.events.envelope import Event
 from contracts.events.registry import EVENTS, UnreadableEventError, parse
@@ -98,7 +97,7 @@ def newest(monkeypatch: pytest.MonkeyPatch) -> type[Event]:
 
 def _load(url: str) -> None:
     messages = [
-        StoredMessage(*PLACE, offset, b"key", encode(type=TYPE, version=version, data=data))
+        Message(*PLACE, offset, b"key", encode(type=TYPE, version=version, data=data))
         for offset, (version, data) in enumerate(SENT)
     ]
     decoded = decode(messages, epoch=str(EPOCH), loaded_at=datetime.now(UTC))

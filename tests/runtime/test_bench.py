@@ -3,7 +3,7 @@
 import pytest
 from rich.console import Console
 
-from runtime.bench import UnknownParameterError, read_parameters, run_benchmarks
+from benchmarks.runner import UnknownParameterError, read_parameters, run_benchmarks
 
 
 def test_parameters_are_numbers_by_name() -> None:

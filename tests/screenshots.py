@@ -1,4 +1,4 @@
-"""Takes the README's screenshots from a running stack: `python -m runtime.screenshots [--url …] [--folder …]`.
+"""Takes the README's screenshots from a running stack: `python -m tests.screenshots [--url …] [--folder …]`.
 
 Drives an installed Chromium without a display. A tool for whoever changes the pages; no other part imports it.
 """
