@@ -5,14 +5,13 @@ same: whoever reads raw later may know it, and nothing that was published may be
 text that was published.
 
 Messages that are spelled as the relay spells them are taken apart by one pattern over the whole batch, outside Python;
-every other message is parsed by itself. Both ways give the same row.
+every other one is parsed by itself and spelled so.
 """
 
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 import polars as pl
 from pydantic_core import from_json
@@ -23,7 +22,6 @@ from ingest.epoch import EPOCH_HEADER
 from ingest.sinks.interface import FRAME_SCHEMA
 
 _HEX = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_UUID = f"^{_HEX}$"
 _TIMESTAMP = "%Y-%m-%dT%H:%M:%S%.f%#z"
 _DATA_MARK = b',"data":'
 _NUL = b"\\u0000"  # PostgreSQL's jsonb refuses it, so both warehouses do
@@ -42,8 +40,8 @@ def _canonical_value(name: str) -> str:
     if name in _NULLABLE:
         return f'(?:"(?P<{name}>{_HEX})"|null)'
     if name in _NUMBERS:
-        return f"(?P<{name}>0|[1-9][0-9]{{0,8}})"
-    content = _HEX if name in _IDS else "[0-9T:.+-]+" if name in _TIMESTAMPS else "[a-z_.]+"
+        return f"(?P<{name}>0|[1-9][0-9]{{0,17}})"
+    content = _HEX if name in _IDS else "[0-9TZ:.+-]+" if name in _TIMESTAMPS else r'[^"\\]+'
     return f'"(?P<{name}>{content})"'
 
 
@@ -69,9 +67,17 @@ def decode(messages: Iterable[Message], *, epoch: str, loaded_at: datetime) -> D
     own, foreign = _of_epoch(messages, epoch)
     rows, others = _decode_canonical(own)
     decoded = Decoded(_stamp(rows, epoch, loaded_at), foreign=foreign)
-    if others:
-        frame = _decode_others(others, decoded.rejected)
-        decoded.rows = pl.concat([decoded.rows, _stamp(frame, epoch, loaded_at)])
+    originals, spelled = [], []
+    for message in (own[index] for index in others):
+        try:
+            spelled.append(_spell_canonically(message))
+            originals.append(message)
+        except ValueError as error:
+            decoded.rejected.append((message, str(error)))
+    if spelled:
+        rows, unfit = _decode_canonical(spelled)
+        decoded.rows = pl.concat([decoded.rows, _stamp(rows, epoch, loaded_at)])
+        decoded.rejected += [(originals[index], _reason(originals[index])) for index in unfit]
     return decoded
 
 
@@ -92,15 +98,18 @@ def _of_epoch(messages: Iterable[Message], epoch: str) -> tuple[list[Message], i
     return own, foreign
 
 
-def _decode_canonical(messages: Sequence[Message]) -> tuple[pl.DataFrame, list[Message]]:
-    """Rows of the messages that the pattern fits, and the messages it does not fit."""
+def _decode_canonical(messages: Sequence[Message]) -> tuple[pl.DataFrame, list[int]]:
+    """Rows of the messages that the pattern fits, and the places of those it does not fit."""
     parts = _texts(messages).str.splitn(_DATA_MARK.decode(), 2)
     head, tail = parts.struct.field("field_0"), parts.struct.field("field_1")
     frame = pl.DataFrame(
         [*head.str.extract_groups(_CANONICAL).struct.unnest().get_columns(), tail.str.head(-1).alias("data")]
     ).with_columns(
         *(pl.col(name).cast(FRAME_SCHEMA[name], strict=False) for name in _NUMBERS),
-        *(_instant(name) for name in _TIMESTAMPS),
+        *(
+            pl.col(name).str.to_datetime(_TIMESTAMP, time_unit="us", time_zone="UTC", strict=False)
+            for name in _TIMESTAMPS
+        ),
     )
     fits = frame.select(
         pl.all_horizontal(
@@ -113,7 +122,7 @@ def _decode_canonical(messages: Sequence[Message]) -> tuple[pl.DataFrame, list[M
     if not fits.all() or not _are_json(frame["data"]):
         fits &= pl.Series([fit and _are_json(frame["data"][index : index + 1]) for index, fit in enumerate(fits)])
     places = [pl.Series(name, [getattr(m, name) for m in messages], dtype=FRAME_SCHEMA[name]) for name in _PLACE]
-    return frame.with_columns(places).filter(fits), [messages[index] for index in (~fits).arg_true()]
+    return frame.with_columns(places).filter(fits), (~fits).arg_true().to_list()
 
 
 def _texts(messages: Sequence[Message]) -> pl.Series:
@@ -140,34 +149,10 @@ def _are_json(texts: pl.Series) -> bool:
         return False
 
 
-def _decode_others(messages: Iterable[Message], rejected: list[tuple[Message, str]]) -> pl.DataFrame:
-    """Rows of messages that are parsed one by one; what is no event is added to `rejected` with the reason."""
-    good: list[Message] = []
-    envelopes: list[dict[str, Any]] = []
-    texts: list[str] = []
-    for message in messages:
-        try:
-            envelope, text = _split(message.value)
-        except ValueError as error:
-            rejected.append((message, str(error)))
-            continue
-        good.append(message)
-        envelopes.append(envelope)
-        texts.append(text)
-    frame = _frame(good, envelopes, texts)
-    fits = frame["fits"]
-    rejected += [(good[index], _reason(envelopes[index])) for index in (~fits).arg_true()]
-    return frame.filter(fits)
-
-
 def _stamp(frame: pl.DataFrame, epoch: str, loaded_at: datetime) -> pl.DataFrame:
     return frame.with_columns(
         pl.lit(epoch).alias("epoch"), pl.lit(loaded_at, dtype=pl.Datetime("us", "UTC")).alias("loaded_at")
     ).select(list(FRAME_SCHEMA))
-
-
-def _instant(name: str) -> pl.Expr:
-    return pl.col(name).str.to_datetime(_TIMESTAMP, time_unit="us", time_zone="UTC", strict=False)
 
 
 def _epoch_of(message: Message, default: str) -> str:
@@ -177,8 +162,9 @@ def _epoch_of(message: Message, default: str) -> str:
     return default
 
 
-def _split(value: bytes | None) -> tuple[dict[str, Any], str]:
-    """An envelope, and its data as text; ValueError says what is wrong."""
+def _spell_canonically(message: Message) -> Message:
+    """The same event as the relay would spell it; ValueError says why it is none."""
+    value = message.value
     if value is None:
         raise ValueError("no value")
     content = from_json(value, allow_inf_nan=False)
@@ -186,29 +172,20 @@ def _split(value: bytes | None) -> tuple[dict[str, Any], str]:
         raise ValueError("not an event: no object with an object `data`")
     if _NUL in value:
         raise ValueError("contains the character NUL")
+    data = json.dumps(content["data"], ensure_ascii=False)
     if next(reversed(content)) == "data" and value.count(_DATA_MARK) == 1 and value.endswith(b"}"):
-        return content, value[value.index(_DATA_MARK) + len(_DATA_MARK) : -1].decode()
-    return content, json.dumps(content["data"], ensure_ascii=False)
+        data = value[value.index(_DATA_MARK) + len(_DATA_MARK) : -1].decode().strip()
+    fields = [(key, content.get(key)) for key in _ENVELOPE_KEYS]
+    head = ",".join(
+        f'"{key}":{field if name in _NUMBERS else json.dumps(field, ensure_ascii=False)}'
+        for name, (key, field) in zip(_ENVELOPE_COLUMNS, fields, strict=True)
+    )
+    return message._replace(value=f'{{{head},"data":{data}}}'.encode())
 
 
-def _frame(messages: Sequence[Message], envelopes: Sequence[dict[str, Any]], texts: list[str]) -> pl.DataFrame:
-    columns: dict[str, pl.Series] = {}
-    for key, name in zip(_ENVELOPE_KEYS, _ENVELOPE_COLUMNS, strict=True):
-        kind = FRAME_SCHEMA[name]
-        values = [envelope.get(key) for envelope in envelopes]
-        columns[name] = pl.Series(name, values, dtype=pl.String() if name in _TIMESTAMPS else kind, strict=False)
-    columns["data"] = pl.Series("data", texts, dtype=pl.String())
-    for name in _PLACE:
-        columns[name] = pl.Series(name, [getattr(m, name) for m in messages], dtype=FRAME_SCHEMA[name])
-    frame = pl.DataFrame(columns).with_columns(*(_instant(name) for name in _TIMESTAMPS))
-    complete = [pl.col(name).is_not_null() for name in columns if name not in _NULLABLE]
-    ids = [pl.col(name).str.contains(_UUID).fill_null(value=True) for name in _IDS]
-    return frame.with_columns(pl.all_horizontal(*complete, *ids).alias("fits"))
-
-
-def _reason(envelope: dict[str, Any]) -> str:
+def _reason(message: Message) -> str:
     try:
-        parse(envelope)
+        parse(from_json(message.value or b""))
     except UnreadableEventError as error:
         return str(error)
     return "a field of the envelope does not fit its column"

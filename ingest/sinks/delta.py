@@ -21,11 +21,12 @@ from bus.records import Partition
 from bus.topics import TOPICS
 from contracts.topics import EVENT_TOPICS
 from contracts.warehouse import RAW_GENERATION
-from ingest.sinks.compaction import KEEP_HOURS, Compaction, compact
+from ingest.sinks.compaction import KEEP_HOURS, compact
 from ingest.sinks.delta_files import ARROW_SCHEMA, read_blocks, write_aside
 from ingest.sinks.fingerprint import DUCKDB_DAY, DUCKDB_HASH
 from ingest.sinks.interface import (
     FRAME_SCHEMA,
+    Compaction,
     GroupKey,
     GroupSum,
     OffsetConflictError,
@@ -141,7 +142,7 @@ class DeltaSink:
             places = [*self._places(epoch), *offsets]
             moved = [Transaction(_app_id(epoch, place), offsets.get(place, 0)) for place in dict.fromkeys(places)]
             moved += self._widened(epoch, offsets)
-        files = write_aside(self._folder, blocks)
+        files = write_aside(self._folder, read_blocks(blocks))
         try:
             self._rewrite(lambda properties: files.swap_in(self._table, properties), moved)
         finally:

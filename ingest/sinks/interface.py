@@ -11,7 +11,6 @@ import polars as pl
 
 from bus.records import Partition
 from contracts.warehouse import RAW_EVENT_COLUMNS
-from ingest.sinks.compaction import Compaction
 
 
 class SinkUnavailableError(Exception):
@@ -43,6 +42,17 @@ class GroupSum:
 
     count: int
     hash_sum: int
+
+
+@dataclass(frozen=True)
+class Compaction:
+    """What a compaction did: files and bytes of the table before and after, and how many old files it deleted."""
+
+    files_before: int
+    files_after: int
+    bytes_before: int
+    bytes_after: int
+    deleted: int
 
 
 #: Polars type of each raw column.

@@ -5,7 +5,7 @@ from contextlib import closing
 import dagster as dg
 
 from ingest.sinks import open_sink
-from ingest.sinks.compaction import Compaction
+from ingest.sinks.interface import Compaction
 from orchestration.defs.raw import RAW_EVENTS_KEY
 from orchestration.resources import Pipeline
 
