@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
@@ -14,7 +15,6 @@ import psutil
 import psycopg
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks.runner import BENCHMARKS, LONG_BENCHMARKS, UnknownParameterError, read_parameters, run_benchmarks
 from contracts.settings import RelayDatabaseSettings, WarehouseSettings
@@ -25,6 +25,7 @@ from ingest.sinks.interface import SinkUnavailableError
 from orchestration.reconciliation import reconcile_all
 from runtime.backup.command import backup, restore
 from runtime.backup.server import BackupError
+from runtime.bars import bars
 from runtime.checks import run_checks
 from runtime.demo import DEMO_PASSWORD, DEMO_USERS, fill
 from runtime.embedded.postgres import PostgresSetupError
@@ -32,13 +33,15 @@ from runtime.import_command import import_command
 from runtime.migrate import migrate
 from runtime.process import ProcessError
 from runtime.processes import PROCESSES, Process
-from runtime.stack import Stack, StackError, adopt_environment, locate_stack
-from runtime.status import as_table, read_status
+from runtime.stack import Stack, StackError, locate_stack
+from runtime.status import as_table, read_status, running_stack, use_running_stack
 from runtime.supervisor import Supervisor
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Sluice.")
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
+
+_URL = "SLUICE_DATABASE_RELAY_URL"
 
 
 @app.command()
@@ -106,7 +109,7 @@ def down() -> None:
 @app.command()
 def demo() -> None:
     """Fill the demo organization of the running stack: 18 months of plausible, seeded history."""
-    stack = _running_stack()
+    stack = running_stack()
     fill(stack.api_url, say=console.print)
     console.print(f"sign in as {', '.join(DEMO_USERS)}, password {DEMO_PASSWORD}")
 
@@ -161,14 +164,9 @@ app.command("import")(import_command)
 @app.command()
 def rebuild() -> None:
     """Make the warehouse's raw events anew from PostgreSQL; the refresh then builds and publishes the marts."""
-    _use_running_stack()
-    with _progress() as progress:
-        task = progress.add_task("events", total=None)
-
-        def advance(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
-
-        rebuild_warehouse(_relay_url(), WarehouseSettings(), progress=advance)
+    use_running_stack(unless_named=_URL)
+    with bars(console) as advance:
+        rebuild_warehouse(_relay_url(), WarehouseSettings(), progress=partial(advance, "events"))
 
 
 @app.command()
@@ -178,7 +176,7 @@ def reconcile(
     repair: Annotated[bool, typer.Option(help="Put the warehouse's events right; the next refresh follows.")] = False,
 ) -> None:
     """Compare PostgreSQL with the warehouse's events and published figures; exit 1 on any difference found."""
-    _use_running_stack()
+    use_running_stack(unless_named=_URL)
     report = reconcile_all(_relay_url(), WarehouseSettings(), repair=repair)
     if json_output:
         print(json.dumps(report.as_dict(), indent=2, default=str))
@@ -195,7 +193,7 @@ def parked(
     json_output: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Events that cannot be published, with reasons: lists them, or releases them once the cause is mended."""
-    _use_running_stack()
+    use_running_stack(unless_named=_URL)
     with psycopg.connect(_relay_url(), connect_timeout=5) as connection:
         if release:
             released = release_parked(connection, aggregate)
@@ -217,25 +215,6 @@ app.command("restore")(restore)
 
 def _relay_url() -> str:
     return RelayDatabaseSettings().database_relay_url.get_secret_value()
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
-    )
-
-
-def _running_stack() -> Stack:
-    stack = locate_stack(None)
-    if not read_status(stack)["running"]:
-        raise StackError("Sluice is not running here. Start it with ./sluice up.")
-    return stack.with_remembered_ports()
-
-
-def _use_running_stack() -> None:
-    """Take the settings of the running embedded stack, unless the environment names a database itself."""
-    if "SLUICE_DATABASE_RELAY_URL" not in os.environ:  # os.environ: asks only whether a person configured a deployment
-        adopt_environment(_running_stack().environment())
 
 
 def _add_process_verb(process: Process) -> None:

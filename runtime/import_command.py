@@ -9,17 +9,17 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from api.imports.options import ImportOptions
 from api.imports.presets import GENERIC, Entity, entity_of_name
 from api.imports.problems import FileProblem
 from api.imports.source import open_source
+from runtime.bars import bars
 from runtime.import_client import ImportClient, ImportFile, ImportRefusedError
 from runtime.stack import locate_stack
 
-_FATES = ("created", "updated", "unchanged", "failed")
+_OUTCOMES = ("created", "updated", "unchanged", "failed")
 _ROW_FAILED, _NOT_STARTED = 1, 2
 _SHOWN_PROBLEMS = 10
 
@@ -149,9 +149,14 @@ def import_files(
     started = client.start(files, options)
     if options.get("preview"):
         return _show_preview(started, console)
-    with _progress(console) as progress:
-        done = client.follow(started["id"], watch=_Bars(progress).show)
-    _show_fates(done, console)
+    with bars(console) as advance:
+
+        def show(found: Mapping[str, Any]) -> None:
+            for entity, figures in found["progress"].items():
+                advance(entity.replace("_", " "), figures["done"], figures["total"])
+
+        done = client.follow(started["id"], watch=show)
+    _show_outcomes(done, console)
     for warning in done["warnings"]:
         console.print(f"note: {warning}", markup=False)
     if done["state"] == "failed":
@@ -167,29 +172,12 @@ def import_files(
     return 0
 
 
-class _Bars:
-    """One bar per entity."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress, self._tasks = progress, dict[str, TaskID]()
-
-    def show(self, found: dict[str, Any]) -> None:
-        for entity, figures in found["progress"].items():
-            if entity not in self._tasks:
-                self._tasks[entity] = self._progress.add_task(entity.replace("_", " "), total=figures["total"])
-            self._progress.update(self._tasks[entity], completed=figures["done"], total=figures["total"])
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
-    )
-
-
-def _show_fates(done: dict[str, Any], console: Console) -> None:
-    table = Table("rows of", *_FATES, "in all")
+def _show_outcomes(done: dict[str, Any], console: Console) -> None:
+    table = Table("rows of", *_OUTCOMES, "in all")
     for entity, figures in done["progress"].items():
-        table.add_row(entity.replace("_", " "), *(f"{figures[fate]:,}" for fate in _FATES), f"{figures['total']:,}")
+        table.add_row(
+            entity.replace("_", " "), *(f"{figures[outcome]:,}" for outcome in _OUTCOMES), f"{figures['total']:,}"
+        )
     console.print(table)
 
 
@@ -201,7 +189,7 @@ def _show_preview(found: dict[str, Any], console: Console) -> int:
     for kind, names in found["would_create"].items():
         console.print(f"would create {len(names)} {kind}: {', '.join(names[:_SHOWN_PROBLEMS])}", markup=False)
     for entity, figures in found["counts"].items():
-        console.print(f"{entity}: {', '.join(f'{figures[fate]} {fate}' for fate in _FATES)}")
+        console.print(f"{entity}: {', '.join(f'{figures[outcome]} {outcome}' for outcome in _OUTCOMES)}")
     for warning in found["warnings"]:
         console.print(f"note: {warning}", markup=False)
     for one in found["problems"][:_SHOWN_PROBLEMS]:

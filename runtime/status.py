@@ -1,13 +1,14 @@
 """What `./sluice status` shows: each process of the running stack, and how far the event log is behind."""
 
 import json
+import os
 from typing import Any
 
 import psutil
 import psycopg
 from rich.table import Table
 
-from runtime.stack import Stack
+from runtime.stack import Stack, StackError, adopt_environment, locate_stack
 
 
 def read_status(stack: Stack) -> dict[str, Any]:
@@ -71,3 +72,24 @@ def as_table(status: dict[str, Any]) -> Table:
             detail,
         )
     return table
+
+
+def running_stack() -> Stack:
+    """The stack that runs in the current home folder, on the ports it was started with.
+
+    Raises:
+        StackError: none does.
+    """
+    stack = locate_stack(None)
+    if not read_status(stack)["running"]:
+        raise StackError("Sluice is not running here. Start it with ./sluice up.")
+    return stack.with_remembered_ports()
+
+
+def use_running_stack(*, unless_named: str) -> Stack | None:
+    """Take the settings of the running stack, unless the environment names a deployment's by this variable."""
+    if unless_named in os.environ:  # os.environ: asks only whether a person configured a deployment
+        return None
+    stack = running_stack()
+    adopt_environment(stack.environment())
+    return stack

@@ -1,24 +1,23 @@
 """The verbs `backup` and `restore`: what a person says and sees."""
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from contracts.settings import BackupSettings, FileSettings, KafkaSettings, RelayDatabaseSettings, WarehouseSettings
 from runtime.backup.base import make_base_backup
 from runtime.backup.folder import BackupFolder, Target, as_text
 from runtime.backup.restore import finish_restore, restore_embedded, restore_into
 from runtime.backup.server import BackupError
+from runtime.bars import bars
 from runtime.home import Home
-from runtime.stack import adopt_environment, backup_path, locate_stack
-from runtime.status import read_status
+from runtime.stack import backup_path
+from runtime.status import use_running_stack
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -35,16 +34,16 @@ def backup(
     if show:
         _list(BackupFolder(to.absolute() if to else _folder()))
         return
-    secrets = _use_stack()
+    stack = use_running_stack(unless_named=_URL)
     settings = BackupSettings()
     folder = BackupFolder((to or settings.backup_path).absolute())
-    with _progress() as advance:
+    with bars(console, counted=False) as advance:
         made = make_base_backup(
             settings.database_backup_url.get_secret_value(),
             folder,
             files=FileSettings().files_path,
-            secrets=secrets,
-            progress=lambda done, total: advance("copying", done, total),
+            secrets=stack.home.secrets_file if stack else None,
+            progress=partial(advance, "copying"),
         )
     removed = folder.prune(keep or settings.backup_keep)
     manifest = made.manifest
@@ -78,7 +77,7 @@ def restore(
     instant = _instant(at, latest=latest)
     folder = BackupFolder(source.absolute() if source else _folder())
     confirm = _asker(yes=yes, into=into)
-    with _progress() as advance:
+    with bars(console, counted=False) as advance:
         if into is None:
             restored = restore_embedded(
                 Home.locate(), folder, instant, say=console.print, progress=advance, confirm=confirm
@@ -101,10 +100,10 @@ def restore(
 
 def _finish() -> None:
     url = RelayDatabaseSettings().database_relay_url.get_secret_value()
-    with _progress() as advance:
+    with bars(console, counted=False) as advance:
         finish_restore(
             url, KafkaSettings(), WarehouseSettings(), say=console.print,
-            progress=lambda done, total: advance("rebuilding", done, total),
+            progress=partial(advance, "rebuilding"),
         )  # fmt: skip
     console.print("done: start relay, loader, refresh and Dagster; the refresh builds all figures anew")
 
@@ -151,30 +150,3 @@ def _asker(*, yes: bool, into: Path | None) -> Callable[[Target], None]:
 
 def _folder() -> Path:
     return backup_path(Home.locate())
-
-
-def _use_stack() -> Path | None:
-    """Take the settings of the embedded stack unless the environment names a server; where its secrets lie."""
-    if _URL in os.environ:  # os.environ: asks only whether a person configured a deployment
-        return None
-    stack = locate_stack(None)
-    if not read_status(stack)["running"]:
-        raise BackupError("Sluice is not running here: a backup is made of a running server. Start it: ./sluice up.")
-    adopt_environment(stack.with_remembered_ports().environment())
-    return stack.home.secrets_file
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f} %"), TimeElapsedColumn(),
-        console=console,
-    ) as progress:  # fmt: skip
-        tasks: dict[str, TaskID] = {}
-
-        def advance(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = progress.add_task(what)
-            progress.update(tasks[what], completed=done, total=total)
-
-        yield advance
