@@ -62,10 +62,11 @@ def create_app(
 
 
 def _slices() -> Iterator[APIRouter]:
-    """Each slice's `router`, in its module `endpoints`."""
+    """What each slice's module `endpoints` declares: its `router`, or several as `routers`."""
     for package in pkgutil.iter_modules(api.__path__, "api."):
         if package.ispkg and find_spec(f"{package.name}.endpoints"):
-            yield import_module(f"{package.name}.endpoints").router
+            endpoints = import_module(f"{package.name}.endpoints")
+            yield from getattr(endpoints, "routers", None) or [endpoints.router]
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ from ingest.outbox import list_parked, release_parked
 from ingest.rebuild import rebuild as rebuild_warehouse
 from ingest.sinks.interface import SinkUnavailableError
 from orchestration.reconciliation import reconcile_all
+from runtime.accept import accept
 from runtime.backup.command import backup, restore
 from runtime.backup.server import BackupError
 from runtime.bars import bars
@@ -31,6 +32,8 @@ from runtime.demo import DEMO_PASSWORD, DEMO_USERS, fill
 from runtime.embedded.postgres import PostgresSetupError
 from runtime.import_command import import_command
 from runtime.migrate import migrate
+from runtime.new import SkeletonError
+from runtime.new import app as new
 from runtime.process import ProcessError
 from runtime.processes import PROCESSES, Process
 from runtime.stack import Stack, StackError, locate_stack
@@ -134,6 +137,18 @@ def check(
 ) -> None:
     """All linters, types and tests; with arguments, pytest alone with these."""
     raise typer.Exit(run_checks(console, everything=everything, pytest_arguments=context.args))
+
+
+@app.command("accept")
+def accept_derived() -> None:
+    """Renew what is derived and kept in the tree (schemas, hashes, snapshots), and say what changed."""
+    wrong = accept(console.print)
+    for problem in wrong:
+        _fail(problem)
+    raise typer.Exit(1 if wrong else 0)
+
+
+app.add_typer(new, name="new")
 
 
 @app.command()
@@ -241,6 +256,7 @@ _EXPECTED = (
     RewriteUnderWayError,
     SinkUnavailableError,
     BackupError,
+    SkeletonError,
 )
 
 

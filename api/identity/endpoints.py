@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import Depends, Header, Request, Response
 
 from api.edge.dependencies import Administrator, Claims, CurrentCaller, IfMatch, Unit
 from api.edge.idempotency import HEADER, IdempotencyKeyReused
@@ -186,7 +186,4 @@ async def update_user(
     return UserRead.model_validate(change.after)
 
 
-router = APIRouter()
-router.include_router(auth_router)
-router.include_router(me_router)
-router.include_router(users_router)
+routers = (auth_router, me_router, users_router)

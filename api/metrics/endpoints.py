@@ -7,7 +7,7 @@ declared here for the documentation.
 import hashlib
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from api.edge.dependencies import CurrentCaller, Unit
@@ -121,6 +121,4 @@ async def read_freshness(request: Request, caller: CurrentCaller, unit: Unit) ->
     return await service.read_freshness(unit, caller, services=services_of(request))
 
 
-router = APIRouter()
-router.include_router(metrics_router)
-router.include_router(freshness_router)
+routers = (metrics_router, freshness_router)
