@@ -22,8 +22,8 @@ from runtime.home import PROJECT
 from runtime.process import die_with_parent
 
 _STATIC_PROCESSES = 2
-#: Each starts a PostgreSQL and a broker of its own, and waits for them much of the time.
-_TEST_PROCESSES = 2
+#: Each starts a PostgreSQL and a broker of its own, and waits for them much of the time: one more than processors.
+_TEST_PROCESSES = min(os.cpu_count() or 1, 3) + 1
 #: Checks beside the tests take what those leave of the processors.
 _NICENESS = 19
 

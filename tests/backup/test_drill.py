@@ -231,6 +231,7 @@ def elsewhere(drill: _Drill, server_folder: Path, tmp_path: Path) -> Iterator[_E
     process.stop()
 
 
+@pytest.mark.slow
 def test_f4_a_server_of_ones_own_goes_back_and_kafka_and_warehouse_follow(drill: _Drill, elsewhere: _Elsewhere) -> None:
     spine = elsewhere.spine
     assert _hashes(elsewhere.database.admin_url) == drill.hashes

@@ -79,6 +79,7 @@ def _auc(files: dict[str, bytes]) -> float:
     return below / (len(lost) * len(scores[True][:400]))
 
 
+@pytest.mark.slow
 class TestFill:
     @pytest.fixture
     def api_url(self, database: Database, tmp_path: Path) -> Iterator[str]:
