@@ -137,6 +137,11 @@ def _loader(settings: Settings) -> Loader:
     return Loader(settings[1], settings[2], settings[0], lease_seconds=2)
 
 
+#: Processes cost seconds, and what a sink makes of two writers is tested beside it: one kind is quick.
+one_sink = pytest.mark.parametrize(
+    "settings", ["delta", pytest.param("postgres", marks=pytest.mark.slow)], indirect=True
+)
+
 _PARTITIONS = "select coalesce(sum((detail->>'partitions')::int), 0) from process_status where process = '{}'"
 
 
@@ -144,6 +149,7 @@ def _partitions(database: Database, process: str) -> int:
     return count(database.relay_url, _PARTITIONS.format(process))
 
 
+@one_sink
 def test_w4_two_loaders_share_the_work_and_one_takes_over(database: Database, settings: Settings) -> None:
     with (
         running(lambda stop: Relay(*settings).run(stop)),
@@ -163,6 +169,7 @@ def test_w4_two_loaders_share_the_work_and_one_takes_over(database: Database, se
     assert row_count(settings) == 2_000
 
 
+@one_sink
 def test_w4_a_loader_that_stood_still_doubles_nothing(database: Database, settings: Settings) -> None:
     generator = random.Random(5)
     open_sink(settings[2]).close()

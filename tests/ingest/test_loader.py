@@ -113,7 +113,7 @@ _LOADER_PROCESS = (
 )
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(100, marks=pytest.mark.slow)])
 def test_w1_loader_killed_again_and_again_under_load(database: Database, settings: Settings, kills: int) -> None:
     environment = {
         **os.environ,

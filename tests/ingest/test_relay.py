@@ -138,12 +138,13 @@ def _start_relay(
     )
 
 
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_o1_relay_killed_in_the_middle_of_batches_loses_nothing(
-    database: Database, fresh_broker: RunningBroker, warehouse_url: str
+    database: Database, fresh_broker: RunningBroker, warehouse_url: str, kills: int
 ) -> None:
     generator = random.Random(7)
     published = "select count(*) from outbox where published_at is not null"
-    for round_number in range(3):
+    for round_number in range(kills):
         insert_events(database.app_url, 3_000, aggregates=40, seed=round_number)
         before = count(database.relay_url, published)
         process = _start_relay(database, fresh_broker, warehouse_url)
