@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 from rich.console import Console
 
 from runtime.checks import Check, run_side_by_side, suite_check
@@ -53,6 +54,7 @@ def test_waits(postgres, fresh_broker, tmp_path_factory):
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_is_told_to_end_leaves_no_server_behind(tmp_path: Path) -> None:
     test = tmp_path / "test_waits.py"
     test.write_text(_WAITS.format(folder=str(tmp_path)))
