@@ -1,4 +1,4 @@
-"""Writes the JSON Schema of every event and the AsyncAPI page from the models; `--check` only says what differs.
+"""Writes the AsyncAPI page, with the JSON Schema of every event in it, from the models; `--check` says if it differs.
 
 Run as `python -m contracts.generate`. The golden examples in `examples/` are written by hand and never generated.
 """
@@ -12,13 +12,13 @@ from contracts.events.envelope import Envelope, Event
 from contracts.events.registry import EVENTS
 from contracts.topics import EVENT_TOPICS, PARTITIONS_PER_TOPIC
 
-_FOLDER = Path(__file__).parent
+_PAGE = Path(__file__).with_name("asyncapi.json")
 _CLASSES = [EVENTS[key] for key in sorted(EVENTS)]
 
 
-def schema_of(event_class: type[Event]) -> dict[str, Any]:
+def schema_of(event_class: type[Event], *, ref_template: str = "#/$defs/{model}") -> dict[str, Any]:
     """JSON Schema of an event in its envelope."""
-    schema = Envelope[event_class].model_json_schema()  # type: ignore[valid-type]  # the class is known at run time only
+    schema = Envelope[event_class].model_json_schema(ref_template=ref_template)  # type: ignore[valid-type]  # known at run time only
     schema["title"] = f"{event_class.type} v{event_class.version}"
     schema["description"] = (event_class.__doc__ or "").strip()
     for name, value in (
@@ -31,15 +31,7 @@ def schema_of(event_class: type[Event]) -> dict[str, Any]:
 
 
 def asyncapi() -> dict[str, Any]:
-    """AsyncAPI 3 document: a channel per topic, a message per event."""
-    messages = {
-        f"{event.type}.v{event.version}": {
-            "summary": (event.__doc__ or "").strip(),
-            "contentType": "application/json",
-            "payload": {"$ref": f"schemas/{event.type}.v{event.version}.json"},
-        }
-        for event in _CLASSES
-    }
+    """AsyncAPI 3 document: a channel per topic, a message and a schema per event and version."""
     channels: dict[str, Any] = {
         topic: {
             "address": topic,
@@ -48,8 +40,16 @@ def asyncapi() -> dict[str, Any]:
         }
         for topic in EVENT_TOPICS
     }
+    messages, schemas = dict[str, Any](), dict[str, Any]()
     for event in _CLASSES:
         name = f"{event.type}.v{event.version}"
+        schema = schema_of(event, ref_template="#/components/schemas/{model}")
+        schemas |= {**schema.pop("$defs"), name: schema}
+        messages[name] = {
+            "summary": schema["description"],
+            "contentType": "application/json",
+            "payload": {"$ref": f"#/components/schemas/{name}"},
+        }
         channels[event.topic]["messages"][name] = {"$ref": f"#/components/messages/{name}"}
     return {
         "asyncapi": "3.0.0",
@@ -59,35 +59,27 @@ def asyncapi() -> dict[str, Any]:
             "description": "Every committed write. Ids and facts, never personal data.",
         },
         "channels": channels,
-        "components": {"messages": messages},
+        "components": {"messages": messages, "schemas": dict(sorted(schemas.items()))},
     }
 
 
-def generated_files() -> dict[Path, str]:
-    """Path -> text of everything that is generated."""
-    files = {
-        _FOLDER / "schemas" / f"{event.type}.v{event.version}.json": json.dumps(schema_of(event), indent=2) + "\n"
-        for event in _CLASSES
-    }
-    files[_FOLDER / "asyncapi.json"] = json.dumps(asyncapi(), indent=2) + "\n"
-    return files
+def generated_page() -> str:
+    """The page as it has to be."""
+    return json.dumps(asyncapi(), indent=2) + "\n"
+
+
+def write_page() -> None:
+    """Write it."""
+    _PAGE.write_text(generated_page())
 
 
 def main(arguments: list[str]) -> int:
-    """Write the files, or with `--check` list those that differ and return 1."""
-    files = generated_files()
-    stale = [path for path, text in files.items() if not path.exists() or path.read_text() != text]
-    stale += [path for path in (_FOLDER / "schemas").glob("*.json") if path not in files]
-    if "--check" in arguments:
-        for path in stale:
-            print(f"{path.name} differs from the models. Run: python -m contracts.generate")
-        return 1 if stale else 0
-    for path in stale:
-        if path in files:
-            path.write_text(files[path])
-        else:
-            path.unlink()
-    print(f"{len(files)} files, {len(stale)} changed")
+    """Write the page, or with `--check` say that it differs and return 1."""
+    if "--check" not in arguments:
+        write_page()
+    elif _PAGE.read_text() != generated_page():
+        print(f"{_PAGE.name} differs from the models. Run: ./sluice accept")
+        return 1
     return 0
 
 

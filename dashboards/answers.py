@@ -84,6 +84,12 @@ class MetricAnswer(_Answer):
         return self.labels.get(str(key), str(key))
 
 
+class FiguresAnswer(MetricAnswer):
+    """Any metric; a row holds its group and the metric's own figures."""
+
+    rows: list[dict[str, Any]]
+
+
 class FunnelRow(_Answer):
     """One stage (of one group). With `unit=amount`, the figures are minor units instead of deals."""
 

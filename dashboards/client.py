@@ -18,7 +18,7 @@ import httpx
 import streamlit as st
 
 from contracts.settings import DashboardSettings
-from dashboards.answers import DealsAnswer, Freshness, FunnelAnswer, Me, Pipeline, TeamAnswer
+from dashboards.answers import DealsAnswer, FiguresAnswer, Freshness, FunnelAnswer, Me, Pipeline, TeamAnswer
 from dashboards.session import SignIn
 
 Parameters = Mapping[str, str | int | None]
@@ -110,6 +110,11 @@ def team_performance(sign_in: SignIn, parameters: Parameters, *, version: str | 
     """Figures per owner or team. `version` as for the funnel."""
     answer = _kept(sign_in, "/v1/metrics/team_performance", _frozen(parameters), version)
     return TeamAnswer.model_validate(answer)
+
+
+def figures(sign_in: SignIn, metric: str, parameters: Parameters, *, version: str | None = None) -> FiguresAnswer:
+    """Any metric, its rows as they come. `version` as for the funnel."""
+    return FiguresAnswer.model_validate(_kept(sign_in, f"/v1/metrics/{metric}", _frozen(parameters), version))
 
 
 def deals_behind(sign_in: SignIn, metric: str, parameters: Parameters, *, version: str | None = None) -> DealsAnswer:

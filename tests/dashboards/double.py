@@ -44,6 +44,7 @@ class Double:
     refresh: set[str] = field(default_factory=set)
     problems: dict[str, tuple[int, str, str]] = field(default_factory=dict)
     freshness: Row = field(default_factory=dict)
+    figures: list[Row] = field(default_factory=list)  # of any metric that it does not count itself
 
     def questions(self, path: str) -> list[Row]:
         """The parameters with which this path was asked, oldest first."""
@@ -201,6 +202,10 @@ def _serve_metrics(app: FastAPI, double: Double) -> None:
         wanted = asked["group"]
         mine = [deal for deal in deals if wanted in (deal.owner, OWNERS[deal.owner][1])]
         return _page([deal for deal in mine if is_counted(deal, asked["measure"], asked)], asked)
+
+    @app.get("/v1/metrics/{metric}")
+    def any_other(metric: str, request: Request) -> Row:
+        return _answer(double, metric, dict(request.query_params), double.figures)
 
 
 ME = {
