@@ -35,23 +35,14 @@ logger = logging.getLogger(__name__)
 _WAIT_FOR_EPOCH_SECONDS = 0.3
 
 
-def run(
-    stop: StopEvent,
-    *,
-    kafka: KafkaSettings | None = None,
-    warehouse: WarehouseSettings | None = None,
-    database: RelayDatabaseSettings | None = None,
-) -> None:
-    """Load events until `stop` is set, then write what was read. Settings come from the environment unless given;
-    without a database the loader works all the same, alone, but `sluice status` does not hear of it."""
-    Loader(kafka or KafkaSettings(), warehouse or WarehouseSettings(), database or _optional_database()).run(stop)
-
-
-def _optional_database() -> RelayDatabaseSettings | None:
+def run(stop: StopEvent) -> None:
+    """Load events until `stop` is set, then write what was read. Settings come from the environment; without those of
+    the database the loader works all the same, alone, but `sluice status` does not hear of it."""
     try:
-        return RelayDatabaseSettings()
+        database = RelayDatabaseSettings()
     except ValidationError:
-        return None
+        database = None
+    Loader(KafkaSettings(), WarehouseSettings(), database).run(stop)
 
 
 @dataclass

@@ -36,21 +36,9 @@ _UPKEEP_SECONDS = 2.0
 _RETENTION_SECONDS = 60.0
 
 
-def run(
-    stop: StopEvent,
-    *,
-    database: RelayDatabaseSettings | None = None,
-    kafka: KafkaSettings | None = None,
-    warehouse: WarehouseSettings | None = None,
-    settings: RelaySettings | None = None,
-) -> None:
-    """Relay events until `stop` is set, then finish the batch. Settings come from the environment unless given."""
-    Relay(
-        database or RelayDatabaseSettings(),
-        kafka or KafkaSettings(),
-        warehouse or WarehouseSettings(),
-        settings or RelaySettings(),
-    ).run(stop)
+def run(stop: StopEvent) -> None:
+    """Relay events until `stop` is set, then finish the batch. Settings come from the environment."""
+    Relay(RelayDatabaseSettings(), KafkaSettings(), WarehouseSettings(), RelaySettings()).run(stop)
 
 
 @dataclass

@@ -46,6 +46,16 @@ class Secrets:
     backup: str
 
 
+class _Place:
+    """Where something lies in the state folder."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, home: "Home", _owner: type) -> Path:
+        return home.path / self._name
+
+
 @dataclass(frozen=True)
 class Home:
     """The state folder and everything's place in it."""
@@ -78,55 +88,26 @@ class Home:
                 f" {MINIMUM_FREE_BYTES // 1_000_000} MB. Free some space, or set SLUICE_HOME to another disk."
             )
 
-    @property
-    def logs(self) -> Path:
-        """One log per process."""
-        return self.path / "logs"
-
-    @property
-    def files(self) -> Path:
-        """Uploaded import files."""
-        return self.path / "files"
-
-    @property
-    def warehouse(self) -> Path:
-        """Delta tables, dbt's private file, published versions."""
-        return self.path / "warehouse"
-
-    @property
-    def postgres(self) -> Path:
-        """PostgreSQL's data folder."""
-        return self.path / "postgres"
-
-    @property
-    def backups(self) -> Path:
-        """Base backups and archived write-ahead log, unless SLUICE_BACKUP_PATH names another folder."""
-        return self.path / "backups"
-
-    @property
-    def secrets_file(self) -> Path:
-        """Passwords of the roles, and the key that signs tokens."""
-        return self.path / "secrets.json"
-
-    @property
-    def state_file(self) -> Path:
-        """What the supervisor last wrote about its processes."""
-        return self.path / "stack.json"
-
-    @property
-    def ports_file(self) -> Path:
-        """The ports of the last start."""
-        return self.path / "ports.json"
-
-    @property
-    def lock_file(self) -> Path:
-        """Held by the running supervisor."""
-        return self.path / "stack.lock"
-
-    @property
-    def unfinished_restore(self) -> Path:
-        """There while a restore swaps folders; left behind if it was killed in that instant."""
-        return self.path / "restore.unfinished"
+    #: One log per process.
+    logs = _Place("logs")
+    #: Uploaded import files.
+    files = _Place("files")
+    #: Delta tables, dbt's private file, published versions.
+    warehouse = _Place("warehouse")
+    #: PostgreSQL's data folder.
+    postgres = _Place("postgres")
+    #: Base backups and archived write-ahead log, unless SLUICE_BACKUP_PATH names another folder.
+    backups = _Place("backups")
+    #: Passwords of the roles, and the key that signs tokens.
+    secrets_file = _Place("secrets.json")
+    #: What the supervisor last wrote about its processes.
+    state_file = _Place("stack.json")
+    #: The ports of the last start.
+    ports_file = _Place("ports.json")
+    #: Held by the running supervisor.
+    lock_file = _Place("stack.lock")
+    #: There while a restore swaps folders; left behind if it was killed in that instant.
+    unfinished_restore = _Place("restore.unfinished")
 
     def secrets(self) -> Secrets:
         """The secrets, made on first use."""

@@ -84,7 +84,7 @@ class RawSink(Protocol):
     def replace(self, blocks: Iterator[bytes], *, epoch: UUID | None, offsets: Mapping[Partition, int]) -> None:
         """Put the rows of the blocks in place of all rows and set the offsets of all of the epoch's partitions (those
         not named to 0), in one commit that readers see at once; a new generation begins. Blocks are whole rows of CSV,
-        as `event_export` makes them. `epoch` None: nothing was ever published.
+        as `event_log.export_events` makes them. `epoch` None: nothing was ever published.
 
         Raises:
             SinkUnavailableError: nothing was changed.

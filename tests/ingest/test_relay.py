@@ -24,7 +24,7 @@ from ingest.epoch import EpochTopic, establish_epoch
 from ingest.outbox import BEHIND_A_PARKED, Outbox, list_parked, release_parked
 from ingest.publishing import Publisher
 from ingest.rebuild import rebuild
-from ingest.relay import Relay, run
+from ingest.relay import Relay
 from runtime.process import die_with_parent
 from tests.conftest import Database, RunningBroker
 from tests.eventually import eventually
@@ -341,7 +341,7 @@ def test_o7_outages_of_broker_and_database_are_waited_out(
 ) -> None:
     settings = relay_settings(database, fresh_broker, warehouse_url)
     state = "select count(*) from process_status where process = 'relay' and state = '{}'"
-    with running(lambda stop: run(stop, database=settings[0], kafka=settings[1], warehouse=settings[2])):
+    with running(lambda stop: Relay(*settings).run(stop)):
         eventually(lambda: count(database.relay_url, state.format("running")) == 1, what="the relay runs")
         fresh_broker.kill()
         insert_events(database.app_url, 200)
