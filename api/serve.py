@@ -7,6 +7,7 @@ how many it has where the others see it, and who has more than another one lets 
 import asyncio
 import gc
 import mmap
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -24,8 +25,8 @@ from contracts.settings import ApiSettings, DatabaseSettings, WarehouseSettings
 _POLL_SECONDS = 0.2
 #: Running requests get this long to finish before connections are closed.
 _GRACE_SECONDS = 10
-#: A connection that another worker should take, and has not taken in this time, is anybody's.
-_YIELD_SECONDS = 0.02
+#: Connections that another worker should take are anybody's when it has taken none for so long.
+_YIELD_SECONDS, _LOOK_AGAIN_SECONDS = 0.25, 0.01
 _NOT_SERVING = 2**31 - 1
 
 
@@ -67,17 +68,28 @@ class _Listening:
         self._listener.close()
 
     def _look(self) -> None:
-        if self.counts[self._number] <= min(self.counts):
-            self._accept()
-        else:
-            self._loop.remove_reader(self._listener)
-            self._loop.call_later(_YIELD_SECONDS, self._accept_all)
+        while self._is_my_turn():
+            if not self._accept():
+                return
+        self._loop.remove_reader(self._listener)
+        self._yield_until(self._loop.time() + _YIELD_SECONDS, min(self.counts))
 
-    def _accept_all(self) -> None:
-        if self._listener.fileno() >= 0:
-            while self._accept():
+    def _is_my_turn(self) -> bool:
+        return self.counts[self._number] <= min(self.counts) + 1
+
+    def _yield_until(self, deadline: float, fewest: int) -> None:
+        """Leave the connections that wait to a worker that has fewer, as long as it comes and takes them."""
+        if self._listener.fileno() < 0:
+            return
+        if min(self.counts) != fewest:
+            deadline, fewest = self._loop.time() + _YIELD_SECONDS, min(self.counts)
+        if self._loop.time() > deadline:
+            while self._accept():  # it is dead, or busy for long
                 pass
+        if self._is_my_turn() or not select.select([self._listener], [], [], 0)[0]:
             self._loop.add_reader(self._listener, self._look)
+        else:
+            self._loop.call_later(_LOOK_AGAIN_SECONDS, self._yield_until, deadline, fewest)
 
     def _accept(self) -> bool:
         try:

@@ -43,6 +43,7 @@ def test_workers_share_connections_evenly_come_back_when_killed_and_end_with_the
     try:
         workers = _wait_for_workers(process, port)
         for _ in range(3):  # also when earlier connections are gone
+            eventually(lambda: not any(_connections(one, port) for one in workers), what="the earlier ones are gone")
             with ExitStack() as stack:
                 for _ in range(16):
                     connection = HTTPConnection("127.0.0.1", port, timeout=30)
