@@ -2,24 +2,19 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
-from api.imports.bulk import insert_rows
 from api.imports.options import ImportOptions
 from api.imports.prepare import PreparedFile
 from api.imports.presets import Entity
 from api.imports.problems import shown
-from api.kernel.context import Context
-from api.kernel.event_log import NewEvent, append_many
-from api.models.import_job import ImportProblem
+from api.kernel.unit_of_work import UnitOfWork
 
 
 class RowResult(StrEnum):
@@ -44,7 +39,6 @@ class ImportRun:
     """What all transactions of one import share."""
 
     import_id: UUID
-    context: Context
     options: ImportOptions
     currency: str
     #: The import's own clock: what it learns without a date of its own was learned now.
@@ -56,18 +50,17 @@ class ImportRun:
 class Batch:
     """One transaction at work. Results, problems and warnings are stored with the rows, or not at all."""
 
-    session: AsyncSession
+    unit: UnitOfWork
     run: ImportRun
     results: dict[Entity, Counter[RowResult]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     created: dict[str, list[str]] = field(default_factory=dict)
     problems: list[dict[str, Any]] = field(default_factory=list)
-    _events: list[NewEvent] = field(default_factory=list)
 
     @property
     def organization_id(self) -> UUID:
         """The organization whose rows these are."""
-        return self.run.context.organization_id
+        return self.unit.context.organization_id
 
     @property
     def options(self) -> ImportOptions:
@@ -87,7 +80,6 @@ class Batch:
         """Say what is wrong with a row that is counted already."""
         self.problems.append(
             {
-                "organization_id": self.organization_id,
                 "id": uuid7(),
                 "import_id": self.run.import_id,
                 "file_index": line.file,
@@ -103,18 +95,6 @@ class Batch:
         """Remember what was created because rows named it."""
         if names:
             self.created.setdefault(kind, []).extend(names)
-
-    def emit(self, *events: NewEvent) -> None:
-        """Queue events; the caller has locked the aggregates and numbered the versions."""
-        self._events.extend(events)
-
-    async def finish(self) -> None:
-        """Write queued events, all recorded at one instant, and the problems."""
-        now: datetime = (await self.session.execute(text("select clock_timestamp()"))).scalar_one()
-        context = replace(self.run.context, recorded_at=now)
-        await append_many(self.session, self._events, context=context)
-        await insert_rows(self.session, ImportProblem, self.problems)
-        self._events, self.problems = [], []
 
     def counts(self) -> Mapping[str, Mapping[str, int]]:
         """Results per entity, ready to be stored."""

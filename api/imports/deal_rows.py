@@ -1,4 +1,4 @@
-"""Rows of deals with their histories: names become ids, rows become outlines, outlines become records and events."""
+"""Rows of deals with their histories: names become ids, then `api.deals.backfill` says what they make of each deal."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,77 +9,77 @@ from uuid import UUID
 import polars as pl
 from uuid_utils.compat import uuid7
 
+from api.deals.backfill import Backfill, DealRow, History, RowsRefusedError, backfill_known, backfill_new
+from api.deals.records import lock_known, write
+from api.deals.rules import Change
+from api.deals.state import Deal, Money, StageRef
+from api.deals.timeline import Entry
 from api.imports.batch import Batch, Line, RowResult
-from api.imports.bulk import insert_rows, update_rows
-from api.imports.deal_shapes import DealRow, DealState, Entry, History
 from api.imports.directory import Directory, KnownPipeline, UnknownNameError
-from api.imports.known_deals import KnownDeal, load_known_deals
 from api.imports.prepare import FILE, ROW
 from api.imports.presets import HISTORIES, Entity
 from api.imports.relation_rows import company_ids, company_of, contact_ids
-from api.imports.timeline import Outline, RefusedDealError, outline_known, outline_new
-from api.kernel.event_log import NewEvent
-from api.models.deal import Deal
-from contracts.events.envelope import ActorKind
 
 Row = Mapping[str, Any]
 T = TypeVar("T")
 
 
 @dataclass
-class DealGroup:
-    """All rows of one deal: its own, if any, and those of its histories."""
+class DealRows:
+    """All rows of one deal: its own, if any, and those of its histories. A line is a row's place among them."""
 
     external_id: str
     row: Row | None = None
     histories: dict[Entity, list[Row]] = field(default_factory=lambda: {entity: [] for entity in HISTORIES})
 
     def lines(self) -> list[tuple[Entity, Row]]:
-        """Every row of the group."""
+        """Every row."""
         own = [(Entity.DEALS, self.row)] if self.row is not None else []
         return own + [(entity, row) for entity, rows in self.histories.items() for row in rows]
+
+
+@dataclass(frozen=True)
+class DealFrames:
+    """A chunk of deals with the history rows of the same deals; without `deals`, only history of known ones."""
+
+    deals: pl.DataFrame | None
+    histories: Mapping[Entity, pl.DataFrame]
 
 
 class _RefusedRowError(ValueError):
     """A row of a deal that cannot be used; the whole deal waits for it to be mended."""
 
-    def __init__(self, entity: Entity, row: Row, column: str, *, problem: str, fix: str) -> None:
+    def __init__(self, line: int, column: str, *, problem: str, fix: str) -> None:
         super().__init__(problem)
-        self.entity, self.row, self.column, self.problem, self.fix = entity, row, column, problem, fix
+        self.line, self.column, self.problem, self.fix = line, column, problem, fix
 
 
-async def write_deals(
-    batch: Batch, directory: Directory, deals: pl.DataFrame | None, *, histories: Mapping[Entity, pl.DataFrame]
-) -> None:
-    """Write a chunk of deals with the history rows of the same deals. Without `deals`, only history of known ones."""
-    groups = _groups(deals, histories)
-    known = await load_known_deals(batch, directory, list(groups))
+async def write_deals(batch: Batch, directory: Directory, frames: DealFrames) -> None:
+    """Write a chunk of deals."""
+    groups = _groups(frames)
+    known = await lock_known(batch.unit, list(groups))
     relations = await _Relations.load(batch, [group.row for group in groups.values() if group.row is not None])
-    inserts: list[dict[str, Any]] = []
-    updates: list[dict[str, Any]] = []
+    new: list[Change] = []
+    changed: list[Change] = []
     for external_id, group in groups.items():
         deal = known.get(external_id)
         try:
-            outline = _outline(batch, directory, group, deal=deal, relations=relations)
+            told = _backfill(batch, directory, group, deal=deal, relations=relations)
         except _RefusedRowError as refused:
             _fail(batch, group, refused)
             continue
-        _count(batch, group, outline, is_new=deal is None)
-        if deal is None:
-            inserts.append(_as_record(batch, outline, id_=uuid7(), external_id=external_id, version=0))
-        elif outline.facts:
-            updates.append(_as_record(batch, outline, id_=deal.id, external_id=external_id, version=deal.version))
-    await insert_rows(batch.session, Deal, inserts)
-    await update_rows(batch.session, Deal, updates)
+        _count(batch, group, told, is_new=deal is None)
+        (new if deal is None else changed).append(told.change)
+    write(batch.unit, new=new, known=changed)
 
 
-def _groups(deals: pl.DataFrame | None, histories: Mapping[Entity, pl.DataFrame]) -> dict[str, DealGroup]:
-    rows = deals.to_dicts() if deals is not None else []
-    groups = {row["external_id"]: DealGroup(row["external_id"], row) for row in rows}
-    for entity, frame in histories.items():
+def _groups(frames: DealFrames) -> dict[str, DealRows]:
+    rows = frames.deals.to_dicts() if frames.deals is not None else []
+    groups = {row["external_id"]: DealRows(row["external_id"], row) for row in rows}
+    for entity, frame in frames.histories.items():
         for row in frame.sort(FILE, ROW).to_dicts():
             key = row["deal_external_id"]
-            groups.setdefault(key, DealGroup(key)).histories[entity].append(row)
+            groups.setdefault(key, DealRows(key)).histories[entity].append(row)
     return groups
 
 
@@ -107,62 +107,46 @@ class _Relations:
         return self.contacts[email]
 
 
-def _outline(
-    batch: Batch, directory: Directory, group: DealGroup, *, deal: KnownDeal | None, relations: _Relations
-) -> Outline:
+def _backfill(
+    batch: Batch, directory: Directory, group: DealRows, *, deal: Deal | None, relations: _Relations
+) -> Backfill:
     pipeline = _pipeline(directory, group, deal)
-    row = None
-    if group.row is not None:
-        row = _deal_row(directory, group.row, pipeline=pipeline, relations=relations)
+    row = _deal_row(directory, group.row, pipeline=pipeline, relations=relations) if group.row is not None else None
     history = _history(batch, directory, group, pipeline=pipeline)
     learned_at = batch.run.learned_at
     try:
         if deal is not None:
-            return outline_known(row, history, state=deal.state, tracks=deal.tracks, learned_at=learned_at)
+            return backfill_known(deal, row, history, learned_at=learned_at)
         if row is None:
-            entity, first = group.lines()[0]
-            raise _RefusedRowError(
-                entity,
-                first,
+            raise RowsRefusedError(
                 "deal_external_id",
-                problem="There is no deal with this external id.",
+                "There is no deal with this external id.",
                 fix="Import the deal first, or together with its history.",
             )
-        return outline_new(
+        return backfill_new(
             row,
             history,
+            id=uuid7(),
             external_id=group.external_id,
             first_open=pipeline.first_open,
             currency=batch.run.currency,
             learned_at=learned_at,
         )
-    except RefusedDealError as refused:
-        entity, bad = _named_line(group, refused)
-        raise _RefusedRowError(entity, bad, refused.column, problem=refused.problem, fix=refused.fix) from refused
+    except RowsRefusedError as refused:
+        raise _RefusedRowError(refused.line or 0, refused.column, problem=refused.problem, fix=refused.fix) from refused
 
 
-def _named_line(group: DealGroup, refused: RefusedDealError) -> tuple[Entity, Row]:
-    lines = group.lines()
-    return lines[refused.line] if refused.line is not None else lines[0]
-
-
-def _pipeline(directory: Directory, group: DealGroup, deal: KnownDeal | None) -> KnownPipeline:
+def _pipeline(directory: Directory, group: DealRows, deal: Deal | None) -> KnownPipeline:
     """A known deal stays in its pipeline; a row that names another one is refused."""
     named = group.row["pipeline"] if group.row is not None else None
     if deal is not None and named is None:
-        of_deal = [one for one in directory.pipelines.values() if one.id == deal.state.pipeline_id]
+        of_deal = [one for one in directory.pipelines.values() if one.id == deal.stage.pipeline_id]
         if of_deal:
             return of_deal[0]
-    try:
-        found = directory.pipeline(named)
-    except UnknownNameError as error:
-        entity, row = group.lines()[0]
-        raise _RefusedRowError(entity, row, "pipeline", problem=error.problem, fix=error.fix) from error
-    if deal is not None and found.id != deal.state.pipeline_id:
-        entity, row = group.lines()[0]
+    found = _find(0, "pipeline", partial(directory.pipeline, named))
+    if deal is not None and found.id != deal.stage.pipeline_id:
         raise _RefusedRowError(
-            entity,
-            row,
+            0,
             "pipeline",
             problem="The deal is in another pipeline.",
             fix="An import does not move deals between pipelines; give the new one another external id.",
@@ -172,10 +156,7 @@ def _pipeline(directory: Directory, group: DealGroup, deal: KnownDeal | None) ->
 
 def _deal_row(directory: Directory, row: Row, *, pipeline: KnownPipeline, relations: _Relations) -> DealRow:
     def find(column: str, look_up: Callable[[Any], T]) -> T:
-        try:
-            return look_up(row[column])
-        except UnknownNameError as error:
-            raise _RefusedRowError(Entity.DEALS, row, column, problem=error.problem, fix=error.fix) from error
+        return _find(0, column, partial(look_up, row[column]))
 
     return DealRow(
         title=row["title"],
@@ -193,90 +174,54 @@ def _deal_row(directory: Directory, row: Row, *, pipeline: KnownPipeline, relati
     )
 
 
-def _history(batch: Batch, directory: Directory, group: DealGroup, *, pipeline: KnownPipeline) -> History:
-    visits: list[Entry[Any]] = []
-    handovers: list[Entry[UUID | None]] = []
-    revaluations: list[Entry[Any]] = []
-    for number, (entity, row) in enumerate(group.lines()):
-        column = ""
-        try:
-            if entity is Entity.DEAL_STAGE_HISTORY:
-                column = "stage"
-                stage = pipeline.stage(row["stage"])
-                column = "actor_email"
-                actor_id = directory.user_id(row["actor_email"])
-                visits.append(Entry(at=row["entered_at"], value=stage, actor_id=actor_id, line=number))
-            elif entity is Entity.DEAL_OWNER_HISTORY:
-                column = "owner_email"
-                owner_id = directory.user_id(row["owner_email"])
-                handovers.append(Entry(at=row["from"], value=owner_id, line=number))
-            elif entity is Entity.DEAL_AMOUNT_HISTORY:
-                money = (row["amount_minor"], row["currency"] or batch.run.currency)
-                revaluations.append(Entry(at=row["from"], value=money, line=number))
-        except UnknownNameError as error:
-            raise _RefusedRowError(entity, row, column, problem=error.problem, fix=error.fix) from error
-    return History(visits=visits, handovers=handovers, revaluations=revaluations)
+def _history(batch: Batch, directory: Directory, group: DealRows, *, pipeline: KnownPipeline) -> History:
+    stages: list[Entry[StageRef]] = []
+    owners: list[Entry[UUID | None]] = []
+    amounts: list[Entry[Money]] = []
+    for line, (entity, row) in enumerate(group.lines()):
+        if entity is Entity.DEAL_STAGE_HISTORY:
+            stage = _find(line, "stage", partial(pipeline.stage, row["stage"]))
+            actor_id = _find(line, "actor_email", partial(directory.user_id, row["actor_email"]))
+            stages.append(Entry(row["entered_at"], stage, actor_id, line))
+        elif entity is Entity.DEAL_OWNER_HISTORY:
+            owner_id = _find(line, "owner_email", partial(directory.user_id, row["owner_email"]))
+            owners.append(Entry(row["from"], owner_id, line=line))
+        elif entity is Entity.DEAL_AMOUNT_HISTORY:
+            money = Money(row["amount_minor"], row["currency"] or batch.run.currency)
+            amounts.append(Entry(row["from"], money, line=line))
+    return History(stages=stages, owners=owners, amounts=amounts)
 
 
-def _fail(batch: Batch, group: DealGroup, refused: _RefusedRowError) -> None:
-    for entity, row in group.lines():
+def _find(line: int, column: str, look_up: Callable[[], T]) -> T:
+    try:
+        return look_up()
+    except UnknownNameError as error:
+        raise _RefusedRowError(line, column, problem=error.problem, fix=error.fix) from error
+
+
+def _fail(batch: Batch, group: DealRows, refused: _RefusedRowError) -> None:
+    lines = group.lines()
+    entity, bad = lines[refused.line]
+    for number, (_, row) in enumerate(lines):
         line = Line(row[FILE], row[ROW])
-        if row is refused.row and entity is refused.entity:
+        if number == refused.line:
             batch.fail(line, refused.column, value=row.get(refused.column), problem=refused.problem, fix=refused.fix)
         else:
             batch.fail(
                 line,
                 "",
                 value=None,
-                problem=f"The deal waits: row {refused.row[ROW]} of {refused.entity.value} has a problem.",
+                problem=f"The deal waits: row {bad[ROW]} of {entity.value} has a problem.",
                 fix="Mend that row, then import all rows of the deal together.",
             )
 
 
-def _count(batch: Batch, group: DealGroup, outline: Outline, *, is_new: bool) -> None:
+def _count(batch: Batch, group: DealRows, told: Backfill, *, is_new: bool) -> None:
     for number, (entity, _) in enumerate(group.lines()):
         if is_new:
             result = RowResult.CREATED
         elif entity is Entity.DEALS:
-            result = RowResult.UPDATED if outline.facts else RowResult.UNCHANGED
+            result = RowResult.UPDATED if told.change.facts else RowResult.UNCHANGED
         else:
-            result = RowResult.UNCHANGED if number in outline.repeated else RowResult.CREATED
+            result = RowResult.UNCHANGED if number in told.repeated else RowResult.CREATED
         batch.count(entity, result)
-
-
-def _as_record(batch: Batch, outline: Outline, *, id_: UUID, external_id: str, version: int) -> dict[str, Any]:
-    """The deal's row after the outline; queues the outline's events."""
-    for number, fact in enumerate(outline.facts, start=version + 1):
-        batch.emit(
-            NewEvent(
-                event=fact.event,
-                aggregate_id=id_,
-                aggregate_version=number,
-                occurred_at=fact.occurred_at,
-                actor=ActorKind.USER.value if fact.actor_id else None,
-                actor_id=fact.actor_id,
-            )
-        )
-    state: DealState = outline.state
-    return {
-        "organization_id": batch.organization_id,
-        "id": id_,
-        "version": version + len(outline.facts),
-        "created_at": state.created_at,
-        "updated_at": batch.run.learned_at,
-        "pipeline_id": state.pipeline_id,
-        "stage_id": state.stage.id,
-        "stage_entered_at": state.stage_entered_at,
-        "status": state.stage.kind.value,
-        "title": state.title,
-        "amount_minor": state.money[0],
-        "currency": state.money[1],
-        "owner_id": state.owner_id,
-        "company_id": state.company_id,
-        "contact_id": state.contact_id,
-        "source_id": state.source_id,
-        "close_date": state.close_date,
-        "lost_reason_id": state.lost_reason_id,
-        "external_id": external_id,
-        "last_occurred_at": state.last_occurred_at,
-    }

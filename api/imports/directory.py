@@ -7,14 +7,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from api.imports.deal_shapes import StageRef
-from api.models.picklist_value import PicklistValue
-from api.models.pipeline import Pipeline
-from api.models.stage import Stage
-from api.models.user import User
+from api.deals.state import StageRef
+from api.identity.records import ALL_USERS
+from api.identity.rules import User
+from api.kernel.states import as_state
+from api.kernel.unit_of_work import UnitOfWork
+from api.picklists.records import ALL_VALUES
+from api.picklists.rules import Key, key_of
+from api.pipelines.records import ALL_ACTIVE_PIPELINES, ALL_STAGES
+from api.pipelines.rules import Stage
 
 
 class UnknownNameError(LookupError):
@@ -32,7 +33,6 @@ class KnownPipeline:
     id: UUID
     name: str
     stages: dict[str, Stage] = field(default_factory=dict)
-    _refs: dict[str, StageRef] = field(default_factory=dict)
 
     def stage(self, name: str) -> StageRef:
         """A stage by its name.
@@ -40,22 +40,24 @@ class KnownPipeline:
         Raises:
             UnknownNameError: it has none of this name.
         """
-        ref = self._refs.get(name)
-        if ref is not None:
-            return ref
         stage = self.stages.get(name.lower())
         if stage is None:
             raise UnknownNameError(
                 f"The pipeline {self.name!r} has no stage of this name.",
                 fix=f"Use one of {', '.join(s.name for s in self.stages.values())}; or let the import create stages.",
             )
-        ref = self._refs[name] = as_ref(stage)
-        return ref
+        return as_ref(stage)
 
     @property
     def first_open(self) -> StageRef | None:
         """The first open stage; None where all are won or lost ones."""
         return next((as_ref(stage) for stage in self.stages.values() if stage.kind == "open"), None)
+
+    def take(self, stages: Iterable[Stage]) -> None:
+        """Know these active stages as they stand, instead of or beside those that are known."""
+        by_id = {stage.id: stage for stage in (*self.stages.values(), *stages)}
+        ordered = sorted(by_id.values(), key=lambda stage: stage.position)
+        self.stages = {stage.name.lower(): stage for stage in ordered}
 
 
 @dataclass
@@ -67,7 +69,13 @@ class Directory:
     pipelines: dict[str, KnownPipeline]
     default_pipeline: KnownPipeline | None
     stages: dict[UUID, StageRef]
-    picklists: dict[tuple[str, str], UUID]
+    picklists: dict[Key, UUID]
+
+    def enter(self, *users: User) -> None:
+        """Know these users too."""
+        for user in users:
+            self.users_by_email[user.email.lower()] = user
+            self.users_by_name.setdefault(user.name.lower(), []).append(user)
 
     def find_user(self, reference: str) -> User | None:
         """A user by e-mail address, or by name where there is no @.
@@ -81,6 +89,13 @@ class Directory:
         if len(named) > 1:
             raise UnknownNameError("Several users have this name.", fix="Give the e-mail address instead.")
         return named[0] if named else None
+
+    def is_unknown(self, reference: str) -> bool:
+        """Whether no user answers to a reference; where several do, one is known."""
+        try:
+            return self.find_user(reference) is None
+        except UnknownNameError:
+            return False
 
     def user_id(self, reference: str | None) -> UUID | None:
         """A user's id; None for no reference.
@@ -118,7 +133,7 @@ class Directory:
         """
         if label is None:
             return None
-        found = self.picklists.get((picklist, label.lower()))
+        found = self.picklists.get(key_of(picklist, label))
         if found is None:
             raise UnknownNameError(
                 f"The list of {picklist} values lacks it.",
@@ -129,45 +144,26 @@ class Directory:
 
 def as_ref(stage: Stage) -> StageRef:
     """A stage as far as paths care."""
-    return StageRef(id=stage.id, pipeline_id=stage.pipeline_id, kind=stage.stage_kind)
+    return StageRef(id=stage.id, pipeline_id=stage.pipeline_id, kind=stage.kind)
 
 
-async def load_directory(session: AsyncSession, organization_id: UUID, *, default_pipeline: str | None) -> Directory:
+async def load_directory(unit: UnitOfWork, *, default_pipeline: str | None) -> Directory:
     """Read all names of an organization. `default_pipeline` is a pipeline's name; else the oldest active one."""
-    users = (await session.scalars(select(User).where(User.organization_id == organization_id))).all()
-    by_name: dict[str, list[User]] = {}
-    for user in users:
-        by_name.setdefault(user.name.lower(), []).append(user)
-    pipelines, stages = await _load_pipelines(session, organization_id)
-    values = await session.scalars(select(PicklistValue).where(PicklistValue.organization_id == organization_id))
-    asked = pipelines.get(default_pipeline.lower()) if default_pipeline is not None else None
-    return Directory(
-        users_by_email={user.email.lower(): user for user in users},
-        users_by_name=by_name,
-        pipelines=pipelines,
-        default_pipeline=asked if default_pipeline is not None else next(iter(pipelines.values()), None),
+    users, pipelines, stage_rows, values = await unit.fetch_all(
+        ALL_USERS.bind(), ALL_ACTIVE_PIPELINES.bind(), ALL_STAGES.bind(), ALL_VALUES.bind()
+    )
+    stages = [as_state(Stage, row) for row in stage_rows]
+    known = {row.name.lower(): KnownPipeline(row.id, row.name) for row in pipelines}
+    for pipeline in known.values():
+        pipeline.take(stage for stage in stages if stage.pipeline_id == pipeline.id and not stage.is_retired)
+    asked = known.get(default_pipeline.lower()) if default_pipeline is not None else next(iter(known.values()), None)
+    directory = Directory(
+        users_by_email={},
+        users_by_name={},
+        pipelines=known,
+        default_pipeline=asked,
         stages={stage.id: as_ref(stage) for stage in stages},
-        picklists={(value.picklist, value.label.lower()): value.id for value in values},
+        picklists={key_of(row.picklist, row.label): row.id for row in values},
     )
-
-
-async def _load_pipelines(
-    session: AsyncSession, organization_id: UUID
-) -> tuple[dict[str, KnownPipeline], Iterable[Stage]]:
-    """Active pipelines by lower-case name, oldest first; and all stages, retired ones too."""
-    rows = await session.scalars(
-        select(Pipeline)
-        .where(Pipeline.organization_id == organization_id, Pipeline.is_active)
-        .order_by(Pipeline.created_at, Pipeline.id)
-    )
-    known = {row.name.lower(): KnownPipeline(row.id, row.name) for row in rows}
-    by_id = {pipeline.id: pipeline for pipeline in known.values()}
-    stages = (
-        await session.scalars(
-            select(Stage).where(Stage.organization_id == organization_id).order_by(Stage.position, Stage.id)
-        )
-    ).all()
-    for stage in stages:
-        if stage.pipeline_id in by_id and not stage.is_retired:
-            by_id[stage.pipeline_id].stages[stage.name.lower()] = stage
-    return known, stages
+    directory.enter(*(as_state(User, row) for row in users))
+    return directory

@@ -12,16 +12,16 @@ from api.imports.options import ImportOptions
 from api.imports.prepare import ImportFile
 from api.imports.problems import FileProblem
 from api.imports.source import OWN_HEADING_PREFIX, SourceRow, guard, open_source
-from api.models.import_job import ImportProblem
+from api.kernel.unit_of_work import Row
 
 _OWN = tuple(f"{OWN_HEADING_PREFIX}{name}" for name in ("file", "row", "field", "value", "problem", "fix"))
 
 
 async def write_error_file(
-    target: Path, problems: AsyncIterator[ImportProblem], *, files: Sequence[ImportFile], options: ImportOptions
+    target: Path, problems: AsyncIterator[Row], *, files: Sequence[ImportFile], options: ImportOptions
 ) -> None:
     """Write the error file: one line per failed row, its problems joined. `problems` come in the order of rows."""
-    by_file: dict[int, list[ImportProblem]] = {}
+    by_file: dict[int, list[Row]] = {}
     async for problem in problems:
         by_file.setdefault(problem.file_index, []).append(problem)
     sources = {index: _source(files[index], options) for index in by_file}
@@ -69,7 +69,7 @@ class _NoRows(_Rows):
         self._current = None
 
 
-def _own_cells(name: str, number: int, problems: Sequence[ImportProblem]) -> list[str]:
+def _own_cells(name: str, number: int, problems: Sequence[Row]) -> list[str]:
     def joined(values: Sequence[str]) -> str:
         return guard("; ".join(dict.fromkeys(value for value in values if value)))
 

@@ -1,4 +1,4 @@
-"""One import from its first step to its last, a transaction each; and the same work rolled back, as a preview.
+"""One import from its first step to its last, a transaction each; and the same work undone, as a preview.
 
 The import's row says how many steps are committed: progress, counts and problems are written in the transaction of the
 rows they speak of. A job whose worker died is taken up at the next step, with the same result.
@@ -6,40 +6,40 @@ rows they speak of. A job whose worker died is taken up at the next step, with t
 
 import shutil
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select, text
-from sqlalchemy.ext.asyncio import AsyncSession
+from pydantic_core import to_json
+from sqlalchemy import text
 
-from api.db.session import enter_organization
+from api.db.statements import compiled
+from api.imports import records
 from api.imports.batch import Batch, ImportRun, RowResult
+from api.imports.directory import load_directory
 from api.imports.options import ImportOptions
-from api.imports.plan import Plan, make_plan, rows_in
-from api.imports.prepare import ImportFile, PreparedFile, prepare_file
+from api.imports.plan import Plan, Step, make_plan, rows_in
+from api.imports.prepare import ImportFile, prepare_file
 from api.imports.presets import Entity
 from api.imports.problems import FileProblem
 from api.imports.values import ReadingRules
 from api.kernel.context import Context
-from api.kernel.database import Database
-from api.kernel.event_log import NewEvent
-from api.models.import_job import ImportJob
-from api.models.organization import Organization
-from contracts import locks
+from api.kernel.database import Database, begun
+from api.kernel.unit_of_work import Opening, Row, UnitOfWork
+from api.models.import_job import ImportJob, ImportProblem
 from contracts.events.envelope import ActorKind, Event
 from contracts.events.imports import ImportCompleted, ImportStarted
 
 #: Names listed in a warning before it says how many more there are.
 _NAMED_IN_WARNING = 10
-_BECOME_APP = text("set local role sluice_app")
-#: Imports of one organization write one after the other: each must see what the other created.
-_ONE_WRITER = text(
-    f"select pg_advisory_xact_lock(hashtextextended(cast(:organization_id as text), {locks.IMPORTS_SEED}))"
-)
+_BECOME_APP = compiled(text("set local role sluice_app"))
+_ENTER = compiled(text("select set_config('sluice.organization_id', :organization_id, true)"))
+_SAVEPOINT, _UNDO = compiled(text("savepoint preview")), compiled(text("rollback to savepoint preview"))
 
 
 class ClaimLostError(RuntimeError):
@@ -55,11 +55,12 @@ class Claim:
     token: UUID
 
 
-def blank_progress(totals: Mapping[Entity, int]) -> dict[str, dict[str, int]]:
-    """Progress per entity before the first row."""
-    return {
-        entity.value: {"total": total, "done": 0, **dict.fromkeys(RowResult, 0)} for entity, total in totals.items()
-    }
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """An import whose files are read: the work to do, and what it depends on."""
+
+    run: ImportRun
+    plan: Plan
 
 
 async def run_job(database: Database, claim: Claim, *, files_path: Path, stop: threading.Event) -> None:
@@ -68,166 +69,171 @@ async def run_job(database: Database, claim: Claim, *, files_path: Path, stop: t
     Raises:
         ClaimLostError: another worker has it now.
     """
-    async with database.transaction() as session:
-        job = await _enter(session, claim)
-        organization = await _organization(session, claim.organization_id)
+    async with _claimed(database, claim) as (unit, job):
+        [settings] = await unit.fetch(records.SETTINGS)
     folder = files_path / str(claim.organization_id) / str(claim.import_id)
     work = folder / "prepared"
     work.mkdir(parents=True, exist_ok=True)
+    options = ImportOptions.model_validate(job.options)
     try:
-        files = stored_files(job, folder)
-        plan = _prepare(job, organization, files=files, work=work)
+        prepared = prepare(
+            job.id, stored_files(job.files, folder), options, settings=settings, now=job.created_at, work=work
+        )
     except FileProblem as problem:
         await _give_up(database, claim, str(problem))
         return
-    run = _run_of(job, organization, plan.files)
-    for number in range(job.steps_done, len(plan.steps) + 1):
+    for number in range(job.steps_done, len(prepared.plan.steps) + 1):
         if stop.is_set():
             return
-        async with database.transaction() as session:
-            await _run_step(session, claim, plan=plan, number=number, run=run)
+        await _run_step(database, claim, prepared, number=number)
     shutil.rmtree(work, ignore_errors=True)
 
 
-def stored_files(job: ImportJob, folder: Path) -> list[ImportFile]:
+def stored_files(files: Sequence[Mapping[str, Any]], folder: Path) -> list[ImportFile]:
     """An import's files where they were stored."""
-    return [ImportFile(file["name"], Entity(file["entity"]), folder / file["stored_as"]) for file in job.files]
+    return [ImportFile(file["name"], Entity(file["entity"]), folder / file["stored_as"]) for file in files]
 
 
-async def preview(
-    session: AsyncSession, job: ImportJob, *, files: Sequence[ImportFile], work: Path, limit: int
-) -> tuple[Plan, Batch]:
-    """Do the whole work for the first `limit` rows of each file, then undo it.
-
-    The session's transaction is rolled back to where it was; nothing is written.
+def prepare(
+    import_id: UUID,
+    files: Sequence[ImportFile],
+    options: ImportOptions,
+    *,
+    settings: Row,
+    now: datetime,
+    work: Path,
+    limit: int | None = None,
+) -> Prepared:
+    """Read and check files, and cut the work. `limit` stops after that many rows of each.
 
     Raises:
         FileProblem: a file cannot be read at all.
     """
-    organization = await _organization(session, job.organization_id)
-    plan = _prepare(job, organization, files=files, work=work, limit=limit)
-    savepoint = await session.begin_nested()
-    try:
-        await session.execute(_ONE_WRITER, {"organization_id": str(job.organization_id)})
-        total = Batch(session, _run_of(job, organization, plan.files))
-        for step in plan.steps:
-            await step(total)
-            await session.flush()
-        return plan, total
-    finally:
-        await savepoint.rollback()
-        session.expunge_all()
-
-
-def _prepare(
-    job: ImportJob, organization: Organization, *, files: Sequence[ImportFile], work: Path, limit: int | None = None
-) -> Plan:
-    options = ImportOptions.model_validate(job.options)
     rules = ReadingRules(
-        time_zone=ZoneInfo(organization.time_zone).key,
-        now=job.created_at,
+        time_zone=ZoneInfo(settings.time_zone).key,
+        now=now,
         day_first=options.day_first,
         decimal_comma=options.decimal_comma,
     )
-    currency = options.currency or organization.currency
-    prepared = [
+    currency = options.currency or settings.currency
+    read = [
         prepare_file(number, file, options=options, rules=rules, currency=currency, folder=work, limit=limit)
         for number, file in enumerate(files)
     ]
-    return make_plan(prepared)
+    run = ImportRun(import_id=import_id, options=options, currency=currency, learned_at=now, files=read)
+    return Prepared(run=run, plan=make_plan(read))
 
 
-def _run_of(job: ImportJob, organization: Organization, files: Sequence[PreparedFile]) -> ImportRun:
-    options = ImportOptions.model_validate(job.options)
-    return ImportRun(
-        import_id=job.id,
-        context=Context(
-            organization_id=job.organization_id,
-            actor=ActorKind.IMPORT,
-            actor_id=job.id,
-            correlation_id=job.id,
-        ),
-        options=options,
-        currency=options.currency or organization.currency,
-        learned_at=job.created_at,
-        files=files,
+async def try_out(unit: UnitOfWork, prepared: Prepared) -> Batch:
+    """Do the whole work, then undo it; what it came to is in the batch."""
+    unit.execute(_SAVEPOINT)
+    await unit.fetch(records.ONE_WRITER)
+    batch = Batch(unit, prepared.run)
+    for step in prepared.plan.steps:
+        await _write(batch, step, step.read())
+        await unit.send()
+    unit.execute(_UNDO)
+    return batch
+
+
+async def _write(batch: Batch, step: Step, rows: Any) -> None:  # noqa: ANN401 # whatever the step reads
+    directory = await load_directory(batch.unit, default_pipeline=batch.options.pipeline)
+    await step.write(batch, directory, rows)
+
+
+@asynccontextmanager
+async def _claimed(database: Database, claim: Claim) -> AsyncIterator[tuple[UnitOfWork, Row]]:
+    """A unit of work as the app inside the job's organization, and the job, which is still this worker's."""
+    found: list[Row] = []
+    context = Context(
+        organization_id=claim.organization_id,
+        actor=ActorKind.IMPORT,
+        actor_id=claim.import_id,
+        correlation_id=claim.import_id,
     )
 
+    def admit(answers: Sequence[list[Row]]) -> Context:
+        found.extend(answers[-1])
+        if not found:
+            raise ClaimLostError(str(claim.import_id))
+        return context
 
-async def _enter(session: AsyncSession, claim: Claim) -> ImportJob:
-    """Become the app inside the job's organization, and make sure that the job is still this worker's."""
-    await session.execute(_BECOME_APP)
-    await enter_organization(session, claim.organization_id)
-    query = select(ImportJob).where(
-        ImportJob.organization_id == claim.organization_id,
-        ImportJob.id == claim.import_id,
-        ImportJob.claim == claim.token,
-        ImportJob.state == "running",
-    )
-    job = (await session.scalars(query.with_for_update())).one_or_none()
-    if job is None:
-        raise ClaimLostError(str(claim.import_id))
-    return job
+    job = records.CLAIMED_JOB.bind(import_id=claim.import_id, claim=claim.token)
+    unit = UnitOfWork(database.pool)
+    unit.open_with(Opening(claim.organization_id, (_BECOME_APP.bind(), _ENTER.bind(), job), admit))
+    async with begun(unit):
+        await unit.begin()
+        yield unit, found[0]
 
 
-async def _organization(session: AsyncSession, organization_id: UUID) -> Organization:
-    query = select(Organization).where(Organization.organization_id == organization_id)
-    return (await session.scalars(query)).one()
+async def _run_step(database: Database, claim: Claim, prepared: Prepared, *, number: int) -> None:
+    plan = prepared.plan
+    step = plan.steps[number] if number < len(plan.steps) else None
+    rows = step.read() if step is not None else None
+    async with _claimed(database, claim) as (unit, job):
+        await unit.fetch(records.ONE_WRITER)
+        batch = Batch(unit, prepared.run)
+        changes: dict[str, Any] = {"progress": job.progress, "warnings": job.warnings, "version": job.version}
+        if number == 0:
+            changes |= _begin(batch, job, plan)
+        if step is None:
+            changes |= _complete(batch, changes)
+        else:
+            await _write(batch, step, rows)
+            changes["progress"] = add_counts(changes["progress"], batch.counts())
+            changes["warnings"] = [*changes["warnings"], *_warnings(batch)]
+        _store(unit, job, {**changes, "steps_done": number + 1})
+        unit.insert(ImportProblem, *batch.problems)
 
 
-async def _run_step(session: AsyncSession, claim: Claim, *, plan: Plan, number: int, run: ImportRun) -> None:
-    job = await _enter(session, claim)
-    await session.execute(_ONE_WRITER, {"organization_id": str(claim.organization_id)})
-    batch = Batch(session, run)
-    if number == 0:
-        _begin(batch, job, plan=plan)
-    if number == len(plan.steps):
-        _complete(batch, job)
-    else:
-        await plan.steps[number](batch)
-        job.progress = add_counts(job.progress, batch.counts())
-        job.warnings = [*job.warnings, *_warnings(batch)]
-    job.steps_done = number + 1
-    await session.flush()
-    await batch.finish()
-
-
-def _begin(batch: Batch, job: ImportJob, *, plan: Plan) -> None:
+def _begin(batch: Batch, job: Row, plan: Plan) -> dict[str, Any]:
     totals = rows_in(plan.files)
-    job.progress = blank_progress(totals)
-    job.warnings = [warning for one in plan.files for warning in one.warnings]
-    job.started_at = func.clock_timestamp()
     started = ImportStarted(
         preset=batch.options.preset,
         entity=",".join(entity.value for entity in Entity if entity in totals),
         row_count=sum(totals.values()),
     )
-    _emit(batch, job, started)
+    return {
+        "progress": {
+            entity.value: {"total": total, "done": 0, **dict.fromkeys(RowResult, 0)} for entity, total in totals.items()
+        },
+        "warnings": [warning for one in plan.files for warning in one.warnings],
+        "started_at": batch.unit.now,
+        "version": _emit(batch, job.version, started),
+    }
 
 
-def _complete(batch: Batch, job: ImportJob) -> None:
-    job.state, job.claim = "completed", None
-    job.completed_at = func.clock_timestamp()
-    sums = {result: sum(counts[result] for counts in job.progress.values()) for result in RowResult}
+def _complete(batch: Batch, job: Mapping[str, Any]) -> dict[str, Any]:
+    sums = {result: sum(counts[result] for counts in job["progress"].values()) for result in RowResult}
     completed = ImportCompleted(
         created_count=sums[RowResult.CREATED],
         updated_count=sums[RowResult.UPDATED],
         unchanged_count=sums[RowResult.UNCHANGED],
         failed_count=sums[RowResult.FAILED],
     )
-    _emit(batch, job, completed)
+    ended = {"state": "completed", "claim": None, "completed_at": batch.unit.now}
+    return {**ended, "version": _emit(batch, job["version"], completed)}
 
 
-def _emit(batch: Batch, job: ImportJob, event: Event) -> None:
-    job.version += 1
-    batch.emit(NewEvent(event=event, aggregate_id=job.id, aggregate_version=job.version))
+def _emit(batch: Batch, version: int, event: Event) -> int:
+    batch.unit.emit(event, aggregate_id=batch.run.import_id, aggregate_version=version + 1)
+    return version + 1
 
 
 async def _give_up(database: Database, claim: Claim, reason: str) -> None:
-    async with database.transaction() as session:
-        job = await _enter(session, claim)
-        job.state, job.claim, job.error = "failed", None, reason
-        job.completed_at = func.clock_timestamp()
+    async with _claimed(database, claim) as (unit, job):
+        _store(unit, job, {"state": "failed", "claim": None, "error": reason, "completed_at": unit.now})
+
+
+def _store(unit: UnitOfWork, job: Row, changes: Mapping[str, Any]) -> None:
+    # a list would be written as an array
+    written = {name: as_json(value) if isinstance(value, list) else value for name, value in changes.items()}
+    unit.update(ImportJob, {"id": job.id, **written})
+
+
+def as_json(value: object) -> str:
+    """A value for a column of JSON."""
+    return to_json(value).decode()
 
 
 def add_counts(
@@ -245,12 +251,11 @@ def add_counts(
 def _warnings(batch: Batch) -> list[str]:
     return [
         *dict.fromkeys(batch.warnings),
-        *(f"Created {kind}: {listing(names)}." for kind, names in batch.created.items()),
+        *(f"Created {kind}: {_listing(names)}." for kind, names in batch.created.items()),
     ]
 
 
-def listing(names: Sequence[Any]) -> str:
-    """A few names, and how many more."""
+def _listing(names: Sequence[Any]) -> str:
     more = len(names) - _NAMED_IN_WARNING
     shown = ", ".join(str(name) for name in names[:_NAMED_IN_WARNING])
     return f"{shown} and {more} more" if more > 0 else shown

@@ -5,8 +5,15 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from api.imports.batch import Batch
+from api.imports.directory import Directory
+from api.imports.options import Creatable
+from api.imports.people import add_users, user_named
+from api.imports.pipeline_rows import add_missing_stages
 from api.imports.prepare import FILE, ROW, PreparedFile
 from api.imports.presets import Entity
+from api.picklists.records import add_values
+from api.picklists.rules import missing_values
 
 _USER_COLUMNS: Mapping[Entity, str] = {
     Entity.COMPANIES: "owner_email",
@@ -45,6 +52,18 @@ def gather(files: Sequence[PreparedFile]) -> NamedThings:
             if (column, label.lower()) not in labels
         }
     return NamedThings(list(users.values()), list(labels.values()), _stages(files))
+
+
+async def add_named_things(batch: Batch, directory: Directory, named: NamedThings) -> None:
+    """Make what the organization lacks, as far as the options allow."""
+    if batch.options.may_create(Creatable.USERS):
+        unknown = [user_named(name) for name in named.users if directory.is_unknown(name)]
+        batch.note_created("users", [user.name for user in await add_users(batch, directory, unknown)])
+    if batch.options.may_create(Creatable.PICKLISTS):
+        values = missing_values(directory.picklists, named.labels)
+        add_values(batch.unit, values)
+        batch.note_created("picklist values", [f"{value.picklist}: {value.label}" for value in values])
+    await add_missing_stages(batch, directory, named.stages)
 
 
 def scan(files: Sequence[PreparedFile], entity: Entity) -> pl.LazyFrame | None:

@@ -3,82 +3,43 @@
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import insert
-from uuid_utils.compat import uuid7
-
-from api.db.session import across_organizations
+from api.identity.records import add_people, write_users
+from api.identity.rules import NewUser, User, create_user
 from api.imports.batch import Batch
 from api.imports.directory import Directory
-from api.kernel.event_log import NewEvent
-from api.models.person import Person
-from api.models.user import User
-from contracts.access import DEFAULT_SCOPES, RecordScope, Role
-from contracts.events.identity import UserCreated, UserUpdated
+from contracts.access import Role
 
 #: What an import says without a date of its own about people and teams has been so for as long as anybody asks.
 EVER = datetime(1970, 1, 1, tzinfo=UTC)
+#: An import makes and changes users as an administrator would: owners are not its affair.
+ACTS_AS = Role.ADMIN
 
 #: RFC 2606: no mail ever goes there.
 _MADE_UP_DOMAIN = "users.invalid"
 
 
-@dataclass(frozen=True, kw_only=True)
-class UserWish:
+def new_user(email: str | None, name: str | None, role: Role = Role.REP) -> NewUser:
     """A user to be made; one of e-mail and name is given."""
-
-    email: str | None
-    name: str | None
-    role: Role = Role.REP
+    known_as = name or (email or "").split("@")[0]
+    return NewUser(email=email or _made_up_address(known_as), name=known_as, role=role)
 
 
-def wish_for(reference: str, role: Role = Role.REP) -> UserWish:
+def user_named(reference: str, role: Role = Role.REP) -> NewUser:
     """The user that a reference (e-mail, or name where there is no @) speaks of."""
-    is_email = "@" in reference
-    return UserWish(email=reference.lower() if is_email else None, name=None if is_email else reference, role=role)
+    return new_user(reference, None, role) if "@" in reference else new_user(None, reference, role)
 
 
-async def add_users(batch: Batch, directory: Directory, wishes: Sequence[UserWish]) -> list[User]:
+async def add_users(batch: Batch, directory: Directory, new: Sequence[NewUser]) -> list[User]:
     """Make users, and enter them into the directory."""
-    users = [_new_user(batch, wish) for wish in wishes]
-    if not users:
-        return []
-    people = [{"id": user.person_id, "email": user.email, "name": user.name, "password_hash": None} for user in users]
-    async with across_organizations(batch.session):
-        await batch.session.execute(insert(Person), people)
-    batch.session.add_all(users)
-    await batch.session.flush()
-    for user in users:
-        directory.users_by_email[user.email.lower()] = user
-        directory.users_by_name.setdefault(user.name.lower(), []).append(user)
-        created = UserCreated(role=Role(user.role), record_scope=RecordScope(user.record_scope), is_active=True)
-        batch.emit(NewEvent(event=created, aggregate_id=user.id, aggregate_version=1, occurred_at=EVER))
+    changes = [create_user(one, batch.unit.now, by=ACTS_AS, occurred_at=EVER) for one in new]
+    users = [change.after for change in changes]
+    if users:
+        await add_people(batch.unit, users)
+        write_users(batch.unit, changes)
+        directory.enter(*users)
     return users
-
-
-def change_role(batch: Batch, user: User, role: Role) -> None:
-    """Give a user another role, with the record scope that goes with it."""
-    user.role, user.record_scope = role.value, DEFAULT_SCOPES[role].value
-    user.version += 1
-    updated = UserUpdated(role=role, record_scope=DEFAULT_SCOPES[role], is_active=user.is_active)
-    batch.emit(NewEvent(event=updated, aggregate_id=user.id, aggregate_version=user.version))
-
-
-def _new_user(batch: Batch, wish: UserWish) -> User:
-    name = wish.name or (wish.email or "").split("@")[0]
-    return User(
-        organization_id=batch.organization_id,
-        id=uuid7(),
-        version=1,
-        person_id=uuid7(),
-        email=wish.email or _made_up_address(name),
-        name=name,
-        role=wish.role.value,
-        record_scope=DEFAULT_SCOPES[wish.role].value,
-        is_active=True,
-    )
 
 
 def _made_up_address(name: str) -> str:

@@ -6,30 +6,33 @@ The cut depends on the files and the options alone. So a job that is taken up ag
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import polars as pl
-from uuid_utils.compat import uuid7
 
 from api.imports.batch import Batch, Line, RowResult
-from api.imports.bulk import insert_rows
-from api.imports.deal_rows import write_deals
-from api.imports.directory import Directory, UnknownNameError, load_directory
-from api.imports.named_things import gather, scan
-from api.imports.options import Creatable
-from api.imports.people import add_users, wish_for
-from api.imports.pipeline_rows import add_missing_stages, write_pipelines
+from api.imports.deal_rows import DealFrames, write_deals
+from api.imports.directory import Directory
+from api.imports.named_things import add_named_things, gather, scan
+from api.imports.pipeline_rows import write_pipelines
 from api.imports.prepare import KEY, ROW, PreparedFile, good_rows, hold_back_groups, refuse_duplicates
 from api.imports.presets import DEAL_FILES, HISTORIES, Entity
+from api.imports.problems import Problem
 from api.imports.relation_rows import write_companies, write_contacts
 from api.imports.user_rows import write_users
-from api.models.picklist_value import PicklistValue
-
-Step = Callable[[Batch], Awaitable[None]]
-ChunkWriter = Callable[[Batch, Directory, pl.DataFrame], Awaitable[None]]
 
 _DEALS_PER_STEP = 2_000
 _PROBLEMS_PER_STEP = 20_000
 _UNIQUE = (Entity.PIPELINES, Entity.USERS, Entity.COMPANIES, Entity.CONTACTS, Entity.DEALS)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One transaction: what is read from disk before it begins, and what then writes that."""
+
+    read: Callable[[], Any]
+    write: Callable[[Batch, Directory, Any], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -46,20 +49,24 @@ def make_plan(files: Sequence[PreparedFile]) -> Plan:
         refuse_duplicates([one for one in files if one.file.entity is entity])
     _hold_back(files)
     steps: list[Step] = list(_problem_steps(files))
-    steps += _whole(files, Entity.PIPELINES, write_pipelines)
-    steps += _whole(files, Entity.USERS, write_users)
-    steps.append(partial(_add_named_things, files))
-    steps += _chunked(files, Entity.COMPANIES, write_companies)
-    steps += _chunked(files, Entity.CONTACTS, write_contacts)
-    steps += [
-        partial(_write_deals_of_chunk, files, number, chunk)
-        for number, one in enumerate(files)
-        if one.file.entity is Entity.DEALS
-        for chunk in range(len(one.chunks))
-    ]
+    for entity, write in ((Entity.PIPELINES, write_pipelines), (Entity.USERS, write_users)):
+        rows = scan(files, entity)
+        steps += [Step(rows.collect, write)] if rows is not None else []
+    steps.append(Step(partial(gather, files), add_named_things))
+    steps += [Step(partial(good_rows, *chunk), write_companies) for chunk in _chunks(files, Entity.COMPANIES)]
+    steps += [Step(partial(good_rows, *chunk), write_contacts) for chunk in _chunks(files, Entity.CONTACTS)]
+    steps += [Step(partial(_deals_of, files, *chunk), write_deals) for chunk in _chunks(files, Entity.DEALS)]
     if all(one.is_whole for one in files):
         steps += _late_history(files)
     return Plan(files, steps)
+
+
+def rows_in(files: Sequence[PreparedFile]) -> dict[Entity, int]:
+    """How many rows each entity's files have."""
+    totals: dict[Entity, int] = {}
+    for one in files:
+        totals[one.file.entity] = totals.get(one.file.entity, 0) + one.row_count
+    return totals
 
 
 def _hold_back(files: Sequence[PreparedFile]) -> None:
@@ -89,44 +96,24 @@ def _problem_steps(files: Sequence[PreparedFile]) -> Iterator[Step]:
             part = one.problems[start : start + _PROBLEMS_PER_STEP]
             fresh = {problem.row for problem in part} - seen
             seen |= fresh
-            yield partial(_store_problems, number, start, len(fresh))
+            yield Step(partial(list, part), partial(_store_problems, number, len(fresh)))
 
 
-async def _store_problems(number: int, start: int, row_count: int, batch: Batch) -> None:
-    one = batch.run.files[number]
-    batch.count(one.file.entity, RowResult.FAILED, rows=row_count)
-    for problem in one.problems[start : start + _PROBLEMS_PER_STEP]:
-        batch.report(
-            Line(number, problem.row), problem.field, value=problem.value, problem=problem.problem, fix=problem.fix
-        )
+async def _store_problems(
+    number: int, row_count: int, batch: Batch, _directory: Directory, problems: Sequence[Problem]
+) -> None:
+    batch.count(batch.run.files[number].file.entity, RowResult.FAILED, rows=row_count)
+    for one in problems:
+        batch.report(Line(number, one.row), one.field, value=one.value, problem=one.problem, fix=one.fix)
 
 
-def _whole(files: Sequence[PreparedFile], entity: Entity, write: ChunkWriter) -> list[Step]:
-    return [partial(_write_whole, files, entity, write)] if scan(files, entity) is not None else []
+def _chunks(files: Sequence[PreparedFile], entity: Entity) -> Iterator[tuple[PreparedFile, Path]]:
+    return ((one, chunk) for one in files if one.file.entity is entity for chunk in one.chunks)
 
 
-async def _write_whole(files: Sequence[PreparedFile], entity: Entity, write: ChunkWriter, batch: Batch) -> None:
-    rows = scan(files, entity)
-    if rows is not None:
-        await write(batch, await _directory(batch), rows.collect())
-
-
-def _chunked(files: Sequence[PreparedFile], entity: Entity, write: ChunkWriter) -> list[Step]:
-    return [
-        partial(_write_chunk, one, chunk, write)
-        for one in files
-        if one.file.entity is entity
-        for chunk in range(len(one.chunks))
-    ]
-
-
-async def _write_chunk(one: PreparedFile, chunk: int, write: ChunkWriter, batch: Batch) -> None:
-    await write(batch, await _directory(batch), good_rows(one, one.chunks[chunk]))
-
-
-async def _write_deals_of_chunk(files: Sequence[PreparedFile], number: int, chunk: int, batch: Batch) -> None:
-    deals = good_rows(files[number], files[number].chunks[chunk])
-    await write_deals(batch, await _directory(batch), deals, histories=_history_of(files, deals["external_id"]))
+def _deals_of(files: Sequence[PreparedFile], one: PreparedFile, chunk: Path) -> DealFrames:
+    deals = good_rows(one, chunk)
+    return DealFrames(deals, _history_of(files, deals["external_id"]))
 
 
 def _history_of(files: Sequence[PreparedFile], external_ids: pl.Series) -> dict[Entity, pl.DataFrame]:
@@ -148,51 +135,10 @@ def _late_history(files: Sequence[PreparedFile]) -> list[Step]:
     deals = scan(files, Entity.DEALS)
     if deals is not None:
         keys = keys.join(deals.select(KEY), on=KEY, how="anti", maintain_order="left")
-    late = keys.collect()
-    return [
-        partial(_write_late_history, files, late[KEY].slice(start, _DEALS_PER_STEP))
-        for start in range(0, late.height, _DEALS_PER_STEP)
-    ]
+    late = keys.collect()[KEY]
+    parts = (late.slice(start, _DEALS_PER_STEP) for start in range(0, late.len(), _DEALS_PER_STEP))
+    return [Step(partial(_late_deals_of, files, part), write_deals) for part in parts]
 
 
-async def _write_late_history(files: Sequence[PreparedFile], external_ids: pl.Series, batch: Batch) -> None:
-    await write_deals(batch, await _directory(batch), None, histories=_history_of(files, external_ids))
-
-
-async def _add_named_things(files: Sequence[PreparedFile], batch: Batch) -> None:
-    named, directory = gather(files), await _directory(batch)
-    if batch.options.may_create(Creatable.USERS):
-        unknown = [wish_for(name) for name in named.users if _is_unknown(directory, name)]
-        batch.note_created("users", [user.name for user in await add_users(batch, directory, unknown)])
-    if batch.options.may_create(Creatable.PICKLISTS):
-        await _add_labels(batch, directory, named.labels)
-    await add_missing_stages(batch, directory, named.stages)
-
-
-async def _add_labels(batch: Batch, directory: Directory, labels: Sequence[tuple[str, str]]) -> None:
-    missing = [(picklist, label) for picklist, label in labels if (picklist, label.lower()) not in directory.picklists]
-    rows = [
-        {"organization_id": batch.organization_id, "id": uuid7(), "picklist": picklist, "label": label}
-        for picklist, label in missing
-    ]
-    await insert_rows(batch.session, PicklistValue, rows)
-    batch.note_created("picklist values", [f"{picklist}: {label}" for picklist, label in missing])
-
-
-def _is_unknown(directory: Directory, name: str) -> bool:
-    try:
-        return directory.find_user(name) is None
-    except UnknownNameError:
-        return False
-
-
-async def _directory(batch: Batch) -> Directory:
-    return await load_directory(batch.session, batch.organization_id, default_pipeline=batch.options.pipeline)
-
-
-def rows_in(files: Sequence[PreparedFile]) -> dict[Entity, int]:
-    """How many rows each entity's files have."""
-    totals: dict[Entity, int] = {}
-    for one in files:
-        totals[one.file.entity] = totals.get(one.file.entity, 0) + one.row_count
-    return totals
+def _late_deals_of(files: Sequence[PreparedFile], external_ids: pl.Series) -> DealFrames:
+    return DealFrames(None, _history_of(files, external_ids))

@@ -2,27 +2,59 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 import polars as pl
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import bindparam, func, or_, select
 from uuid_utils.compat import uuid7
 
+from api.db.statements import compiled, is_one_of
 from api.imports.batch import Batch, Line, RowResult
-from api.imports.bulk import insert_rows, is_one_of, look_up, update_rows
 from api.imports.directory import Directory, UnknownNameError
 from api.imports.options import Creatable
 from api.imports.prepare import FILE, ROW
 from api.imports.presets import Entity
-from api.kernel.event_log import NewEvent
+from api.kernel.unit_of_work import Row as Found
 from api.models.company import Company
 from api.models.contact import Contact
 from contracts.events.envelope import Event
 from contracts.events.relations import CompanyCreated, CompanyUpdated, ContactCreated, ContactUpdated
 
 Row = Mapping[str, Any]
-Record = TypeVar("Record", Company, Contact)
+
+_organization: Any = bindparam("organization_id")
+
+_company = (
+    select(Company.__table__)
+    .where(
+        Company.organization_id == _organization,
+        or_(is_one_of(func.lower(Company.name), "names"), is_one_of(Company.external_id, "external_ids")),
+    )
+    .order_by(Company.id)
+)
+_COMPANIES = compiled(_company, is_prepared=False)
+_LOCKED_COMPANIES = compiled(_company.with_for_update(), is_prepared=False)
+_LOCKED_CONTACTS = compiled(
+    select(Contact.__table__)
+    .where(
+        Contact.organization_id == _organization,
+        or_(
+            is_one_of(Contact.external_id, "external_ids"),
+            is_one_of(func.lower(Contact.email), "emails"),
+            is_one_of(func.lower(Contact.name), "names"),
+        ),
+    )
+    .order_by(Contact.id)
+    .with_for_update(),
+    is_prepared=False,
+)
+_BY_EMAIL = compiled(
+    select(func.lower(Contact.email).label("address"), Contact.id)
+    .where(Contact.organization_id == _organization, is_one_of(func.lower(Contact.email), "emails"))
+    .order_by(Contact.id.desc()),
+    is_prepared=False,
+)
 
 _COMPANY_FACTS = ("owner_id", "industry_id", "employee_count", "country")
 _CONTACT_FACTS = ("company_id", "owner_id", "source_id")
@@ -61,7 +93,7 @@ async def write_companies(batch: Batch, directory: Directory, frame: pl.DataFram
             "external_id": row["external_id"],
         }
         wanted.append((record, fields))
-    await _write(batch, Company, wanted, entity=Entity.COMPANIES)
+    _write(batch, Company, wanted, entity=Entity.COMPANIES)
 
 
 async def write_contacts(batch: Batch, directory: Directory, frame: pl.DataFrame) -> None:
@@ -88,7 +120,7 @@ async def write_contacts(batch: Batch, directory: Directory, frame: pl.DataFrame
             "external_id": row["external_id"],
         }
         wanted.append((_known_contact(known, fields), fields))
-    await _write(batch, Contact, wanted, entity=Entity.CONTACTS)
+    _write(batch, Contact, wanted, entity=Entity.CONTACTS)
 
 
 async def company_ids(batch: Batch, names: Sequence[str | None]) -> dict[str, UUID]:
@@ -99,7 +131,7 @@ async def company_ids(batch: Batch, names: Sequence[str | None]) -> dict[str, UU
     missing = [name for lower, name in by_lower.items() if lower not in ids]
     if missing and batch.options.may_create(Creatable.COMPANIES):
         blank = dict.fromkeys(("domain", "industry_id", "employee_count", "country", "owner_id", "external_id"))
-        made = await _create(batch, Company, [{"name": name, **blank} for name in missing])
+        made = _create(batch, Company, [{"name": name, **blank} for name in missing])
         batch.note_created("companies", missing)
         ids |= {name.lower(): id_ for name, id_ in zip(missing, made, strict=True)}
     return ids
@@ -107,10 +139,7 @@ async def company_ids(batch: Batch, names: Sequence[str | None]) -> dict[str, UU
 
 async def contact_ids(batch: Batch, wanted: Mapping[str, UUID | None]) -> dict[str, UUID]:
     """Ids of contacts by e-mail address; missing ones are made if the options allow, at the company given."""
-    query = select(func.lower(Contact.email).label("address"), Contact.id).where(
-        Contact.organization_id == batch.organization_id, is_one_of(func.lower(Contact.email), list(wanted))
-    )
-    found = (await look_up(batch.session, query.order_by(Contact.id.desc()))).all()
+    found = await batch.unit.fetch(_BY_EMAIL, emails=list(wanted))
     ids: dict[str, UUID] = {row.address: row.id for row in found}
     missing = [email for email in wanted if email not in ids]
     if missing and batch.options.may_create(Creatable.CONTACTS):
@@ -118,7 +147,7 @@ async def contact_ids(batch: Batch, wanted: Mapping[str, UUID | None]) -> dict[s
         rows = [
             {"name": email.split("@")[0], "email": email, "company_id": wanted[email], **blank} for email in missing
         ]
-        made = await _create(batch, Contact, rows)
+        made = _create(batch, Contact, rows)
         batch.note_created("contacts", missing)
         ids |= dict(zip(missing, made, strict=True))
     return ids
@@ -153,27 +182,22 @@ def _fail(batch: Batch, row: Row, refused: _Refused) -> None:
 
 async def _companies(
     batch: Batch, names: Sequence[str], external_ids: Sequence[str | None], *, lock: bool
-) -> dict[str, Company]:
+) -> dict[str, Found]:
     """Companies by `0:<external id>` and `1:<lower-case name>`; the oldest where several share a name."""
-    either: ColumnElement[bool] = or_(
-        is_one_of(func.lower(Company.name), [name.lower() for name in names]),
-        is_one_of(Company.external_id, [one for one in external_ids if one]),
-    )
-    query = select(Company).where(Company.organization_id == batch.organization_id, either).order_by(Company.id)
-    found = (await look_up(batch.session, query.with_for_update() if lock else query)).scalars().all()
+    wanted = {"names": [name.lower() for name in names], "external_ids": [one for one in external_ids if one]}
+    found = await batch.unit.fetch(_LOCKED_COMPANIES if lock else _COMPANIES, **wanted)
     by_name = {f"1:{one.name.lower()}": one for one in reversed(found)}
     return by_name | {f"0:{one.external_id}": one for one in found if one.external_id}
 
 
-async def _contacts(batch: Batch, rows: Sequence[Row]) -> dict[str, Contact]:
-    either: ColumnElement[bool] = or_(
-        is_one_of(Contact.external_id, [row["external_id"] for row in rows if row["external_id"]]),
-        is_one_of(func.lower(Contact.email), [row["email"] for row in rows if row["email"]]),
-        is_one_of(func.lower(Contact.name), [row["name"].lower() for row in rows if not row["email"]]),
+async def _contacts(batch: Batch, rows: Sequence[Row]) -> dict[str, Found]:
+    found = await batch.unit.fetch(
+        _LOCKED_CONTACTS,
+        external_ids=[row["external_id"] for row in rows if row["external_id"]],
+        emails=[row["email"] for row in rows if row["email"]],
+        names=[row["name"].lower() for row in rows if not row["email"]],
     )
-    query = select(Contact).where(Contact.organization_id == batch.organization_id, either).order_by(Contact.id)
-    found = (await look_up(batch.session, query.with_for_update())).scalars().all()
-    known: dict[str, Contact] = {}
+    known: dict[str, Found] = {}
     for one in reversed(found):
         known[f"2:{one.name.lower()}:{one.company_id}"] = one
         known |= {f"1:{one.email.lower()}": one} if one.email else {}
@@ -181,7 +205,7 @@ async def _contacts(batch: Batch, rows: Sequence[Row]) -> dict[str, Contact]:
     return known
 
 
-def _known_contact(known: Mapping[str, Contact], fields: Mapping[str, Any]) -> Contact | None:
+def _known_contact(known: Mapping[str, Found], fields: Mapping[str, Any]) -> Found | None:
     external_id, email = fields["external_id"], fields["email"]
     if external_id and f"0:{external_id}" in known:
         return known[f"0:{external_id}"]
@@ -190,16 +214,16 @@ def _known_contact(known: Mapping[str, Contact], fields: Mapping[str, Any]) -> C
     return None if is_another else found
 
 
-async def _write(
+def _write(
     batch: Batch,
-    model: type[Record],
-    wanted: Sequence[tuple[Record | None, dict[str, Any]]],
+    model: type[Company] | type[Contact],
+    wanted: Sequence[tuple[Found | None, dict[str, Any]]],
     *,
     entity: Entity,
 ) -> None:
     """Create what is new, change what differs. An empty cell leaves what is known."""
     new = [fields for record, fields in wanted if record is None]
-    await _create(batch, model, new)
+    _create(batch, model, new)
     batch.count(entity, RowResult.CREATED, rows=len(new))
     updates = []
     for record, fields in wanted:
@@ -208,15 +232,15 @@ async def _write(
         changes = {name: value for name, value in fields.items() if value not in (None, getattr(record, name))}
         batch.count(entity, RowResult.UPDATED if changes else RowResult.UNCHANGED)
         if changes:
-            updates.append(_update(batch, record, changes))
-    await update_rows(batch.session, model, updates)
+            updates.append(_update(batch, model, record, changes))
+    batch.unit.update(model, *updates)
 
 
-async def _create(batch: Batch, model: type[Record], rows: Sequence[Mapping[str, Any]]) -> list[UUID]:
-    full = [{"organization_id": batch.organization_id, "id": uuid7(), "version": 1, **fields} for fields in rows]
-    await insert_rows(batch.session, model, full)
+def _create(batch: Batch, model: type[Company] | type[Contact], rows: Sequence[Mapping[str, Any]]) -> list[UUID]:
+    full = [{"id": uuid7(), "version": 1, **fields} for fields in rows]
+    batch.unit.insert(model, *full)
     for row in full:
-        batch.emit(NewEvent(event=_created(model, row), aggregate_id=row["id"], aggregate_version=1))
+        batch.unit.emit(_created(model, row), aggregate_id=row["id"], aggregate_version=1)
     return [row["id"] for row in full]
 
 
@@ -226,16 +250,12 @@ def _created(model: type[Company] | type[Contact], row: Mapping[str, Any]) -> Ev
     return ContactCreated(**{name: row[name] for name in _CONTACT_FACTS})
 
 
-def _update(batch: Batch, record: Company | Contact, changes: Mapping[str, Any]) -> dict[str, Any]:
-    names = _COMPANY_FACTS if isinstance(record, Company) else _CONTACT_FACTS
+def _update(
+    batch: Batch, model: type[Company] | type[Contact], record: Found, changes: Mapping[str, Any]
+) -> dict[str, Any]:
+    names = _COMPANY_FACTS if model is Company else _CONTACT_FACTS
     state = {name: changes.get(name, getattr(record, name)) for name in names}
     changed = [name.removesuffix("_id") if name != "external_id" else name for name in changes]
-    updated = (
-        CompanyUpdated(**state, changed_fields=changed)
-        if isinstance(record, Company)
-        else ContactUpdated(**state, changed_fields=changed)
-    )
-    batch.emit(NewEvent(event=updated, aggregate_id=record.id, aggregate_version=record.version + 1))
-    kept = {column.key: getattr(record, column.key) for column in type(record).__table__.columns}
-    written = {name: value for name, value in kept.items() if name not in ("created_at", "updated_at")}
-    return {**written, **changes, "version": record.version + 1, "updated_at": batch.run.learned_at}
+    updated = (CompanyUpdated if model is Company else ContactUpdated)(**state, changed_fields=changed)
+    batch.unit.emit(updated, aggregate_id=record.id, aggregate_version=record.version + 1)
+    return {"id": record.id, **changes, "version": record.version + 1}

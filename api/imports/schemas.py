@@ -1,12 +1,19 @@
 """Answers of imports."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from api.imports.presets import Entity
+from api.imports.batch import Batch, RowResult
+from api.imports.prepare import ImportFile, PreparedFile, good_rows
+from api.imports.presets import GENERIC, Entity
+
+_FIRST_ROWS = 10
+_SHOWN_PROBLEMS = 100
 
 _FILE: dict[str, JsonValue] = {"name": "deals.csv", "entity": "deals", "size": 48213}
 _FIGURES: dict[str, JsonValue] = {"total": 610, "done": 400, "created": 398, "updated": 0, "unchanged": 0, "failed": 2}
@@ -104,3 +111,42 @@ class ImportPreview(BaseModel):
     problems: list[RowProblem] = Field(description="The first hundred.")
     problem_count: int
     warnings: list[str]
+
+
+def job_answer(job: Mapping[str, Any]) -> ImportRead:
+    """An import from its row."""
+    progress = {Entity(entity): Progress.model_validate(figures) for entity, figures in job["progress"].items()}
+    sums = {name: sum(getattr(one, name) for one in progress.values()) for name in Progress.model_fields}
+    return ImportRead.model_validate({**job, "progress": progress, "counts": Progress(**sums)})
+
+
+def preview_answer(files: Sequence[ImportFile], prepared: Sequence[PreparedFile], batch: Batch) -> ImportPreview:
+    """What the work on these files came to."""
+    return ImportPreview(
+        files=[_previewed(one) for one in prepared],
+        counts={entity: {result: count[result] for result in RowResult} for entity, count in batch.results.items()},
+        would_create=batch.created,
+        problems=[_problem(files, one) for one in batch.problems[:_SHOWN_PROBLEMS]],
+        problem_count=len(batch.problems),
+        warnings=[*(warning for one in prepared for warning in one.warnings), *dict.fromkeys(batch.warnings)],
+    )
+
+
+def _problem(files: Sequence[ImportFile], row: Mapping[str, Any]) -> RowProblem:
+    texts = {name: row[name] for name in ("field", "value", "problem", "fix")}
+    return RowProblem(file=files[row["file_index"]].name, row=row["row_number"], **texts)
+
+
+def _previewed(one: PreparedFile) -> PreviewedFile:
+    columns = [name for name in GENERIC[one.file.entity] if name in one.columns]
+    rows = good_rows(one, one.chunks[0]).select(columns).head(_FIRST_ROWS) if one.chunks else pl.DataFrame()
+    return PreviewedFile(
+        name=one.file.name,
+        entity=one.file.entity,
+        encoding=one.source.encoding,
+        delimiter=one.source.delimiter,
+        columns=columns,
+        rows_read=one.row_count,
+        is_whole=one.is_whole,
+        first_rows=rows.to_dicts(),
+    )

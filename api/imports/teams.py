@@ -1,46 +1,31 @@
 """Teams that a users file speaks of: a tree by name, managers, and who is a member since when."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
-from uuid_utils.compat import uuid7
-
+from api.identity.rules import User
 from api.imports.batch import Batch
 from api.imports.people import EVER
-from api.kernel.event_log import NewEvent
-from api.models.team import Team, TeamMember
-from api.models.user import User
-from contracts.events.envelope import Event
-from contracts.events.identity import TeamCreated, TeamMemberAdded, TeamMemberRemoved, TeamUpdated
-
-_LONGEST_NAME = 120
+from api.teams.records import hold_whole_roster, write_changes
+from api.teams.rules import LONGEST_NAME, Changes, Roster, Team, add_member, create_team, update_team
 
 
 class TeamNameError(ValueError):
     """A team's name that cannot be one."""
 
 
-@dataclass
-class Roster:
-    """Active teams by lower-case name, locked, and each user's times in teams."""
+class TeamsOfFile:
+    """What a file says of teams, decided by their rules, and written at the end."""
 
-    batch: Batch
-    teams: dict[str, Team]
-    memberships: dict[UUID, list[TeamMember]]
+    def __init__(self, batch: Batch, roster: Roster) -> None:
+        self._batch, self._roster = batch, roster
+        self._changes: Changes = []
 
     @classmethod
-    async def load(cls, batch: Batch) -> "Roster":
-        """Lock the organization's teams and read who is in them."""
-        of_team = select(Team).where(Team.organization_id == batch.organization_id, Team.is_active)
-        teams = (await batch.session.scalars(of_team.order_by(Team.id).with_for_update())).all()
-        memberships: dict[UUID, list[TeamMember]] = {}
-        of_member = select(TeamMember).where(TeamMember.organization_id == batch.organization_id)
-        for member in await batch.session.scalars(of_member.order_by(TeamMember.started_at)):
-            memberships.setdefault(member.user_id, []).append(member)
-        return cls(batch, {team.name.lower(): team for team in teams}, memberships)
+    async def hold(cls, batch: Batch) -> "TeamsOfFile":
+        """Read the organization's teams and who is in them; nobody else rearranges them meanwhile."""
+        return cls(batch, await hold_whole_roster(batch.unit))
 
     def path(self, text: str) -> Team:
         """The team at the end of `Sales/East`; levels that are missing are made.
@@ -49,13 +34,11 @@ class Roster:
             TeamNameError: a level has no name or too long a one.
         """
         names = [name.strip() for name in text.split("/")]
-        if any(not 0 < len(name) <= _LONGEST_NAME for name in names):
+        if any(not 0 < len(name) <= LONGEST_NAME for name in names):
             raise TeamNameError
-        team: Team | None = None
-        for name in names:
-            team = self.teams.get(name.lower()) or self._create(name, parent=team)
-        if team is None:
-            raise TeamNameError
+        team = self._at(names[0], parent=None)
+        for name in names[1:]:
+            team = self._at(name, parent=team)
         return team
 
     def with_managers(self, team: Team, managers: Iterable[User]) -> dict[UUID, Team]:
@@ -63,63 +46,53 @@ class Roster:
         several = list(managers)
         led: dict[UUID, Team] = {}
         for manager in several:
-            name = f"{manager.name[: _LONGEST_NAME - len(team.name) - 3]} ({team.name})"
-            below = self.teams.get(name.lower())
-            if below is not None or len(several) > 1:
-                led[manager.id] = below or self._create(name, parent=team, manager=manager)
+            name = f"{manager.name[: max(1, LONGEST_NAME - len(team.name) - 3)]} ({team.name})"[:LONGEST_NAME]
+            if self._roster.named(name) is not None or len(several) > 1:
+                led[manager.id] = self._at(name, parent=team, manager=manager)
             else:
                 self._set_manager(team, manager)
                 led[manager.id] = team
         return led
 
     def enrol(self, user: User, team: Team, *, since: datetime | None) -> bool:
-        """Put a user into a team; False where the user is there already. A user is in one team at a time."""
-        times = self.memberships.setdefault(user.id, [])
-        present = next((member for member in times if member.ended_at is None), None)
-        if present is not None and present.team_id == team.id:
-            return False
-        start = since or (self.batch.run.learned_at if times else EVER)
-        # times in teams do not overlap: what is known of the past stays
-        start = max([start, *(member.ended_at or member.started_at for member in times)])
-        if present is not None:
-            present.ended_at = start
-            left = next((one for one in self.teams.values() if one.id == present.team_id), None)
-            if left is not None:
-                self._emit(left, TeamMemberRemoved(user_id=user.id), start)
-        member = TeamMember(
-            organization_id=user.organization_id, id=uuid7(), team_id=team.id, user_id=user.id, started_at=start
-        )
-        self.batch.session.add(member)
-        times.append(member)
-        self._emit(team, TeamMemberAdded(user_id=user.id), start)
-        return True
+        """Put a user into a team; False where the user is there already.
 
-    def _create(self, name: str, *, parent: Team | None, manager: User | None = None) -> Team:
-        team = Team(
-            organization_id=self.batch.organization_id,
-            id=uuid7(),
-            version=0,
+        Without a date a first team is one for ever. A date before what is known of the past gives way to it.
+        """
+        free_from = self._roster.free_from(user.id)
+        start = since or (EVER if free_from is None else self._batch.run.learned_at)
+        start = start if free_from is None else max(start, free_from)
+        changes = add_member(self._roster, self._batch.unit.now, team_id=team.id, user_id=user.id, occurred_at=start)
+        self._decide(changes)
+        return bool(changes)
+
+    def write(self) -> None:
+        """Queue what was decided."""
+        write_changes(self._batch.unit, self._changes)
+
+    def _at(self, name: str, *, parent: Team | None, manager: User | None = None) -> Team:
+        known = self._roster.named(name)
+        if known is not None:
+            return known
+        change = create_team(
+            self._roster,
+            self._batch.unit.now,
             name=name,
             parent_team_id=parent.id if parent else None,
             manager_id=manager.id if manager else None,
-            is_active=True,
+            occurred_at=EVER,
         )
-        self.teams[name.lower()] = team
-        self.batch.session.add(team)
-        self.batch.note_created("teams", [name])
-        self._emit(team, TeamCreated(parent_team_id=team.parent_team_id, manager_id=team.manager_id), EVER)
-        return team
+        self._decide([change])
+        self._batch.note_created("teams", [name])
+        return change.after
 
     def _set_manager(self, team: Team, manager: User) -> None:
-        if team.manager_id == manager.id:
-            return
-        is_first = team.manager_id is None and team.version == 1
-        team.manager_id = manager.id
-        updated = TeamUpdated(parent_team_id=team.parent_team_id, manager_id=manager.id, is_active=team.is_active)
-        self._emit(team, updated, EVER if is_first else self.batch.run.learned_at)
+        present = self._roster.teams[team.id]
+        is_first = present.manager_id is None and present.version == 1
+        at = EVER if is_first else self._batch.run.learned_at
+        changes = {"manager_id": manager.id}
+        self._decide(update_team(self._roster, self._batch.unit.now, team_id=team.id, changes=changes, occurred_at=at))
 
-    def _emit(self, team: Team, event: Event, occurred_at: datetime) -> None:
-        team.version += 1
-        self.batch.emit(
-            NewEvent(event=event, aggregate_id=team.id, aggregate_version=team.version, occurred_at=occurred_at)
-        )
+    def _decide(self, changes: Changes) -> None:
+        self._roster.apply(changes)
+        self._changes += changes

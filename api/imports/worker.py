@@ -8,13 +8,14 @@ import asyncio
 import logging
 import threading
 from pathlib import Path
-from uuid import UUID
+from typing import Any
 
+import psycopg
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
-from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
+from api.db.pool import Connection, Row, send
+from api.db.statements import Statement, compiled
 from api.imports.job import Claim, ClaimLostError, run_job
 from api.kernel.database import Database
 from contracts import locks
@@ -26,34 +27,46 @@ _MOST_ATTEMPTS = 5
 _POLL_SECONDS = 0.3
 _RETRY_SECONDS = 2.0
 
-_CANDIDATES = text("""
+_BEGIN, _COMMIT = compiled(text("begin")), compiled(text("commit"))
+_CANDIDATES = compiled(
+    text("""
 select organization_id, id, attempts from imports
 where state in ('queued', 'running') order by created_at, id limit 20 for update skip locked
 """)
-_TRY_LOCK = text(f"select pg_try_advisory_lock(hashtextextended(:id, {locks.IMPORT_JOB_SEED}))")
-_UNLOCK = text(f"select pg_advisory_unlock(hashtextextended(:id, {locks.IMPORT_JOB_SEED}))")
-_TAKE = text("""
+)
+_SEED = locks.IMPORT_JOB_SEED
+_TRY_LOCK = compiled(text(f"select pg_try_advisory_lock(hashtextextended(cast(:id as text), {_SEED})) as is_held"))
+_UNLOCK = compiled(text(f"select pg_advisory_unlock(hashtextextended(cast(:id as text), {_SEED}))"))
+_TAKE = compiled(
+    text("""
 update imports set state = 'running', claim = :claim, attempts = attempts + 1
 where organization_id = :organization_id and id = :id
 """)
-_FAIL = text("""
+)
+_FAIL = compiled(
+    text("""
 update imports set state = 'failed', claim = null, error = :error, completed_at = clock_timestamp()
 where organization_id = :organization_id and id = :id and state in ('queued', 'running')
 """)
+)
 
 
 async def work(database: Database, *, files_path: Path, stop: threading.Event) -> None:
     """Claim and do imports until `stop` is set. Outlives a PostgreSQL that goes away for a while."""
     while not stop.is_set():
         try:
-            async with database.engine.connect() as connection:
+            connection = await database.pool.take()
+            try:
                 await _work_on(connection, database, files_path=files_path, stop=stop)
-        except (DBAPIError, OSError):
+            finally:
+                await connection.close()  # and with it every lock
+                await database.pool.give_back(connection)
+        except (psycopg.Error, OSError):
             _log.exception("the database does not answer; trying again")
             await asyncio.sleep(_RETRY_SECONDS)
 
 
-async def _work_on(connection: AsyncConnection, database: Database, *, files_path: Path, stop: threading.Event) -> None:
+async def _work_on(connection: Connection, database: Database, *, files_path: Path, stop: threading.Event) -> None:
     while not stop.is_set():
         claim = await _claim(connection)
         if claim is None:
@@ -63,42 +76,45 @@ async def _work_on(connection: AsyncConnection, database: Database, *, files_pat
             await run_job(database, claim, files_path=files_path, stop=stop)
         except ClaimLostError:
             _log.warning("import %s was taken over by another worker", claim.import_id)
-        except (OperationalError, InterfaceError, IntegrityError, OSError):
+        except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.IntegrityError, OSError):
             # not the import's fault, most likely: it stays claimed and is tried again
             _log.exception("import %s was interrupted", claim.import_id)
             await asyncio.sleep(_RETRY_SECONDS)
         except Exception:  # noqa: BLE001  # the edge of a job
             # whatever it is, the person who waits for the import must hear of it
             _log.exception("import %s failed", claim.import_id)
-            await _mark_failed(
-                connection, claim.organization_id, claim.import_id, reason="An internal error; see the log."
-            )
+            job = {"organization_id": claim.organization_id, "id": claim.import_id}
+            await _run(connection, _FAIL, error="An internal error; see the log.", **job)
         finally:
-            await connection.rollback()
-            await connection.execute(_UNLOCK, {"id": str(claim.import_id)})
-            await connection.commit()
+            await _run(connection, _UNLOCK, id=claim.import_id)
 
 
-async def _claim(connection: AsyncConnection) -> Claim | None:
+async def _claim(connection: Connection) -> Claim | None:
     """The oldest job that nobody works on."""
-    candidates = (await connection.execute(_CANDIDATES)).all()
-    for candidate in candidates:
-        if not (await connection.execute(_TRY_LOCK, {"id": str(candidate.id)})).scalar_one():
+    await _run(connection, _BEGIN)
+    try:
+        return await _first_free(connection)
+    finally:
+        await _run(connection, _COMMIT)
+
+
+async def _first_free(connection: Connection) -> Claim | None:
+    for candidate in await _run(connection, _CANDIDATES):
+        job = {"organization_id": candidate.organization_id, "id": candidate.id}
+        [lock] = await _run(connection, _TRY_LOCK, id=candidate.id)
+        if not lock.is_held:
             continue
         if candidate.attempts >= _MOST_ATTEMPTS:
             reason = f"The import stopped {candidate.attempts} times before its end; see the worker's log."
-            await _mark_failed(connection, candidate.organization_id, candidate.id, reason=reason)
-            await connection.execute(_UNLOCK, {"id": str(candidate.id)})
+            await _run(connection, _FAIL, error=reason, **job)
+            await _run(connection, _UNLOCK, id=candidate.id)
             continue
         token = uuid7()
-        where = {"organization_id": candidate.organization_id, "id": candidate.id, "claim": token}
-        await connection.execute(_TAKE, where)
-        await connection.commit()
+        await _run(connection, _TAKE, claim=token, **job)
         return Claim(organization_id=candidate.organization_id, import_id=candidate.id, token=token)
-    await connection.commit()
     return None
 
 
-async def _mark_failed(connection: AsyncConnection, organization_id: UUID, import_id: UUID, *, reason: str) -> None:
-    await connection.execute(_FAIL, {"organization_id": organization_id, "id": import_id, "error": reason})
-    await connection.commit()
+async def _run(connection: Connection, statement: Statement, **values: Any) -> list[Row]:  # noqa: ANN401 # as it takes
+    [rows] = await send(connection, [statement.bind(**values)], implied={})
+    return rows
