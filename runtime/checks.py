@@ -22,8 +22,9 @@ from runtime.home import PROJECT
 from runtime.process import die_with_parent
 
 _STATIC_PROCESSES = 2
-#: Each starts a PostgreSQL and a broker of its own, and waits for them much of the time: one more than processors.
-_TEST_PROCESSES = min(os.cpu_count() or 1, 3) + 1
+#: Each starts a PostgreSQL and a broker of its own. No more than processors: the refresh of a stack under test is
+#: polite, and would get nothing of what they leave.
+_TEST_PROCESSES = max(2, min(os.cpu_count() or 2, 4))
 #: Checks beside the tests take what those leave of the processors.
 _NICENESS = 19
 
