@@ -115,7 +115,7 @@ class Stack:
             cwd=PROJECT,
             port=port,
             ready=partial(answers, f"http://127.0.0.1:{port}{process.path}") if port else lambda: True,
-            ready_seconds=120,
+            ready_seconds=300,  # Dagster on a busy machine
         )
 
     def remember_ports(self) -> None:

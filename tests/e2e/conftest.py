@@ -21,7 +21,7 @@ from runtime.home import PROJECT, Ports
 from runtime.process import die_with_parent, is_port_open
 from tests.eventually import eventually
 
-_READY_SECONDS = 300
+_READY_SECONDS = 600
 
 
 def free_port_base() -> int:

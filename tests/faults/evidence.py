@@ -128,6 +128,43 @@ def _copy(message: Any) -> Copy:
     return Copy(event, UUID(epoch), message.topic, message.partition, message.offset)
 
 
+def logged_count(url: str) -> int:
+    """How many events the event log has."""
+    with psycopg.connect(url) as connection:
+        return _number(connection.execute("select count(*) from event_log").fetchone())
+
+
+def loaded_count(warehouse_url: str) -> int:
+    """How many different events the raw relation has."""
+    count = "select count(distinct event_id) from"
+    if not is_duckdb(warehouse_url):
+        with psycopg.connect(warehouse_url) as connection:
+            return _number(connection.execute(f"{count} raw.{RAW_EVENTS}").fetchone())
+    files = DeltaTable(str(warehouse_folder(warehouse_url) / "raw" / RAW_EVENTS)).file_uris()
+    if not files:
+        return 0
+    with duckdb.connect() as engine:
+        engine.read_parquet(files).create_view("raw")
+        return _number(engine.execute(f"{count} raw").fetchone())
+
+
+def published_count(warehouse_url: str) -> int:
+    """How many events the marts that readers open now are made of."""
+    folder = PublishedFolder(warehouse_folder(warehouse_url))
+    current = folder.current()
+    if current is None:
+        return 0
+    try:
+        with folder.hold(current), duckdb.connect(str(folder.path_of(current)), read_only=True) as engine:
+            return _number(engine.execute("select coalesce(sum(event_count), 0) from warehouse_freshness").fetchone())
+    except FileNotFoundError:  # a newer version was published this moment
+        return 0
+
+
+def _number(row: Sequence[Any] | None) -> int:
+    return int(row[0]) if row else 0
+
+
 def loaded_copies(warehouse_url: str) -> list[Copy]:
     """Every row of the raw relation."""
     columns = f'{_ENVELOPE}, epoch, topic, partition, "offset"'
