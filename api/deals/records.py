@@ -11,7 +11,6 @@ from uuid import UUID
 
 from sqlalchemy import BindParameter, ColumnElement, Select, Uuid, and_, bindparam, case, cast, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, aliased
-from uuid_utils.compat import uuid7
 
 from api.db.statements import Statement, as_pattern, compiled, contains, is_one_of
 from api.deals.rules import Change
@@ -19,6 +18,7 @@ from api.deals.state import Deal, StageRef, replay
 from api.edge.pages import Pagination, read_page
 from api.kernel.constraints import Problems, UnknownReference, unknown
 from api.kernel.errors import NotFound, PreconditionFailed
+from api.kernel.labels import finding_or_creating
 from api.kernel.listing import Listing
 from api.kernel.unit_of_work import Bound, Row, UnitOfWork
 from api.models.deal import Deal as DealRow
@@ -27,7 +27,6 @@ from api.models.organization import Organization
 from api.models.picklist_value import PicklistValue
 from api.models.pipeline import Pipeline
 from api.models.stage import Stage
-from api.picklists.records import FIND_OR_CREATE
 from api.picklists.rules import Picklist
 from contracts.events.envelope import Envelope, Event
 from contracts.events.registry import parse
@@ -257,7 +256,7 @@ async def _fetch_with_value(
 ) -> tuple[list[list[Row]], Row | None]:
     if value is None or value[1] is None:
         return await unit.fetch_all(*queries), None
-    named = FIND_OR_CREATE.bind(id=uuid7(), picklist=value[0], label=value[1])
+    named = finding_or_creating(value[0], value[1])
     *found, values_found = await unit.fetch_all(*queries, named)
     while not values_found:
         values_found = await unit.fetch(named.statement, **named.values)

@@ -16,7 +16,7 @@ from api.identity.passwords import Credential
 from api.identity.rules import EmailTaken, Ended, NewUser, PasswordNotYours, SignIn, User, create_user
 from api.kernel.changes import Change
 from api.kernel.listing import Listing
-from api.kernel.states import as_state, columns_of, only
+from api.kernel.states import as_state, as_states, only, rows_of
 from api.kernel.unit_of_work import Row, UnitOfWork
 from api.kernel.writing import write
 from api.models.person import Person
@@ -62,7 +62,7 @@ where id = :person_id and (select count(*) from users where person_id = :person_
 """)
 )
 
-_USERS = select(*columns_of(User, UserRow)).where(UserRow.organization_id == bindparam("organization_id"))
+_USERS = rows_of(User, UserRow)
 READ_USER = compiled(_USERS.where(UserRow.id == bindparam("user_id")))
 ALL_USERS = compiled(_USERS)
 USERS = Listing(
@@ -89,9 +89,10 @@ _LOCK_USERS = compiled(
     .with_for_update(key_share=True)
 )
 _LOCK_SIGN_IN = compiled(
-    select(*columns_of(SignIn, SignInRow), UserRow.is_active)
+    rows_of(SignIn, SignInRow)
+    .add_columns(UserRow.is_active)
     .join(UserRow, (UserRow.organization_id == SignInRow.organization_id) & (UserRow.id == SignInRow.user_id))
-    .where(SignInRow.organization_id == bindparam("organization_id"), SignInRow.id == bindparam("session_id"))
+    .where(SignInRow.id == bindparam("session_id"))
     .with_for_update(of=SignInRow)
 )
 _END = """
@@ -165,7 +166,7 @@ async def read_me(unit: UnitOfWork, user_id: UUID) -> tuple[Row, Row, UUID | Non
 async def lock_users(unit: UnitOfWork, user_ids: Sequence[UUID], *, with_owners: bool = False) -> list[User]:
     """These users, locked; with all active owners if asked for."""
     rows = await unit.fetch(_LOCK_USERS, user_ids=list(user_ids), with_owners=with_owners)
-    return [as_state(User, row) for row in rows]
+    return as_states(User, rows)
 
 
 def write_users(unit: UnitOfWork, changes: Iterable[Change[User]]) -> None:

@@ -21,37 +21,26 @@ from contracts.events.identity import UserCreated, UserLoggedIn, UserUpdated
 class EmailTaken(Conflict):
     """The organization has a user with this address."""
 
-    code = "email_taken"
-
-    def __init__(self) -> None:
-        super().__init__("A user of this organization has this e-mail address.")
+    code, detail = "email_taken", "A user of this organization has this e-mail address."
 
 
 class OwnersAreForOwners(Forbidden):
     """Only an owner may make, change or disable an owner."""
 
-    code = "owners_are_for_owners"
-
-    def __init__(self) -> None:
-        super().__init__("Only an owner may make or change an owner.")
+    code, detail = "owners_are_for_owners", "Only an owner may make or change an owner."
 
 
 class LastOwner(Conflict):
     """An organization keeps at least one active owner."""
 
-    code = "last_owner"
-
-    def __init__(self) -> None:
-        super().__init__("This is the organization's last active owner.")
+    code, detail = "last_owner", "This is the organization's last active owner."
 
 
 class PasswordNotYours(Conflict):
     """The person uses this password for another organization too."""
 
     code = "password_not_yours"
-
-    def __init__(self) -> None:
-        super().__init__("This person also belongs to another organization; only they may change their password.")
+    detail = "This person also belongs to another organization; only they may change their password."
 
 
 @dataclass(frozen=True, kw_only=True)

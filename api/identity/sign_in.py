@@ -34,10 +34,7 @@ _HOLD_KEY = compiled(
 class WrongCredentials(Unauthenticated):
     """Sign-in failed."""
 
-    code = "wrong_credentials"
-
-    def __init__(self) -> None:
-        super().__init__("E-mail address or password is wrong.")
+    code, detail = "wrong_credentials", "E-mail address or password is wrong."
 
 
 async def sign_up(services: Services, body: SignUp, *, correlation_id: UUID, key: str | None) -> SignedUp:

@@ -7,7 +7,7 @@ from uuid import UUID
 from api.identity.rules import User
 from api.imports.batch import Batch
 from api.imports.people import EVER
-from api.teams.records import hold_whole_roster, write_changes
+from api.teams.records import hold_roster, write_changes
 from api.teams.rules import LONGEST_NAME, Changes, Roster, Team, add_member, create_team, update_team
 
 
@@ -25,7 +25,7 @@ class TeamsOfFile:
     @classmethod
     async def hold(cls, batch: Batch) -> "TeamsOfFile":
         """Read the organization's teams and who is in them; nobody else rearranges them meanwhile."""
-        return cls(batch, await hold_whole_roster(batch.unit))
+        return cls(batch, await hold_roster(batch.unit))
 
     def path(self, text: str) -> Team:
         """The team at the end of `Sales/East`; levels that are missing are made.

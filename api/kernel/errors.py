@@ -19,15 +19,19 @@ from typing import Any, ClassVar
 
 
 class CrmError(Exception):
-    """Base of all answers that are errors."""
+    """Base of all answers that are errors. What is the same each time stands on the class."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     title: ClassVar[str] = "Internal error"
+    detail: str = "Something went wrong."
+    pointer: str | None = None
 
-    def __init__(self, detail: str, *, pointer: str | None = None, headers: dict[str, str] | None = None) -> None:
-        super().__init__(detail)
-        self.detail, self.pointer, self.headers = detail, pointer, headers or {}
+    def __init__(
+        self, detail: str | None = None, *, pointer: str | None = None, headers: dict[str, str] | None = None
+    ) -> None:
+        self.detail, self.pointer, self.headers = detail or self.detail, pointer or self.pointer, headers or {}
+        super().__init__(self.detail)
 
     def problem(self) -> dict[str, Any]:
         """The problem document without its request-specific members."""
@@ -52,10 +56,7 @@ class InvalidRequest(CrmError):
 class InvalidCursor(InvalidRequest):
     """A page cursor that we did not make, or made for another list."""
 
-    code = "invalid_cursor"
-
-    def __init__(self) -> None:
-        super().__init__("This cursor was not made by this list. Start again without one.")
+    code, detail = "invalid_cursor", "This cursor was not made by this list. Start again without one."
 
 
 class Unauthenticated(CrmError):

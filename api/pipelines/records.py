@@ -13,7 +13,7 @@ from api.db.statements import compiled, is_one_of
 from api.kernel.changes import Change
 from api.kernel.errors import NotFound
 from api.kernel.listing import Listing
-from api.kernel.states import as_state, columns_of, only
+from api.kernel.states import as_states, only, rows_of
 from api.kernel.unit_of_work import UnitOfWork
 from api.kernel.writing import write
 from api.models.deal import Deal
@@ -34,9 +34,7 @@ from contracts.stages import StageKind
 
 _TABLES = {Pipeline: PipelineRow, Stage: StageRow}
 
-_PIPELINES = select(*columns_of(Pipeline, PipelineRow)).where(
-    PipelineRow.organization_id == bindparam("organization_id")
-)
+_PIPELINES = rows_of(Pipeline, PipelineRow)
 ALL_ACTIVE_PIPELINES = compiled(
     _PIPELINES.where(PipelineRow.is_active).order_by(PipelineRow.created_at, PipelineRow.id)
 )
@@ -49,11 +47,7 @@ _HOLD_PIPELINES = compiled(_NAMED.with_for_update(key_share=True))
 # against new deals too: their foreign key takes a share of the row
 _LOCK_PIPELINES = compiled(_NAMED.with_for_update())
 
-_STAGES = (
-    select(*columns_of(Stage, StageRow))
-    .where(StageRow.organization_id == bindparam("organization_id"))
-    .order_by(StageRow.is_retired, StageRow.pipeline_id, StageRow.position, StageRow.id)
-)
+_STAGES = rows_of(Stage, StageRow).order_by(StageRow.is_retired, StageRow.pipeline_id, StageRow.position, StageRow.id)
 _STAGES_OF = compiled(
     _STAGES.where(
         is_one_of(StageRow.pipeline_id, "pipeline_ids"),
@@ -81,7 +75,7 @@ _OPEN_DEALS = compiled(
 async def stages_of(unit: UnitOfWork, pipeline_ids: Sequence[UUID]) -> list[Stage]:
     """The active stages of these pipelines, in order."""
     rows = await unit.fetch(_STAGES_OF, pipeline_ids=list(pipeline_ids), with_retired=False)
-    return [as_state(Stage, row) for row in rows]
+    return as_states(Stage, rows)
 
 
 async def read_pipeline(
@@ -96,7 +90,7 @@ async def read_pipeline(
         _READ_PIPELINES.bind(pipeline_ids=[pipeline_id]),
         _STAGES_OF.bind(pipeline_ids=[pipeline_id], with_retired=with_retired),
     )
-    return only(Pipeline, found, "pipeline"), [as_state(Stage, row) for row in stages]
+    return only(Pipeline, found, "pipeline"), as_states(Stage, stages)
 
 
 async def hold_pipelines(unit: UnitOfWork, pipeline_ids: Sequence[UUID]) -> list[Stage]:
@@ -111,7 +105,7 @@ async def hold_pipelines(unit: UnitOfWork, pipeline_ids: Sequence[UUID]) -> list
     )
     if len(found) < len(ids):
         raise NotFound("pipeline")
-    return [as_state(Stage, row) for row in stages]
+    return as_states(Stage, stages)
 
 
 async def lock_pipeline(unit: UnitOfWork, pipeline_id: UUID) -> tuple[Pipeline, list[Stage], int]:
@@ -121,7 +115,7 @@ async def lock_pipeline(unit: UnitOfWork, pipeline_id: UUID) -> tuple[Pipeline, 
         _STAGES_OF.bind(pipeline_ids=[pipeline_id], with_retired=False),
         _OPEN_DEALS.bind(pipeline_id=pipeline_id, stage_id=None),
     )
-    return only(Pipeline, found, "pipeline"), [as_state(Stage, row) for row in stages], deals.count_
+    return only(Pipeline, found, "pipeline"), as_states(Stage, stages), deals.count_
 
 
 async def lock_stage(unit: UnitOfWork, pipeline_id: UUID, stage_id: UUID) -> tuple[Stage, list[Stage], int]:
@@ -137,7 +131,7 @@ async def lock_stage(unit: UnitOfWork, pipeline_id: UUID, stage_id: UUID) -> tup
         _OPEN_DEALS.bind(pipeline_id=pipeline_id, stage_id=stage_id),
     )
     only(Pipeline, pipeline, "pipeline")
-    return only(Stage, stage, "stage"), [as_state(Stage, row) for row in stages], deals.count_
+    return only(Stage, stage, "stage"), as_states(Stage, stages), deals.count_
 
 
 def write_changes(unit: UnitOfWork, changes: Iterable[Change[Pipeline] | Change[Stage]]) -> None:

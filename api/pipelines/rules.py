@@ -57,10 +57,7 @@ class StageNameTaken(Conflict):
 class StageIsRetired(Conflict):
     """A retired stage takes no changes and no deals."""
 
-    code = "stage_retired"
-
-    def __init__(self) -> None:
-        super().__init__("This stage is retired.")
+    code, detail = "stage_retired", "This stage is retired."
 
 
 class StageHasOpenDeals(Conflict):

@@ -56,7 +56,7 @@ async def update_team(
     """Rename, move, close or reopen a team, or change its manager."""
     sent = body.model_dump(exclude_unset=True)
     occurred_at = sent.pop("occurred_at", None)
-    roster = await records.hold_roster(unit, team_id=team_id)
+    roster = await records.hold_roster(unit)
     changes = rules.update_team(
         roster, unit.now, team_id=team_id, changes=sent, expected_version=if_match, occurred_at=occurred_at
     )
@@ -85,7 +85,7 @@ async def list_team_members(
 )
 async def add_team_member(team_id: UUID, body: MemberAdd, caller: Administrator, unit: Unit) -> MemberRead:
     """Put a user into a team; their membership elsewhere ends at the same instant."""
-    roster = await records.hold_roster(unit, user_id=body.user_id)
+    roster = await records.hold_roster(unit)
     changes = rules.add_member(roster, unit.now, team_id=team_id, **body.model_dump())
     records.write_changes(unit, changes)
     roster.apply(changes)
@@ -107,7 +107,7 @@ async def remove_team_member(
     occurred_at: Annotated[Instant | None, Query(description="When it ended; default now.")] = None,
 ) -> None:
     """End a user's membership. `If-Match` is the team's ETag."""
-    roster = await records.hold_roster(unit, user_id=user_id)
+    roster = await records.hold_roster(unit)
     changes = rules.remove_member(
         roster, unit.now, team_id=team_id, user_id=user_id, expected_version=if_match, occurred_at=occurred_at
     )

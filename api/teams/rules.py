@@ -25,55 +25,39 @@ _CLOCK_SKEW = timedelta(minutes=5)
 class TeamNameTaken(Conflict):
     """Another open team has this name."""
 
-    code = "team_name_taken"
-
-    def __init__(self) -> None:
-        super().__init__("Another open team has this name.")
+    code, detail = "team_name_taken", "Another open team has this name."
 
 
 class TeamCycle(Conflict):
     """A team cannot lie below itself."""
 
-    code = "team_cycle"
-
-    def __init__(self) -> None:
-        super().__init__("A team cannot be moved below itself.")
+    code, detail = "team_cycle", "A team cannot be moved below itself."
 
 
 class TeamHasSubteams(Conflict):
     """A team with open teams below cannot be closed."""
 
-    code = "team_has_subteams"
-
-    def __init__(self) -> None:
-        super().__init__("Close or move the teams below it first.")
+    code, detail = "team_has_subteams", "Close or move the teams below it first."
 
 
 class TeamClosed(Conflict):
     """A closed team takes no members and no teams."""
 
-    code = "team_closed"
-
-    def __init__(self) -> None:
-        super().__init__("This team is closed.")
+    code, detail = "team_closed", "This team is closed."
 
 
 class MembershipOverlap(Conflict):
     """The user is in a team at that time."""
 
     code = "membership_overlap"
-
-    def __init__(self) -> None:
-        super().__init__("The user was in a team at that time already; a change cannot lie before it.")
+    detail = "The user was in a team at that time already; a change cannot lie before it."
 
 
 class InTheFuture(Unprocessable):
     """Facts have happened."""
 
-    code = "in_the_future"
-
-    def __init__(self) -> None:
-        super().__init__("occurred_at lies in the future.", pointer="/occurred_at")
+    code, detail = "in_the_future", "occurred_at lies in the future."
+    pointer = "/occurred_at"
 
 
 @dataclass(frozen=True, kw_only=True)

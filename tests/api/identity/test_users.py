@@ -1,5 +1,6 @@
 """Users: who may make whom what."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from contracts.access import Role
 from tests.conftest import Database
-from tests.factories import Account, Api, new_email
+from tests.factories import Account, Api, new_email, start_api
 
 
 def body(**fields: Any) -> dict[str, Any]:
@@ -108,6 +109,42 @@ class TestUpdateUser:
         assert answer.status_code == 422
         null = await owner.patch(f"/v1/users/{owner.user_id}", json={"name": None})
         assert null.status_code == 422
+
+
+async def test_nobody_waits_for_a_connection_while_a_password_is_hashed(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = await start_api(database, pool_size=1)
+    owner = await api.sign_up()
+    rep = await owner.made("/v1/users", json=body())
+    passwords, is_hashing, may_end = api.app.state.services.passwords, asyncio.Event(), asyncio.Event()
+
+    def slowed(work: Callable[..., Any]) -> Callable[..., Any]:
+        async def slow(*arguments: Any) -> Any:
+            is_hashing.set()
+            await may_end.wait()
+            return await work(*arguments)
+
+        return slow
+
+    monkeypatch.setattr(passwords, "hash", slowed(passwords.hash))
+    monkeypatch.setattr(passwords, "verify", slowed(passwords.verify))
+    sign_up = {**body(), "organization_name": "Acme"}
+    requests: tuple[Callable[[], Any], ...] = (
+        lambda: owner.post("/v1/users", json=body(), headers={"Idempotency-Key": "slow"}),
+        lambda: owner.patch(f"/v1/users/{rep['id']}", version=1, json={"password": "another long phrase"}),
+        lambda: api.http.post("/v1/auth/signup", json=sign_up),
+        lambda: api.http.post("/v1/auth/login", json={name: sign_up[name] for name in ("email", "password")}),
+    )
+    for request in requests:
+        is_hashing.clear()
+        may_end.clear()
+        answer = asyncio.create_task(request())
+        await is_hashing.wait()
+        assert (await owner.get("/v1/me")).status_code == 200
+        may_end.set()
+        assert (await answer).is_success
+    await api.close()
 
 
 #: Which roles may do what, A-10. Everybody may read.
