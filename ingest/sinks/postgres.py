@@ -36,6 +36,19 @@ _TABLE = sql.Identifier(RAW_SCHEMA, RAW_EVENTS)
 _OFFSETS = sql.Identifier(RAW_SCHEMA, "loader_offsets")
 _GENERATION = sql.Identifier(RAW_SCHEMA, RAW_GENERATION)
 _STAGING = sql.Identifier("rewritten_events")
+_SET_UP = sql.SQL("""
+create schema if not exists {schema};
+create table if not exists {events} ({columns});
+create index if not exists ix_raw_events_loaded_at on {events} using brin (loaded_at);
+create table if not exists {offsets} (
+    epoch uuid not null, topic text not null, partition integer not null, next_offset bigint not null,
+    primary key (epoch, topic, partition)
+);
+create table if not exists {state} (
+    only_row boolean primary key default true check (only_row), generation bigint not null
+);
+alter table {state} add row_count bigint, add recorded_through timestamptz;
+""")
 _COPY = sql.SQL("copy {} ({}) from stdin (format csv)")
 _TIMESTAMP = "%Y-%m-%d %H:%M:%S%.6f+00"
 
@@ -160,27 +173,8 @@ class PostgresSink:
         """Make what is missing. Nothing is locked where nothing is: a loader starts while raw is being amended."""
         if _has_counts(connection):
             return
-        schema = sql.Identifier(RAW_SCHEMA)
-        connection.execute(sql.SQL("create schema if not exists {}").format(schema))
-        connection.execute(sql.SQL("create table if not exists {} ({})").format(_TABLE, _COLUMNS))
-        connection.execute(
-            sql.SQL("create index if not exists ix_raw_events_loaded_at on {} using brin (loaded_at)").format(_TABLE)
-        )
-        connection.execute(
-            sql.SQL(
-                "create table if not exists {} (epoch uuid not null, topic text not null, partition integer not null,"
-                " next_offset bigint not null, primary key (epoch, topic, partition))"
-            ).format(_OFFSETS)
-        )
-        connection.execute(
-            sql.SQL(
-                "create table if not exists {} (only_row boolean primary key default true check (only_row),"
-                " generation bigint not null)"
-            ).format(_GENERATION)
-        )
-        connection.execute(
-            sql.SQL("alter table {} add row_count bigint, add recorded_through timestamptz").format(_GENERATION)
-        )
+        names = {"schema": sql.Identifier(RAW_SCHEMA), "events": _TABLE, "offsets": _OFFSETS, "state": _GENERATION}
+        connection.execute(_SET_UP.format(columns=_COLUMNS, **names))
         _count_anew(connection, generation=_read_generation(connection))
 
 
