@@ -29,7 +29,7 @@ from ingest.event_log import export_events, open_log
 from ingest.rebuild import rebuild
 from ingest.reconcile import reconcile
 from ingest.sinks.delta_files import read_blocks
-from orchestration.dbt_runner import build
+from orchestration.build.parts import build
 from runtime.embedded.postgres import EmbeddedPostgres
 from runtime.process import ManagedProcess, free_port
 

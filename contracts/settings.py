@@ -160,3 +160,6 @@ class OrchestrationSettings(_Settings):
     dagster_port: int = Field(default=3000, ge=1, le=65535)
     dbt_target_path: Path = Field(default=Path(".sluice/dbt"), description="dbt's artifacts and logs.")
     refresh_poll_seconds: float = Field(default=0.3, gt=0, description="How often to look for new raw events.")
+    settled_seconds: float = Field(
+        default=300, gt=0, description="How often daily and historical marts are built, when events came."
+    )

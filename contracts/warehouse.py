@@ -1,6 +1,7 @@
 """Names in the warehouse: the raw relation that the loader writes, and the marts that readers may open."""
 
 from enum import StrEnum
+from typing import NamedTuple, Self
 
 #: Name of the raw relation: a Delta table's folder, or a PostgreSQL table in schema RAW_SCHEMA.
 RAW_EVENTS = "events"
@@ -41,20 +42,69 @@ RAW_EVENT_COLUMNS: dict[str, tuple[str, str]] = {
 }
 
 
-class Mart(StrEnum):
-    """Published relations. `organization_id` leads every key."""
+class Group(StrEnum):
+    """Models that are built, checked and published together (dbt's groups); what fails in one stops no other.
 
-    DIM_DATES = "dim_dates"
-    DIM_ORGANIZATIONS = "dim_organizations"
-    DIM_PIPELINES = "dim_pipelines"
-    DIM_STAGES = "dim_stages"
-    DIM_USERS = "dim_users"
-    DIM_TEAMS = "dim_teams"
-    DIM_TEAM_MEMBERS = "dim_team_members"
-    FCT_STAGE_ENTRIES = "fct_stage_entries"
-    FCT_DEAL_VERSIONS = "fct_deal_versions"
-    FCT_DEALS = "fct_deals"
-    FUNNEL_DAILY = "funnel_daily"
-    PIPELINE_DAILY = "pipeline_daily"
-    TEAM_PERFORMANCE_DAILY = "team_performance_daily"
-    WAREHOUSE_FRESHNESS = "warehouse_freshness"
+    EVENTS is what each refresh begins with, SHARED what every other may read.
+    """
+
+    EVENTS = "events"
+    SHARED = "shared"
+    SALES = "sales"
+    ACCESS = "access"
+
+
+class Speed(StrEnum):
+    """Live marts follow the events within seconds, settled ones are built anew every few minutes."""
+
+    LIVE = "live"
+    SETTLED = "settled"
+
+
+class Mart(StrEnum):
+    """Published relations, with their group and speed. `organization_id` leads every key."""
+
+    group: Group
+    speed: Speed
+
+    def __new__(cls, name: str, group: Group, speed: Speed = Speed.SETTLED) -> Self:
+        """A mart by its relation's name."""
+        mart = str.__new__(cls, name)
+        mart._value_ = name
+        mart.group, mart.speed = group, speed
+        return mart
+
+    @classmethod
+    def named(cls, relation: str) -> "Mart | None":
+        """The mart that is this relation; None where none is."""
+        return next((mart for mart in cls if mart.value == relation), None)
+
+    WAREHOUSE_FRESHNESS = "warehouse_freshness", Group.EVENTS, Speed.LIVE
+    DIM_DATES = "dim_dates", Group.SHARED, Speed.LIVE
+    DIM_ORGANIZATIONS = "dim_organizations", Group.SHARED, Speed.LIVE
+    DIM_USERS = "dim_users", Group.SHARED, Speed.LIVE
+    DIM_TEAMS = "dim_teams", Group.SHARED, Speed.LIVE
+    DIM_TEAM_MEMBERS = "dim_team_members", Group.SHARED, Speed.LIVE
+    DIM_PIPELINES = "dim_pipelines", Group.SALES, Speed.LIVE
+    DIM_STAGES = "dim_stages", Group.SALES, Speed.LIVE
+    FCT_STAGE_ENTRIES = "fct_stage_entries", Group.SALES, Speed.LIVE
+    FCT_DEAL_VERSIONS = "fct_deal_versions", Group.SALES, Speed.LIVE
+    FCT_DEALS = "fct_deals", Group.SALES, Speed.LIVE
+    FUNNEL_DAILY = "funnel_daily", Group.SALES
+    PIPELINE_DAILY = "pipeline_daily", Group.SALES
+    TEAM_PERFORMANCE_DAILY = "team_performance_daily", Group.SALES
+
+
+class Part(NamedTuple):
+    """A group as far as it has one speed: what is built, confirmed and published at once."""
+
+    group: Group
+    speed: Speed
+
+    def __str__(self) -> str:
+        return self.group.value if self.speed is Speed.LIVE else f"{self.group.value} ({self.speed.value})"
+
+    @property
+    def marts(self) -> list[Mart]:
+        """Its marts, in the order of their declaration."""
+        return [mart for mart in Mart if (mart.group, mart.speed) == self]

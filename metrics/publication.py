@@ -5,11 +5,14 @@ replaced by an atomic rename. A reader holds a shared lock on the file it reads 
 be taken back to become a newer version (`take`), under another name, so that no name ever stands for two contents.
 PostgreSQL: schema `published`, and one row in `published.current_version`, which also serves as the lock between
 readers (shared) and the swap (exclusive).
+Beside each version lies its record: what it was made of, and how far each part (a group at one speed) of it is.
 """
 
 import fcntl
+import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,8 +20,9 @@ from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 import psycopg
+from psycopg.rows import dict_row
 
-from contracts.warehouse import PUBLISHED_SCHEMA
+from contracts.warehouse import PUBLISHED_SCHEMA, Part
 
 _FORMAT = "%Y%m%dT%H%M%S%fZ"
 _NAME = re.compile(r"^\d{8}T\d{12}Z$")
@@ -31,6 +35,27 @@ class PublishedVersion:
 
     version: str
     published_at: datetime
+
+
+@dataclass(frozen=True)
+class PublishedPart:
+    """How far a part is in a published version.
+
+    `version` is the one in which its rows changed last; `through` the newest `recorded_at` of all events that it knows,
+    of any organization: None where nothing says so, and it is as far as the whole.
+    """
+
+    version: PublishedVersion
+    through: datetime | None
+
+
+def part_in(record: Mapping[str, Any] | None, part: Part, *, whole: PublishedVersion) -> PublishedPart:
+    """What a version's record says of a part; `whole` is the version, of which it is where nothing is said."""
+    kept = ((record or {}).get("parts") or {}).get(str(part))
+    if kept is None:
+        return PublishedPart(version=whole, through=None)
+    through = datetime.fromisoformat(kept["through"]) if kept["through"] else None
+    return PublishedPart(version=parse_version(kept["version"]), through=through)
 
 
 def version_at(instant: datetime) -> PublishedVersion:
@@ -102,6 +127,19 @@ class PublishedFolder:
             raise FileNotFoundError(path)
         return file
 
+    def record(self, version: PublishedVersion) -> dict[str, Any] | None:
+        """What a version was made of; None where nothing says so."""
+        try:
+            record: dict[str, Any] = json.loads(self._record_path(version).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        record["through"] = datetime.fromisoformat(record["through"]) if record["through"] else None
+        return record
+
+    def write_record(self, version: PublishedVersion, record: str) -> None:
+        """Say in JSON what a version is made of; to be done before anybody is pointed to it."""
+        replace_file(self._record_path(version), record)
+
     def take(self, version: PublishedVersion, draft: Path) -> bool:
         """Take a version's file back as `draft`; false where somebody reads it or locks do not work."""
         path = self.path_of(version)
@@ -110,6 +148,7 @@ class PublishedFolder:
             if not _lock(file, fcntl.LOCK_EX) or not _is_free_of_others(file):
                 return False
             path.rename(draft)
+        self._record_path(version).unlink(missing_ok=True)
         return True
 
     def prune(self, keep: int) -> list[PublishedVersion]:
@@ -121,7 +160,11 @@ class PublishedFolder:
         doomed = [version for version in self.versions()[:-keep] if version != current]
         for version in doomed:
             self.path_of(version).unlink(missing_ok=True)
+            self._record_path(version).unlink(missing_ok=True)
         return doomed
+
+    def _record_path(self, version: PublishedVersion) -> Path:
+        return self.path_of(version).with_suffix(".json")
 
 
 def _lock(file: BinaryIO, kind: int) -> bool:
@@ -160,11 +203,18 @@ def replace_file(path: Path, text: str) -> None:
 
 
 _VERSION_TABLE = f"{PUBLISHED_SCHEMA}.current_version"
+_RECORDS_TABLE = f"{PUBLISHED_SCHEMA}.publications"
 
 
 def prepare_postgres(connection: psycopg.Connection[Any]) -> None:
-    """Create schema `published` and the version's table where they are missing."""
+    """Create schema `published`, the version's table and that of the records where they are missing."""
     connection.execute(f"create schema if not exists {PUBLISHED_SCHEMA}")
+    connection.execute(
+        f"create table if not exists {_RECORDS_TABLE} (version text primary key, through timestamptz, "
+        "event_count bigint not null, row_counts jsonb not null, manifest_hash text not null, "
+        "code_version text not null, raw_version text)"
+    )
+    connection.execute(f"alter table {_RECORDS_TABLE} add column if not exists parts jsonb not null default '{{}}'")
     connection.execute(
         f"create table if not exists {_VERSION_TABLE} "
         "(only_row boolean primary key default true check (only_row), version text not null)"
@@ -192,3 +242,20 @@ def read_postgres_version(connection: psycopg.Connection[Any]) -> PublishedVersi
     except psycopg.errors.UndefinedTable:
         return None
     return parse_version(row[0]) if row else None
+
+
+def read_postgres_record(warehouse_url: str) -> dict[str, Any] | None:
+    """The newest version's record; None before the first one."""
+    with psycopg.connect(warehouse_url, row_factory=dict_row) as connection:
+        try:
+            return connection.execute(f"select * from {_RECORDS_TABLE} order by version desc limit 1").fetchone()
+        except psycopg.errors.UndefinedTable:
+            return None
+
+
+def read_postgres_parts(connection: psycopg.Connection[Any], version: PublishedVersion) -> dict[str, Any] | None:
+    """A version's record, as a transaction that reads it needs it; None where nothing says so."""
+    found = connection.execute(
+        f"select to_jsonb(record) from {_RECORDS_TABLE} as record where version = %s", (version.version,)
+    ).fetchone()
+    return found[0] if found else None

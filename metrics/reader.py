@@ -9,7 +9,7 @@ import atexit
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,13 +22,17 @@ import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from contracts.settings import FIGURES_MEMORY_LIMIT
+from contracts.warehouse import Mart, Part
 from metrics.compile import Compiled
 from metrics.dialect import DUCKDB, POSTGRES, Dialect
 from metrics.errors import TooExpensiveError, WarehouseNotReadyError
 from metrics.publication import (
     PublishedFolder,
+    PublishedPart,
     PublishedVersion,
     is_duckdb,
+    part_in,
+    read_postgres_parts,
     read_postgres_version,
     warehouse_folder,
 )
@@ -48,6 +52,10 @@ class Session(Protocol):
     @property
     def dialect(self) -> Dialect:
         """The engine's spelling."""
+        ...
+
+    def part_of(self, mart: Mart) -> PublishedPart:
+        """How far the mart's group is, at the mart's speed, in the version that is read."""
         ...
 
     def fetch(self, statement: Compiled) -> list[tuple[Any, ...]]:
@@ -87,6 +95,11 @@ class DuckDBSession:
     version: PublishedVersion
     cursor: duckdb.DuckDBPyConnection
     dialect: Dialect = DUCKDB
+    record: Mapping[str, Any] | None = None
+
+    def part_of(self, mart: Mart) -> PublishedPart:
+        """How far the mart's group is, at the mart's speed, in the version that is read."""
+        return part_in(self.record, Part(mart.group, mart.speed), whole=self.version)
 
     def fetch(self, statement: Compiled) -> list[tuple[Any, ...]]:
         """Run a statement and answer all its rows."""
@@ -121,6 +134,7 @@ class _Opened:
         self.version = version
         self.sessions = 0
         self._hold = folder.hold(version)
+        self.record = folder.record(version)
         limits = {
             "memory_limit": memory_limit,
             # not beside the file, which may be read-only; made when it is needed, gone when the connection closes
@@ -167,7 +181,10 @@ class DuckDBReader:
         timer.daemon = True
         timer.start()
         try:
-            yield DuckDBSession(version=opened.version, cursor=cursor)
+            yield DuckDBSession(version=opened.version, cursor=cursor, record=opened.record)
+        except duckdb.CatalogException as error:
+            # a group whose first build fails has no marts, whatever the others have
+            raise WarehouseNotReadyError("This part of the warehouse has not been published yet.") from error
         except (duckdb.InterruptException, duckdb.OutOfMemoryException) as error:
             raise TooExpensiveError from error
         finally:
@@ -213,6 +230,11 @@ class PostgresSession:
     connection: psycopg.Connection[Any]
     dialect: Dialect = POSTGRES
 
+    def part_of(self, mart: Mart) -> PublishedPart:
+        """How far the mart's group is, at the mart's speed, in the version that is read."""
+        record = read_postgres_parts(self.connection, self.version)
+        return part_in(record, Part(mart.group, mart.speed), whole=self.version)
+
     def fetch(self, statement: Compiled) -> list[tuple[Any, ...]]:
         """Run a statement and answer all its rows."""
         # the text is composed from fragments of ours; values are bound
@@ -248,6 +270,9 @@ class PostgresReader:
                 if version is None:
                     raise WarehouseNotReadyError("No version of the warehouse has been published yet.")
                 yield PostgresSession(version=version, connection=connection)
+        except psycopg.errors.UndefinedTable as error:
+            # a group whose first build fails has no marts, whatever the others have
+            raise WarehouseNotReadyError("This part of the warehouse has not been published yet.") from error
         except PoolTimeout as error:
             raise WarehouseNotReadyError("The warehouse cannot be reached.") from error
         except (psycopg.errors.QueryCanceled, psycopg.errors.InsufficientResources) as error:

@@ -60,6 +60,21 @@ class Refresh(BaseModel):
     error: str | None = None
 
 
+class GroupStatus(BaseModel):
+    """How a group of models stands, as far as it has one speed.
+
+    With an `error` it stays as it was published before; `through` is how far it knew all events then, `version` the one
+    in which its rows changed last.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    version: str | None = None
+    through: datetime | None = None
+    error: str | None = None
+
+
 class PipelineStatus(BaseModel):
     """Everything known about the pipeline; empty before its first run."""
 
@@ -67,6 +82,7 @@ class PipelineStatus(BaseModel):
 
     checks: list[Check] = []
     last_refresh: Refresh | None = None
+    groups: list[GroupStatus] = []
 
 
 class StatusStore(Protocol):
@@ -81,6 +97,7 @@ class StatusStore(Protocol):
         *,
         checks: list[Check] | None = None,
         last_refresh: Refresh | None = None,
+        groups: list[GroupStatus] | None = None,
     ) -> None:
         """Replace the given sections and keep the others."""
         ...
@@ -104,9 +121,10 @@ class FileStatusStore:
         *,
         checks: list[Check] | None = None,
         last_refresh: Refresh | None = None,
+        groups: list[GroupStatus] | None = None,
     ) -> None:
         """Replace the given sections and keep the others."""
-        sections = _sections(checks, last_refresh)
+        sections = _sections(checks, last_refresh, groups)
         with self._turn():
             status = self.read().model_dump(mode="json") | sections
             replace_file(self._path, json.dumps(status, indent=2) + "\n")
@@ -139,6 +157,7 @@ class PostgresStatusStore:
         *,
         checks: list[Check] | None = None,
         last_refresh: Refresh | None = None,
+        groups: list[GroupStatus] | None = None,
     ) -> None:
         """Replace the given sections and keep the others."""
         with psycopg.connect(self._url) as connection:
@@ -149,7 +168,7 @@ class PostgresStatusStore:
                 f"create table if not exists {PUBLISHED_SCHEMA}.pipeline_status "
                 "(section text primary key, body jsonb not null, written_at timestamptz not null default now())"
             )
-            for section, body in _sections(checks, last_refresh).items():
+            for section, body in _sections(checks, last_refresh, groups).items():
                 connection.execute(
                     f"insert into {PUBLISHED_SCHEMA}.pipeline_status (section, body) values (%s, %s) "
                     "on conflict (section) do update set body = excluded.body, written_at = now()",
@@ -164,7 +183,9 @@ def open_status_store(warehouse_url: str) -> StatusStore:
     return PostgresStatusStore(warehouse_url)
 
 
-def _sections(checks: list[Check] | None, last_refresh: Refresh | None) -> dict[str, Any]:
-    given = {"checks": checks, "last_refresh": last_refresh}
+def _sections(
+    checks: list[Check] | None, last_refresh: Refresh | None, groups: list[GroupStatus] | None
+) -> dict[str, Any]:
+    given = {"checks": checks, "last_refresh": last_refresh, "groups": groups}
     status = PipelineStatus.model_validate({name: value for name, value in given.items() if value is not None})
     return status.model_dump(mode="json", include={name for name, value in given.items() if value is not None})

@@ -1,29 +1,22 @@
-"""Dagster's code location: joins `defs/` and hands out the resources. Loaded by name, so importing it does nothing."""
-
-from collections.abc import Mapping
-from typing import Any
+"""Dagster's code location: joins `defs/` and hands out the warehouse. Loaded by name, so importing it does nothing."""
 
 import dagster as dg
 
-from orchestration.defs.compaction import compacted_events
-from orchestration.defs.dbt_models import define_dbt_models
-from orchestration.defs.jobs import define_jobs, define_schedules
-from orchestration.defs.publishing import candidate_checks, published_warehouse
-from orchestration.defs.quality import equality_check, raw_checks, reconcile_check
-from orchestration.defs.raw import raw_events
-from orchestration.manifest import load_manifest
-from orchestration.resources import Pipeline, turn_resource
+from orchestration.build.dbt import Project, load_project
+from orchestration.defs.assets import define_assets
+from orchestration.defs.jobs import define_jobs, define_quality_checks, define_schedules
+from orchestration.warehouse import Warehouse
 
 
-def build_defs(*, pipeline: Pipeline, manifest: Mapping[str, Any]) -> dg.Definitions:
-    """All definitions over one warehouse. Every run stays in one process, which holds the build lock throughout."""
-    models = define_dbt_models(manifest)
+def build_defs(*, warehouse: Warehouse, project: Project) -> dg.Definitions:
+    """All definitions over one warehouse. Every run stays in one process."""
+    checks = define_quality_checks(project)
     return dg.Definitions(
-        assets=[raw_events, compacted_events, models, published_warehouse],
-        asset_checks=[candidate_checks, raw_checks, reconcile_check, equality_check],
-        jobs=define_jobs(models),
+        assets=define_assets(project),
+        asset_checks=checks,
+        jobs=define_jobs(checks),
         schedules=define_schedules(),
-        resources={"pipeline": pipeline, "turn": turn_resource(pipeline)},
+        resources={"warehouse": warehouse},
         executor=dg.in_process_executor,
     )
 
@@ -31,5 +24,6 @@ def build_defs(*, pipeline: Pipeline, manifest: Mapping[str, Any]) -> dg.Definit
 @dg.definitions
 def defs() -> dg.Definitions:
     """The definitions over the warehouse that the settings name."""
-    pipeline = Pipeline.from_settings()
-    return build_defs(pipeline=pipeline, manifest=load_manifest(pipeline.dbt_target_path))
+    warehouse = Warehouse.from_settings()
+    project = load_project(warehouse.settings, target_path=warehouse.dbt_target_path)
+    return build_defs(warehouse=warehouse, project=project)

@@ -11,9 +11,6 @@ import yaml
 from contracts.settings import OrchestrationSettings
 from metrics.publication import replace_file
 
-#: Tag of every run that the refresh loop starts, so that it recognizes its own.
-LOOP_TAG = "sluice/refresh_loop"
-
 #: Runs that stay in the record, the newest first.
 KEPT_RUNS = 200
 
@@ -30,18 +27,9 @@ def write_home(dagster_home: Path) -> Path:
 
 
 @contextmanager
-def open_instance(dagster_home: Path, *, captures_output: bool = True) -> Iterator[dg.DagsterInstance]:
-    """The instance that all of Dagster's processes share.
-
-    What steps print is kept for Dagster's pages, unless told otherwise: that takes four more processes for each run,
-    which outlive one that is killed.
-    """
-    home = write_home(dagster_home)
-    configuration = home / "dagster.yaml"
-    if not captures_output:
-        configuration = home / "silent.yaml"
-        replace_file(configuration, yaml.safe_dump(_configuration(home) | _NO_OUTPUT, sort_keys=False))
-    with dg.DagsterInstance.from_config(str(home), configuration.name) as instance:
+def open_instance(dagster_home: Path) -> Iterator[dg.DagsterInstance]:
+    """The instance that all of Dagster's processes, and the refresh loop, share."""
+    with dg.DagsterInstance.from_config(str(write_home(dagster_home)), "dagster.yaml") as instance:
         yield instance
 
 
@@ -51,37 +39,28 @@ def prune_runs(instance: dg.DagsterInstance, keep: int = KEPT_RUNS, at_most: int
     doomed = [record.dagster_run for record in records[keep:] if record.dagster_run.status in _FINISHED]
     for run in doomed:
         instance.delete_run(run.run_id)
-        shutil.rmtree(Path(instance.storage_directory()) / run.run_id, ignore_errors=True)
+        for left in Path(instance.root_directory).rglob(f"{run.run_id}*"):
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
     return len(doomed)
 
 
-def fail_abandoned_runs(instance: dg.DagsterInstance, *, of_loop: bool) -> int:
-    """Mark runs as failed whose process is gone: the refresh loop's, or those that Dagster's code server started.
+def fail_abandoned_runs(instance: dg.DagsterInstance) -> int:
+    """Mark runs as failed whose process is gone; answers how many there were.
 
-    To be called by a process that starts, before it starts runs of its own. Answers how many there were.
+    To be called by a process that starts, before anybody can start runs.
     """
-    unfinished = instance.get_runs(filters=dg.RunsFilter(statuses=_UNFINISHED))
-    abandoned = [run for run in unfinished if (LOOP_TAG in run.tags) is of_loop]
+    abandoned = instance.get_runs(filters=dg.RunsFilter(statuses=_UNFINISHED))
     for run in abandoned:
         instance.report_run_failed(run, "The process of this run ended before the run did.")
     return len(abandoned)
-
-
-_NO_OUTPUT = {
-    "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
-}
 
 
 def _configuration(home: Path) -> dict[str, object]:
     days = {"skipped": 1, "success": 7, "failure": 30, "started": -1}
     return {
         "telemetry": {"enabled": False},
-        "event_log_storage": {
-            "module": "orchestration.event_storage",
-            "class": "EventStorage",
-            "config": {"base_dir": str(home / "events")},
-        },
-        # the refresh loop's run, and one that a person or a schedule started: the build lock lets them take turns
+        "storage": {"sqlite": {"base_dir": str(home / "storage")}},
+        # one that a person started, and one of a schedule: the build lock lets them take turns
         "concurrency": {"runs": {"max_concurrent_runs": 2}},
         "retention": {"schedule": {"purge_after_days": days}, "sensor": {"purge_after_days": days}},
         "nux": {"enabled": False},
@@ -91,7 +70,7 @@ def _configuration(home: Path) -> dict[str, object]:
 def main() -> None:
     """Before Dagster's own processes start: runs of the last ones, which the record still takes for running, failed."""
     with open_instance(OrchestrationSettings().dagster_home) as instance:
-        fail_abandoned_runs(instance, of_loop=False)
+        fail_abandoned_runs(instance)
 
 
 if __name__ == "__main__":

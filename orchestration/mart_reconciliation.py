@@ -17,7 +17,7 @@ import duckdb
 import psycopg
 
 from contracts.settings import WarehouseSettings
-from contracts.warehouse import PUBLISHED_SCHEMA, Mart
+from contracts.warehouse import PUBLISHED_SCHEMA, Group, Mart, Part, Speed
 from ingest.event_log import IN_FLIGHT, open_log, stored_offsets
 from ingest.outbox import newest_epoch
 from ingest.sinks import open_sink
@@ -28,8 +28,8 @@ from metrics.publication import (
     read_postgres_version,
     warehouse_folder,
 )
+from orchestration.build.raw_state import generation_of, read_version
 from orchestration.publish import Publication, last_publication
-from orchestration.raw_state import generation_of, read_version
 
 #: A version holds what was loaded so long before it was published: its build took less, and so did a loader's commit.
 _BUILD_MARGIN = timedelta(hours=1)
@@ -96,6 +96,7 @@ Fetch = Callable[[str], list[tuple[Any, ...]]]
 _REWRITTEN = (
     "The warehouse's events were rewritten since the figures were published; the next refresh builds them anew."
 )
+_BEHIND = "The sales figures stay as they were, because a model or check of theirs fails."
 
 
 @dataclass(frozen=True)
@@ -158,10 +159,18 @@ def reconcile_marts(event_log_url: str, warehouse: WarehouseSettings) -> MartsRe
             published, fetch = version
             if generation_of(read_version(url)) != generation_of(published.raw_version):
                 return MartsReport(note=_REWRITTEN)
+            if _is_behind(published):
+                return MartsReport(note=_BEHIND)
             log = stack.enter_context(open_log(event_log_url))
             horizon = _read_horizon(log, warehouse, published)
             found = _read_published(fetch, horizon)
         return _compare(_count_log(log, horizon), found, lagging=len(horizon))
+
+
+def _is_behind(published: Publication) -> bool:
+    """Whether the facts know fewer events than the version counts: their group failed, and stays as it was."""
+    facts, events = (published.parts.get(str(Part(group, Speed.LIVE))) for group in (Group.SALES, Group.EVENTS))
+    return facts is not None and events is not None and facts["through"] != events["through"]
 
 
 def _read_horizon(

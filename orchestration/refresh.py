@@ -1,80 +1,88 @@
-"""The continuous refresh: when raw has something new, run Dagster's `refresh` job here, warm, in this process.
+"""The continuous refresh: when raw has something new, update the warehouse here, warm, in this process.
 
-Event-driven: nothing runs while nothing is new. A failure is visible in the status and in Dagster's record, and is
-tried again with growing pauses; the next success clears it.
+Event-driven: nothing runs while nothing is new. Settled parts follow every few minutes. A failure is visible in the
+status and in Dagster's record, and is tried again with growing pauses, while all that is sound goes on.
 """
 
 import logging
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import cached_property
 from time import monotonic
-from typing import Any
 
 import dagster as dg
 
 from contracts.settings import OrchestrationSettings
+from contracts.warehouse import Part, Speed
 from ingest.heartbeat import Heartbeat
-from orchestration.definitions import build_defs
-from orchestration.defs.jobs import REFRESH
-from orchestration.instance import LOOP_TAG, fail_abandoned_runs, open_instance, prune_runs
-from orchestration.manifest import load_manifest, project_hash
+from orchestration.build.dbt import Project, load_project
+from orchestration.build.parts import EVENTS
+from orchestration.build.progress import read_progress
+from orchestration.build.raw_state import RawState, RawWatch, watch_raw
+from orchestration.defs.assets import Record
+from orchestration.instance import open_instance
 from orchestration.publish import last_publication
-from orchestration.raw_state import RawState, RawWatch, watch_raw
-from orchestration.report import record_failure
-from orchestration.resources import Pipeline
+from orchestration.update import update
+from orchestration.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
 
 _BACK_OFF_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
-_PRUNE_EVERY_RUNS = 20
-_REST, _LONGEST_REST_SECONDS = 0.5, 10.0  # between two runs, as a share of the one before
-
-#: Dagster's own record of a run is complete; a run every few seconds would fill this process's log.
-_QUIET: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
+_REST, _LONGEST_REST_SECONDS = 0.5, 10.0  # between two updates, as a share of the one before
 
 
 @dataclass
 class Refresher:
-    """Decides whether to refresh, and does it. One per warehouse."""
+    """Decides whether to update, and does it. One per warehouse. `settled_seconds` lie between settled parts' turns."""
 
-    pipeline: Pipeline
-    instance: dg.DagsterInstance
-    job: dg.JobDefinition
+    warehouse: Warehouse
     watch: RawWatch
+    record: Record
+    settled_seconds: float
     _done: RawState | None = None
-    _runs: int = 0
+    _failed: set[Part] = field(default_factory=set, init=False)
     _failures: int = field(default=0, init=False)
     _not_before: float = field(default=0.0, init=False)
+    _is_settled: bool = field(default=False, init=False)
+    _settle_at: float = field(default=0.0, init=False)
 
     @classmethod
-    def over(cls, pipeline: Pipeline, instance: dg.DagsterInstance) -> "Refresher":
-        """A refresher with everything imported and parsed, so that its first run is a warm one."""
-        definitions = build_defs(pipeline=pipeline, manifest=load_manifest(pipeline.dbt_target_path))
-        return cls(pipeline, instance, definitions.resolve_job_def(REFRESH), watch_raw(pipeline.url))
+    def over(cls, warehouse: Warehouse, instance: dg.DagsterInstance, *, settled_seconds: float = 300.0) -> "Refresher":
+        """A refresher with everything imported and parsed, so that its first update is a warm one."""
+        load_project(warehouse.settings, target_path=warehouse.dbt_target_path)
+        return cls(warehouse, watch_raw(warehouse.url), Record(instance), settled_seconds)
 
     def refresh_if_due(self) -> bool | None:
-        """Refresh where raw has something new and no pause is due: whether it succeeded; None where nothing was run."""
-        if monotonic() < self._not_before:
+        """Update where raw has something new, a failure's pause is over, or settled parts are due: whether all of it
+        succeeded; None where nothing was done.
+        """
+        is_pausing = monotonic() < self._not_before
+        if is_pausing and EVENTS in self._failed:
             return None
-        state = self._something_new()
-        if state is None:
-            return None
-        succeeded = self._run(full_refresh=self._has_lost_events(state))
-        if succeeded:
-            self._done, self._failures = state, 0
-        else:
-            pause = _BACK_OFF_SECONDS[min(self._failures, len(_BACK_OFF_SECONDS) - 1)]
-            self._failures += 1
-            self._not_before = monotonic() + pause
-        return succeeded
+        results = []
+        if (state := self._something_new()) is not None or (self._failed and not is_pausing):
+            results.append(self._update_live(state, without=self._failed if is_pausing else ()))
+            self._is_settled = False
+        if self._may_settle and not self._is_settled and monotonic() >= self._settle_at:
+            failed = self._update(Speed.SETTLED)
+            self._is_settled, self._settle_at = not failed, monotonic() + self.settled_seconds
+            results.append(not failed)
+        return all(results) if results else None
 
     @property
     def is_failing(self) -> bool:
-        """Whether the last run failed."""
-        return self._failures > 0
+        """Whether something waits to be tried again."""
+        return bool(self._failed)
+
+    @property
+    def _project(self) -> Project:
+        return load_project(self.warehouse.settings, target_path=self.warehouse.dbt_target_path)
+
+    @property
+    def _may_settle(self) -> bool:
+        """Whether there are events, and all of them are staged."""
+        return EVENTS not in self._failed and (self._done is not None or self._published_version is not None)
 
     def _something_new(self) -> RawState | None:
         """The state of raw, if it may hold rows that no published version has seen."""
@@ -91,49 +99,60 @@ class Refresher:
 
     @cached_property
     def _published_version(self) -> str | None:
-        """Version of raw that the last process published, unless its models were others."""
-        last = last_publication(self.pipeline.url)
-        return last.raw_version if last and last.manifest_hash == project_hash() else None
+        """Version of raw that the last process published in all its parts, unless its models were others."""
+        last = last_publication(self.warehouse.url)
+        if last is None or last.manifest_hash != self._project.digest:
+            return None
+        is_whole = all(one.is_sound for one in read_progress(self.warehouse.url).values())
+        return last.raw_version if is_whole else None
+
+    def _update_live(self, state: RawState | None, *, without: Collection[Part]) -> bool:
+        state = state or self.watch.state()
+        has_lost = state is not None and self._has_lost_events(state)
+        failed = self._update(Speed.LIVE, full_refresh=has_lost, without=without)
+        if EVENTS not in failed:
+            # what was built from other events is waited for no longer than it takes
+            is_rewritten = has_lost or (
+                state is not None and self._done is not None and state.generation != self._done.generation
+            )
+            self._settle_at = 0.0 if is_rewritten else self._settle_at
+            self._done = state
+        if failed:
+            pause = _BACK_OFF_SECONDS[min(self._failures, len(_BACK_OFF_SECONDS) - 1)]
+            self._failures += 1
+            self._not_before = monotonic() + pause
+        elif not without:
+            self._failures = 0
+        self._failed = failed | set(without)
+        return not failed
 
     def _has_lost_events(self, state: RawState) -> bool:
         """Whether raw was made anew with fewer events than the marts count: increments would never notice."""
-        last = last_publication(self.pipeline.url)
+        last = last_publication(self.warehouse.url)
         if last is None or state.row_count >= last.event_count:
             return False
         return self.watch.count_rows() < last.event_count
 
-    def _run(self, *, full_refresh: bool) -> bool:
-        started_at = datetime.now(UTC)
-        config = _QUIET | {"ops": {"dbt_models": {"config": {"full_refresh": full_refresh}}}}
-        result = self.job.execute_in_process(
-            run_config=config, instance=self.instance, tags={LOOP_TAG: "true"}, raise_on_error=False
-        )
-        if not result.success:
-            logger.warning("refresh %s failed; readers keep the version they have", result.run_id)
-            record_failure(self.pipeline.status, started_at, f"Dagster run {result.run_id} failed; see its events.")
-        self._runs += 1
-        if self._runs % _PRUNE_EVERY_RUNS == 0:
-            prune_runs(self.instance)
-        return result.success
+    def _update(self, speed: Speed, *, full_refresh: bool = False, without: Collection[Part] = ()) -> set[Part]:
+        """Update and show what came of it; answers the parts that failed."""
+        try:
+            done = update(self.warehouse, speed=speed, full_refresh=full_refresh, without=without)
+        except Exception:  # the edge of one update: whatever it was, the next may succeed
+            logger.exception("the update failed; readers keep the version they have")
+            return {EVENTS}
+        self.record.show(done, self._project)
+        for part, why in done.failed.items():
+            logger.warning("%s is not published anew; readers keep what they have: %s", part, why)
+        return set(done.failed)
 
 
 def run(stop: threading.Event) -> None:
-    """Refresh until told to stop. A refresh that has begun is finished first.
-
-    Not in the main thread: there Dagster replaces the handlers of signals while a job runs, and the one that tells to
-    stop would break off the job and be forgotten.
-    """
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="refresh") as thread:
-        thread.submit(_refresh_until, stop).result()
-
-
-def _refresh_until(stop: threading.Event) -> None:
+    """Refresh until told to stop. An update that has begun is finished first."""
     settings = OrchestrationSettings()
-    pipeline = Pipeline.from_settings()
-    heartbeat = Heartbeat("refresh", pipeline.event_log_url)
-    with open_instance(settings.dagster_home, captures_output=False) as instance:
-        fail_abandoned_runs(instance, of_loop=True)
-        refresher = Refresher.over(pipeline, instance)
+    warehouse = Warehouse.from_settings()
+    heartbeat = Heartbeat("refresh", warehouse.event_log_url)
+    with open_instance(settings.dagster_home) as instance:
+        refresher = Refresher.over(warehouse, instance, settled_seconds=settings.settled_seconds)
         while not stop.is_set():
             began = monotonic()
             _attempt(refresher, heartbeat)

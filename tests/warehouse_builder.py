@@ -17,7 +17,7 @@ from contracts.topics import topic_of
 from contracts.warehouse import RAW_EVENT_COLUMNS
 from ingest.sinks import open_sink
 from ingest.sinks.interface import OffsetRange
-from orchestration import dbt_runner
+from orchestration.build.parts import Build, build
 from orchestration.publish import publish
 from tests.event_history import AnyEvent
 
@@ -55,10 +55,10 @@ def load_raw(warehouse: WarehouseSettings, events: Iterable[AnyEvent], *, loaded
 
 def build_warehouse(
     warehouse: WarehouseSettings, events: Iterable[AnyEvent], *, target_path: Path, full_refresh: bool = False
-) -> dbt_runner.DbtBuild:
+) -> Build:
     """Load events and build the marts; nothing is published."""
     load_raw(warehouse, events)
-    return dbt_runner.build(warehouse, target_path=target_path, full_refresh=full_refresh)
+    return build(warehouse, target_path=target_path, full_refresh=full_refresh)
 
 
 def publish_warehouse(
@@ -71,7 +71,7 @@ def publish_warehouse(
 ) -> str:
     """Load events, build the marts and publish them; answers the version's name. Call again with more events to add."""
     load_raw(warehouse, events)
-    dbt_runner.build(warehouse, target_path=target_path, tests=tests)
+    build(warehouse, target_path=target_path, tests=tests)
     url = warehouse.warehouse_url.get_secret_value()
     return publish(url, manifest_hash="test", now=now or datetime.now(UTC)).version
 

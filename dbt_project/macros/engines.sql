@@ -66,7 +66,7 @@
 
 {#-
   The raw relation, of which at least the rows loaded at `since` (a literal) or later. DuckDB reads the Delta table's
-  files that may hold such rows, as orchestration/raw_delta.py lists them; PostgreSQL reads the loader's table. Before
+  files that may hold such rows, as orchestration/build/raw_delta.py lists them; PostgreSQL reads the loader's table. Before
   the loader's first commit both give no rows.
 -#}
 {% macro raw_events(since) -%}
@@ -168,22 +168,4 @@
     {%- for table in tables %}
         analyze {{ table }};
     {%- endfor %}
-{%- endmacro %}
-
-{#- Number of the UTC day of an instant: cheaper than a local day, and never more than one day from it. -#}
-{% macro utc_day_number(instant) -%}
-    {{ return(adapter.dispatch('utc_day_number', 'sluice')(instant)) }}
-{%- endmacro %}
-
-{% macro duckdb__utc_day_number(instant) -%}
-    (epoch_us({{ instant }}) // 86400000000)
-{%- endmacro %}
-
-{% macro postgres__utc_day_number(instant) -%}
-    cast(floor(extract(epoch from {{ instant }}) / 86400) as bigint)
-{%- endmacro %}
-
-{#- The same number of a date. -#}
-{% macro day_number(day) -%}
-    cast({{ day }} - date '1970-01-01' as bigint)
 {%- endmacro %}

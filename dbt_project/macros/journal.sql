@@ -3,7 +3,7 @@
   does so. The sum of a row's weights over any stretch says what became of it: 1 came, -1 went, 0 neither. So a copy of
   the marts is brought from one version to another by the sums alone, whatever builds failed in between.
 
-  The publisher names the version with which a change came first (orchestration/journal.py) and forgets changes that no
+  The publisher names the version with which a change came first (orchestration/publish/journal.py) and forgets changes that no
   copy needs any more. `staging.journals` says after which version a mart's journal is complete: null until the publisher
   names one, for a mart that was made anew.
 -#}
@@ -30,7 +30,6 @@
     drop table if exists {{ journal }};
     create table {{ journal }} as
     select
-        cast(0 as bigint) as change_batch,
         cast(0 as integer) as change_weight,
         cast(null as text) as change_version,
         mart.*
@@ -41,9 +40,17 @@
     values ('{{ relation.identifier }}', '{{ config.get('meta').get('row_key', config.get('unique_key')) | join(', ') }}')
 {%- endmacro %}
 
+{#- After a settled mart was built: it has no journal, and is copied as a whole. Says so to the publisher. -#}
+{% macro note_made_anew() -%}
+    {%- if execute and config.get('materialized') != 'maintained' -%}
+        delete from {{ journals() }} where mart = '{{ this.identifier }}';
+        insert into {{ journals() }} (mart, row_key) values ('{{ this.identifier }}', '')
+    {%- endif -%}
+{%- endmacro %}
+
 {% macro write_journal(name, columns, removed, added) -%}
-    insert into {{ journal_of(name) }} (change_batch, change_weight, {{ columns }})
-    select {{ last_batch() }}, -1, {{ columns }} from {{ removed }}
+    insert into {{ journal_of(name) }} (change_weight, {{ columns }})
+    select -1, {{ columns }} from {{ removed }}
     union all
-    select {{ last_batch() }}, 1, {{ columns }} from {{ added }};
+    select 1, {{ columns }} from {{ added }};
 {%- endmacro %}

@@ -63,26 +63,6 @@
     {{ return({'relations': [target_relation]}) }}
 {% endmaterialization %}
 
-{#- Materialization `standing_view`: a view that stays as it is until a full refresh. -#}
-{% materialization standing_view, default %}
-    {%- set target_relation = this.incorporate(type='view') -%}
-    {% if is_update() %}
-        {% call noop_statement('main', 'STANDS') %}
-            -- as it was
-        {% endcall %}
-    {% else %}
-        {% set existing = load_cached_relation(this) %}
-        {% if existing is not none %}
-            {% do adapter.drop_relation(existing) %}
-        {% endif %}
-        {% call statement('main') %}
-            {{ get_create_view_as_sql(target_relation, sql) }}
-        {% endcall %}
-        {% do adapter.commit() %}
-    {% endif %}
-    {{ return({'relations': [target_relation]}) }}
-{% endmaterialization %}
-
 {#- Whether the build updates this model; false in unit tests, which look at the full query. -#}
 {% macro is_update() -%}
     {%- if not execute or model.resource_type != 'model' or should_full_refresh() -%}

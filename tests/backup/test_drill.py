@@ -26,7 +26,7 @@ from ingest.reconcile import reconcile
 from orchestration.instance import open_instance
 from orchestration.mart_reconciliation import reconcile_marts
 from orchestration.refresh import Refresher
-from orchestration.resources import Pipeline
+from orchestration.warehouse import Warehouse
 from runtime.backup.restore import finish_restore, restore_embedded, restore_into
 from runtime.backup.server import BackupError
 from runtime.embedded.postgres import EmbeddedPostgres
@@ -246,9 +246,9 @@ def test_f4_a_server_of_ones_own_goes_back_and_kafka_and_warehouse_follow(drill:
 @pytest.mark.slow
 def test_f4_figures_of_the_lost_future_are_gone(drill: _Drill, elsewhere: _Elsewhere, tmp_path: Path) -> None:
     spine = elsewhere.spine
-    pipeline = Pipeline(warehouse=spine.warehouse, dbt_target_path=tmp_path / "dbt", event_log_url=spine.url)
-    with open_instance(tmp_path / "dagster", captures_output=False) as instance:
-        refresher = Refresher.over(pipeline, instance)
+    orchestrated = Warehouse(settings=spine.warehouse, dbt_target_path=tmp_path / "dbt", event_log_url=spine.url)
+    with open_instance(tmp_path / "dagster") as instance:
+        refresher = Refresher.over(orchestrated, instance)
         assert refresher.refresh_if_due() is True
         figures = reconcile_marts(spine.url, spine.warehouse)
         assert figures.wrong, "the figures count what PostgreSQL has lost"

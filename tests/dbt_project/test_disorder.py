@@ -16,7 +16,7 @@ from contracts.settings import KafkaSettings, WarehouseSettings
 from contracts.topics import PARTITIONS_PER_TOPIC, topic_of
 from ingest.epoch import EPOCH_HEADER, EpochTopic
 from ingest.loader import Loader, Transport
-from orchestration.dbt_runner import build
+from orchestration.build.parts import build
 from tests.dbt_project.reading import Row, all_marts
 from tests.event_history import AnyEvent, days
 from tests.eventually import eventually

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from contracts.settings import WarehouseSettings
-from orchestration.dbt_runner import build
+from orchestration.build.parts import build
 from orchestration.publish import publish
 from tests.dbt_project.reading import Row, all_marts, published_marts
 from tests.event_history import AnyEvent

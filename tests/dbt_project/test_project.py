@@ -9,8 +9,8 @@ import pytest
 
 from contracts.events.deals import DealCreated
 from contracts.stages import Outcome
-from contracts.warehouse import RAW_EVENT_COLUMNS, Mart
-from orchestration.dbt_runner import PROJECT_DIR, parse_manifest
+from contracts.warehouse import RAW_EVENT_COLUMNS, Group, Mart, Speed
+from orchestration.build.dbt import PROJECT_DIR, parse_manifest
 
 #: Syntax of one engine, which belongs into macros/.
 _ENGINE_SYNTAX = re.compile(
@@ -30,22 +30,48 @@ def models(manifest: dict[str, Any]) -> list[dict[str, Any]]:
     return [node for node in manifest["nodes"].values() if node["resource_type"] == "model"]
 
 
-def _layer(node: dict[str, Any]) -> str:
-    folder: str = node["fqn"][1]
-    return node["fqn"][2] if folder == "marts" else folder
+def _is_core(name: str) -> bool:
+    """Facts and dimensions: the boundary between what is staged and what is summed up."""
+    return name.startswith(("fct_", "dim_", "warehouse_freshness"))
 
 
 def test_marts_are_those_of_the_contract(models: list[dict[str, Any]]) -> None:
-    assert {model["name"] for model in models if model["fqn"][1] == "marts"} == {mart.value for mart in Mart}
+    declared = {
+        (model["name"], model["config"]["group"], model["config"]["meta"]["speed"])
+        for model in models
+        if model["fqn"][1] == "marts"
+    }
+    assert declared == {(mart.value, mart.group.value, mart.speed.value) for mart in Mart}
 
 
-def test_marts_outside_core_read_core_only(manifest: dict[str, Any], models: list[dict[str, Any]]) -> None:
+def test_groups_are_those_of_the_contract_and_of_the_folders(
+    manifest: dict[str, Any], models: list[dict[str, Any]]
+) -> None:
+    assert {group["name"] for group in manifest["groups"].values()} == {group.value for group in Group}
+    assert all(group["config"]["meta"]["events"] for group in manifest["groups"].values())
+    assert all(model["fqn"][2] == model["config"]["group"] for model in models if model["fqn"][1] == "marts")
+
+
+def test_what_is_summed_up_reads_core_only(manifest: dict[str, Any], models: list[dict[str, Any]]) -> None:
     for model in models:
-        if _layer(model) not in ("staging", "intermediate", "core"):
-            read = {manifest["nodes"][parent]["name"]: parent for parent in model["depends_on"]["nodes"]}
-            below = {name for name, parent in read.items() if _layer(manifest["nodes"][parent]) != "core"}
-            # the list of what a build works on is bookkeeping and holds no fact
-            assert all(name.startswith(("int_affected_", "int_unfrozen_")) for name in below), model["name"]
+        if model["fqn"][1] == "marts" and not _is_core(model["name"]):
+            read = {manifest["nodes"][parent]["name"] for parent in model["depends_on"]["nodes"]}
+            assert all(_is_core(name) for name in read), model["name"]
+
+
+def test_a_group_reads_itself_and_what_is_shared(manifest: dict[str, Any], models: list[dict[str, Any]]) -> None:
+    for model in models:
+        parents = [one for one in model["depends_on"]["nodes"] if one.startswith("model.")]
+        read = {manifest["nodes"][parent]["config"]["group"] for parent in parents}
+        assert read <= {model["config"]["group"], Group.SHARED, Group.EVENTS}, model["name"]
+
+
+def test_settled_marts_are_plain_models(models: list[dict[str, Any]]) -> None:
+    for model in models:
+        plain = model["config"]["materialized"] in ("table", "incremental", "view")
+        if model["config"]["meta"]["speed"] == Speed.SETTLED:
+            assert plain, model["name"]
+            assert "is_update" not in model["raw_code"], model["name"]
 
 
 def test_only_staging_reads_raw(models: list[dict[str, Any]]) -> None:
@@ -87,7 +113,7 @@ def test_facts_of_deal_events_are_staged() -> None:
 
 
 def test_models_branch_on_outcomes_that_exist() -> None:
-    entries = (PROJECT_DIR / "models/marts/core/fct_deals.sql").read_text()
+    entries = (PROJECT_DIR / "models/marts/sales/fct_deals.sql").read_text()
     assert all(f"'{outcome.value}'" in entries for outcome in Outcome)
 
 

@@ -3,15 +3,14 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from unittest.mock import ANY
 
 import psycopg
 import pytest
 
 from contracts.settings import WarehouseSettings
 from contracts.warehouse import Mart
-from orchestration import dbt_runner
-from orchestration.dbt_runner import DbtError, NodeResult, build, run_unit_tests
+from orchestration.build.dbt import DbtError, NodeResult, generate_docs, run_unit_tests
+from orchestration.build.parts import build
 from tests.dbt_project.reading import Row, all_marts, query
 from tests.event_history import BEGINNING, EventLog, days
 from tests.warehouse_builder import build_warehouse, load_raw
@@ -38,7 +37,7 @@ def test_new_installation_builds_empty_marts_until_events_come(
     log.deal(log.pipeline(), at=BEGINNING + days(1))
     build_warehouse(warehouse, log.events, target_path=target_path)
     assert [row["status"] for row in query(warehouse, "select * from fct_deals")] == ["open"]
-    passed = [node for node in run_unit_tests(warehouse, target_path=target_path).nodes if node.status == "pass"]
+    passed = [node for node in run_unit_tests(warehouse, target_path=target_path) if node.status == "pass"]
     assert len(passed) >= 11
 
 
@@ -66,27 +65,6 @@ def test_late_events_land_in_the_days_they_belong_to(
     assert sum(row["won_from"] for row in _on(warehouse, Mart.FUNNEL_DAILY, "2026-01-07")) == 1
     assert [row["open_deals"] for row in _on(warehouse, Mart.PIPELINE_DAILY, "2026-01-07")] == [2]
     assert [row["open_deals"] for row in _on(warehouse, Mart.PIPELINE_DAILY, "2026-01-11")] == [1, 1]
-
-
-def test_w2_late_events_recompute_the_days_they_touch_and_no_other(
-    new_warehouse: Callable[[str], WarehouseSettings], target_path: Path, log: EventLog
-) -> None:
-    warehouse = new_warehouse("duckdb")
-    pipeline = log.pipeline()
-    deals = [log.deal(pipeline, at=BEGINNING + days(number)) for number in range(20)]
-    for number, deal in enumerate(deals):
-        log.move(deal, pipeline.stages[1], at=BEGINNING + days(number + 3.0))
-    build_warehouse(warehouse, log.events, target_path=target_path)
-    before = len(log.events)
-    # true on the 15th, between a move of the 13th and nothing; and one that no figure of a day is counted from
-    log.win(deals[5], at=BEGINNING + days(10), recorded=BEGINNING + days(39))
-    log.set_amount(deals[7], 5, at=BEGINNING + days(12), recorded=BEGINNING + days(39))
-    build_warehouse(warehouse, log.events[before:], target_path=target_path)
-    affected = query(warehouse, "select day from staging.int_affected_days")
-    assert [row["day"].isoformat() for row in affected] == ["2026-01-15"]
-    for mart in (Mart.FUNNEL_DAILY, Mart.TEAM_PERFORMANCE_DAILY):
-        changed = query(warehouse, f"select distinct day from staging.changes_{mart.value}")
-        assert [row["day"].isoformat() for row in changed] == ["2026-01-15"], mart
 
 
 def test_quiet_days_are_frozen_when_the_next_event_comes(
@@ -186,15 +164,10 @@ def test_other_models_than_those_that_built_it_build_it_anew(
     log.deal(log.pipeline(), at=BEGINNING + days(1))
     build_warehouse(warehouse, log.events, target_path=target_path)
     built = all_marts(warehouse)
-    execute(warehouse, "update staging.build_progress set project = 'an older one'")
+    execute(warehouse, "update staging.group_progress set built_from = 'an older one' where group_name = 'sales'")
     execute(warehouse, "alter table build.fct_deals drop column close_date cascade")
     build(warehouse, target_path=target_path)
     assert all_marts(warehouse) == built
-
-
-def test_selection_cannot_be_refreshed_in_full(target_path: Path) -> None:
-    with pytest.raises(ValueError, match="whole project"):
-        build(ANY, target_path=target_path, select="fct_deals", full_refresh=True)
 
 
 @pytest.mark.slow
@@ -203,7 +176,7 @@ def test_documentation_is_generated(
 ) -> None:
     warehouse = new_warehouse("duckdb")
     build_warehouse(warehouse, log.events, target_path=target_path)
-    assert "fct_stage_entries" in dbt_runner.generate_docs(warehouse, target_path=target_path).read_text()
+    assert "fct_stage_entries" in generate_docs(warehouse, target_path=target_path).read_text()
 
 
 def execute(warehouse: WarehouseSettings, statement: str) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from orchestration.build_lock import BuildBusyError, build_lock
+from orchestration.build.lock import BuildBusyError, build_lock
 from runtime.embedded.postgres import EmbeddedPostgres
 from runtime.home import Home, Ports
 from runtime.process import ManagedProcess, ProcessSpec, free_port

@@ -22,7 +22,7 @@ from ingest.sinks.compaction import KEEP_HOURS, SETTLED_AFTER, list_files, merge
 from ingest.sinks.delta import DeltaSink
 from ingest.sinks.delta_files import ARROW_SCHEMA
 from ingest.sinks.interface import OffsetRange
-from orchestration.raw_delta import _list_files
+from orchestration.build.raw_delta import _list_files
 from tests.eventually import eventually
 from tests.ingest.test_decoding import encode
 from tests.ingest.writers import running

@@ -270,9 +270,9 @@ MUTATIONS = (
         "marts_are_built_on_over_a_raw_that_was_rewritten",
         (
             Edit(
-                "orchestration/dbt_runner.py",
-                'return f"{project.digest}@{generation}" if generation else project.digest',
-                "return project.digest if generation >= 0 else str(generation)",
+                "orchestration/build/parts.py",
+                'return f"{self._digest(part)}@{generation}" if generation else self._digest(part)',
+                "return self._digest(part) if generation >= 0 else str(generation)",
             ),
         ),
         ("tests/orchestration/test_reconciliation.py::TestRepair",),

@@ -11,10 +11,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from contracts.settings import WarehouseSettings
 from orchestration.instance import open_instance
 from orchestration.refresh import Refresher
-from orchestration.resources import Pipeline
+from orchestration.warehouse import Warehouse
 from runtime.embedded.postgres import EmbeddedPostgres
 from tests.event_history import EventLog
 from tests.event_history import Pipeline as LoggedPipeline
@@ -35,23 +34,16 @@ def warehouse_database(postgres: EmbeddedPostgres) -> Iterator[str]:
 class Installation:
     """A DuckDB warehouse with a refresh loop's parts, and a log of events that go into it."""
 
-    warehouse: WarehouseSettings
-    pipeline: Pipeline
+    warehouse: Warehouse
     instance: dg.DagsterInstance
     refresher: Refresher
     log: EventLog
-    runs_before: int
     _loaded: int = 0
-
-    @property
-    def run_count(self) -> int:
-        """How many runs the test has made."""
-        return self.instance.get_runs_count() - self.runs_before
 
     @property
     def url(self) -> str:
         """The warehouse's URL."""
-        return self.pipeline.url
+        return self.warehouse.url
 
     def new_deal(self) -> None:
         """A deal begins now and reaches raw."""
@@ -65,7 +57,7 @@ class Installation:
 
     def load(self) -> None:
         """Put the log's new events into raw, as the loader would."""
-        load_raw(self.warehouse, self.log.events[self._loaded :])
+        load_raw(self.warehouse.settings, self.log.events[self._loaded :])
         self._loaded = len(self.log.events)
 
 
@@ -85,13 +77,11 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterIns
 @pytest.fixture
 def make_installation(tmp_path: Path, dbt_target: Path, instance: dg.DagsterInstance) -> Callable[[], Installation]:
     """Makes an installation over a folder of the test's own."""
-    runs_before = instance.get_runs_count()
 
     def make() -> Installation:
-        warehouse = duckdb_warehouse(tmp_path / "warehouse")
-        pipeline = Pipeline(warehouse=warehouse, dbt_target_path=dbt_target, event_log_url="")
-        refresher = Refresher.over(pipeline, instance)
-        return Installation(warehouse, pipeline, instance, refresher, EventLog(), runs_before)
+        settings = duckdb_warehouse(tmp_path / "warehouse")
+        warehouse = Warehouse(settings=settings, dbt_target_path=dbt_target, event_log_url="")
+        return Installation(warehouse, instance, Refresher.over(warehouse, instance), EventLog())
 
     return make
 

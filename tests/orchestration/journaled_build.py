@@ -6,7 +6,7 @@ publishes such a DuckDB build until it is killed.
 
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -14,9 +14,10 @@ from typing import Any
 import duckdb
 import psycopg
 
-from contracts.warehouse import BUILD_SCHEMA, PUBLISHED_SCHEMA, Mart
+from contracts.warehouse import BUILD_SCHEMA, PUBLISHED_SCHEMA, Mart, Part, Speed
 from metrics.publication import PublishedFolder, is_duckdb, warehouse_folder
-from orchestration.publish import Publication, build_path, publish
+from orchestration.build.database import build_path
+from orchestration.publish import Publication, publish
 
 Rows = dict[str, set[tuple[int, int | None]]]
 
@@ -45,11 +46,12 @@ class JournaledBuild:
                     "timestamp with time zone '2026-03-01 00:00:00+00' as through, cast(7 as bigint) as event_count "
                     f"from generate_series({keys.start}, {keys.stop - 1}) as s (k)"
                 )
-                run(f"drop table if exists staging.changes_{mart.value}")
-                run(
-                    f"create table staging.changes_{mart.value} as select cast(1 as bigint) as change_batch, "
-                    f"1 as change_weight, cast(null as text) as change_version, t.* from {table} as t where false"
-                )
+                if mart.speed is Speed.LIVE:
+                    run(f"drop table if exists staging.changes_{mart.value}")
+                    run(
+                        f"create table staging.changes_{mart.value} as select 1 as change_weight, "
+                        f"cast(null as text) as change_version, t.* from {table} as t where false"
+                    )
                 run(f"insert into staging.journals (mart, row_key) values ('{mart.value}', 'key')")
 
     def set(self, keys: range, number: int | None) -> None:
@@ -70,11 +72,8 @@ class JournaledBuild:
         with self._open() as run:
             for mart in Mart:
                 condition = f"key >= {keys.start} and key < {keys.stop}"
-                run(
-                    f"insert into staging.changes_{mart.value} (change_batch, change_weight, key, number, through, "
-                    "event_count) select 1, -1, key, number, through, event_count "
-                    f"from {self._schema}.{mart.value} where {condition}"
-                )
+                columns = "key, number, through, event_count"
+                self._note(run, mart, -1, f"select {columns} from {self._schema}.{mart.value} where {condition}")
                 run(f"delete from {self._schema}.{mart.value} where {condition}")
 
     def tamper(self, mart: Mart, statement: str) -> None:
@@ -82,9 +81,9 @@ class JournaledBuild:
         with self._open() as run:
             run(statement.format(f"{self._schema}.{mart.value}"))
 
-    def publish(self, *, now: datetime | None = None, keep: int = 3) -> Publication:
+    def publish(self, *, now: datetime | None = None, keep: int = 3, unsound: Collection[Part] = ()) -> Publication:
         """Publish it."""
-        return publish(self.url, manifest_hash="m", now=now or datetime.now(UTC), keep=keep)
+        return publish(self.url, manifest_hash="m", now=now or datetime.now(UTC), keep=keep, unsound=unsound)
 
     def rows(self) -> Rows:
         """Keys and numbers of the build."""
@@ -109,10 +108,17 @@ class JournaledBuild:
     def _write(self, run: Any, mart: Mart, query: str) -> None:  # a statement's runner
         columns = "key, number, through, event_count"
         run(f"insert into {self._schema}.{mart.value} ({columns}) {query}")
-        run(
-            f"insert into staging.changes_{mart.value} (change_batch, change_weight, {columns}) "
-            f"select 1, 1, new.* from ({query}) as new"
-        )
+        self._note(run, mart, 1, query)
+
+    def _note(self, run: Any, mart: Mart, weight: int, query: str) -> None:  # a statement's runner
+        """Into a live mart's journal; a settled one was made anew."""
+        if mart.speed is Speed.LIVE:
+            run(
+                f"insert into staging.changes_{mart.value} (change_weight, key, number, through, event_count) "
+                f"select {weight}, rows.* from ({query}) as rows"
+            )
+        else:
+            run(f"update staging.journals set complete_after = null where mart = '{mart.value}'")
 
     @contextmanager
     def _open(self) -> Iterator[Any]:

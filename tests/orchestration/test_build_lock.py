@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.build_lock import BuildBusyError, build_lock
+from orchestration.build.lock import BuildBusyError, build_lock
 
 
 @pytest.fixture(params=["duckdb", "postgres"])

@@ -12,9 +12,9 @@ import dagster as dg
 import pytest
 
 from contracts.warehouse import Mart
+from orchestration.build.dbt import load_project
 from orchestration.definitions import build_defs
-from orchestration.manifest import load_manifest
-from orchestration.resources import Pipeline
+from orchestration.warehouse import Warehouse
 from tests.warehouse_builder import duckdb_warehouse
 
 SNAPSHOT = Path(__file__).with_name("definitions.json")
@@ -22,9 +22,9 @@ SNAPSHOT = Path(__file__).with_name("definitions.json")
 
 @pytest.fixture(scope="module")
 def definitions(tmp_path_factory: pytest.TempPathFactory, dbt_target: Path) -> dg.Definitions:
-    warehouse = duckdb_warehouse(tmp_path_factory.mktemp("warehouse"))
-    pipeline = Pipeline(warehouse=warehouse, dbt_target_path=dbt_target, event_log_url="")
-    return build_defs(pipeline=pipeline, manifest=load_manifest(dbt_target))
+    settings = duckdb_warehouse(tmp_path_factory.mktemp("warehouse"))
+    warehouse = Warehouse(settings=settings, dbt_target_path=dbt_target, event_log_url="")
+    return build_defs(warehouse=warehouse, project=load_project(settings, target_path=dbt_target))
 
 
 def shape(definitions: dg.Definitions) -> dict[str, Any]:
@@ -61,12 +61,9 @@ def test_the_code_location_is_as_it_was_accepted(definitions: dg.Definitions) ->
     assert found == json.loads(SNAPSHOT.read_text())
 
 
-def test_a_refresh_checks_every_mart_before_it_publishes(definitions: dg.Definitions) -> None:
-    job = definitions.resolve_job_def("refresh")
-    outputs = {output.name for node in job.nodes for output in node.definition.output_defs}
-    for mart in Mart:
-        assert mart.value in outputs
-        assert f"{mart.value}_{mart.value}_has_sound_rows" in outputs
-    publisher = next(node for node in job.dependencies if node.name == "published_warehouse")
-    upstream = {output.node for one in job.dependencies[publisher].values() for output in one.get_node_dependencies()}
-    assert upstream == {"dbt_models", "candidate_checks"}
+def test_every_mart_is_shown_with_a_check_that_stops_its_publication(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    blocking = {key.asset_key.to_user_string() for key in graph.asset_check_keys if graph.get(key).blocking}
+    assert {mart.value for mart in Mart} <= blocking
+    published = graph.get(dg.AssetKey("published_warehouse")).parent_keys
+    assert {mart.value for mart in Mart} <= {key.to_user_string() for key in published}

@@ -14,7 +14,8 @@ from contracts.warehouse import Mart
 from metrics.compile import Compiled
 from metrics.publication import PublishedFolder, version_at
 from metrics.reader import DuckDBReader
-from orchestration.candidate import read_candidate
+from orchestration.publish import last_publication
+from orchestration.publish.checks import check_build
 from runtime.process import die_with_parent
 from tests.orchestration.journaled_build import JournaledBuild
 
@@ -165,11 +166,13 @@ class TestPostgres:
         for number in range(1, 5):
             build.set(range(number * 7, number * 7 + 40), number if number % 3 else None)
             build.delete(range(number * 11, number * 11 + 5))
-            candidate = read_candidate(warehouse_database).row_counts
+            findings = check_build(warehouse_database, last_publication(warehouse_database), now=datetime.now(UTC))
             publication = build.publish()
             rows = build.rows()
             assert build.published_rows() == rows
-            assert publication.row_counts == candidate == {mart: len(found) for mart, found in rows.items()}
+            assert publication.row_counts == {mart: len(found) for mart, found in rows.items()}
+            counted = {one.mart: one.message for one in findings if one.name == "no_fewer_rows"}
+            assert all(text.startswith(f"{len(rows[mart.value]):,} ") for mart, text in counted.items())
         with psycopg.connect(warehouse_database) as connection:
             assert connection.execute("select 'published.fct_deals'::regclass::oid").fetchone() == table
         build.make_anew(range(50))

@@ -7,7 +7,8 @@ import pytest
 
 from contracts.warehouse import Mart
 from metrics.publication import PublishedFolder
-from orchestration.publish import PublishError, build_path, last_publication, publish
+from orchestration.build.database import build_path
+from orchestration.publish import PublishError, last_publication, publish
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 

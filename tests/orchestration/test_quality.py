@@ -8,11 +8,11 @@ import pytest
 
 from contracts.settings import WarehouseSettings
 from metrics.status import CheckState
+from orchestration.build.database import build_path
+from orchestration.build.dbt import load_project
+from orchestration.build.equality import compare_with_full_refresh
+from orchestration.build.raw_quality import RawCheck, judge_raw
 from orchestration.definitions import build_defs
-from orchestration.equality import compare_with_full_refresh
-from orchestration.manifest import load_manifest
-from orchestration.publish import build_path
-from orchestration.raw_profile import RawCheck, judge_raw
 from tests.conftest import Database
 from tests.event_history import EventLog
 from tests.orchestration.conftest import Installation
@@ -53,8 +53,9 @@ class TestReconcile:
     def test_events_that_postgresql_does_not_know_fail_the_check(
         self, installation: Installation, database: Database, dbt_target: Path
     ) -> None:
-        pipeline = replace(installation.pipeline, event_log_url=database.relay_url)
-        definitions = build_defs(pipeline=pipeline, manifest=load_manifest(dbt_target))
+        warehouse = replace(installation.warehouse, event_log_url=database.relay_url)
+        project = load_project(warehouse.settings, target_path=dbt_target)
+        definitions = build_defs(warehouse=warehouse, project=project)
         job = definitions.resolve_job_def("quality")
         result = job.execute_in_process(
             instance=installation.instance, op_selection=["published_warehouse_reconcile"], raise_on_error=False
@@ -62,7 +63,7 @@ class TestReconcile:
         [evaluation] = result.get_asset_check_evaluations()
         assert evaluation.asset_check_key == dg.AssetCheckKey(dg.AssetKey("published_warehouse"), "reconcile")
         assert not evaluation.passed
-        checks = installation.pipeline.status.read().checks
+        checks = installation.warehouse.status.read().checks
         [check] = [check for check in checks if check.name.startswith("reconcile")]
         assert check.status is CheckState.FAILED
         assert check.message
@@ -73,9 +74,9 @@ class TestEquality:
     def test_increments_and_a_full_refresh_agree_and_a_tampered_mart_is_named(self, installation: Installation) -> None:
         installation.refresher.refresh_if_due()
         installation.new_deal()
-        assert compare_with_full_refresh(installation.pipeline).differences == {}
+        assert compare_with_full_refresh(installation.warehouse).differences == {}
         with duckdb.connect(str(build_path(installation.url))) as build:
             build.execute("delete from funnel_daily where day = (select min(day) from funnel_daily)")
-        comparison = compare_with_full_refresh(installation.pipeline)
+        comparison = compare_with_full_refresh(installation.warehouse)
         assert set(comparison.differences) == {"funnel_daily"}
         assert "built anew" in comparison.differences["funnel_daily"]

@@ -10,7 +10,7 @@ from psycopg.conninfo import make_conninfo
 
 from contracts.settings import WarehouseSettings
 from ingest.sinks import open_sink
-from orchestration.raw_state import watch_raw
+from orchestration.build.raw_state import watch_raw
 from tests.event_history import EventLog
 from tests.eventually import eventually
 from tests.warehouse_builder import duckdb_warehouse, load_raw, postgres_warehouse

@@ -16,10 +16,10 @@ from benchmarks.deal_histories import seed_event_log
 from contracts.settings import WarehouseSettings
 from ingest.rebuild import rebuild
 from metrics.publication import PublishedFolder, is_duckdb, warehouse_folder
-from orchestration.equality import Fingerprints, fingerprints
+from orchestration.build.equality import Fingerprints, fingerprints
 from orchestration.reconciliation import Reconciliation, reconcile_all
 from orchestration.refresh import Refresher
-from orchestration.resources import Pipeline
+from orchestration.warehouse import Warehouse
 from tests.conftest import Database
 from tests.ingest.writers import insert_event, new_id
 from tests.warehouse_builder import duckdb_warehouse, postgres_warehouse
@@ -39,7 +39,7 @@ class Site:
     @property
     def url(self) -> str:
         """The warehouse's URL."""
-        return self.refresher.pipeline.url
+        return self.refresher.warehouse.url
 
     def rebuild(self) -> int:
         """Make raw anew."""
@@ -117,8 +117,8 @@ def site(
         warehouse = make(request.getfixturevalue("warehouse_database"))
         dbt_target = dbt_target / "postgres"
     seed_event_log(database.admin_url, events=EVENTS)
-    pipeline = Pipeline(warehouse=warehouse, dbt_target_path=dbt_target, event_log_url=database.relay_url)
-    refresher = Refresher.over(pipeline, instance)
+    orchestrated = Warehouse(settings=warehouse, dbt_target_path=dbt_target, event_log_url=database.relay_url)
+    refresher = Refresher.over(orchestrated, instance)
     yield Site(database, warehouse, refresher)
     refresher.watch.close()
 

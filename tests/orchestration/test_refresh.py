@@ -3,7 +3,6 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import duckdb
@@ -17,13 +16,13 @@ from ingest.sinks import open_sink
 from metrics.publication import PublishedFolder, read_postgres_version
 from metrics.status import CheckState, RefreshState
 from orchestration import refresh as refresh_module
+from orchestration.build.database import build_path
+from orchestration.build.dbt import load_project
+from orchestration.build.raw_state import raw_path
 from orchestration.definitions import build_defs
-from orchestration.defs.jobs import FULL_REFRESH, REFRESH
-from orchestration.manifest import load_manifest
-from orchestration.publish import build_path, last_publication
-from orchestration.raw_state import raw_path
+from orchestration.publish import last_publication
 from orchestration.refresh import Refresher
-from orchestration.resources import Pipeline
+from orchestration.warehouse import Warehouse
 from tests.conftest import Database
 from tests.event_history import EventLog
 from tests.eventually import eventually
@@ -41,13 +40,18 @@ def published_rows(installation: Installation, query: str) -> list[tuple[object,
 
 def latest_check(installation: Installation, mart: Mart, name: str) -> dg.AssetCheckEvaluation:
     """Newest result of the mart's check of that name, as Dagster recorded it."""
-    graph = installation.refresher.job.asset_layer.asset_graph
-    key = next(key for key in graph.asset_check_keys if key.asset_key == dg.AssetKey(mart.value) and key.name == name)
+    key = dg.AssetCheckKey(dg.AssetKey(mart.value), name)
     records = installation.instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
     event = records[0].event
     assert event is not None
     assert event.dagster_event is not None
     return event.dagster_event.asset_check_evaluation_data
+
+
+def definitions_over(installation: Installation) -> dg.Definitions:
+    warehouse = installation.warehouse
+    project = load_project(warehouse.settings, target_path=warehouse.dbt_target_path)
+    return build_defs(warehouse=warehouse, project=project)
 
 
 class TestRefresh:
@@ -61,7 +65,6 @@ class TestRefresh:
 
         # nothing new: nothing runs
         assert installation.refresher.refresh_if_due() is None
-        assert installation.run_count == 1
         assert last_publication(installation.url) == first
 
         installation.new_deal()
@@ -71,7 +74,7 @@ class TestRefresh:
         assert second is not None
         assert second.version > first.version
 
-        status = installation.pipeline.status.read()
+        status = installation.warehouse.status.read()
         assert status.last_refresh is not None
         assert status.last_refresh.status is RefreshState.OK
         assert status.checks
@@ -90,13 +93,14 @@ class TestRefresh:
     ) -> None:
         installation.refresher.refresh_if_due()
         again = make_installation()
-        assert again.refresher.refresh_if_due() is None
-        assert again.run_count == 1
+        last = last_publication(installation.url)
+        again.refresher.refresh_if_due()
+        assert last_publication(installation.url) == last
 
     def test_without_raw_nothing_runs(self, make_installation: Callable[[], Installation]) -> None:
         empty = make_installation()
         assert empty.refresher.refresh_if_due() is None
-        assert empty.run_count == 0
+        assert last_publication(empty.url) is None
 
 
 class TestPostgresWarehouse:
@@ -104,8 +108,8 @@ class TestPostgresWarehouse:
         self, warehouse_database: str, dbt_target: Path, instance: dg.DagsterInstance
     ) -> None:
         warehouse = postgres_warehouse(warehouse_database)
-        pipeline = Pipeline(warehouse=warehouse, dbt_target_path=dbt_target / "postgres", event_log_url="")
-        refresher = Refresher.over(pipeline, instance)
+        orchestrated = Warehouse(settings=warehouse, dbt_target_path=dbt_target / "postgres", event_log_url="")
+        refresher = Refresher.over(orchestrated, instance)
         log, start = EventLog(), datetime.now(UTC) - timedelta(days=2)
         log.organization(at=start)
         log.deal(log.pipeline(at=start), at=start + timedelta(hours=1))
@@ -120,7 +124,7 @@ class TestPostgresWarehouse:
         assert last is not None
         assert version is not None
         assert (last.version, last.event_count) == (version.version, len(log.events))
-        status = pipeline.status.read()
+        status = orchestrated.status.read()
         assert status.last_refresh is not None
         assert status.last_refresh.status is RefreshState.OK
 
@@ -131,8 +135,9 @@ class TestPostgresWarehouse:
         load_raw(warehouse, log.events[-1:])
         assert refresher.refresh_if_due() is True
         refresher.watch.close()
-        config: Any = instance.get_runs(limit=1)[0].run_config
-        assert config["ops"]["dbt_models"]["config"]["full_refresh"] is False
+        # nothing was lost: it was an increment, in which staged events keep their batches
+        with psycopg.connect(warehouse_database) as connection:
+            assert connection.execute("select max(batch_id) from staging.stg_events").fetchone() == (2,)
 
 
 class TestLoop:
@@ -163,13 +168,11 @@ class TestLoop:
         with psycopg.connect(database.relay_url) as connection:
             row = connection.execute("select state from process_status where process = 'refresh'").fetchone()
         assert row == ("stopped",)
-        # what runs print is kept for nobody: it would take processes that outlive a killed loop
-        assert not list((tmp_path / "dagster").rglob("compute_logs"))
 
 
 class TestFailingCheck:
     def test_it_keeps_the_old_version_is_visible_and_clears(
-        self, installation: Installation, dbt_target: Path, monkeypatch: pytest.MonkeyPatch
+        self, installation: Installation, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(refresh_module, "_BACK_OFF_SECONDS", (0.0,))
         now, pipeline = datetime.now(UTC), installation.log_pipeline
@@ -184,30 +187,34 @@ class TestFailingCheck:
         installation.log.move(deal, pipeline.of_kind(StageKind.OPEN)[1], at=now - timedelta(minutes=1))
         installation.new_deal()
         assert installation.refresher.refresh_if_due() is False
-        assert last_publication(installation.url) == good
         assert published_rows(installation, "select count(*) from fct_deals") == [(3,)]
+        # the group that fails stays as it was, what is sound goes on
+        published = last_publication(installation.url)
+        assert good is not None
+        assert published is not None
+        assert published.parts["sales"] == good.parts["sales"]
+        assert published.parts["events"]["version"] > good.parts["events"]["version"]
 
-        status = installation.pipeline.status.read()
+        status = installation.warehouse.status.read()
         assert status.last_refresh is not None
         assert status.last_refresh.status is RefreshState.FAILED
         assert "fct_stage_entries" in (status.last_refresh.error or "")
+        assert {group.name for group in status.groups if group.error} == {"sales"}
         failed = [check.name for check in status.checks if check.status is CheckState.FAILED]
         assert any("fct_stage_entries" in name for name in failed)
         evaluation = latest_check(installation, Mart.FCT_STAGE_ENTRIES, "fct_stage_entries_has_sound_rows")
         assert not evaluation.passed
         assert evaluation.blocking
-        runs = installation.instance.get_runs(limit=1)
-        assert runs[0].status is dg.DagsterRunStatus.FAILURE
 
         # it is tried again, and fails again, while nothing was mended
         assert installation.refresher.refresh_if_due() is False
 
         # the way out for a data engineer: a full refresh, started on Dagster's pages
-        definitions = build_defs(pipeline=installation.pipeline, manifest=load_manifest(dbt_target))
-        result = definitions.resolve_job_def(FULL_REFRESH).execute_in_process(instance=installation.instance)
+        definitions = definitions_over(installation)
+        result = definitions.resolve_job_def("full_refresh").execute_in_process(instance=installation.instance)
         assert result.success
         assert published_rows(installation, "select count(*) from fct_deals where known_to is null") == [(4,)]
-        status = installation.pipeline.status.read()
+        status = installation.warehouse.status.read()
         assert status.last_refresh is not None
         assert status.last_refresh.status is RefreshState.OK
         assert status.last_refresh.error is None
@@ -221,26 +228,24 @@ class TestFailingCheck:
             "raw: versions_contiguous",
         }
 
-    def test_raw_with_fewer_events_is_published_only_when_a_person_accepts_it(
-        self, installation: Installation, dbt_target: Path
-    ) -> None:
+    def test_raw_with_fewer_events_is_published_only_when_a_person_accepts_it(self, installation: Installation) -> None:
         assert installation.refresher.refresh_if_due() is True
         good = last_publication(installation.url)
         rows = EventLog()
         rows.organization(at=datetime.now(UTC) - timedelta(days=3))
         DeltaTable(str(raw_path(installation.url))).delete()
-        load_raw(installation.warehouse, rows.events)
+        load_raw(installation.warehouse.settings, rows.events)
         assert installation.refresher.refresh_if_due() is False
         assert last_publication(installation.url) == good
-        status = installation.pipeline.status.read()
+        status = installation.warehouse.status.read()
         failed = {check.name for check in status.checks if check.status is CheckState.FAILED}
         assert "new figures: no events lost" in failed
         evaluation = latest_check(installation, Mart.WAREHOUSE_FRESHNESS, "no_fewer_events")
         assert (evaluation.passed, evaluation.blocking) == (False, True)
 
-        definitions = build_defs(pipeline=installation.pipeline, manifest=load_manifest(dbt_target))
-        config = {"ops": {"candidate_checks": {"config": {"accept_fewer_rows": True}}}}
-        job = definitions.resolve_job_def(REFRESH)
+        definitions = definitions_over(installation)
+        config = {"ops": {"update_warehouse": {"config": {"accept_fewer_rows": True}}}}
+        job = definitions.resolve_job_def("refresh")
         assert job.execute_in_process(instance=installation.instance, run_config=config).success
         accepted = last_publication(installation.url)
         assert accepted is not None
@@ -250,7 +255,7 @@ class TestFailingCheck:
         self, installation: Installation
     ) -> None:
         assert installation.refresher.refresh_if_due() is True
-        with closing(open_sink(installation.warehouse)) as sink:
+        with closing(open_sink(installation.warehouse.settings)) as sink:
             sink.amend([event.id for event in installation.log.events[1:]], iter([]))
         assert installation.refresher.refresh_if_due() is True
         assert published_rows(installation, "select count(*) from fct_deals") == [(0,)]
@@ -261,8 +266,7 @@ class TestFailingCheck:
         build_path(installation.url).write_bytes(b"no database at all")
         assert installation.refresher.refresh_if_due() is False
         assert installation.refresher.refresh_if_due() is None
-        assert installation.run_count == 1
-        status = installation.pipeline.status.read()
+        status = installation.warehouse.status.read()
         assert status.last_refresh is not None
         assert status.last_refresh.status is RefreshState.FAILED
         assert last_publication(installation.url) is None

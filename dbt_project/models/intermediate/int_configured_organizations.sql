@@ -1,5 +1,5 @@
-select distinct
-    organization_id,
-    aggregate_type
+select distinct organization_id
 from {{ ref('stg_setup_events') }}
-where batch_id > {{ confirmed_batch_number() }}
+where
+    aggregate_type in ('organization', 'team', 'user')
+    and batch_id > {{ confirmed_batch_number() }}

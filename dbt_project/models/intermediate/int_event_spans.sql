@@ -2,11 +2,11 @@
     config(
         materialized='maintained',
         unique_key=['organization_id'],
-        meta={'affected': 'int_touched_aggregates'},
+        meta={'affected': 'int_touched_organizations'},
     )
 }}
 
-{% set touched = ref('int_touched_aggregates') %}
+{% set touched = ref('int_touched_organizations') %}
 
 -- what was counted stays counted: only batches that came since are read
 with fresh as (

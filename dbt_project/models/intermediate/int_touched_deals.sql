@@ -1,5 +1,5 @@
-select
+select distinct
     organization_id,
-    aggregate_id as deal_id
-from {{ ref('int_touched_aggregates') }}
-where aggregate_type = 'deal'
+    deal_id
+from {{ ref('stg_deal_events') }}
+where batch_id > {{ confirmed_batch_number() }}

@@ -1,14 +1,11 @@
-{{
-    config(
-        materialized='maintained',
-        unique_key=['organization_id', 'day'],
-        meta={'affected': 'int_unfrozen_days'},
-        indexes=[{'columns': ['organization_id', 'day']}],
-    )
-}}
-
+-- days that are over: what happened at their end, and what was known of it then, changes no more
 with days as (
-    select * from {{ ref('int_unfrozen_days') }}
+    select
+        dates.organization_id,
+        dates.day,
+        dates.ends_at
+    from {{ ref('dim_dates') }} as dates
+    where dates.ends_at <= (select max(through) from {{ ref('warehouse_freshness') }})
 ),
 
 spans as (

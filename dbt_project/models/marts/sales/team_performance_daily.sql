@@ -1,14 +1,3 @@
-{{
-    config(
-        materialized='maintained',
-        unique_key=['organization_id', 'day'],
-        meta={'affected': 'int_affected_days'},
-        indexes=[{'columns': ['organization_id', 'day']}],
-    )
-}}
-
-{% set affected = ref('int_affected_days') %}
-
 with organizations as (
     select
         organization_id,
@@ -27,10 +16,6 @@ deals as (
     where known_to is null
 ),
 
-{% if is_update() %}
-{{ near_days(affected) }},
-{% endif %}
-
 credits as (
     select
         organization_id,
@@ -43,7 +28,6 @@ credits as (
         0 as deals_lost,
         0 as won_amount_minor
     from deals
-    where {{ is_near('created_at') if is_update() else 'true' }}
     union all
     select
         organization_id,
@@ -56,31 +40,22 @@ credits as (
         case when status = 'lost' then 1 else 0 end as deals_lost,
         case when status = 'won' then coalesce(closing_amount_minor, 0) else 0 end as won_amount_minor
     from deals
-    where
-        closed_at is not null
-        and {{ is_near('closed_at') if is_update() else 'true' }}
-),
-
-dated as (
-    select
-        credits.*,
-        {{ local_day('credits.credited_at', 'organizations.time_zone') }} as day
-    from credits
-    inner join organizations on credits.organization_id = organizations.organization_id
+    where closed_at is not null
 ),
 
 teamed as (
     select
-        dated.*,
-        memberships.team_id
-    from dated
+        credits.*,
+        memberships.team_id,
+        {{ local_day('credits.credited_at', 'organizations.time_zone') }} as day
+    from credits
+    inner join organizations on credits.organization_id = organizations.organization_id
     left join memberships
         on
-            dated.organization_id = memberships.organization_id
-            and dated.owner_id = memberships.user_id
-            and memberships.valid_from <= dated.credited_at
-            and (memberships.valid_to is null or memberships.valid_to > dated.credited_at)
-    where {{ is_affected(affected, ['organization_id', 'day'], alias='dated') }}
+            credits.organization_id = memberships.organization_id
+            and credits.owner_id = memberships.user_id
+            and memberships.valid_from <= credits.credited_at
+            and (memberships.valid_to is null or memberships.valid_to > credits.credited_at)
 )
 
 select

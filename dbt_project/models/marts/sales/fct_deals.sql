@@ -1,0 +1,148 @@
+{{
+    config(
+        materialized='maintained',
+        unique_key=['organization_id', 'deal_id'],
+        meta={'speed': 'live', 'affected': 'int_touched_deals'},
+        indexes=[{'columns': ['organization_id', 'deal_id']}],
+    )
+}}
+
+{% set keys = ['organization_id', 'deal_id'] %}
+{% set touched = ref('int_touched_deals') %}
+{% set states = [
+    'pipeline_id', 'created_at', 'created_stage_id', 'creation_owner_id', 'source_id', 'company_id', 'contact_id',
+    'owner_id', 'amount_minor', 'currency', 'close_date', 'stage_id', 'stage_entered_at', 'status', 'closed_at',
+    'closing_owner_id', 'closing_amount_minor', 'lost_reason_id',
+] %}
+
+with entries as (
+    select * from {{ built_rows('fct_stage_entries') }}
+    where {{ is_affected(touched, keys) }}
+),
+
+versions as (
+    select * from {{ built_rows('fct_deal_versions') }}
+    where {{ is_affected(touched, keys) }}
+),
+
+-- whatever changes in a deal begins a row of one of the two
+known_instants as (
+    select
+        organization_id,
+        deal_id,
+        known_from as known_at
+    from entries
+    union
+    select
+        organization_id,
+        deal_id,
+        known_from as known_at
+    from versions
+),
+
+forgotten as (
+    select
+        organization_id,
+        deal_id,
+        case when count(*) = count(known_to) then max(known_to) end as forgotten_at
+    from entries
+    group by organization_id, deal_id
+),
+
+known_points as (
+    select
+        known_instants.organization_id,
+        known_instants.deal_id,
+        known_instants.known_at,
+        coalesce(
+            lead(known_instants.known_at) over deal, forgotten.forgotten_at
+        ) as next_known_at
+    from known_instants
+    inner join forgotten
+        on
+            known_instants.organization_id = forgotten.organization_id
+            and known_instants.deal_id = forgotten.deal_id
+    window deal as (
+        partition by known_instants.organization_id, known_instants.deal_id
+        order by known_instants.known_at
+    )
+),
+
+rows_as_known as (
+    select
+        known_points.organization_id,
+        known_points.deal_id,
+        known_points.known_at,
+        known_points.next_known_at,
+        present.pipeline_id,
+        created.entered_at as created_at,
+        created.stage_id as created_stage_id,
+        at_creation.owner_id as creation_owner_id,
+        present.source_id,
+        present.company_id,
+        present.contact_id,
+        present.owner_id,
+        present.amount_minor,
+        present.currency,
+        present.close_date,
+        last_entry.stage_id,
+        last_entry.entered_at as stage_entered_at,
+        case when last_entry.cause in ('won', 'lost') then last_entry.cause else 'open' end as status,
+        case when last_entry.cause in ('won', 'lost') then last_entry.entered_at end as closed_at,
+        at_closing.owner_id as closing_owner_id,
+        at_closing.amount_minor as closing_amount_minor,
+        last_entry.lost_reason_id
+    from known_points
+    inner join entries as last_entry
+        on
+            {{ known_of('last_entry', keys) }}
+            and last_entry.left_at is null
+    inner join entries as created
+        on
+            {{ known_of('created', keys) }}
+            and created.cause = 'created'
+    inner join versions as present
+        on
+            {{ known_of('present', keys) }}
+            and present.valid_to is null
+    left join versions as at_creation
+        on
+            {{ known_of('at_creation', keys) }}
+            and at_creation.valid_from <= created.entered_at
+            and (at_creation.valid_to is null or at_creation.valid_to > created.entered_at)
+    left join versions as at_closing
+        on
+            {{ known_of('at_closing', keys) }}
+            and last_entry.cause in ('won', 'lost')
+            and at_closing.valid_from <= last_entry.entered_at
+            and (at_closing.valid_to is null or at_closing.valid_to > last_entry.entered_at)
+),
+
+-- a row begins where the one before it is another, or ended earlier
+compared as (
+    select
+        *,
+        lag(next_known_at) over deal as last_known_to,
+        last_value(next_known_at)
+            over (deal rows between unbounded preceding and unbounded following)
+            as final_known_to,
+        (
+            row_number() over deal = 1
+            or lag(next_known_at) over deal != known_at
+            {%- for column in states %}
+            or {{ column }} is distinct from lag({{ column }}) over deal
+            {%- endfor %}
+        ) as is_change
+    from rows_as_known
+    window deal as (partition by organization_id, deal_id order by known_at)
+)
+
+select
+    organization_id,
+    deal_id,
+    {{ states | join(', ') }},
+    known_at as known_from,
+    coalesce(lead(last_known_to) over deal, final_known_to) as known_to
+from compared
+where is_change
+window deal as (partition by organization_id, deal_id order by known_at)

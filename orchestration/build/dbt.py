@@ -1,0 +1,362 @@
+"""Runs the dbt project inside this process, and knows its parts: which model and test belongs to which group and speed.
+
+The only place that sets the SLUICE_DBT_* variables of profiles.yml (dbt reads its connection from the environment and
+nowhere else). A parsed project is kept, so that a warm refresh pays for its queries only. One call at a time.
+"""
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from dbt.adapters.factory import get_adapter_by_type
+from dbt.cli.main import dbtRunner, dbtRunnerResult
+from dbt.contracts.graph.manifest import Manifest
+from dbt_common.events.base_types import EventMsg
+
+from contracts.settings import WarehouseSettings
+from contracts.warehouse import RAW_EVENTS, RAW_SCHEMA, Group, Part, Speed
+
+PROJECT_DIR = Path(__file__).resolve().parents[2] / "dbt_project"
+
+_lock = threading.Lock()
+
+
+class DbtError(RuntimeError):
+    """A node failed, or dbt could not start: names the node, where there is one, and says what dbt said."""
+
+    def __init__(self, message: str, *, node: str | None = None, failures: tuple[str, ...] = ()) -> None:
+        self.node, self.failures = node, failures
+        super().__init__(f"dbt node {node}: {message}" if node else f"dbt: {message}")
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """What became of one model or test."""
+
+    unique_id: str
+    name: str
+    resource_type: str
+    status: str
+    seconds: float
+    message: str | None = None
+    failures: int | None = None
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the node did what it should (a warning counts)."""
+        return self.status in ("success", "pass", "warn")
+
+
+OnNode = Callable[[NodeResult], None]
+
+
+@dataclass(frozen=True)
+class Project:
+    """The parsed project."""
+
+    manifest: Manifest
+
+    @cached_property
+    def parts(self) -> Mapping[str, Part]:
+        """The part that each model and test belongs to; a test's is the one that is built last among those it reads."""
+        nodes = self.manifest.nodes
+        models = {
+            name: Part(Group(str(node.config.group)), Speed(node.config.meta["speed"]))
+            for name, node in nodes.items()
+            if name.startswith("model.")
+        }
+        order = list(Group)
+        tests = {
+            name: max(
+                (models[parent] for parent in node.depends_on_nodes if parent in models),
+                key=lambda part: (part.speed is Speed.SETTLED, order.index(part.group)),
+            )
+            for name, node in nodes.items()
+            if name.startswith("test.")
+        }
+        return models | tests
+
+    @cached_property
+    def digests(self) -> Mapping[Part, str]:
+        """Per part, a hash of what decides its tables' content: the texts of its models, of what they read, and of all
+        macros.
+        """
+        macros = {one.unique_id: one.macro_sql for one in self.manifest.macros.values() if one.package_name == "sluice"}
+        return {part: _hash(self._texts(part) | macros) for part in set(self.parts.values())}
+
+    @property
+    def digest(self) -> str:
+        """A hash of the whole."""
+        return f"sha256:{_hash({str(part): digest for part, digest in self.digests.items()})}"
+
+    def news_of(self, group: Group) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """How the types of a group's events begin, and worklists that also mean that there is something to do."""
+        found = next(one for one in self.manifest.groups.values() if one.name == group.value)
+        meta = found.config.meta
+        return tuple(meta["events"]), tuple(meta.get("worklists", ()))
+
+    def nodes_of(self, part: Part, *, views: bool) -> set[str]:
+        """Models and tests of a part; views only where they are asked for, as they stand until the models change."""
+        nodes = self.manifest.nodes
+        return {
+            name
+            for name, one in self.parts.items()
+            if one == part and (views or nodes[name].config.materialized != "view")
+        }
+
+    def _texts(self, part: Part) -> dict[str, str]:
+        reached: dict[str, str] = {}
+        waiting = [name for name, one in self.parts.items() if one == part and name.startswith("model.")]
+        while waiting:
+            name = waiting.pop()
+            if name in reached or not name.startswith("model."):
+                continue
+            node = self.manifest.nodes[name]
+            reached[name] = node.checksum.checksum + json.dumps(node.config.meta, sort_keys=True)
+            waiting.extend(node.depends_on_nodes)
+        return reached
+
+
+_projects: dict[tuple[str, str], Project] = {}
+
+
+def load_project(warehouse: WarehouseSettings, *, target_path: Path) -> Project:
+    """The project, parsed once per process and kind of warehouse.
+
+    Raises:
+        DbtError: the project does not parse.
+    """
+    variables = connection_variables(warehouse)
+    with _environment(variables):
+        return _parsed(variables, target_path)
+
+
+def run(
+    warehouse: WarehouseSettings,
+    parts: Collection[Part],
+    *,
+    target_path: Path,
+    full_refresh: bool = False,
+    tests: bool = True,
+    on_node: OnNode | None = None,
+) -> list[NodeResult]:
+    """Build and test parts; answers what became of each node, also of those that failed.
+
+    Raises:
+        DbtError: dbt could not run.
+    """
+    selection = [f"group:{part.group.value},config.meta.speed:{part.speed.value}" for part in parts]
+    # a test is run with the last of the models that it reads
+    arguments = ["build", "--no-write-json", "--indirect-selection", "buildable", "--select", *selection]
+    # what is left out of a build: views stand as they are, and unit tests look at no data
+    arguments += [] if full_refresh else ["--exclude", "config.materialized:view"]
+    arguments += ["--exclude-resource-type", "unit_test"] + ([] if tests else ["--exclude-resource-type", "test"])
+    arguments += ["--full-refresh"] if full_refresh else []
+    return _results(_invoke(arguments, warehouse=warehouse, target_path=target_path, on_node=on_node))
+
+
+def run_tests(warehouse: WarehouseSettings, *, target_path: Path) -> list[NodeResult]:
+    """Run the models' tests over all rows; answers what they found.
+
+    Raises:
+        DbtError: dbt could not run.
+    """
+    arguments = ["test", "--exclude-resource-type", "unit_test"]
+    return _results(_invoke(arguments, warehouse=warehouse, target_path=target_path))
+
+
+def run_unit_tests(warehouse: WarehouseSettings, *, target_path: Path, select: str | None = None) -> list[NodeResult]:
+    """Run the project's dbt unit tests; the warehouse must have been built before.
+
+    Raises:
+        DbtError: a unit test failed, or dbt could not run.
+    """
+    arguments = ["test", "--resource-type", "unit_test"] + (["--select", *select.split()] if select else [])
+    nodes = _results(_invoke(arguments, warehouse=warehouse, target_path=target_path))
+    require_success(nodes)
+    return nodes
+
+
+def require_success(nodes: Collection[NodeResult]) -> None:
+    """Let a failure be an error.
+
+    Raises:
+        DbtError: a model or test failed; the first one is named.
+    """
+    failed = [node for node in nodes if not node.is_success and node.status != "skipped"]
+    if failed:
+        first = failed[0]
+        raise DbtError(first.message or first.status, node=first.name, failures=tuple(node.name for node in failed))
+
+
+def parse_manifest(*, target_path: Path, target: str = "duckdb") -> Path:
+    """Write the project's manifest.json without a warehouse and return its path.
+
+    Raises:
+        DbtError: the project does not parse.
+    """
+    with _environment({}):
+        _run(["parse"], target=target, target_path=target_path)
+    return target_path / "manifest.json"
+
+
+def generate_docs(warehouse: WarehouseSettings, *, target_path: Path) -> Path:
+    """Write dbt's documentation site of a built warehouse and return its index page.
+
+    Raises:
+        DbtError: dbt could not run.
+    """
+    _invoke(["docs", "generate", "--static"], warehouse=warehouse, target_path=target_path)
+    return target_path / "static_index.html"
+
+
+def connection_variables(warehouse: WarehouseSettings) -> dict[str, str]:
+    """The SLUICE_DBT_* variables by which profiles.yml reaches a warehouse.
+
+    Raises:
+        ValueError: the warehouse's URL is neither `duckdb:///folder` nor `postgresql://…`.
+    """
+    url = urlsplit(warehouse.warehouse_url.get_secret_value())
+    if url.scheme == "duckdb":
+        folder = Path(unquote(url.path))
+        return {
+            "SLUICE_DBT_DUCKDB_PATH": str(folder / "build" / "warehouse.duckdb"),
+            "SLUICE_DBT_RAW_EVENTS_PATH": str(folder / RAW_SCHEMA / RAW_EVENTS),
+            "SLUICE_DBT_MEMORY_LIMIT": warehouse.warehouse_memory_limit,
+        }
+    if url.scheme in ("postgresql", "postgres"):
+        return {
+            "SLUICE_DBT_HOST": unquote(url.hostname or "127.0.0.1"),
+            "SLUICE_DBT_PORT": str(url.port or 5432),
+            "SLUICE_DBT_USER": unquote(url.username or ""),
+            "SLUICE_DBT_PASSWORD": unquote(url.password or ""),
+            "SLUICE_DBT_DATABASE": unquote(url.path.lstrip("/")),
+        }
+    raise ValueError(f"SLUICE_WAREHOUSE_URL must begin with duckdb:/// or postgresql://, not {url.scheme}://")
+
+
+def _invoke(
+    arguments: list[str], *, warehouse: WarehouseSettings, target_path: Path, on_node: OnNode | None = None
+) -> dbtRunnerResult:
+    variables = connection_variables(warehouse)
+    if path := variables.get("SLUICE_DBT_DUCKDB_PATH"):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    target = _target(variables)
+    with _environment(variables):
+        manifest = _parsed(variables, target_path).manifest
+        try:
+            return _run(arguments, target=target, target_path=target_path, manifest=manifest, on_node=on_node)
+        finally:
+            _close(target)
+
+
+def _target(variables: Mapping[str, str]) -> str:
+    return "duckdb" if "SLUICE_DBT_DUCKDB_PATH" in variables else "postgres"
+
+
+def _parsed(variables: Mapping[str, str], target_path: Path) -> Project:
+    key = (_target(variables), variables.get("SLUICE_DBT_DATABASE", ""))
+    if key not in _projects:
+        manifest: Any = _run(["parse"], target=key[0], target_path=target_path).result
+        _projects[key] = Project(manifest)
+    return _projects[key]
+
+
+def _hash(texts: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()
+
+
+def _run(
+    arguments: list[str],
+    *,
+    target: str,
+    target_path: Path,
+    manifest: Manifest | None = None,
+    on_node: OnNode | None = None,
+) -> dbtRunnerResult:
+    runner = dbtRunner(manifest=manifest, callbacks=[_listener(on_node)] if on_node else [])
+    result = runner.invoke(
+        [
+            *arguments,
+            "--project-dir", str(PROJECT_DIR),
+            "--profiles-dir", str(PROJECT_DIR),
+            "--target", target,
+            "--target-path", str(target_path),
+            "--log-path", str(target_path / "logs"),
+            "--log-level", "none",
+            "--log-level-file", "none",
+            "--quiet",
+        ]
+    )  # fmt: skip
+    if result.exception is not None:
+        raise DbtError(str(result.exception)) from result.exception
+    return result
+
+
+def _close(target: str) -> None:
+    """Give up the connections: readers copy the DuckDB file, and PostgreSQL counts what stays open."""
+    adapter = get_adapter_by_type(target)  # type: ignore[no-untyped-call]  # dbt's own
+    adapter.cleanup_connections()
+    close_all = getattr(adapter.ConnectionManager, "close_all_connections", None)
+    if close_all is not None:
+        close_all()
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Hold the process's dbt environment: one call at a time, the variables gone afterwards."""
+    with _lock:
+        os.environ.update(variables)
+        try:
+            yield
+        finally:
+            for name in variables:
+                del os.environ[name]
+
+
+def _listener(on_node: OnNode) -> Callable[[EventMsg], None]:
+    def listen(message: EventMsg) -> None:
+        if message.info.name != "NodeFinished":
+            return
+        info, result = message.data.node_info, message.data.run_result
+        on_node(
+            NodeResult(
+                unique_id=info.unique_id,
+                name=info.node_name,
+                resource_type=info.resource_type,
+                status=result.status,
+                seconds=result.execution_time,
+                message=result.message or None,
+                failures=result.num_failures,
+            )
+        )
+
+    return listen
+
+
+def _results(result: dbtRunnerResult) -> list[NodeResult]:
+    answer: Any = result.result  # what it is depends on the command
+    hooks = [node for node in answer.results if node.node.resource_type == "operation"]
+    if failed := [hook for hook in hooks if hook.status != "success"]:
+        raise DbtError(failed[0].message, node=failed[0].node.name)
+    return [
+        NodeResult(
+            unique_id=node.node.unique_id,
+            name=node.node.name,
+            resource_type=str(node.node.resource_type),
+            status=str(node.status),
+            seconds=node.execution_time,
+            message=node.message,
+            failures=node.failures,
+        )
+        for node in answer.results
+        if node not in hooks
+    ]

@@ -1,0 +1,189 @@
+"""One update of the warehouse, whoever asks for it: build what is new, check it, publish what is sound, say what came
+of it in the status that people read.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from contracts.warehouse import Part, Speed
+from metrics.status import Check, CheckState, GroupStatus, Refresh, RefreshState, StatusStore
+from orchestration.build.dbt import NodeResult
+from orchestration.build.lock import build_lock
+from orchestration.build.parts import EVENTS, Builder
+from orchestration.build.raw_state import RawState, generation_of, read_raw_state
+from orchestration.publish import Publication, last_publication, publish
+from orchestration.publish.checks import Finding, check_build
+from orchestration.warehouse import Warehouse
+
+
+@dataclass
+class Update:
+    """What came of an update: why parts `failed`, and which are `unsound`, by this or an earlier failure, and so stay
+    as they were published before. `publication` is None where nothing was published.
+    """
+
+    raw: RawState | None = None
+    nodes: list[NodeResult] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    tested: Mapping[str, Part] = field(default_factory=dict)
+    failed: dict[Part, str] = field(default_factory=dict)
+    unsound: set[Part] = field(default_factory=set)
+    publication: Publication | None = None
+
+
+def update(
+    warehouse: Warehouse,
+    *,
+    speed: Speed = Speed.LIVE,
+    full_refresh: bool = False,
+    may_shrink: bool = False,
+    without: Collection[Part] = (),
+    holder: str = "the refresh",
+) -> Update:
+    """Bring the parts of one speed up to date, and publish whatever is sound. Parts `without` stay as they are.
+
+    Raises:
+        BuildBusyError: somebody else writes the build.
+        DbtError: dbt could not run.
+        PublishError: the build lacks a mart.
+    """
+    with build_lock(warehouse.url, holder=holder, wait_seconds=warehouse.lock_seconds):
+        started_at = datetime.now(UTC)
+        before = warehouse.status.read().last_refresh
+        _say(warehouse.status, RefreshState.RUNNING, started_at, before.error if before else None)
+        done = Update()
+        try:
+            _update(warehouse, done, speed, full_refresh=full_refresh, may_shrink=may_shrink, without=without)
+        except BaseException as error:
+            _say(warehouse.status, RefreshState.FAILED, started_at, str(error) or type(error).__name__)
+            raise
+        _report(warehouse, done, started_at)
+        return done
+
+
+def _update(
+    warehouse: Warehouse,
+    done: Update,
+    speed: Speed,
+    *,
+    full_refresh: bool,
+    may_shrink: bool,
+    without: Collection[Part],
+) -> None:
+    done.raw = read_raw_state(warehouse.url)
+    builder = Builder(warehouse.settings, target_path=warehouse.dbt_target_path, without=without)
+    built = (builder.build_live if speed is Speed.LIVE else builder.build_settled)(full_refresh=full_refresh)
+    done.nodes, done.failed, done.tested = built.nodes, dict(built.failed), builder.project.parts
+    done.unsound = builder.unsound_parts()
+    if EVENTS in built.failed or not built.nodes:
+        return
+    published, raw_version = last_publication(warehouse.url), done.raw.version if done.raw else None
+    done.findings = check_build(
+        warehouse.url,
+        published,
+        now=datetime.now(UTC),
+        without=done.unsound,
+        may_shrink=may_shrink or _was_rewritten(raw_version, published),
+    )
+    for finding in done.findings:
+        if not finding.passed:
+            done.failed[Part(finding.mart.group, finding.mart.speed)] = f"{finding.title}: {finding.message}"
+    done.unsound |= set(done.failed)
+    if EVENTS not in done.failed:
+        done.publication = publish(
+            warehouse.url,
+            manifest_hash=builder.project.digest,
+            now=datetime.now(UTC),
+            raw_version=raw_version,
+            unsound=done.unsound,
+        )
+
+
+def _was_rewritten(raw_version: str | None, published: Publication | None) -> bool:
+    """Whether a person rewrote raw from PostgreSQL since the last publication: what it then holds is the truth."""
+    return published is not None and generation_of(raw_version) > generation_of(published.raw_version)
+
+
+def _say(store: StatusStore, status: RefreshState, started_at: datetime, error: str | None) -> None:
+    finished_at = None if status is RefreshState.RUNNING else datetime.now(UTC)
+    store.update(last_refresh=Refresh(status=status, started_at=started_at, finished_at=finished_at, error=error))
+
+
+def _report(warehouse: Warehouse, done: Update, started_at: datetime) -> None:
+    known, now = warehouse.status.read(), datetime.now(UTC)
+    checks = merge_checks(known.checks, [*_of_tests(done, now), *_of_findings(done, now)])
+    groups = _groups(done, {group.name: group for group in known.groups}, last_publication(warehouse.url))
+    errors = [f"{group.name}: {group.error}" for group in groups if group.error]
+    refresh = Refresh(
+        status=RefreshState.FAILED if errors else RefreshState.OK,
+        started_at=started_at,
+        finished_at=now,
+        error="; ".join(errors) or None,
+    )
+    warehouse.status.update(last_refresh=refresh, checks=checks, groups=groups)
+
+
+def _groups(done: Update, before: dict[str, GroupStatus], published: Publication | None) -> list[GroupStatus]:
+    groups = []
+    for part in sorted(set(done.tested.values())):
+        name = str(part)
+        error = done.failed.get(part)
+        if error is None and part in done.unsound and name in before:
+            error = before[name].error
+        kept = published.parts.get(name) if published else None
+        groups.append(
+            GroupStatus(
+                name=name,
+                error=error,
+                version=kept["version"] if kept else None,
+                through=kept["through"] if kept else None,
+            )
+        )
+    return groups
+
+
+def _of_tests(done: Update, now: datetime) -> list[Check]:
+    """The status's entries: per part one for all its tests if they passed, else one for each that did not."""
+    by_part: dict[str, list[NodeResult]] = {}
+    for node in done.nodes:
+        if node.resource_type == "test" and node.status != "skipped":
+            by_part.setdefault(str(done.tested[node.unique_id]), []).append(node)
+    checks = []
+    for part, tests in by_part.items():
+        others = [node for node in tests if node.status != "pass"]
+        for node in others:
+            status = CheckState.WARN if node.status == "warn" else CheckState.FAILED
+            message = node.message or f"{node.failures} rows break the test."
+            checks.append(Check(name=f"{part}: {node.name}", status=status, message=message, finished_at=now))
+        if not others:
+            message = f"All {len(tests)} tests passed."
+            checks.append(Check(name=f"{part}: all tests", status=CheckState.OK, message=message, finished_at=now))
+    return checks
+
+
+def _of_findings(done: Update, now: datetime) -> list[Check]:
+    return [
+        Check(
+            name=f"new figures: {one.title}",
+            status=CheckState.OK if one.passed else CheckState.FAILED,
+            message=one.message,
+            finished_at=now,
+        )
+        for one in done.findings
+    ]
+
+
+def merge_checks(known: Sequence[Check], new: Sequence[Check]) -> list[Check]:
+    """Known checks with the new results in their place. New results replace all of their kind (`kind: name`)."""
+    kinds = {_kind(check) for check in new}
+    return sorted([*(check for check in known if _kind(check) not in kinds), *new], key=lambda check: check.name)
+
+
+def _kind(check: Check) -> str:
+    return check.name.partition(":")[0]
+
+
+def record_checks(store: StatusStore, checks: Sequence[Check]) -> None:
+    """Write results of checks that are not part of an update."""
+    store.update(checks=merge_checks(store.read().checks, checks))
