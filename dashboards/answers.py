@@ -215,6 +215,15 @@ class Reconciliation(_Answer):
     repaired_at: datetime | None = None
 
 
+class Group(_Answer):
+    """How a group of figures stands."""
+
+    name: str
+    version: str | None = None
+    through: datetime | None = None
+    error: str | None = None
+
+
 class Freshness(_Answer):
     """How fresh and how sound the figures are."""
 
@@ -226,4 +235,5 @@ class Freshness(_Answer):
     alarms: list[Alarm] = []
     checks: list[Check] = []
     last_refresh: Refresh | None = None
+    groups: list[Group] = []
     reconciliation: Reconciliation | None = None

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.metrics.pipeline import Alarm
-from metrics.status import Check, Refresh
+from metrics.status import Check, GroupStatus, Refresh
 
 
 class VersionRead(BaseModel):
@@ -144,4 +144,7 @@ class FreshnessRead(BaseModel):
     alarms: list[Alarm] = Field(description="What is wrong on the way from PostgreSQL to the warehouse.")
     checks: list[Check]
     last_refresh: Refresh | None
+    groups: list[GroupStatus] = Field(
+        description="How each group of figures stands: one with an error stays as it was, whatever the others do."
+    )
     reconciliation: Reconciliation | None

@@ -151,6 +151,7 @@ async def read_freshness(unit: UnitOfWork, caller: Caller, *, services: Services
         alarms=alarms(state.reports),
         checks=status.checks,
         last_refresh=status.last_refresh,
+        groups=status.groups,
         reconciliation=state.reconciliation,
     )
 

@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboards import client, comparison, money, states
-from dashboards.answers import Check, Freshness, Me, Process, Refresh
+from dashboards.answers import Check, Freshness, Group, Me, Process, Refresh
 from dashboards.pages import Page
 from dashboards.session import SignIn
 
@@ -34,6 +34,7 @@ def _live(who: SignIn, zone: ZoneInfo) -> None:
         _verdict(fresh, stands_still=_stands_still(fresh, datetime.now(UTC)))
         _figures(fresh, zone)
         _last_refresh(fresh.last_refresh, zone)
+        _groups(fresh.groups, zone)
         st.subheader("Compared with what was entered", anchor=False)
         st.markdown(comparison.summary(fresh.reconciliation, zone))
         _checks(fresh.checks, zone)
@@ -136,6 +137,24 @@ def _last_refresh(refresh: Refresh | None, zone: ZoneInfo) -> None:
     st.markdown(f"{mark} It {words}: started {money.moment(refresh.started_at, zone)}{took}.")
     if refresh.error:
         st.code(refresh.error, language=None, wrap_lines=True)
+
+
+def _groups(groups: list[Group], zone: ZoneInfo) -> None:
+    """Each group is published by itself: which of them stay as they were, and how far each is."""
+    if not groups:
+        return
+    frame = pd.DataFrame(
+        [
+            {
+                "Figures": group.name.capitalize(),
+                "State": "✕ As they were" if group.error else "✓ Up to date",
+                "Complete through": money.moment(group.through, zone),
+                "Why": group.error or "",
+            }
+            for group in groups
+        ]
+    )
+    st.dataframe(frame, hide_index=True, key="groups", alt="Groups of figures and how far each is")
 
 
 def _checks(checks: list[Check], zone: ZoneInfo) -> None:
