@@ -93,6 +93,7 @@ class Mart(StrEnum):
     FUNNEL_DAILY = "funnel_daily", Group.SALES
     PIPELINE_DAILY = "pipeline_daily", Group.SALES
     TEAM_PERFORMANCE_DAILY = "team_performance_daily", Group.SALES
+    FCT_SIGN_INS = "fct_sign_ins", Group.ACCESS
 
 
 class Part(NamedTuple):

@@ -11,7 +11,7 @@ from metrics.cells import Cells, compile_cells
 from metrics.compile import Statement
 from metrics.kinds import kind_of
 from metrics.parameters import Parameters, Unit
-from metrics.question import Question, ask
+from metrics.question import Question, ask, version_of
 from metrics.reader import Reader, Session
 from metrics.registry import Definition
 from metrics.viewer import Viewer
@@ -44,7 +44,7 @@ def answer(reader: Reader, definition: Definition, parameters: Parameters, *, vi
         question = ask(session, definition, parameters, viewer=viewer, now=now)
         percentiles = definition.percentiles
         cells = Cells(session.fetch(compile_cells(compile_facts(session, question), percentiles)), percentiles)
-        version = session.version.version
+        version = version_of(session, definition)
     return Answer(
         metric=definition.name,
         version=definition.version,

@@ -115,7 +115,8 @@ def ask(session: Session, definition: Definition, parameters: Parameters, *, vie
         UnknownPipelineError: the pipeline is not known at `as_of`.
         ParameterError: unknown stage, or a period that runs backward.
     """
-    organizations, through = _organizations(session, viewer)
+    organizations, newest = _organizations(session, viewer)
+    through = _through(session, definition.entity, newest)
     as_of, day_after_all = _instant(parameters.as_of, through or now, organizations)
     zone_name, currency, is_known = _organization_at(organizations, as_of)
     zone = ZoneInfo(zone_name)
@@ -145,6 +146,14 @@ def ask(session: Session, definition: Definition, parameters: Parameters, *, vie
     )
 
 
+def _through(session: Session, entity: Entity, newest: datetime | None) -> datetime | None:
+    """How far an answer reaches: to the organization's newest event, or to where a part that it reads ends before."""
+    read = [entity.mart, Mart.DIM_TEAM_MEMBERS]
+    read += [source.mart for source in (entity.credit, entity.steps) if source is not None]
+    ends = [session.part_of(mart).through for name in read if (mart := Mart.named(name)) is not None]
+    return newest and min(newest, *(_utc(end) or newest for end in ends))
+
+
 def _needs_teams(definition: Definition, parameters: Parameters) -> bool:
     """An owner may be shown with their team."""
     return parameters.group_by == "top_team" or definition.keys == "owner_and_team"
@@ -169,6 +178,12 @@ def _changes(definition: Definition, as_of: date, first_day: date, end_day: date
             yield f"as_of lies before a change of the definition; {since}"
         elif "from" in definition.parameters and first_day < change.on < end_day:
             yield f"The period spans a change of the definition, and is counted by the later one; {since}"
+
+
+def version_of(session: Session, definition: Definition) -> str:
+    """The version of the warehouse in which the facts of the metric's entity changed last."""
+    mart = Mart.named(definition.entity.mart)
+    return (session.part_of(mart).version if mart is not None else session.version).version
 
 
 def through_of(session: Session, viewer: Viewer) -> datetime | None:

@@ -11,7 +11,7 @@ from metrics.errors import ParameterError
 from metrics.kinds import kind_of
 from metrics.parameters import Parameters, Unit
 from metrics.query import compile_facts
-from metrics.question import Question, ask
+from metrics.question import Question, ask, version_of
 from metrics.reader import Reader, Session
 from metrics.registry import Definition, Figure
 from metrics.viewer import Viewer
@@ -81,7 +81,7 @@ def rows(
         if cell.stage_id is not None and all(str(stage.stage_id) != cell.stage_id for stage in question.stages):
             raise ParameterError("stage_id", "there is no such stage in the pipeline, as known at as_of")
         fetched = session.fetch(_compile_rows(session, question, cell, measure, after=after, limit=limit + 1))
-        version = session.version.version
+        version = version_of(session, definition)
     count, amount_minor = fetched[0][:2]
     found = [record[2:] for record in fetched if record[2] is not None][:limit]
     return Page(

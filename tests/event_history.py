@@ -37,6 +37,7 @@ from contracts.events.identity import (
     TeamMemberAdded,
     TeamMemberRemoved,
     UserCreated,
+    UserLoggedIn,
 )
 from contracts.events.pipelines import PipelineCreated, StageCreated, StageDeleted, StageUpdated
 from contracts.stages import Outcome, StageKind
@@ -151,6 +152,10 @@ class EventLog:
         user_id = self.new_id()
         self.add(UserCreated(role=role, record_scope=record_scope, is_active=True), user_id, at=at)
         return user_id
+
+    def sign_in(self, user_id: UUID, *, at: datetime, recorded: datetime | None = None) -> UUID:
+        """A user signs in; answers the id of the sign-in."""
+        return self.add(UserLoggedIn(), user_id, at=at, recorded=recorded).id
 
     def team(
         self, *, at: datetime = BEGINNING, parent_team_id: UUID | None = None, manager_id: UUID | None = None

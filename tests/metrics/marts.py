@@ -34,6 +34,7 @@ TABLES: dict[Mart, str] = {
     f" currency text, {_BOTH}",
     Mart.FCT_DEALS: "organization_id uuid, deal_id uuid, pipeline_id uuid, created_at timestamptz, owner_id uuid,"
     f" stage_id uuid, status text, closed_at timestamptz, {_KNOWN}",
+    Mart.FCT_SIGN_INS: f"organization_id uuid, sign_in_id uuid, user_id uuid, signed_in_at timestamptz, {_KNOWN}",
     Mart.WAREHOUSE_FRESHNESS: "organization_id uuid, through timestamptz, event_count bigint",
 }
 
@@ -78,6 +79,10 @@ def _state(aggregate_id: UUID, facts: list[AnyEvent], kinds: dict[UUID, Any]) ->
             yield from _deal_state(aggregate_id, facts, kinds)
         case "team":
             yield from _team_state(aggregate_id, facts)
+        case "user":
+            for fact in facts:
+                if fact.type == "user.logged_in":
+                    yield Mart.FCT_SIGN_INS, (fact.id, aggregate_id, fact.occurred_at)
         case "organization" | "pipeline" | "stage":
             yield from _dimension_state(aggregate_id, facts)
 

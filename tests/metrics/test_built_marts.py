@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from contracts.warehouse import Mart
 from metrics.compile import Compiled
 from metrics.reader import DuckDBReader
 from metrics.registry import definitions
 from tests.event_history import BEGINNING, EventLog, days
 from tests.metrics.conftest import Asker, MemoryReader
+from tests.metrics.marts import TABLES
 from tests.warehouse_builder import duckdb_warehouse, publish_warehouse
 
 STAGES = (("New", "open"), ("Talk", "open"), ("Offer", "open"), ("Won", "won"), ("Lost", "lost"))
@@ -40,6 +42,7 @@ def _log() -> EventLog:
             log.reopen(deal, pipeline.stages[1], at=at + days(6))
         if number == 8:
             log.delete(deal, at=at + days(10))
+        log.sign_in(users[number % 2], at=at, recorded=at + days(number % 3))
     log.leave(teams[0], users[0], at=BEGINNING + days(9))
     log.join(teams[1], users[0], at=BEGINNING + days(9))
     log.change_stage(pipeline, pipeline.stages[1], name="Meet", at=BEGINNING + days(10))
@@ -55,6 +58,8 @@ def test_golden_5_and_the_same_answers_from_marts_that_dbt_built(tmp_path: Path)
     pipeline_id = next(event.aggregate_id for event in log.events if event.type == "pipeline.created")
     asked = 0
     for metric, definition in definitions().items():
+        if Mart.named(definition.entity.mart) not in TABLES:
+            continue  # its own test builds it
         period = PERIOD if "from" in definition.parameters else {}
         for group_by in definition.dimensions:
             for as_of in ("", "2026-01-12T10:00:00Z"):

@@ -211,6 +211,34 @@ class TestWhoSeesWhat:
         assert [row["owner_id"] for row in credited] == [str(rep.user_id)]
 
 
+class TestMetricsOfOtherThings:
+    async def test_sign_ins_are_counted_listed_and_named(
+        self, api: Api, owner: Account, refresh: Callable[[], None]
+    ) -> None:
+        rep = await owner.add_user(role=Role.REP)  # who signs in once
+        await api.sign_in(rep.email)
+        await api.sign_in(owner.email)
+        refresh()
+        listed = {item["name"]: item["entity"] for item in (await owner.read("/v1/metrics"))["items"]}
+        assert listed["sign_ins"] == "sign_in"
+        path, given = "/v1/metrics/sign_ins", {"group_by": "user"}
+        by_user = await owner.read(path, params=given)
+        figures = {row["group"]: row["sign_ins"] for row in by_user["rows"]}
+        assert figures[str(rep.user_id)] == 2
+        assert by_user["labels"][str(rep.user_id)] == "Kim rep"
+        for user_id, figure in figures.items():
+            behind = await owner.read(f"{path}/rows", params={**given, "group": user_id, "limit": 1})
+            assert (behind["entity"], behind["total"]) == ("sign_in", {"count": figure, "amount_minor": None})
+            (item,) = behind["items"]
+            assert set(item) == {"sign_in_id", "user_id", "signed_in_at", "group", "days", "value"}
+            assert (item["user_id"], item["value"]) == (user_id, 1)
+            assert user_id in behind["labels"]
+            assert (behind["next_cursor"] is None) == (figure == 1)
+        assert [(row["group"], row["sign_ins"]) for row in (await rep.read(path, params=given))["rows"]] == [
+            (str(rep.user_id), 2)
+        ]
+
+
 class TestRows:
     async def test_pages_speak_of_one_instant_while_deals_arrive(
         self, owner: Account, refresh: Callable[[], None]
