@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from contracts.events.registry import EVENTS
+from contracts.warehouse import Group, Mart
 from runtime.home import PROJECT
 
 app = typer.Typer(no_args_is_help=True, help="Write the skeleton of a new thing.")
@@ -67,6 +68,32 @@ def new_event(kind: Annotated[str, typer.Argument(help="`aggregate.past_tense`, 
     _say([*made, *_write("event", **values), *([] if made else [module])])
 
 
+@app.command("mart")
+def new_mart(
+    name: Annotated[str, typer.Argument(help="Its relation, for example `fct_visits`.")],
+    *,
+    group: Annotated[str, typer.Option(help=f"One of: {', '.join(Group)}.")],
+    event: Annotated[str, typer.Option(help="The event that its rows come from, for example `visit.created`.")],
+) -> None:
+    """A settled mart: its query, its contract with descriptions and test, and its name for readers."""
+    _check_name(name)
+    if group not in list(Group):
+        raise SkeletonError(f"There is no group {group}. There are: {', '.join(Group)}.")
+    if name in list(Mart):
+        raise SkeletonError(f"{name} is there already.")
+    values = {"name": name, "group": group, "event": event, "aggregate": event.partition(".")[0]}
+    made = _write("mart", **values)
+    described = PROJECT / "dbt_project" / "models" / "marts" / group / f"_{group}__models.yml"
+    text = _following(described.read_text().rstrip() + "\n", event)
+    head = "" if re.search(r"^models:", text, re.MULTILINE) else "\nmodels:"
+    described.write_text(text + head + _filled(_SKELETONS / "mart" / "entry.yml.tmpl", values))
+    names = PROJECT / "contracts" / "warehouse.py"
+    _insert(
+        names, f'    {name.upper()} = "{name}", Group.{Group(group).name}\n', after=r'    [A-Z_]+ = "\w+", Group\..*\n'
+    )
+    _say([*made, described, names])
+
+
 @app.command("metric")
 def new_metric(
     name: Annotated[str, typer.Argument(help="For example `visits`.")],
@@ -95,6 +122,17 @@ def new_metric(
         words = {"Entity": _words(entity).capitalize(), "plural": _words(plural), "mart": mart or f"fct_{plural}"}
         made += _write("entity", entity=entity, **words)
     _say(made)
+
+
+def _following(described: str, event: str) -> str:
+    """A group's declarations, which also say that it follows the event: else nothing would build the mart anew."""
+    followed = re.search(r"events: \[(.*?)\]", described)
+    if followed is None:
+        raise SkeletonError("The group does not say which events it follows.")
+    beginnings = [beginning.strip() for beginning in followed[1].split(",") if beginning.strip()]
+    if not event.startswith(tuple(beginnings)):
+        beginnings.append(f"{event.partition('.')[0]}.")
+    return described[: followed.start(1)] + ", ".join(beginnings) + described[followed.end(1) :]
 
 
 def _write(skeleton: str, **values: str) -> list[Path]:

@@ -1,10 +1,15 @@
 """Random histories, from a seed: several organizations and zones, with everything that makes figures go wrong."""
 
+import json
 import random
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
+import contracts
+from contracts.events.registry import parse
 from contracts.stages import StageKind
 from tests.event_history import BEGINNING, AnyEvent, Deal, EventLog, Pipeline, days
 
@@ -18,6 +23,11 @@ def random_history(seed: int, *, deals: int = 25) -> list[AnyEvent]:
     for number, zone in enumerate(_ZONES):
         events += _Organization(random.Random(f"{seed}:{zone}"), number=number, zone=zone).live(deals)
     return sorted(events, key=lambda event: (event.recorded_at, event.organization_id, event.aggregate_version))
+
+
+def _examples() -> Iterator[AnyEvent]:
+    folder = Path(contracts.__file__).with_name("examples")
+    return (parse(json.loads(path.read_text())) for path in sorted(folder.glob("*.json")))
 
 
 class _Organization:
@@ -39,7 +49,16 @@ class _Organization:
             self._deal_life()
         for _ in range(6):
             self._configure()
+        self._add_examples()
         return self.log.events
+
+    def _add_examples(self) -> None:
+        """The golden examples of aggregates that the history has none of: enough to fill the marts of a new one."""
+        ids: dict[str, UUID] = defaultdict(self.log.new_id)
+        here = {event.aggregate_type for event in self.log.events}
+        for example in sorted(_examples(), key=lambda event: (event.aggregate_type, event.aggregate_version)):
+            if example.aggregate_type not in here:
+                self.log.add(example.data, ids[example.aggregate_type], at=self._instant())
 
     def _pipeline(self, name: str) -> Pipeline:
         kinds = [("New", "open"), ("Talk", "open"), ("Offer", "open"), ("Won", "won"), ("Lost", "lost")]
