@@ -31,7 +31,8 @@ def _text_only(value: object) -> object:
 
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_storable)]
-StageName = Annotated[
+#: Of things that people set up: teams, pipelines, stages.
+ShortName = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120), AfterValidator(_storable)
 ]
 #: A value of a picklist, given and answered by its label.

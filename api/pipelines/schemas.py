@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonValue
 
-from api.edge.fields import StageName
+from api.edge.fields import ShortName
 from api.pipelines.rules import LARGEST_NUMBER, missing_kinds
 from contracts.stages import StageKind
 
@@ -34,7 +34,7 @@ class StageCreate(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "Demo", "target_days": 10}]})
 
-    name: StageName
+    name: ShortName
     kind: StageKind = Field(default=StageKind.OPEN, description="Never changes afterwards.")
     position: Position | None = Field(default=None, description="Default: after the last stage of its sort.")
     target_days: TargetDays | None = None
@@ -45,7 +45,7 @@ class StageUpdate(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "Offer", "position": 2}]})
 
-    name: StageName | None = None
+    name: ShortName | None = None
     position: Position | None = None
     target_days: TargetDays | None = None
 
@@ -79,7 +79,7 @@ class PipelineCreate(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"name": "New business", "stages": _STAGES}]}
     )
 
-    name: StageName
+    name: ShortName
     stages: Annotated[list[StageCreate], Field(min_length=3, max_length=_MOST_STAGES)]
 
     @model_validator(mode="after")
@@ -100,7 +100,7 @@ class PipelineUpdate(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "New business, Europe"}]})
 
-    name: StageName | None = None
+    name: ShortName | None = None
     is_active: bool | None = None
 
     @model_validator(mode="after")

@@ -5,8 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.edge.fields import Instant, Name
-from api.teams.rules import LONGEST_NAME
+from api.edge.fields import Instant, ShortName
 
 _OCCURRED_AT = Field(default=None, description="Since when it is true; default now, may lie in the past.")
 
@@ -16,7 +15,7 @@ class TeamCreate(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "North"}]})
 
-    name: Name = Field(max_length=LONGEST_NAME)
+    name: ShortName
     parent_team_id: UUID | None = None
     manager_id: UUID | None = Field(default=None, description="A user; need not be a member.")
     occurred_at: Instant | None = _OCCURRED_AT
@@ -28,7 +27,7 @@ class TeamUpdate(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"parent_team_id": None}]})
 
     # only fields that were sent count; name and is_active take no null
-    name: Name = Field(default="", max_length=LONGEST_NAME)
+    name: ShortName = ""
     parent_team_id: UUID | None = None
     manager_id: UUID | None = None
     is_active: bool = Field(default=True, description="`false` closes the team: its memberships end.")
