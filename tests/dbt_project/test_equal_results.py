@@ -54,7 +54,7 @@ def test_full_build_on_postgres_equals_duckdb(
         assert built[mart] == rows, mart
 
 
-def test_slices_equal_the_whole_and_a_full_refresh_changes_nothing(
+def test_w2_slices_equal_the_whole_and_a_full_refresh_changes_nothing(
     warehouse: WarehouseSettings, target_path: Path, expected: dict[str, list[Row]]
 ) -> None:
     url = warehouse.warehouse_url.get_secret_value()

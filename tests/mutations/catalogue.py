@@ -34,7 +34,7 @@ MUTATIONS = (
                 "        1 = 1",
             ),
         ),
-        ("tests/dbt_project/test_equal_results.py::test_slices_equal_the_whole_and_a_full_refresh_changes_nothing",),
+        ("tests/dbt_project/test_equal_results.py::test_w2_slices_equal_the_whole_and_a_full_refresh_changes_nothing",),
     ),
     Mutation(
         "relay_keeps_a_cursor_instead_of_the_pending_flag",

@@ -97,8 +97,7 @@ def _created(database: Database) -> int:
         return int(connection.execute(query).fetchall()[0][0])
 
 
-@pytest.mark.parametrize("rows", [20_000, 1_000_000])
-@pytest.mark.slow
+@pytest.mark.parametrize("rows", [20_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
 def test_f5_g12_every_migration_runs_up_and_down_while_the_version_before_is_in_use(
     older_database: Database, older_api: str, version_before: OlderTree, tmp_path: Path, rows: int
 ) -> None:
