@@ -32,7 +32,8 @@ def row_count(settings: Settings) -> int:
     """Rows of raw, copies included."""
     url = settings[2].warehouse_url.get_secret_value()
     if url.startswith("postgresql"):
-        return count(url, "select count(*) from raw.events")
+        is_there = count(url, "select count(*) from pg_class where oid = to_regclass('raw.events')")
+        return count(url, "select count(*) from raw.events") if is_there else 0
     folder = f"{url.removeprefix('duckdb://')}/raw/events"
     return int(DeltaTable(folder).count()) if DeltaTable.is_deltatable(folder) else 0
 
