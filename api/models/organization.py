@@ -25,8 +25,3 @@ class Organization(Base):
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
 
     __mapper_args__ = {"version_id_col": version, "version_id_generator": False, "eager_defaults": True}
-
-    @property
-    def id(self) -> UUID:
-        """The organization's id, by the name that every aggregate has."""
-        return self.organization_id

@@ -5,7 +5,6 @@ from uuid import UUID
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.models.base import Aggregate
-from contracts.stages import StageKind
 
 
 class Stage(Aggregate):
@@ -19,8 +18,3 @@ class Stage(Aggregate):
     position: Mapped[int]
     target_days: Mapped[int | None]
     is_retired: Mapped[bool] = mapped_column(default=False)
-
-    @property
-    def stage_kind(self) -> StageKind:
-        """The kind as its enumeration."""
-        return StageKind(self.kind)

@@ -7,7 +7,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from api.models.base import Aggregate
 from api.models.person import Person
-from contracts.access import RecordScope, Role
 
 
 class User(Aggregate):
@@ -21,13 +20,3 @@ class User(Aggregate):
     role: Mapped[str]
     record_scope: Mapped[str]
     is_active: Mapped[bool] = mapped_column(default=True)
-
-    @property
-    def role_kind(self) -> Role:
-        """The role as its enumeration."""
-        return Role(self.role)
-
-    @property
-    def scope_kind(self) -> RecordScope:
-        """The record scope as its enumeration."""
-        return RecordScope(self.record_scope)
