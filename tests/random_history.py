@@ -49,6 +49,9 @@ class _Organization:
             self._deal_life()
         for _ in range(6):
             self._configure()
+        for user in self.users:
+            for at in sorted(self._instant() for _ in range(3)):
+                self.log.sign_in(user, at=at)
         self._add_examples()
         return self.log.events
 
