@@ -10,7 +10,7 @@ import duckdb
 import psycopg
 import pytest
 
-from contracts.warehouse import Mart
+from contracts.warehouse import Group, Mart, Part, Speed
 from metrics.compile import Compiled
 from metrics.publication import PublishedFolder, version_at
 from metrics.reader import DuckDBReader
@@ -154,6 +154,44 @@ def _spin(kill: int) -> None:
     """Let the killer's blows fall at different points of the work."""
     with duckdb.connect() as connection:
         connection.execute(f"select sum(hash(range)) from range({kill * 4_000_000})").fetchall()
+
+
+class TestGroups:
+    @pytest.fixture(params=["duckdb", "postgres"])
+    def either(self, request: pytest.FixtureRequest, tmp_path: Path) -> JournaledBuild:
+        """A build of either kind."""
+        is_duckdb = request.param == "duckdb"
+        made = JournaledBuild(f"duckdb://{tmp_path}" if is_duckdb else request.getfixturevalue("warehouse_database"))
+        made.make_anew(range(200))
+        return made
+
+    def test_a_part_that_is_not_sound_stays_as_it_was_whatever_file_the_version_is_made_of(
+        self, either: JournaledBuild
+    ) -> None:
+        unsound = [Part(Group.SALES, Speed.LIVE), Part(Group.SALES, Speed.SETTLED)]
+        either.set(range(20), 1)
+        first = either.publish()
+        before = either.published_rows()
+        for number in range(2, 7):
+            either.set(range(number * 5, number * 5 + 30), number)
+            if number == 4:
+                either.make_anew(range(150))  # a full refresh, which fails for sales
+            last = either.publish(unsound=unsound)
+            built, published = either.rows(), either.published_rows()
+            for mart in Mart:
+                expected = before if mart.group is Group.SALES else built
+                assert published[mart.value] == expected[mart.value], (mart, number)
+        assert last.parts["sales"] == first.parts["sales"]
+        assert last.parts["shared"]["version"] == last.version > first.version
+        sound = either.publish()
+        assert either.published_rows() == either.rows()
+        assert sound.parts["sales"]["version"] == sound.version
+
+    def test_a_part_without_changes_keeps_its_version(self, either: JournaledBuild) -> None:
+        first = either.publish()
+        second = either.publish()
+        assert second.version > first.version
+        assert {part["version"] for part in second.parts.values()} == {first.version}
 
 
 class TestPostgres:
