@@ -179,11 +179,12 @@ class DealHistories:
         loaded_at = datetime.now(UTC) - timedelta(days=1)
         return sum(self._append(block) for block in _blocks(self.deals, _ORGANIZATIONS, loaded_at))
 
-    def deliver(self) -> int:
-        """Write the next delivery; answers how many events it has."""
+    def deliver(self, events: int = DELIVERY_EVENTS) -> int:
+        """Write the next delivery, or its first events; answers how many it has."""
         self._delivered += 1
         parameters = {"deals": self.deals, "delivery": self._delivered}
-        return self._append(_compute(_DELIVERED, parameters, _ORGANIZATIONS, datetime.now(UTC)))
+        delivered = _compute(_DELIVERED, parameters, _ORGANIZATIONS, datetime.now(UTC))
+        return self._append(delivered.slice(0, events))
 
     def _append(self, rows: pa.Table) -> int:
         table = rows.cast(_arrow_schema())

@@ -7,6 +7,7 @@ the same for every size and would flatter the ratio.
 
 import json
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from pydantic import SecretStr
 from benchmarks.deal_histories import DELIVERY_EVENTS, DealHistories
 from benchmarks.result import BenchmarkResult
 from contracts.settings import WarehouseSettings
+from orchestration.build import dbt
 from orchestration.build.dbt import NodeResult
 from orchestration.build.parts import Builder
 from orchestration.build.raw_state import raw_path, read_raw_state
@@ -32,6 +34,7 @@ from orchestration.publish.checks import check_build
 
 _FEW, _MANY = 100_000, 1_000_000
 _MEASURED = 3
+_OTHER_MODELS, _MEASURED_SINGLE = 30, 15  # models of other groups, and refreshes of a single event
 
 Answer = TypeVar("Answer")
 
@@ -48,6 +51,7 @@ class Cost:
     peak_mb: int = 0
     cpu_seconds: float = 0.0
     disk_mb: dict[str, int] = field(default_factory=dict)
+    single_event_seconds: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -68,6 +72,8 @@ class Cost:
 def run(*, few: int = _FEW, many: int = _MANY) -> BenchmarkResult:
     """Compare refreshes over `many` events with refreshes over `few`."""
     costs = {events: _in_own_process(events) for events in (few, many)}
+    beside = _in_own_process(few, others=_OTHER_MODELS).single_event_seconds
+    alone = costs[few].single_event_seconds
     return BenchmarkResult(
         name="refresh",
         figure=costs[many].seconds,
@@ -75,6 +81,8 @@ def run(*, few: int = _FEW, many: int = _MANY) -> BenchmarkResult:
         limit=costs[few].seconds,
         limit_description=f"the same {DELIVERY_EVENTS:,} new events on {costs[few].events:,}, same run",
         details={
+            f"one event, {_OTHER_MODELS} models in other groups": f"{beside:.3f} s, without them {alone:.3f} s",
+            "ratio of both": round(beside / alone, 2),
             "ratio of processor time": round(costs[many].cpu_seconds / costs[few].cpu_seconds, 2),
             **{f"on {cost.events:,} events": str(cost) for cost in costs.values()},
         },
@@ -107,8 +115,30 @@ def measure(folder: Path, *, events: int) -> Cost:
     cost.slowest_nodes = dict(sorted(nodes.items(), key=lambda one: -one[1])[:8])
     cost.cpu_seconds = round(median(processor), 2)
     cost.peak_mb = _peak_mb()
+    cost.single_event_seconds = _measure_single(warehouse, histories, folder)
     cost.disk_mb = {name: _size_mb(folder / name) for name in ("raw", "build", "published")}
     return cost
+
+
+def _measure_single(warehouse: WarehouseSettings, histories: DealHistories, folder: Path) -> float:
+    """Seconds of a refresh after one event of one group."""
+    rounds = []
+    for _ in range(_MEASURED_SINGLE):
+        histories.deliver(1)
+        rounds.append(sum(_refresh(warehouse, folder)[0].values()))
+    return median(rounds)
+
+
+def add_models(folder: Path, count: int) -> Path:
+    """A copy of the project with live models in a group for which nothing comes."""
+    project = Path(shutil.copytree(dbt.PROJECT_DIR, folder / "project"))
+    for number in range(count):
+        (project / f"models/marts/access/other_{number}.sql").write_text(
+            "{{ config(meta={'speed': 'live'}, contract={'enforced': false}) }}\n"
+            "select organization_id, count(*) as sign_ins from {{ ref('stg_events') }}\n"
+            "where type = 'user.logged_in' group by organization_id\n"
+        )
+    return project
 
 
 Round = tuple[dict[str, float], dict[str, float]]
@@ -155,10 +185,10 @@ def _refresh(warehouse: WarehouseSettings, folder: Path) -> Round:
     return steps, {node.name: round(node.seconds, 3) for node in nodes}
 
 
-def _in_own_process(events: int) -> Cost:
+def _in_own_process(events: int, *, others: int = 0) -> Cost:
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
         done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.refresh", folder, str(events)],
+            [sys.executable, "-m", "benchmarks.refresh", folder, str(events), str(others)],
             stdout=subprocess.PIPE,
             text=True,
             check=True,
@@ -186,4 +216,6 @@ def _size_mb(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(measure(Path(sys.argv[1]), events=int(sys.argv[2])))))
+    home = Path(sys.argv[1])
+    dbt.PROJECT_DIR = add_models(home, int(sys.argv[3]))
+    print(json.dumps(asdict(measure(home / "warehouse", events=int(sys.argv[2])))))
