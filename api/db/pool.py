@@ -6,25 +6,14 @@ background, and whoever waits for it learns of an outage only by waiting in vain
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 import psycopg
-from psycopg import AsyncConnection, AsyncRawCursor
-from psycopg.pq import PipelineStatus, TransactionStatus
-from psycopg.rows import namedtuple_row
+from psycopg import AsyncConnection
 
-from api.db.dumping import adapters
-from api.db.statements import Bound
-
-#: One row of an answer: a named tuple of its columns. What they are is the statement's affair.
-Row = Any
-Connection = AsyncConnection[Row]
+from api.db.pipeline import Connection
 
 _CONNECT_SECONDS, _WAIT_SECONDS = 5, 10
 _LIFE_SECONDS = 1800
-#: Statements that a connection keeps prepared: more than the API has.
-_PREPARED = 1000
 
 
 class PoolTimeout(psycopg.OperationalError):
@@ -43,7 +32,6 @@ class Pool:
         self._slots = asyncio.Semaphore(size)
         self._idle: list[Connection] = []
         self._born: dict[Connection, float] = {}
-        self._adapters = adapters()
 
     async def take(self) -> Connection:
         """A connection in no transaction; give it back.
@@ -60,7 +48,7 @@ class Pool:
         try:
             while self._idle:
                 connection = self._idle.pop()
-                if not connection.closed and time.monotonic() - self._born[connection] < _LIFE_SECONDS:
+                if not connection.is_lost and time.monotonic() - self._born[connection] < _LIFE_SECONDS:
                     return connection
                 await self._forget(connection)
             return await self._connect()
@@ -71,11 +59,10 @@ class Pool:
     async def give_back(self, connection: Connection) -> None:
         """Keep a connection for the next one, unless it is broken or still in a transaction."""
         try:
-            state = connection.pgconn
-            if state.transaction_status == TransactionStatus.IDLE and state.pipeline_status == PipelineStatus.OFF:
+            if connection.is_idle:
                 self._idle.append(connection)
                 return
-            if connection.broken:  # and so are all others, where the server went away
+            if connection.is_cut_off:  # and so are all others
                 await self.close()
             await self._forget(connection)
         finally:
@@ -87,38 +74,17 @@ class Pool:
             await self._forget(self._idle.pop())
 
     async def _connect(self) -> Connection:
-        connection = await AsyncConnection.connect(
+        opened = await AsyncConnection.connect(
             self._url,
-            autocommit=True,  # transactions begin and end by statements of ours, in the same pipeline as others
-            prepare_threshold=0,
-            context=self._adapters,
-            row_factory=namedtuple_row,
-            cursor_factory=AsyncRawCursor,
+            autocommit=True,  # transactions begin and end by statements of ours, beside others
             application_name="sluice",
             connect_timeout=_CONNECT_SECONDS,
             options=self._options,
         )
-        connection.prepared_max = _PREPARED
+        connection = Connection(opened)
         self._born[connection] = time.monotonic()
         return connection
 
     async def _forget(self, connection: Connection) -> None:
         self._born.pop(connection, None)
         await connection.close()
-
-
-async def send(
-    connection: Connection, statements: Sequence[Bound], *, implied: Mapping[str, object]
-) -> list[list[Row]]:
-    """Send statements together, wait once, and answer the rows of each; the first that fails ends all of them.
-
-    Outside of a transaction they are one.
-    """
-    async with connection.pipeline():
-        cursors = [
-            await connection.execute(
-                statement.sql, statement.arguments(values, implied), prepare=None if statement.is_prepared else False
-            )
-            for statement, values in statements
-        ]
-    return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]

@@ -27,7 +27,7 @@ class Statement:
     __slots__ = ("_defaults", "_names", "is_prepared", "sql")
 
     def __init__(self, sql: str, names: Sequence[str], defaults: Mapping[str, object], *, is_prepared: bool) -> None:
-        self.sql, self.is_prepared = sql, is_prepared
+        self.sql, self.is_prepared = sql.encode(), is_prepared
         self._names, self._defaults = tuple(names), dict(defaults)
 
     def bind(self, **values: object) -> "Bound":
@@ -42,11 +42,11 @@ class Statement:
         """
         known = {**self._defaults, **implied, **values}
         if unknown := values.keys() - self._names:
-            raise TypeError(f"the statement has no {', '.join(sorted(unknown))}: {self.sql}")
+            raise TypeError(f"the statement has no {', '.join(sorted(unknown))}: {self.sql.decode()}")
         try:
             return [known[name] for name in self._names]
         except KeyError as missing:
-            raise TypeError(f"the statement lacks {missing}: {self.sql}") from missing
+            raise TypeError(f"the statement lacks {missing}: {self.sql.decode()}") from missing
 
 
 class Bound(NamedTuple):

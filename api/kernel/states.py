@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast, get_type_hints
 
 from sqlalchemy import ColumnElement, Select, bindparam, select
 
-from api.db.pool import Row
+from api.db.pipeline import Row
 from api.kernel.errors import NotFound
 from api.models.base import Base, TenantRow
 

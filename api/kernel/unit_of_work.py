@@ -22,7 +22,8 @@ from pydantic_core import to_json
 from sqlalchemy import Table, text
 from uuid_utils.compat import uuid7
 
-from api.db.pool import Connection, Pool, Row, send
+from api.db.pipeline import Connection, Row
+from api.db.pool import Pool
 from api.db.statements import Bound, Statement, compiled, insert_many, insert_one, update_many, update_one
 from api.kernel.constraints import Problems
 from api.kernel.context import Context
@@ -40,6 +41,7 @@ _CHUNK = 2_000
 
 _BEGIN = compiled(text("begin")).bind()
 _COMMIT = compiled(text("commit")).bind()
+_ROLLBACK = compiled(text("rollback")).bind()
 _CLOCK = compiled(text("select clock_timestamp() as now")).bind()
 _ENTER = compiled(text("select set_config('sluice.organization_id', :organization_id, true)"))
 _READ_ON = compiled(
@@ -184,8 +186,9 @@ class UnitOfWork:
         """Undo what was done, if anything was."""
         self._queue, self._events = [], []
         if self._connection is not None:
-            with suppress(psycopg.Error):  # a connection that is lost has rolled back by itself
-                await self._connection.rollback()
+            if not (self._connection.is_idle or self._connection.is_lost):
+                with suppress(psycopg.Error):  # what is lost meanwhile rolls back by itself
+                    await self._connection.send([_ROLLBACK], implied={})
             await self._release()
 
     async def _wait(self, queries: Sequence[Bound], *, then_commit: bool = False) -> list[list[Row]]:
@@ -229,7 +232,7 @@ class UnitOfWork:
         if not self._is_reading:
             self._connection = connection
         try:
-            return await send(connection, statements, implied=self._implied)
+            return await connection.send(statements, implied=self._implied)
         except psycopg.IntegrityError as error:
             explain = self._problems.get(error.diag.constraint_name or "")
             if explain is None:
