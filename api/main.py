@@ -14,9 +14,9 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
 import api
+from api.db.statements import compiled
 from api.edge.problems import install_problem_handlers, problem_response
 from api.edge.routing import Problem
 from api.edge.services import Services, build_services
@@ -24,6 +24,8 @@ from api.edge.telemetry import RequestFigures, Telemetry
 from api.kernel.errors import Unavailable
 from api.metrics.pipeline import read_reports, render_figures
 from contracts.settings import ApiSettings, DatabaseSettings, WarehouseSettings
+
+_PING = compiled(text("select 1 from transport_epoch limit 1"))
 
 #: Bodies may have this many bytes; imports say otherwise for themselves.
 LARGEST_BODY = 2 * 1024 * 1024
@@ -93,9 +95,9 @@ def _operations(services: Services, registry: CollectorRegistry) -> APIRouter:
         if request.app.state.is_draining:
             return problem_response(Unavailable("This process is about to stop; ask another one."))
         try:
-            async with services.database.transaction() as session:
-                await session.execute(text("select 1 from transport_epoch limit 1"))
-        except SQLAlchemyError:
+            async with services.database.reading(None) as unit:
+                await unit.fetch(_PING)
+        except psycopg.Error:
             return problem_response(Unavailable("PostgreSQL does not answer."))
         return JSONResponse({"status": "ready"})
 

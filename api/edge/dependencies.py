@@ -16,13 +16,13 @@ from sqlalchemy import text
 
 from api.db.statements import compiled
 from api.edge import idempotency
-from api.edge.routing import SAFE_METHODS, Session, Unit
+from api.edge.routing import SAFE_METHODS, Unit
 from api.edge.security import AccessClaims
 from api.edge.services import services_of
 from api.kernel.caller import Caller
 from api.kernel.context import Context
 from api.kernel.errors import Forbidden, PreconditionFailed, PreconditionRequired, Unauthenticated
-from api.kernel.unit_of_work import Opening, Row, UnitOfWork
+from api.kernel.unit_of_work import Opening, Row
 from contracts.access import RecordScope, Role
 
 __all__ = [
@@ -32,14 +32,12 @@ __all__ = [
     "IfMatch",
     "OptionalIfMatch",
     "RecordWriter",
-    "Session",
     "Unit",
     "require",
 ]
 
 _bearer = HTTPBearer(auto_error=False, description="The access token that sign-in answers.")
-_ENTER_TEXT = text("select * from enter_request(:organization_id, :session_id, :read_only)")
-_ENTER = compiled(_ENTER_TEXT)
+_ENTER = compiled(text("select * from enter_request(:organization_id, :session_id, :read_only)"))
 
 
 async def _claims(
@@ -57,6 +55,7 @@ Claims = Annotated[AccessClaims, Depends(_claims)]
 async def _current_caller(
     request: Request,
     claims: Claims,
+    unit: Unit,
     idempotency_key: Annotated[
         str | None,
         Header(
@@ -68,12 +67,8 @@ async def _current_caller(
 ) -> Caller:
     del idempotency_key  # declared for the documentation; `key_of` reads the header itself
     key = await idempotency.key_of(request, user_id=claims.user_id)
-    if request.state.session is not None:
-        await _enter_in_session(request, claims, key)
-    else:
-        unit: UnitOfWork = request.state.unit
-        unit.open_with(_opening(request, claims, key))
-        await unit.begin()
+    unit.open_with(_opening(request, claims, key))
+    await unit.begin()
     caller: Caller = request.state.caller
     return caller
 
@@ -94,16 +89,6 @@ def _opening(request: Request, claims: AccessClaims, key: idempotency.Key | None
         return caller.context
 
     return Opening(claims.organization_id, statements, admit)
-
-
-async def _enter_in_session(request: Request, claims: AccessClaims, key: idempotency.Key | None) -> None:
-    session, organization_id = request.state.session, claims.organization_id
-    values = {"session_id": claims.session_id, "read_only": request.method in SAFE_METHODS}
-    entered = await session.execute(_ENTER_TEXT, {"organization_id": organization_id, **values})
-    request.state.caller = _caller(request, claims, entered.one_or_none())
-    if key is not None:
-        await idempotency.claim_in_session(session, key, organization_id=organization_id)
-        request.state.idempotency_key = key
 
 
 def _caller(request: Request, claims: AccessClaims, row: Row | None) -> Caller:

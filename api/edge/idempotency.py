@@ -8,9 +8,7 @@ Only answers of success are kept; after an error the same key simply tries again
 from dataclasses import dataclass
 from uuid import UUID
 
-from psycopg.types.json import Jsonb
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -24,10 +22,10 @@ HEADER = "Idempotency-Key"
 _LONGEST_KEY = 255
 _KEPT_HEADERS = ("content-type", "etag", "location")
 
-_CLAIM_TEXT = text("select * from claim_idempotency_key(:organization_id, :user_id, :key)")
-_CLAIM = compiled(_CLAIM_TEXT)
+_CLAIM = compiled(text("select * from claim_idempotency_key(:organization_id, :user_id, :key)"))
 # old keys go with new ones: a few each time keeps the table as large as a day
-_KEEP_TEXT = text("""
+_KEEP = compiled(
+    text("""
 with expired as (
     select organization_id, user_id, key from idempotency_keys
     where organization_id = :organization_id and created_at <= now() - interval '24 hours'
@@ -43,7 +41,7 @@ on conflict (organization_id, user_id, key) do update
     set fingerprint = excluded.fingerprint, status = excluded.status, headers = excluded.headers,
         body = excluded.body, created_at = now()
 """)
-_KEEP = compiled(_KEEP_TEXT)
+)
 
 
 class IdempotencyKeyReused(Unprocessable):
@@ -116,18 +114,6 @@ async def key_of(request: Request, *, user_id: UUID) -> Key | None:
     if not 1 <= len(key) <= _LONGEST_KEY or not key.isprintable():
         raise InvalidRequest(f"An Idempotency-Key has 1 to {_LONGEST_KEY} printable characters.")
     return Key(user_id, key, await _fingerprint(request))
-
-
-async def claim_in_session(session: AsyncSession, key: Key, *, organization_id: UUID) -> None:
-    """`Key.claim` and `Key.judge` for slices whose requests work in a session."""
-    scope = {"organization_id": organization_id, "user_id": key.user_id, "key": key.key}
-    key.judge((await session.execute(_CLAIM_TEXT, scope)).one())
-
-
-async def keep_in_session(session: AsyncSession, key: Key, response: Response, *, organization_id: UUID) -> None:
-    """`Key.keep` for the same."""
-    kept = _kept(key, response)
-    await session.execute(_KEEP_TEXT, {**kept, "headers": Jsonb(kept["headers"]), "organization_id": organization_id})
 
 
 def _kept(key: Key, response: Response) -> dict[str, object]:

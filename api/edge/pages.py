@@ -11,8 +11,6 @@ from uuid import UUID
 from fastapi import Depends, Query, Request
 from pydantic import BaseModel
 from pydantic_core import from_json, to_json
-from sqlalchemy import Select, tuple_
-from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from api.edge.dependencies import CurrentCaller
@@ -73,32 +71,6 @@ async def _pagination(
 
 #: `?limit=&cursor=`
 Page = Annotated[Pagination, Depends(_pagination)]
-
-
-async def fetch_page(
-    session: AsyncSession,
-    query: Select[R],
-    *,
-    page: Pagination,
-    id_column: InstrumentedAttribute[UUID],
-    sort_column: InstrumentedAttribute[Any] | None = None,
-    newest_first: bool = False,
-) -> tuple[list[R], str | None]:
-    """One page of `query`'s entities in the order (sort_column, id), and the cursor of the next page.
-
-    `sort_column` must not be null in any row; without one the order is that of the ids, which is that of creation.
-    """
-    columns = [id_column] if sort_column is None else [sort_column, id_column]
-    if page.after is not None:
-        after = tuple_(*(_typed(column, value) for column, value in zip(columns, page.after, strict=True)))
-        here = tuple_(*columns)
-        query = query.where(here < after if newest_first else here > after)
-    query = query.order_by(*(column.desc() if newest_first else column.asc() for column in columns))
-    rows = list((await session.execute(query.limit(page.limit + 1))).scalars())
-    if len(rows) <= page.limit:
-        return rows, None
-    rows.pop()
-    return rows, page.cursor([getattr(rows[-1], column.key) for column in columns])
 
 
 async def read_page(

@@ -7,12 +7,9 @@ import psycopg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 
-from api.kernel.errors import Conflict, CrmError, InvalidRequest, PreconditionFailed, Unavailable, Unprocessable
+from api.kernel.errors import Conflict, CrmError, InvalidRequest, Unavailable, Unprocessable
 
 _MEDIA_TYPE = "application/problem+json"
 
@@ -43,9 +40,6 @@ def install_problem_handlers(app: FastAPI) -> None:
         CrmError: _on_crm_error,
         RequestValidationError: _on_invalid_request,
         HTTPException: _on_http_exception,
-        StaleDataError: _on_stale_data,
-        PoolTimeoutError: _on_busy,
-        DBAPIError: _on_sqlalchemy_error,
         psycopg.Error: _on_database_error,
     }
     for kind, handler in handlers.items():
@@ -58,20 +52,6 @@ def _answer(request: Request, error: CrmError) -> JSONResponse:
 
 async def _on_crm_error(request: Request, error: CrmError) -> JSONResponse:
     return _answer(request, error)
-
-
-async def _on_stale_data(request: Request, _error: StaleDataError) -> JSONResponse:
-    return _answer(request, PreconditionFailed())
-
-
-async def _on_busy(request: Request, _error: PoolTimeoutError) -> JSONResponse:
-    return _answer(request, Unavailable())
-
-
-async def _on_sqlalchemy_error(request: Request, error: DBAPIError) -> JSONResponse:
-    if isinstance(error.orig, psycopg.Error):
-        return await _on_database_error(request, error.orig)
-    raise error
 
 
 async def _on_database_error(request: Request, error: psycopg.Error) -> JSONResponse:

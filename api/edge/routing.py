@@ -10,14 +10,12 @@ from enum import Enum
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
-from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.exceptions import RequestValidationError
 from fastapi.params import Query
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic_core import from_json
-from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -53,7 +51,6 @@ class TransactionRoute(APIRoute):
         is_resource = _is_resource(self.response_model)
         fields = get_flat_params(self.dependant)
         parameters = frozenset(field.alias for field in fields if isinstance(field.field_info, Query))
-        work = _in_session if _uses_session(self.dependant) else _in_unit
 
         async def in_transaction(request: Request) -> Response:
             if request.scope["query_string"]:
@@ -61,7 +58,7 @@ class TransactionRoute(APIRoute):
             if request.method == "POST" and idempotency.HEADER in request.headers:
                 await request.body()  # the fingerprint needs it, and forms would consume it
             try:
-                return await work(request, answer, is_resource)
+                return await _in_unit(request, answer, is_resource)
             except idempotency.Replay as replay:
                 return replay.response
 
@@ -74,7 +71,7 @@ _Answer = Callable[[Request], Coroutine[Any, Any, Response]]
 async def _in_unit(request: Request, answer: _Answer, is_resource: bool) -> Response:  # ours alone
     unit = UnitOfWork(services_of(request).database.pool, is_reading=request.method in SAFE_METHODS)
     state = request.state
-    state.unit, state.session, state.idempotency_key = unit, None, None
+    state.unit, state.idempotency_key = unit, None
     async with begun(unit):
         response = await answer(request)
         if is_resource:
@@ -82,23 +79,6 @@ async def _in_unit(request: Request, answer: _Answer, is_resource: bool) -> Resp
         if state.idempotency_key is not None and response.status_code < 300:
             state.idempotency_key.keep(unit, response)
     return response
-
-
-async def _in_session(request: Request, answer: _Answer, is_resource: bool) -> Response:  # ours alone
-    state = request.state
-    async with services_of(request).database.transaction() as session:
-        state.session, state.idempotency_key = session, None
-        response = await answer(request)
-        if is_resource:
-            _tag(response)
-        if state.idempotency_key is not None and response.status_code < 300:
-            organization_id = state.caller.organization_id
-            await idempotency.keep_in_session(session, state.idempotency_key, response, organization_id=organization_id)
-    return response
-
-
-def _uses_session(dependant: Dependant) -> bool:
-    return any(part.call is _session or _uses_session(part) for part in dependant.dependencies)
 
 
 def _tag(response: Response) -> None:
@@ -153,15 +133,6 @@ def slice_router(*, prefix: str, tags: list[str | Enum]) -> APIRouter:
             }
         },
     )
-
-
-async def _session(request: Request) -> AsyncSession:  # async: anything else goes through a thread
-    session: AsyncSession = request.state.session
-    return session
-
-
-#: The request's transaction, for slices that work in a session.
-Session = Annotated[AsyncSession, Depends(_session)]
 
 
 async def _unit(request: Request) -> UnitOfWork:

@@ -14,7 +14,7 @@ import psycopg
 from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
-from api.db.pool import Connection, Row, send
+from api.db.pipeline import Connection, Row
 from api.db.statements import Statement, compiled
 from api.imports.job import Claim, ClaimLostError, run_job
 from api.kernel.database import Database
@@ -116,5 +116,5 @@ async def _first_free(connection: Connection) -> Claim | None:
 
 
 async def _run(connection: Connection, statement: Statement, **values: Any) -> list[Row]:  # noqa: ANN401 # as it takes
-    [rows] = await send(connection, [statement.bind(**values)], implied={})
+    [rows] = await connection.send([statement.bind(**values)], implied={})
     return rows

@@ -4,11 +4,7 @@ One statement instead of a look-up per reference, and no gap between look and wr
 composite foreign key exactly like an id that never was.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-
-import psycopg
-from sqlalchemy.exc import IntegrityError
+from collections.abc import Callable, Mapping
 
 from api.kernel.errors import CrmError, Unprocessable
 
@@ -25,23 +21,6 @@ class UnknownReference(Unprocessable):
         super().__init__(f"There is no such {noun}.", pointer=f"/{field}")
 
 
-@contextmanager
-def explained(problems: Problems) -> Iterator[None]:
-    """Raise the problem that belongs to a violated constraint's name; other violations pass through.
-
-    The transaction is lost either way. Flush inside, or the violation comes later.
-    """
-    try:
-        yield
-    except IntegrityError as error:
-        violated = error.orig.diag.constraint_name if isinstance(error.orig, psycopg.Error) else None
-        make_problem = problems.get(violated or "")
-        if make_problem is None:
-            raise
-        problem = make_problem()
-        raise problem from error
-
-
 def unknown(field: str, noun: str) -> Callable[[], CrmError]:
-    """The problem of a reference to nothing, for `explained`."""
+    """The problem of a reference to nothing, for `UnitOfWork.explain`."""
     return lambda: UnknownReference(field, noun)

@@ -4,16 +4,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from api.db.pool import Pool
-from api.db.session import SessionDatabase
 from api.kernel.context import Context
 from api.kernel.unit_of_work import UnitOfWork, entering
 
 
-class Database(SessionDatabase):
+class Database:
     """Units of work on one PostgreSQL database."""
 
     def __init__(self, url: str, *, pool_size: int = 10, statement_timeout_ms: int = 10_000) -> None:
-        super().__init__(url, pool_size=pool_size, statement_timeout_ms=statement_timeout_ms)
         self.pool = Pool(url, size=pool_size, statement_timeout_ms=statement_timeout_ms)
 
     @asynccontextmanager
@@ -37,7 +35,6 @@ class Database(SessionDatabase):
 
     async def close(self) -> None:
         """Close all connections."""
-        await super().close()
         await self.pool.close()
 
 

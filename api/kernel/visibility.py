@@ -3,7 +3,6 @@
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.db.statements import compiled
 from api.kernel.caller import Caller
@@ -11,7 +10,8 @@ from api.kernel.unit_of_work import UnitOfWork
 from contracts.access import RecordScope
 
 # a caller's teams are the one they are in and those they manage; `subtree` adds every team below
-_VISIBLE_TEXT = text("""
+_VISIBLE = compiled(
+    text("""
 with recursive own_teams as (
     select t.id from teams as t
     where t.organization_id = :organization_id and t.is_active
@@ -34,27 +34,7 @@ union
 select t.manager_id from teams as t join seen_teams as s on s.id = t.id
 where t.organization_id = :organization_id and t.manager_id is not null
 """)
-_VISIBLE = compiled(_VISIBLE_TEXT)
-
-
-async def visible_users(session: AsyncSession, caller: Caller) -> frozenset[UUID] | None:
-    """Users whose records the caller sees, themselves included; None means everybody's, also records nobody owns.
-
-    With a set, records nobody owns are not seen.
-    """
-    if caller.record_scope is RecordScope.ALL:
-        return None
-    if caller.record_scope is RecordScope.OWN:
-        return frozenset({caller.user_id})
-    found = await session.execute(
-        _VISIBLE_TEXT,
-        {
-            "organization_id": caller.organization_id,
-            "user_id": caller.user_id,
-            "with_subteams": caller.record_scope is RecordScope.SUBTREE,
-        },
-    )
-    return frozenset({caller.user_id, *found.scalars()})
+)
 
 
 async def owners_seen(unit: UnitOfWork, caller: Caller) -> frozenset[UUID] | None:

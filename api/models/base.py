@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from sqlalchemy import BigInteger, DateTime, MetaData, Text, Uuid, func
-from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from uuid_utils.compat import uuid7
 
 NAMING_CONVENTION = {
@@ -43,19 +43,9 @@ class TenantRow(Base):
 
 
 class Aggregate(TenantRow):
-    """A row whose changes are events. `event_log.append` raises `version` by one with each event.
-
-    The UPDATE says `WHERE version = <the version that was read>`: a lost update is an error, never silent.
-    """
+    """A row whose changes are events: `version` is the number of its newest one."""
 
     __abstract__ = True
 
     version: Mapped[int] = mapped_column(BigInteger, default=0, sort_order=80)
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now(), sort_order=91)
-
-    @declared_attr.directive
-    @classmethod
-    def __mapper_args__(cls) -> dict[str, Any]:
-        if cls.__dict__.get("__abstract__"):
-            return {}
-        return {"version_id_col": cls.version, "version_id_generator": False, "eager_defaults": True}

@@ -1,4 +1,4 @@
-"""The event log: every committed change, in commit-safe order per aggregate. Only `api.kernel.event_log` writes."""
+"""The event log: every committed change, in commit-safe order per aggregate. Only units of work write."""
 
 from datetime import datetime
 from typing import Any

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select, text
 
+from api.db.statements import compiled
 from api.kernel.listing import Listing
 from api.kernel.states import columns_of
 from api.models.team import Team
@@ -16,6 +17,8 @@ from api.teams import records, rules
 from contracts.access import Role
 from tests.conftest import Database
 from tests.factories import Account, Api, start_api
+
+_WHO, _USERS = compiled(text("select current_user")), compiled(select(User.id))
 
 #: A body that each path takes, ids aside: a foreign id must be the only thing wrong with a request.
 BODIES: dict[str, Any] = {
@@ -116,9 +119,9 @@ async def test_t4_pooled_connections_carry_nothing_over(database: Database) -> N
 
     for start in range(0, 200, 20):
         await asyncio.gather(*(one(number) for number in range(start, start + 20)))
-    async with api.app.state.services.database.transaction() as session:
-        assert (await session.execute(text("select current_user"))).scalar_one() == "sluice_app"
-        assert (await session.execute(select(User))).all() == []
+    async with api.app.state.services.database.unit(None) as unit:
+        [row], users = await unit.fetch_all(_WHO.bind(), _USERS.bind())
+        assert (row.current_user, users) == ("sluice_app", [])
     await api.close()
 
 

@@ -204,9 +204,9 @@ MUTATIONS = (
         "organization_outlives_its_transaction",
         (
             Edit(
-                "api/db/session.py",
-                "set_config('sluice.organization_id', :organization_id, true)",
-                "set_config('sluice.organization_id', :organization_id, false)",
+                "api/kernel/unit_of_work.py",
+                "set_config('sluice.organization_id', :organization_id, true)\"))",
+                "set_config('sluice.organization_id', :organization_id, false)\"))",
             ),
             Edit(
                 "api/db/migrations/versions/0001_foundation.py",

@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 
 from api.kernel.caller import Caller
-from api.kernel.visibility import visible_users
+from api.kernel.visibility import owners_seen
 from contracts.access import RecordScope, Role
 from tests.conftest import Database
 from tests.factories import Account, Api
@@ -127,8 +127,8 @@ class TestRecordScope:
             record_scope=scope,
             correlation_id=account.user_id,
         )
-        async with api.app.state.services.database.transaction(account.organization_id) as session:
-            found = await visible_users(session, caller)
+        async with api.app.state.services.database.reading(caller.context) as unit:
+            found = await owners_seen(unit, caller)
         return None if found is None else set(found)
 
     async def test_follows_the_tree(self, api: Api, owner: Account) -> None:
