@@ -9,17 +9,19 @@ import polars as pl
 from sqlalchemy import bindparam, func, or_, select
 from uuid_utils.compat import uuid7
 
+from api.companies.records import COMPANIES
+from api.contacts.records import CONTACTS
 from api.db.statements import compiled, is_one_of
 from api.imports.batch import Batch, Line, RowResult
 from api.imports.directory import Directory, UnknownNameError
 from api.imports.options import Creatable
 from api.imports.prepare import FILE, ROW
 from api.imports.presets import Entity
+from api.kernel import records
+from api.kernel.records import RecordKind
 from api.kernel.unit_of_work import Row as Found
 from api.models.company import Company
 from api.models.contact import Contact
-from contracts.events.envelope import Event
-from contracts.events.relations import CompanyCreated, CompanyUpdated, ContactCreated, ContactUpdated
 
 Row = Mapping[str, Any]
 
@@ -56,9 +58,6 @@ _BY_EMAIL = compiled(
     is_prepared=False,
 )
 
-_COMPANY_FACTS = ("owner_id", "industry_id", "employee_count", "country")
-_CONTACT_FACTS = ("company_id", "owner_id", "source_id")
-
 
 class _Refused(ValueError):
     """A row's reference that leads nowhere."""
@@ -93,7 +92,7 @@ async def write_companies(batch: Batch, directory: Directory, frame: pl.DataFram
             "external_id": row["external_id"],
         }
         wanted.append((record, fields))
-    _write(batch, Company, wanted, entity=Entity.COMPANIES)
+    _write(batch, COMPANIES, wanted, entity=Entity.COMPANIES)
 
 
 async def write_contacts(batch: Batch, directory: Directory, frame: pl.DataFrame) -> None:
@@ -120,7 +119,7 @@ async def write_contacts(batch: Batch, directory: Directory, frame: pl.DataFrame
             "external_id": row["external_id"],
         }
         wanted.append((_known_contact(known, fields), fields))
-    _write(batch, Contact, wanted, entity=Entity.CONTACTS)
+    _write(batch, CONTACTS, wanted, entity=Entity.CONTACTS)
 
 
 async def company_ids(batch: Batch, names: Sequence[str | None]) -> dict[str, UUID]:
@@ -130,8 +129,7 @@ async def company_ids(batch: Batch, names: Sequence[str | None]) -> dict[str, UU
     ids = {lower: known[f"1:{lower}"].id for lower in by_lower if f"1:{lower}" in known}
     missing = [name for lower, name in by_lower.items() if lower not in ids]
     if missing and batch.options.may_create(Creatable.COMPANIES):
-        blank = dict.fromkeys(("domain", "industry_id", "employee_count", "country", "owner_id", "external_id"))
-        made = _create(batch, Company, [{"name": name, **blank} for name in missing])
+        made = _create(batch, COMPANIES, [{"name": name} for name in missing])
         batch.note_created("companies", missing)
         ids |= {name.lower(): id_ for name, id_ in zip(missing, made, strict=True)}
     return ids
@@ -143,11 +141,8 @@ async def contact_ids(batch: Batch, wanted: Mapping[str, UUID | None]) -> dict[s
     ids: dict[str, UUID] = {row.address: row.id for row in found}
     missing = [email for email in wanted if email not in ids]
     if missing and batch.options.may_create(Creatable.CONTACTS):
-        blank = dict.fromkeys(("phone", "owner_id", "source_id", "external_id"))
-        rows = [
-            {"name": email.split("@")[0], "email": email, "company_id": wanted[email], **blank} for email in missing
-        ]
-        made = _create(batch, Contact, rows)
+        rows = [{"name": email.split("@")[0], "email": email, "company_id": wanted[email]} for email in missing]
+        made = _create(batch, CONTACTS, rows)
         batch.note_created("contacts", missing)
         ids |= dict(zip(missing, made, strict=True))
     return ids
@@ -215,47 +210,24 @@ def _known_contact(known: Mapping[str, Found], fields: Mapping[str, Any]) -> Fou
 
 
 def _write(
-    batch: Batch,
-    model: type[Company] | type[Contact],
-    wanted: Sequence[tuple[Found | None, dict[str, Any]]],
-    *,
-    entity: Entity,
+    batch: Batch, kind: RecordKind, wanted: Sequence[tuple[Found | None, dict[str, Any]]], *, entity: Entity
 ) -> None:
     """Create what is new, change what differs. An empty cell leaves what is known."""
     new = [fields for record, fields in wanted if record is None]
-    _create(batch, model, new)
+    _create(batch, kind, new)
     batch.count(entity, RowResult.CREATED, rows=len(new))
-    updates = []
-    for record, fields in wanted:
-        if record is None:
-            continue
-        changes = {name: value for name, value in fields.items() if value not in (None, getattr(record, name))}
-        batch.count(entity, RowResult.UPDATED if changes else RowResult.UNCHANGED)
-        if changes:
-            updates.append(_update(batch, model, record, changes))
-    batch.unit.update(model, *updates)
+    known = [(record._asdict(), fields) for record, fields in wanted if record is not None]
+    decided = [
+        records.change(kind, state, {name: value for name, value in fields.items() if value is not None})
+        for state, fields in known
+    ]
+    changed = [decision for decision in decided if decision is not None]
+    records.write_changed(batch.unit, kind, changed)
+    for decision in decided:
+        batch.count(entity, RowResult.UNCHANGED if decision is None else RowResult.UPDATED)
 
 
-def _create(batch: Batch, model: type[Company] | type[Contact], rows: Sequence[Mapping[str, Any]]) -> list[UUID]:
-    full = [{"id": uuid7(), "version": 1, **fields} for fields in rows]
-    batch.unit.insert(model, *full)
-    for row in full:
-        batch.unit.emit(_created(model, row), aggregate_id=row["id"], aggregate_version=1)
-    return [row["id"] for row in full]
-
-
-def _created(model: type[Company] | type[Contact], row: Mapping[str, Any]) -> Event:
-    if model is Company:
-        return CompanyCreated(**{name: row[name] for name in _COMPANY_FACTS})
-    return ContactCreated(**{name: row[name] for name in _CONTACT_FACTS})
-
-
-def _update(
-    batch: Batch, model: type[Company] | type[Contact], record: Found, changes: Mapping[str, Any]
-) -> dict[str, Any]:
-    names = _COMPANY_FACTS if model is Company else _CONTACT_FACTS
-    state = {name: changes.get(name, getattr(record, name)) for name in names}
-    changed = [name.removesuffix("_id") if name != "external_id" else name for name in changes]
-    updated = (CompanyUpdated if model is Company else ContactUpdated)(**state, changed_fields=changed)
-    batch.unit.emit(updated, aggregate_id=record.id, aggregate_version=record.version + 1)
-    return {"id": record.id, **changes, "version": record.version + 1}
+def _create(batch: Batch, kind: RecordKind, rows: Sequence[Mapping[str, Any]]) -> list[UUID]:
+    ids = [uuid7() for _ in rows]
+    records.write_new(batch.unit, kind, [records.create(kind, row, id=one) for one, row in zip(ids, rows, strict=True)])
+    return ids
