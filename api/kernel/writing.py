@@ -13,8 +13,8 @@ from api.models.base import Base
 def write(unit: UnitOfWork, changes: Iterable[Change[Any]], tables: Mapping[type, type[Base]]) -> None:
     """Queue what was decided: per table one statement for rows that change and one for new rows; events in order.
 
-    Several changes of one row are written once. What changes goes before what is new, tables in the order in which the
-    changes name them.
+    Several changes of one row are written once. What changes goes before what is new, tables in the order of `tables`:
+    first those that others refer to.
     """
     by_row: dict[tuple[type, UUID], Change[Any]] = {}
     for change in changes:
@@ -27,7 +27,7 @@ def write(unit: UnitOfWork, changes: Iterable[Change[Any]], tables: Mapping[type
                 aggregate_version=change.after.version,
                 occurred_at=change.occurred_at,
             )
-    for kind in dict.fromkeys(kind for kind, _ in by_row):
+    for kind, table in tables.items():
         rows = [change for (of, _), change in by_row.items() if of is kind]
         changed = [change for change in rows if change.before is not None]
         names = [field.name for field in fields(kind)]
@@ -35,9 +35,9 @@ def write(unit: UnitOfWork, changes: Iterable[Change[Any]], tables: Mapping[type
             name for name in names if any(getattr(one.before, name) != getattr(one.after, name) for one in changed)
         ]
         if moved:
-            unit.update(tables[kind], *(_columns(one.after, ["id", *moved]) for one in changed))
+            unit.update(table, *(_columns(one.after, ["id", *moved]) for one in changed))
         if new := [_columns(one.after, names) for one in rows if one.before is None]:
-            unit.insert(tables[kind], *new)
+            unit.insert(table, *new)
 
 
 def _columns(state: object, names: Iterable[str]) -> dict[str, object]:

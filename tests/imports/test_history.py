@@ -175,6 +175,11 @@ class TestKnownDeals:
         counts = done["counts"]
         assert (counts["updated"], counts["unchanged"], counts["failed"]) == (1, 1, 1)
 
+    async def test_a_known_pipeline_grows_before_another_one_is_made(self, importer: Importer) -> None:
+        body = "pipeline,stage,position,kind\nSales,Checked,9,open\nRenewals,Due,0,open\nRenewals,Kept,1,won\n"
+        done = await importer.run({"pipelines": body})
+        assert (done["state"], done["counts"]["created"]) == ("completed", 3)
+
 
 class TestDomesticDeclarations:
     """BPI Challenge 2020: real status transitions with loops."""
