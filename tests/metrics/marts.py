@@ -15,6 +15,7 @@ import duckdb
 import psycopg
 
 from contracts.warehouse import Mart
+from metrics.entities import Entity, entities
 from metrics.publication import PublishedFolder, lock_for_swap, prepare_postgres, record_postgres_version, version_at
 from tests.event_history import AnyEvent
 
@@ -164,6 +165,17 @@ def fill_duckdb(connection: duckdb.DuckDBPyConnection, rows: Rows) -> None:
         if found := rows[mart]:
             marks = ", ".join("?" * len(found[0]))
             connection.executemany(f"insert into {mart.value} values ({marks})", found)
+    for entity in entities().values():
+        if entity.mart not in {mart.value for mart in TABLES}:
+            connection.execute(f"create table {entity.mart} ({_declared(entity)})")
+
+
+def _declared(entity: Entity) -> str:
+    """Columns of the mart of an entity that has none by hand: empty, so that every metric can be asked."""
+    columns = {"organization_id": "uuid", entity.id: "uuid", entity.owner: "uuid"}
+    columns |= {one.column: one.type for one in entity.dimensions.values()}
+    columns |= {name: "timestamptz" for clock in entity.clocks.values() for name in (clock.at, clock.since) if name}
+    return ", ".join([*(f"{name} {kind}" for name, kind in columns.items()), _KNOWN])
 
 
 def publish_duckdb(warehouse: Path, events: Iterable[AnyEvent], *, at: datetime) -> None:

@@ -57,7 +57,10 @@ def _figures(row: dict[str, Any], metric: str) -> list[tuple[str, int]]:
     return [(measure.name, row[measure.name]) for measure in measures if measure.name in row]
 
 
-@pytest.mark.parametrize("metric", sorted(set(definitions()) - {"funnel"}))
+_OF_DEALS = [name for name, definition in definitions().items() if definition.entity.name == "deal"]
+
+
+@pytest.mark.parametrize("metric", sorted(set(_OF_DEALS) - {"funnel"}))
 def test_every_figure_equals_the_deals_behind_it(metric: str, busy: EventLog, pipeline: Pipeline, ask: Ask) -> None:
     asker = ask(busy)
     base: dict[str, Any] = {"pipeline_id": pipeline.id} | (PERIOD if "from" in definition_of(metric).parameters else {})

@@ -49,6 +49,7 @@ _TESTS = (
     "tests/contracts",
     "tests/dashboards/test_pages.py",
     "tests/dbt_project/test_project.py",
+    "tests/metrics/test_compile.py",
     "tests/metrics/test_registry.py",
     "tests/metrics/test_visits.py",
     "tests/orchestration/test_definitions.py",
