@@ -32,6 +32,7 @@ __all__ = [
     "IfMatch",
     "OptionalIfMatch",
     "RecordWriter",
+    "SignedIn",
     "Unit",
     "require",
 ]
@@ -103,6 +104,14 @@ def _caller(request: Request, claims: AccessClaims, row: Row | None) -> Caller:
         correlation_id=request.state.correlation_id,
     )
 
+
+async def _entering(request: Request, claims: Claims, unit: Unit) -> AccessClaims:
+    unit.open_with(_opening(request, claims, None))
+    return claims
+
+
+#: Whom the token names, for reading what any role may: the request's first wait says also whether the sign-in goes on.
+SignedIn = Annotated[AccessClaims, Depends(_entering)]
 
 #: Anyone signed in.
 CurrentCaller = Annotated[Caller, Depends(_current_caller)]

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from fastapi import Depends, Header, Request, Response
 
-from api.edge.dependencies import Administrator, Claims, CurrentCaller, IfMatch, Unit
+from api.edge.dependencies import Administrator, Claims, CurrentCaller, IfMatch, SignedIn, Unit
 from api.edge.idempotency import HEADER, IdempotencyKeyReused
 from api.edge.pages import Page, PageOf, read_page
 from api.edge.routing import problems, slice_router
@@ -85,9 +85,9 @@ async def log_out(caller: CurrentCaller, unit: Unit) -> None:
 
 
 @me_router.get("")
-async def read_me(caller: CurrentCaller, unit: Unit) -> MeRead:
+async def read_me(signed_in: SignedIn, unit: Unit) -> MeRead:
     """Who is signed in, and to which organization."""
-    user, organization, team_id = await records.read_me(unit, caller.user_id)
+    user, organization, team_id = await records.read_me(unit, signed_in.user_id)
     return MeRead(
         **UserRead.model_validate(user).model_dump(),
         organization=OrganizationRead.model_validate(organization),

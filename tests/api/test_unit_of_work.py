@@ -99,6 +99,18 @@ class TestWriting:
         assert (first.country, first.domain, second.domain) == (None, None, "b.example")
         assert first.updated_at > first.created_at
 
+    async def test_more_than_a_statement_and_a_socket_hold_is_written_and_read(
+        self, database: Database, owner: Account
+    ) -> None:
+        rows = [company(f"{'long ' * 30}{number}") for number in range(5000)]
+        async with database.unit(context_of(owner)) as unit:
+            await unit.begin()
+            unit.insert(Company, *rows)
+            for row in rows:
+                unit.emit(created(), aggregate_id=row["id"], aggregate_version=1)
+            stored = await unit.fetch(ANY, ids=[row["id"] for row in rows])
+        assert [row.name for row in stored] == [row["name"] for row in rows]
+
     async def test_an_error_leaves_nothing_of_half_a_write(
         self, api_database: Urls, database: Database, owner: Account
     ) -> None:

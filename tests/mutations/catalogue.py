@@ -226,13 +226,8 @@ MUTATIONS = (
         (
             Edit(
                 "api/edge/security.py",
-                "jwt.decode(token, self._key, algorithms=_ALGORITHMS)",
-                'jwt.decode(token, self._key, algorithms=["HS256", "HS384", "HS512", "none"])',
-            ),
-            Edit(
-                "api/edge/security.py",
-                'decoded.header == {"alg": _ALGORITHMS[0], "typ": _TOKEN_TYPE}',
-                'decoded.header.get("typ") == _TOKEN_TYPE',
+                "if head != self._head or given is None or not hmac",
+                "if head == self._head and not hmac",
             ),
         ),
         ("tests/api/identity/test_sign_in.py::TestAccessToken::test_a5_forged_tokens_are_refused",),
