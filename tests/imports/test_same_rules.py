@@ -95,3 +95,14 @@ async def test_stages_keep_kinds_names_and_numbers(importer: Importer) -> None:
             "select max(aggregate_version) as version from event_log where aggregate_id = %s", stage["id"]
         )
         assert newest["version"] == stage["version"]
+
+
+async def test_a_file_may_speak_of_a_known_pipeline_before_a_new_one(importer: Importer) -> None:
+    [pipeline] = (await importer.account.read("/v1/pipelines"))["items"]
+    lines = f"{pipeline['name']},Trial,open\nRenewals,Due,open\nRenewals,Kept,won\n"
+    done = await importer.run({"pipelines": f"pipeline,stage,kind\n{lines}"})
+    assert (done["state"], done["counts"]["created"]) == ("completed", 3)
+    made = (await importer.account.read("/v1/pipelines"))["items"]
+    assert [[stage["name"] for stage in one["stages"]] for one in made if one["name"] == "Renewals"] == [
+        ["Due", "Kept"]
+    ]
