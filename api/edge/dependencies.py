@@ -6,23 +6,23 @@
 pipelines, `IfMatch` is the version that the caller read. `Unit` is the unit of work.
 """
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPBearer
 from sqlalchemy import text
 
 from api.db.statements import compiled
 from api.edge import idempotency
-from api.edge.routing import SAFE_METHODS, Unit
+from api.edge.routing import SAFE_METHODS, Unit, unit_of
 from api.edge.security import AccessClaims
 from api.edge.services import services_of
 from api.kernel.caller import Caller
 from api.kernel.context import Context
 from api.kernel.errors import Forbidden, PreconditionFailed, PreconditionRequired, Unauthenticated
-from api.kernel.unit_of_work import Opening, Row
+from api.kernel.unit_of_work import Opening, Row, UnitOfWork
 from contracts.access import RecordScope, Role
 
 __all__ = [
@@ -33,48 +33,60 @@ __all__ = [
     "OptionalIfMatch",
     "RecordWriter",
     "SignedIn",
+    "SignedInWriter",
     "Unit",
     "require",
 ]
 
-_bearer = HTTPBearer(auto_error=False, description="The access token that sign-in answers.")
 _ENTER = compiled(text("select * from enter_request(:organization_id, :session_id, :read_only)"))
+_ANYBODY, _ADMINISTRATORS = tuple(Role), (Role.OWNER, Role.ADMIN)
+_RECORD_WRITERS = (*_ADMINISTRATORS, Role.MANAGER, Role.REP)
 
 
-async def _claims(
-    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
-) -> AccessClaims:
-    if credentials is None:
-        raise Unauthenticated
-    return services_of(request).access_tokens.read(credentials.credentials, now=datetime.now(UTC))
+class _AccessToken(HTTPBearer):
+    """What the request's access token says."""
 
+    async def __call__(self, request: Request) -> AccessClaims:  # type: ignore[override]  # read, not only found
+        credentials = await super().__call__(request)
+        if credentials is None:
+            raise Unauthenticated
+        return services_of(request).access_tokens.read(credentials.credentials, now=datetime.now(UTC))
+
+
+_access_token = _AccessToken(
+    scheme_name="HTTPBearer", auto_error=False, description="The access token that sign-in answers."
+)
 
 #: What the access token says. Whether that sign-in goes on is not known before the caller is.
-Claims = Annotated[AccessClaims, Depends(_claims)]
+Claims = Annotated[AccessClaims, Security(_access_token)]
+
+_KeyHeader = Annotated[
+    str | None,
+    Header(
+        alias=idempotency.HEADER,
+        description="Makes repeating a POST safe: one key has one effect and one answer for 24 hours. Optional;"
+        " without it a repeated POST is a new one. Other methods ignore it.",
+    ),
+]
 
 
-async def _current_caller(
-    request: Request,
-    claims: Claims,
-    unit: Unit,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            alias=idempotency.HEADER,
-            description="Makes repeating a POST safe: one key has one effect and one answer for 24 hours. Optional;"
-            " without it a repeated POST is a new one. Other methods ignore it.",
-        ),
-    ] = None,
-) -> Caller:
+async def _current_caller(request: Request, claims: Claims, idempotency_key: _KeyHeader = None) -> Caller:
     del idempotency_key  # declared for the documentation; `key_of` reads the header itself
-    key = await idempotency.key_of(request, user_id=claims.user_id)
-    unit.open_with(_opening(request, claims, key))
+    unit = await _enter(request, claims)
     await unit.begin()
     caller: Caller = request.state.caller
     return caller
 
 
-def _opening(request: Request, claims: AccessClaims, key: idempotency.Key | None) -> Opening:
+async def _enter(request: Request, claims: AccessClaims, roles: Collection[Role] = _ANYBODY) -> UnitOfWork:
+    """Have the organization entered by the request's first wait, if a role is among `roles`."""
+    key = await idempotency.key_of(request, user_id=claims.user_id)
+    unit = await unit_of(request)
+    unit.open_with(_opening(request, claims, key, roles))
+    return unit
+
+
+def _opening(request: Request, claims: AccessClaims, key: idempotency.Key | None, roles: Collection[Role]) -> Opening:
     """Enters the organization and claims the key, in one wait."""
     is_reading = request.method in SAFE_METHODS
     statements = [_ENTER.bind(session_id=claims.session_id, read_only=is_reading)]
@@ -84,6 +96,7 @@ def _opening(request: Request, claims: AccessClaims, key: idempotency.Key | None
     def admit(answers: Sequence[list[Row]]) -> Context:
         entered, *claimed = answers
         request.state.caller = caller = _caller(request, claims, entered[0] if entered else None)
+        _check_role(caller, roles)
         if key is not None:
             key.judge(claimed[0][0])
             request.state.idempotency_key = key
@@ -105,13 +118,26 @@ def _caller(request: Request, claims: AccessClaims, row: Row | None) -> Caller:
     )
 
 
-async def _entering(request: Request, claims: Claims, unit: Unit) -> AccessClaims:
-    unit.open_with(_opening(request, claims, None))
+def _check_role(caller: Caller, roles: Collection[Role]) -> None:
+    if caller.role not in roles:
+        raise Forbidden(f"Your role ({caller.role}) may not do this.")
+
+
+async def _entering(request: Request, claims: Claims) -> AccessClaims:
+    await _enter(request, claims)
+    return claims
+
+
+async def _entering_to_write(request: Request, claims: Claims, idempotency_key: _KeyHeader = None) -> AccessClaims:
+    del idempotency_key  # as above
+    await _enter(request, claims, _RECORD_WRITERS)
     return claims
 
 
 #: Whom the token names, for reading what any role may: the request's first wait says also whether the sign-in goes on.
 SignedIn = Annotated[AccessClaims, Depends(_entering)]
+#: The same for whoever changes records: that wait says also whether their role may, and claims the key.
+SignedInWriter = Annotated[AccessClaims, Depends(_entering_to_write)]
 
 #: Anyone signed in.
 CurrentCaller = Annotated[Caller, Depends(_current_caller)]
@@ -121,17 +147,16 @@ def require(*roles: Role) -> Callable[[Caller], Coroutine[Any, Any, Caller]]:
     """Dependency: the caller, if their role is among `roles`; 403 otherwise."""
 
     async def allowed(caller: CurrentCaller) -> Caller:
-        if caller.role not in roles:
-            raise Forbidden(f"Your role ({caller.role}) may not do this.")
+        _check_role(caller, roles)
         return caller
 
     return allowed
 
 
 #: May change users, teams, pipelines and settings.
-Administrator = Annotated[Caller, Depends(require(Role.OWNER, Role.ADMIN))]
+Administrator = Annotated[Caller, Depends(require(*_ADMINISTRATORS))]
 #: May change records: companies, contacts, deals.
-RecordWriter = Annotated[Caller, Depends(require(Role.OWNER, Role.ADMIN, Role.MANAGER, Role.REP))]
+RecordWriter = Annotated[Caller, Depends(require(*_RECORD_WRITERS))]
 
 
 _IfMatchHeader = Annotated[

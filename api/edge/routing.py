@@ -74,6 +74,7 @@ async def _in_unit(request: Request, answer: _Answer, is_resource: bool) -> Resp
     state.unit, state.idempotency_key = unit, None
     async with begun(unit):
         response = await answer(request)
+        await unit.begin()  # an endpoint that asked for nothing has let nobody in yet, nor refused anybody
         if is_resource:
             _tag(response)
         if state.idempotency_key is not None and response.status_code < 300:
@@ -135,10 +136,11 @@ def slice_router(*, prefix: str, tags: list[str | Enum]) -> APIRouter:
     )
 
 
-async def _unit(request: Request) -> UnitOfWork:
+async def unit_of(request: Request) -> UnitOfWork:
+    """The unit of work that the route opened for a request."""
     unit: UnitOfWork = request.state.unit
     return unit
 
 
 #: The request's unit of work.
-Unit = Annotated[UnitOfWork, Depends(_unit)]
+Unit = Annotated[UnitOfWork, Depends(unit_of)]

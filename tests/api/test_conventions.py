@@ -4,13 +4,15 @@ import asyncio
 import json
 import logging
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import psycopg
 import pytest
 
+from api.edge.dependencies import SignedIn, SignedInWriter
 from api.edge.logs import JsonFormatter
+from api.edge.routing import slice_router
 from api.identity import records
 from contracts.access import Role
 from tests.conftest import Database
@@ -72,6 +74,41 @@ class TestIdempotencyKey:
         await owner.made("/v1/users", json=body, headers={"Idempotency-Key": "with a password"})
         stored = "select count(*) from idempotency_keys where encode(body, 'escape') like '%%CANARY%%'"
         assert count(api_database, stored) == 0
+
+
+class TestSignedIn:
+    """Endpoints that have the sign-in checked by the first wait, and never wait."""
+
+    @pytest.fixture(autouse=True)
+    def endpoints(self, api: Api) -> None:
+        router = slice_router(prefix="/idle", tags=["idle"])
+
+        @router.get("")
+        async def look(signed_in: SignedIn) -> UUID:
+            return signed_in.user_id
+
+        @router.post("", status_code=201)
+        async def act(signed_in: SignedInWriter) -> UUID:
+            return signed_in.user_id
+
+        api.app.router.routes.extend(router.routes)
+
+    async def test_a7_a_sign_in_that_has_ended_gets_no_answer(self, owner: Account) -> None:
+        for method, status in (("GET", 200), ("POST", 201)):
+            assert (await owner.call(method, "/v1/idle")).status_code == status
+        await owner.post("/v1/auth/logout")
+        for method in ("GET", "POST"):
+            assert_problem(await owner.call(method, "/v1/idle"), 401, "unauthenticated")
+
+    async def test_a_role_that_may_only_read_gets_no_answer_to_a_change(self, owner: Account) -> None:
+        analyst = await owner.add_user(role=Role.ANALYST)
+        assert (await analyst.get("/v1/idle")).status_code == 200
+        assert_problem(await analyst.post("/v1/idle"), 403, "forbidden")
+
+    async def test_p1_the_answer_is_kept_for_its_key(self, owner: Account) -> None:
+        answers = [await owner.post("/v1/idle", headers={"Idempotency-Key": "idle"}) for _ in range(2)]
+        assert [answer.headers.get("Idempotency-Replayed") for answer in answers] == [None, "true"]
+        assert answers[0].text == answers[1].text
 
 
 class TestPrecondition:
