@@ -22,7 +22,7 @@ from api.deals.schemas import (
     history_answers,
 )
 from api.deals.state import Deal, Money, Relations, StageRef
-from api.edge.dependencies import CurrentCaller, IfMatch, OptionalIfMatch, RecordWriter, Unit
+from api.edge.dependencies import CurrentCaller, IfMatch, OptionalIfMatch, RecordWriter, SignedInWriter, Unit
 from api.edge.fields import SearchText
 from api.edge.pages import Page, PageOf
 from api.edge.routing import problems, slice_router
@@ -102,7 +102,7 @@ ChangeTarget = Annotated[DealTarget, Depends(_target_as_read)]
         errors.ExternalIdTaken,
     ),
 )
-async def create_deal(body: DealCreate, caller: RecordWriter, unit: Unit, response: Response) -> DealRead:
+async def create_deal(body: DealCreate, caller: SignedInWriter, unit: Unit, response: Response) -> DealRead:
     """Create a deal, in the pipeline's first open stage unless told otherwise."""
     owner_id = body.owner_id if "owner_id" in body.model_fields_set else caller.user_id
     place, source = await records.find_place(unit, body.pipeline_id, body.stage_id, source=body.source)
