@@ -25,6 +25,8 @@ def warehouse_database(postgres: EmbeddedPostgres) -> Iterator[str]:
     """URL of an empty database to keep a warehouse in."""
     name = "warehouse"  # always the same: dbt parses the project for each name of a database
     with psycopg.connect(postgres.url(), autocommit=True) as admin:
+        # that of another folder's tests may be there still: its fixture lives as long as the session
+        admin.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
         admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
         yield postgres.url(database=name)
         admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
