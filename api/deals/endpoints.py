@@ -130,8 +130,8 @@ async def list_deals(
 ) -> PageOf[DealRead]:
     """List the deals you see, newest first."""
     owner_ids = await owners_seen(unit, caller)
-    deals, cursor = await records.list_deals(unit, only, owner_ids=owner_ids, page=page)
-    return PageOf(items=[deal_answer(deal) for deal in deals], next_cursor=cursor)
+    rows, cursor = await records.list_deals(unit, only, owner_ids=owner_ids, page=page)
+    return PageOf[DealRead].model_validate({"items": rows, "next_cursor": cursor}, from_attributes=True)
 
 
 @router.get("/{deal_id}", responses=problems(NotFound))

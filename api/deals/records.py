@@ -198,11 +198,10 @@ async def read_deal(unit: UnitOfWork, target: DealTarget) -> Mapping[str, Any]:
 
 async def list_deals(
     unit: UnitOfWork, only: DealFilter, *, owner_ids: Owners, page: Pagination
-) -> tuple[list[Mapping[str, Any]], str | None]:
+) -> tuple[list[Row], str | None]:
     """A page of the visible deals that a filter lets through, newest first, and the next page's cursor."""
     given = {**only.given(), "owner_ids": None if owner_ids is None else list(owner_ids)}
-    rows, cursor = await read_page(unit, _DEALS, given, page=page)
-    return [row._asdict() for row in rows], cursor
+    return await read_page(unit, _DEALS, given, page=page)
 
 
 async def read_history(unit: UnitOfWork, target: DealTarget) -> tuple[list[Envelope[Event]], dict[UUID, str]]:

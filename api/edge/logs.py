@@ -11,6 +11,9 @@ from typing import Any
 correlation_id: ContextVar[str | None] = ContextVar("correlation_id", default=None)
 
 
+_JSON = json.JSONEncoder(default=str)
+
+
 class JsonFormatter(logging.Formatter):
     """Formats a record, its `extra={"fields": {...}}` and its exception."""
 
@@ -26,11 +29,12 @@ class JsonFormatter(logging.Formatter):
         entry |= getattr(record, "fields", {})
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps({name: value for name, value in entry.items() if value is not None}, default=str)
+        return _JSON.encode({name: value for name, value in entry.items() if value is not None})
 
 
 def log_as_json(level: int = logging.INFO) -> None:
-    """Send all logs of this process through the formatter."""
+    """Send all logs of this process through the formatter, which names no thread, process or task."""
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 from sqlalchemy.orm import InstrumentedAttribute
 
-from api.edge.dependencies import CurrentCaller
-from api.edge.security import decode_base64, encode_base64
+from api.edge.dependencies import Claims
+from api.edge.security import AccessClaims, decode_base64, encode_base64
 from api.edge.services import services_of
 from api.kernel.errors import InvalidCursor
 from api.kernel.listing import Listing
@@ -38,9 +38,9 @@ class PageOf(BaseModel, Generic[T]):
 class Pagination:
     """Which page the caller wants."""
 
-    def __init__(self, request: Request, caller: CurrentCaller, *, limit: int, cursor: str | None) -> None:
+    def __init__(self, request: Request, claims: AccessClaims, *, limit: int, cursor: str | None) -> None:
         filters = sorted((k, v) for k, v in request.query_params.multi_items() if k not in {"limit", "cursor"})
-        self._list = to_json([str(caller.organization_id), request.url.path, filters])
+        self._list = to_json([str(claims.organization_id), request.url.path, filters])
         self._signer = services_of(request).signer
         self.limit = limit
         self.after: list[Any] | None = None if cursor is None else self._read(cursor)
@@ -62,14 +62,14 @@ class Pagination:
 
 async def _pagination(
     request: Request,
-    caller: CurrentCaller,
+    claims: Claims,
     limit: Annotated[int, Query(ge=1, le=LARGEST_LIMIT, description="Rows per page.")] = DEFAULT_LIMIT,
     cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.", max_length=2000)] = None,
 ) -> Pagination:
-    return Pagination(request, caller, limit=limit, cursor=cursor)
+    return Pagination(request, claims, limit=limit, cursor=cursor)
 
 
-#: `?limit=&cursor=`
+#: `?limit=&cursor=`. Whether the sign-in goes on is the endpoint's to ask.
 Page = Annotated[Pagination, Depends(_pagination)]
 
 

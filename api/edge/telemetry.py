@@ -5,7 +5,7 @@ import time
 from uuid import UUID
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
@@ -24,14 +24,25 @@ class RequestFigures:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         labels = ("method", "route", "status")
-        self.count = Counter("sluice_http_requests", "Requests answered.", labels, registry=registry)
-        self.seconds = Histogram(
+        self._count = Counter("sluice_http_requests", "Requests answered.", labels, registry=registry)
+        self._seconds = Histogram(
             "sluice_http_request_seconds",
             "Time until the answer was complete.",
             ("method", "route"),
             registry=registry,
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
         )
+        self._found: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def record(self, method: str, route: str, status: int, *, seconds: float) -> None:
+        """Count one answer, and how long it took."""
+        labels = (method, route, status)
+        found = self._found.get(labels)
+        if found is None:  # asked of the library, which takes a lock and makes texts of them, once
+            found = self._found[labels] = (self._count.labels(*labels), self._seconds.labels(method, route))
+        count, duration = found
+        count.inc()
+        duration.observe(seconds)
 
 
 class Telemetry:
@@ -48,13 +59,15 @@ class Telemetry:
         started_at, status = time.perf_counter(), 0
         correlation_id = _correlation_id(Headers(scope=scope).get(HEADER))
         scope.setdefault("state", {})["correlation_id"] = correlation_id
-        token = current_correlation_id.set(str(correlation_id))
+        shown_id = str(correlation_id)
+        header = (HEADER.lower().encode(), shown_id.encode())
+        token = current_correlation_id.set(shown_id)
 
         async def send_tagged(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[HEADER] = str(correlation_id)
+                message["headers"] = [*message.get("headers", ()), header]
             await send(message)
 
         try:
@@ -63,7 +76,7 @@ class Telemetry:
             _log.exception("request failed")
             if status == 0:
                 fault = CrmError("Something went wrong on our side. Quote the correlation id when you report it.")
-                answer = problem_response(fault, correlation_id=str(correlation_id), instance=scope["path"])
+                answer = problem_response(fault, correlation_id=shown_id, instance=scope["path"])
                 await answer(scope, receive, send_tagged)
         finally:
             self._record(scope, status=status, seconds=time.perf_counter() - started_at)
@@ -71,8 +84,7 @@ class Telemetry:
 
     def _record(self, scope: Scope, *, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path_format", None) or "unmatched"
-        self._figures.count.labels(scope["method"], route, status).inc()
-        self._figures.seconds.labels(scope["method"], route).observe(seconds)
+        self._figures.record(scope["method"], route, status, seconds=seconds)
         if scope["path"] not in _QUIET_PATHS:
             fields = {"method": scope["method"], "route": route, "status": status, "ms": round(seconds * 1000, 1)}
             _log.info("request", extra={"fields": fields})
