@@ -40,11 +40,7 @@ class Pool:
             PoolTimeout: none became free.
             psycopg.OperationalError: PostgreSQL cannot be reached.
         """
-        try:
-            async with asyncio.timeout(_WAIT_SECONDS if self._slots.locked() else None):
-                await self._slots.acquire()
-        except TimeoutError as error:
-            raise PoolTimeout("all connections are taken") from error
+        await self._wait_for_slot()
         try:
             while self._idle:
                 connection = self._idle.pop()
@@ -72,6 +68,16 @@ class Pool:
         """Close what is idle."""
         while self._idle:
             await self._forget(self._idle.pop())
+
+    async def _wait_for_slot(self) -> None:
+        if not self._slots.locked():
+            await self._slots.acquire()  # there is one: nothing to wait for
+            return
+        try:
+            async with asyncio.timeout(_WAIT_SECONDS):
+                await self._slots.acquire()
+        except TimeoutError as error:
+            raise PoolTimeout("all connections are taken") from error
 
     async def _connect(self) -> Connection:
         opened = await AsyncConnection.connect(

@@ -133,5 +133,6 @@ async def _fingerprint(request: Request) -> bytes:
     if boundary:
         # a client draws a new boundary for each attempt
         body = body.replace(boundary.strip('"').encode(), b"")
-    message = f"{request.method} {request.url.path}?{request.url.query}\n".encode() + body
+    head = f"{request.method} {request.scope['path']}?".encode() + request.scope["query_string"]
+    message = head + b"\n" + body
     return services_of(request).signer.sign("idempotency", message)

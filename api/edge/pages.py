@@ -40,7 +40,7 @@ class Pagination:
 
     def __init__(self, request: Request, claims: AccessClaims, *, limit: int, cursor: str | None) -> None:
         filters = sorted((k, v) for k, v in request.query_params.multi_items() if k not in {"limit", "cursor"})
-        self._list = to_json([str(claims.organization_id), request.url.path, filters])
+        self._list = to_json([str(claims.organization_id), request.scope["path"], filters])
         self._signer = services_of(request).signer
         self.limit = limit
         self.after: list[Any] | None = None if cursor is None else self._read(cursor)

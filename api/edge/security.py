@@ -33,10 +33,13 @@ class Signer:
 
     def __init__(self, secret_key: str) -> None:
         self._secret = secret_key.encode()
+        self._keys: dict[str, bytes] = {}
 
     def key(self, purpose: str) -> bytes:
         """The key of one purpose."""
-        return hmac.digest(self._secret, b"sluice:" + purpose.encode(), "sha256")
+        if purpose not in self._keys:
+            self._keys[purpose] = hmac.digest(self._secret, b"sluice:" + purpose.encode(), "sha256")
+        return self._keys[purpose]
 
     def sign(self, purpose: str, message: bytes) -> bytes:
         """32 bytes that only holders of the secret key can make for this purpose and message."""
