@@ -153,8 +153,9 @@ def test_failing_test_leaves_the_batch_to_the_next_build(
     assert [row["status"] for row in query(warehouse, "select status from fct_deals where known_to is null")] == [
         "lost"
     ]
+    made_up = all_marts(warehouse)
     build(warehouse, target_path=target_path)
-    assert query(warehouse, "select deal_id from staging.int_touched_deals") == []
+    assert all_marts(warehouse) == made_up
 
 
 def test_other_models_than_those_that_built_it_build_it_anew(
