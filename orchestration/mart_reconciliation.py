@@ -47,18 +47,25 @@ select e.organization_id, count(*) filter (where {_IS_KNOWN}), count(*)
 from event_log e left join {_HORIZON} on h.organization_id = e.organization_id group by 1
 """
 
-# the last fact in the order of (occurred_at, aggregate_version) is what holds
+# the last fact in the order of (occurred_at, aggregate_version) is what holds; staying in a stage is no entry
 _LOG_DEALS = f"""
-with deals as (
+with facts as (
+    select e.organization_id, e.aggregate_id, e.aggregate_version, e.type, e.occurred_at, e.data,
+           e.type = any(%(entering)s) and e.data ->> 'to_stage_id' is distinct from lag(e.data ->> 'to_stage_id') over (
+               partition by e.organization_id, e.aggregate_id, e.type = any(%(entering)s)
+               order by e.occurred_at, e.aggregate_version
+           ) as is_entry
+    from event_log e left join {_HORIZON} on h.organization_id = e.organization_id
+    where e.aggregate_type = 'deal' and {_IS_KNOWN}
+), deals as (
     select e.organization_id,
-           count(*) filter (where e.type = any(%(entering)s)) as entries,
+           count(*) filter (where e.is_entry) as entries,
            (array_agg(case e.type when 'deal.closed' then e.data ->> 'outcome' else 'open' end
                       order by e.occurred_at desc, e.aggregate_version desc)
                filter (where e.type = any(%(entering)s)))[1] as status,
            (array_agg(e.data order by e.occurred_at desc, e.aggregate_version desc)
                filter (where e.type in ('deal.created', 'deal.amount.changed')))[1] as priced
-    from event_log e left join {_HORIZON} on h.organization_id = e.organization_id
-    where e.aggregate_type = 'deal' and {_IS_KNOWN}
+    from facts e
     group by e.organization_id, e.aggregate_id
     having bool_or(e.type = 'deal.created') and not bool_or(e.type = 'deal.deleted')
 )

@@ -252,10 +252,11 @@ class EventLog:
         *,
         at: datetime,
         recorded: datetime | None = None,
+        stage: Stage | None = None,
         lost_reason_id: UUID | None = None,
     ) -> None:
-        """A deal is won or lost."""
-        stage = deal.pipeline.of_kind(StageKind(outcome.value))[0]
+        """A deal is won or lost, in the pipeline's first stage of that kind unless another is given."""
+        stage = stage or deal.pipeline.of_kind(StageKind(outcome.value))[0]
         data = DealClosed(
             pipeline_id=deal.pipeline.id,
             from_stage_id=deal.stage.id,

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import contracts
 from contracts.events.registry import parse
-from contracts.stages import StageKind
+from contracts.stages import Outcome, StageKind
 from tests.event_history import BEGINNING, AnyEvent, Deal, EventLog, Pipeline, days
 
 _ZONES = ("Europe/Berlin", "America/Havana", "Asia/Kathmandu")
@@ -65,6 +65,7 @@ class _Organization:
 
     def _pipeline(self, name: str) -> Pipeline:
         kinds = [("New", "open"), ("Talk", "open"), ("Offer", "open"), ("Won", "won"), ("Lost", "lost")]
+        kinds += [("Paid", "won"), ("Gone", "lost")]
         return self.log.pipeline(name=name, stages=kinds)
 
     def _instant(self) -> datetime:
@@ -108,6 +109,9 @@ class _Organization:
             log.set_close_date(deal, (at + days(30)).date(), at=at, recorded=recorded)
         elif choice < 0.42:
             log.set_source(deal, rng.choice([None, log.organization_id]), at=at, recorded=recorded)
+        elif deal.stage.kind is not StageKind.OPEN and choice < 0.7:
+            outcome = Outcome(deal.stage.kind)  # it moves on, which is told as another closing
+            log.close(deal, outcome, stage=rng.choice(deal.pipeline.of_kind(deal.stage.kind)), at=at, recorded=recorded)
         elif deal.stage.kind is not StageKind.OPEN:
             log.reopen(deal, rng.choice(deal.pipeline.of_kind(StageKind.OPEN)), at=at, recorded=recorded)
         elif choice < 0.55:

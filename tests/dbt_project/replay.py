@@ -14,8 +14,6 @@ from contracts.events.deals import (
     DealCreated,
     DealDeleted,
     DealOwnerChanged,
-    DealReopened,
-    DealStageChanged,
     DealUpdated,
 )
 from tests.event_history import AnyEvent
@@ -66,40 +64,42 @@ def replay(events: Iterable[AnyEvent], *, known_at: datetime) -> KnownDeals:
 def _entries(history: list[AnyEvent]) -> list[Row]:
     entries: list[Row] = []
     for event in history:
-        cause = _cause(event)
-        if cause is None:
+        stage_id = getattr(event.data, "to_stage_id", None)
+        if stage_id is None or (entries and entries[-1]["stage_id"] == stage_id):
             continue
+        before = entries[-1] if entries else None
+        status = event.data.outcome.value if isinstance(event.data, DealClosed) else "open"
         entry = {
             "entry_number": len(entries) + 1,
             "event_id": event.id,
             "pipeline_id": getattr(event.data, "pipeline_id", None),
-            "stage_id": getattr(event.data, "to_stage_id", None),
-            "from_stage_id": entries[-1]["stage_id"] if entries else None,
-            "cause": cause,
+            "stage_id": stage_id,
+            "from_stage_id": before["stage_id"] if before else None,
+            "cause": _cause(status, before["status"] if before else None),
+            "status": status,
             "actor": event.actor.value,
             "actor_id": event.actor_id,
             "entered_at": event.occurred_at,
             "left_at": None,
             "next_stage_id": None,
+            "closed_at": None if status == "open" else event.occurred_at,
             "lost_reason_id": getattr(event.data, "lost_reason_id", None),
         }
-        if entries:
-            entries[-1] |= {"left_at": entry["entered_at"], "next_stage_id": entry["stage_id"]}
+        if before:
+            before |= {"left_at": entry["entered_at"], "next_stage_id": entry["stage_id"]}
+        if before and before["status"] == status:
+            entry |= {name: before[name] for name in ("closed_at", "lost_reason_id")}
         entries.append(entry)
     return entries
 
 
-def _cause(event: AnyEvent) -> str | None:
-    match event.data:
-        case DealCreated():
-            return "created"
-        case DealStageChanged():
-            return "moved"
-        case DealClosed(outcome=outcome):
-            return outcome.value
-        case DealReopened():
-            return "reopened"
-    return None
+def _cause(status: str, before: str | None) -> str:
+    """Why a deal entered a stage, by what it then was and was before."""
+    if before is None:
+        return "created"
+    if status == before:
+        return "moved"
+    return "reopened" if status == "open" else status
 
 
 def _versions(history: list[AnyEvent]) -> list[Row]:
@@ -133,7 +133,7 @@ def _changed(state: Row | None, event: AnyEvent) -> Row | None:
 def _deal(entries: list[Row], versions: list[Row]) -> Row:
     created = next(entry for entry in entries if entry["cause"] == "created")
     last = entries[-1]
-    closed_at = last["entered_at"] if last["cause"] in ("won", "lost") else None
+    closed_at = last["closed_at"]
     at_closing = _version_at(versions, closed_at) if closed_at else {}
     present = {name: versions[-1][name] for name in _STATE}
     return present | {
@@ -142,7 +142,7 @@ def _deal(entries: list[Row], versions: list[Row]) -> Row:
         "creation_owner_id": _version_at(versions, created["entered_at"])["owner_id"],
         "stage_id": last["stage_id"],
         "stage_entered_at": last["entered_at"],
-        "status": last["cause"] if closed_at else "open",
+        "status": last["status"],
         "closed_at": closed_at,
         "closing_owner_id": at_closing.get("owner_id"),
         "closing_amount_minor": at_closing.get("amount_minor"),

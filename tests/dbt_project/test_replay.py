@@ -1,7 +1,8 @@
-"""The marts as of any instant are what a plain replay of the events recorded until then says."""
+"""The marts as of any instant are what a plain replay of the events recorded until then says, and what the rules do."""
 
+import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -9,14 +10,56 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from api.deals.rules import NewDeal, begin, learn
+from api.deals.state import Deal, Money, Relations, StageRef
+from api.deals.timeline import Entry
 from contracts.settings import WarehouseSettings
+from contracts.stages import StageKind
 from tests.dbt_project.reading import Row, known_at, ordered, query
 from tests.dbt_project.replay import replay
-from tests.event_history import BEGINNING, days
+from tests.event_history import BEGINNING, EventLog, days
 from tests.random_history import random_history
 from tests.warehouse_builder import build_warehouse
 
-_HISTORY = random_history(23, deals=40)
+
+def _tell(log: EventLog, rng: random.Random) -> Iterator[tuple[datetime, Deal]]:
+    """Deals as the rules have them from each instant on at which they learn an entry, in whatever order those come."""
+    log.organization()
+    kinds = [("New", "open"), ("Talk", "open"), ("Won", "won"), ("Paid", "won"), ("Lost", "lost"), ("Gone", "lost")]
+    pipeline = log.pipeline(stages=kinds)
+    stages = [StageRef(stage.id, pipeline.id, stage.kind) for stage in pipeline.stages]
+    for _ in range(30):
+        at = known_from = BEGINNING + days(rng.randrange(40))
+        new = NewDeal(
+            id=log.new_id(),
+            external_id=None,
+            title="",
+            stage=stages[0],
+            money=Money(100, "EUR"),
+            relations=Relations(None, None, None),
+            owner_id=log.new_id(),
+            close_date=None,
+        )
+        change = begin(new, at=at)
+        for number in range(8):
+            if number:
+                known_from += days(1)
+                told = at + days(rng.randrange(12))
+                change = learn(
+                    change.deal,
+                    stages=[Entry(told, rng.choice(stages))],
+                    owners=[Entry(told, log.new_id())] if rng.random() < 0.4 else (),
+                    amounts=[Entry(told, Money(number, "EUR"))] if rng.random() < 0.4 else (),
+                    lost_reason_id=log.new_id() if rng.random() < 0.5 else None,
+                )
+            for fact in change.facts:
+                log.add(fact.event, new.id, at=fact.occurred_at, recorded=known_from)
+            yield known_from, change.deal
+
+
+_LOG = EventLog()
+_TOLD = list(_tell(_LOG, random.Random(5)))
+_HISTORY = sorted([*random_history(23, deals=40), *_LOG.events], key=lambda event: event.recorded_at)
 _END = max(event.recorded_at for event in _HISTORY)
 _INSTANTS = [BEGINNING, *(BEGINNING + days(step) for step in range(1, 125, 4)), _HISTORY[200].recorded_at, _END]
 
@@ -35,6 +78,31 @@ def test_deals_as_of_any_instant_equal_a_replay(warehouse: WarehouseSettings) ->
         assert known_at(marts["fct_stage_entries"], instant) == ordered(expected.entries), instant
         assert known_at(marts["fct_deal_versions"], instant) == ordered(expected.versions), instant
         assert known_at(marts["fct_deals"], instant) == ordered(expected.deals), instant
+
+
+def test_paths_and_closings_are_those_of_the_rules(warehouse: WarehouseSettings) -> None:
+    entries = query(warehouse, f"from fct_stage_entries where organization_id = '{_LOG.organization_id}'")
+    deals = query(warehouse, f"from fct_deals where organization_id = '{_LOG.organization_id}'")
+    for instant, deal in _TOLD:
+        path = known_at((row for row in entries if row["deal_id"] == deal.id), instant)
+        path.sort(key=lambda row: row["entry_number"])
+        visits = [(row["entered_at"], row["stage_id"], row["status"]) for row in path]
+        assert visits == [(visit.at, visit.value.id, visit.value.kind) for visit in deal.visits]
+        [row] = known_at((row for row in deals if row["deal_id"] == deal.id), instant)
+        assert (row["status"], row["stage_id"], row["stage_entered_at"], row["closed_at"], row["lost_reason_id"]) == (
+            deal.stage.kind,
+            deal.stage.id,
+            deal.stage_entered_at,
+            deal.closed_at,
+            deal.lost_reason_id,
+        )
+        if deal.closed_at:
+            owner, money = deal.owners.at(deal.closed_at), deal.amounts.at(deal.closed_at)
+            assert (row["closing_owner_id"], row["closing_amount_minor"]) == (owner, money.amount_minor)
+    moved_on = [row for row in deals if row["status"] != "open" and row["closed_at"] != row["stage_entered_at"]]
+    assert {row["status"] for row in moved_on} == {StageKind.WON, StageKind.LOST}
+    logged = [event for event in _LOG.events if hasattr(event.data, "to_stage_id")]
+    assert len({row["event_id"] for row in entries if row["known_to"] is None}) < len(logged)  # some became stays
 
 
 def test_equal_rows_are_not_known_anew(warehouse: WarehouseSettings) -> None:
@@ -94,7 +162,7 @@ def _open_at(date: Row) -> list[object]:
     return [
         entry["stage_id"]
         for entry in replay(own, known_at=date["ends_at"]).entries
-        if entry["cause"] not in ("won", "lost")
+        if entry["status"] == "open"
         and entry["entered_at"] < date["ends_at"]
         and (entry["left_at"] is None or entry["left_at"] >= date["ends_at"])
     ]

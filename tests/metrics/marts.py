@@ -121,7 +121,8 @@ def _deal_state(deal_id: UUID, facts: list[AnyEvent], kinds: dict[UUID, Any]) ->
         return
     created = next(fact for fact in facts if fact.type == "deal.created")
     pipeline_id = _data(created).pipeline_id
-    entries = [fact for fact in facts if hasattr(_data(fact), "to_stage_id")]
+    entries = _entries(facts)
+    turns = _turns(entries, kinds)
     for number, fact in enumerate(entries, start=1):
         left = entries[number] if number < len(entries) else None
         yield (
@@ -134,7 +135,7 @@ def _deal_state(deal_id: UUID, facts: list[AnyEvent], kinds: dict[UUID, Any]) ->
                 fact.occurred_at,
                 left and left.occurred_at,
                 left and _data(left).to_stage_id,
-                getattr(_data(fact), "lost_reason_id", None),
+                getattr(_data(turns[number - 1]), "lost_reason_id", None),
             ),
         )
     values: dict[str, Any] = {}
@@ -145,12 +146,31 @@ def _deal_state(deal_id: UUID, facts: list[AnyEvent], kinds: dict[UUID, Any]) ->
             yield Mart.FCT_DEAL_VERSIONS, (deal_id, *(values[name] for name in names), start, end)
     last = entries[-1]
     status = str(kinds[_data(last).to_stage_id])
-    closed_at = None if status == "open" else last.occurred_at
+    closed_at = None if status == "open" else turns[-1].occurred_at
     stage_id = _data(last).to_stage_id
     yield (
         Mart.FCT_DEALS,
         (deal_id, pipeline_id, created.occurred_at, values["owner_id"], stage_id, status, closed_at),
     )
+
+
+def _entries(facts: list[AnyEvent]) -> list[AnyEvent]:
+    """The facts that enter another stage than the one before: staying is no entry."""
+    entries: list[AnyEvent] = []
+    for fact in facts:
+        stage_id = getattr(_data(fact), "to_stage_id", None)
+        if stage_id and not (entries and _data(entries[-1]).to_stage_id == stage_id):
+            entries.append(fact)
+    return entries
+
+
+def _turns(entries: list[AnyEvent], kinds: dict[UUID, Any]) -> list[AnyEvent]:
+    """For each entry the one since which the deal is open, won or lost."""
+    turns: list[AnyEvent] = []
+    for number, entry in enumerate(entries):
+        before, kind = entries[number - 1] if number else None, kinds[_data(entry).to_stage_id]
+        turns.append(turns[-1] if before and kinds[_data(before).to_stage_id] == kind else entry)
+    return turns
 
 
 def _spans(facts: list[AnyEvent]) -> Iterator[tuple[datetime, datetime | None, AnyEvent]]:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from statistics import quantiles
 from typing import Any
 from uuid import UUID
@@ -59,12 +59,13 @@ def histories(events: Iterable[AnyEvent], pipeline: Pipeline, *, as_of: datetime
             continue
         history = History(deal_id, created.occurred_at, facts=facts)
         for fact in facts:
-            if not hasattr(_data(fact), "to_stage_id"):
+            stage_id = getattr(_data(fact), "to_stage_id", None)
+            if stage_id is None or (history.visits and history.visits[-1].stage.id == stage_id):
                 continue
             if history.visits:
                 history.visits[-1].left_at = fact.occurred_at
             reason = getattr(_data(fact), "lost_reason_id", None)
-            history.visits.append(Visit(stages[_data(fact).to_stage_id], fact.occurred_at, None, reason))
+            history.visits.append(Visit(stages[stage_id], fact.occurred_at, None, reason))
         found.append(history)
     return found
 
@@ -128,7 +129,7 @@ def count(
                 history.value_at("currency", at),
                 _stages(visits, pipeline, asked),
                 _days(visits),
-                visits[-1].lost_reason_id if visits and visits[-1].left_at is None else None,
+                _turn(visits).lost_reason_id if visits and visits[-1].left_at is None else None,
             )
         )
     return counted
@@ -138,10 +139,16 @@ def _entered_cohort(history: History, asked: Asked) -> datetime | None:
     if asked.cohort == "created":
         return history.created_at
     if asked.cohort == "closed":
-        last = history.visits[-1]
-        return None if last.stage.kind == "open" else last.entered_at
+        turn = _turn(history.visits)
+        return None if turn.stage.kind == "open" else turn.entered_at
     stage_id = asked.cohort.removeprefix("entered:")
     return next((visit.entered_at for visit in history.visits if str(visit.stage.id) == stage_id), None)
+
+
+def _turn(visits: list[Visit]) -> Visit:
+    """The visit since which the deal is open, won or lost."""
+    *_, first = takewhile(lambda visit: visit.stage.kind == visits[-1].stage.kind, reversed(visits))
+    return first
 
 
 def _group(history: History, at: datetime, asked: Asked, memberships: Iterable[Membership]) -> str | None:

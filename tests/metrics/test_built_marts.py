@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from contracts.stages import Outcome
 from contracts.warehouse import Mart
 from metrics.compile import Compiled
 from metrics.reader import DuckDBReader
@@ -14,7 +15,7 @@ from tests.metrics.conftest import Asker, MemoryReader
 from tests.metrics.marts import TABLES
 from tests.warehouse_builder import duckdb_warehouse, publish_warehouse
 
-STAGES = (("New", "open"), ("Talk", "open"), ("Offer", "open"), ("Won", "won"), ("Lost", "lost"))
+STAGES = (("New", "open"), ("Talk", "open"), ("Offer", "open"), ("Won", "won"), ("Lost", "lost"), ("Paid", "won"))
 PERIOD: dict[str, Any] = {"start": "2026-01-01", "end": "2026-04-01"}
 
 
@@ -40,6 +41,12 @@ def _log() -> EventLog:
         if number % 7 == 2:
             log.win(deal, at=at + days(4))
             log.reopen(deal, pipeline.stages[1], at=at + days(6))
+        if number == 10:  # moving on among won stages wins nothing again
+            log.win(deal, at=at + days(4))
+            log.close(deal, Outcome.WON, stage=pipeline.stages[-1], at=at + days(6))
+        if number == 12:  # the earlier entry, learned later, is the one
+            log.move(deal, pipeline.stages[1], at=at + days(5))
+            log.move(deal, pipeline.stages[1], at=at + days(3), recorded=at + days(7))
         if number == 8:
             log.delete(deal, at=at + days(10))
         log.sign_in(users[number % 2], at=at, recorded=at + days(number % 3))

@@ -18,7 +18,7 @@ from tests.metrics.conftest import Asker, MemoryReader
 from tests.metrics.marts import publish_postgres
 from tests.metrics.oracle import Asked, Counted, Membership, count, histories, percentile
 
-STAGES = (("A", "open"), ("B", "open"), ("C", "open"), ("Won", "won"), ("Lost", "lost"))
+STAGES = (("A", "open"), ("B", "open"), ("C", "open"), ("Won", "won"), ("Paid", "won"), ("Lost", "lost"))
 ZONE = ZoneInfo("America/New_York")
 # the clock goes forward on 8 March 2026, inside the period
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -80,6 +80,11 @@ def _act(draw: st.DrawFn, world: World, deal: Deal, *, occurred: datetime, recor
         log.set_owner(deal, draw(st.sampled_from(world.owners)), **clocks)
     elif action == "amount":
         log.set_amount(deal, draw(st.sampled_from([5_00, None])), **clocks)
+    elif deal.stage.kind is not StageKind.OPEN and action == "close":  # it moves on, which is told as another closing
+        outcome = Outcome(deal.stage.kind)
+        reason = draw(st.sampled_from(REASONS)) if outcome is Outcome.LOST else None
+        stage = draw(st.sampled_from(world.pipeline.of_kind(deal.stage.kind)))
+        log.close(deal, outcome, stage=stage, at=recorded, lost_reason_id=reason)
     elif deal.stage.kind is not StageKind.OPEN:
         log.reopen(deal, draw(st.sampled_from(stages[:3])), at=recorded)
     elif action == "move":

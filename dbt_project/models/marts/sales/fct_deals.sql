@@ -87,8 +87,8 @@ rows_as_known as (
         present.close_date,
         last_entry.stage_id,
         last_entry.entered_at as stage_entered_at,
-        case when last_entry.cause in ('won', 'lost') then last_entry.cause else 'open' end as status,
-        case when last_entry.cause in ('won', 'lost') then last_entry.entered_at end as closed_at,
+        last_entry.status,
+        last_entry.closed_at,
         at_closing.owner_id as closing_owner_id,
         at_closing.amount_minor as closing_amount_minor,
         last_entry.lost_reason_id
@@ -113,9 +113,8 @@ rows_as_known as (
     left join versions as at_closing
         on
             {{ known_of('at_closing', keys) }}
-            and last_entry.cause in ('won', 'lost')
-            and at_closing.valid_from <= last_entry.entered_at
-            and (at_closing.valid_to is null or at_closing.valid_to > last_entry.entered_at)
+            and at_closing.valid_from <= last_entry.closed_at
+            and (at_closing.valid_to is null or at_closing.valid_to > last_entry.closed_at)
 ),
 
 -- a row begins where the one before it is another, or ended earlier

@@ -34,7 +34,7 @@ stays as (
     from {{ ref('fct_stage_entries') }} as entries
     inner join spans on entries.organization_id = spans.organization_id
     where
-        entries.cause not in ('won', 'lost')
+        entries.status = 'open'
         and entries.entered_at < spans.last_end
         and entries.known_from <= spans.last_end
         and (entries.left_at is null or entries.left_at >= spans.first_end)
