@@ -153,6 +153,8 @@ def test_o1_relay_killed_in_the_middle_of_batches_loses_nothing(
         process.kill()
         process.wait()
     process = _start_relay(database, fresh_broker, warehouse_url)
+    # those before it may have published all there was: what comes now shows that it is up, and heeds signals
+    insert_events(database.app_url, 100, aggregates=40, seed=kills)
     wait_until_published(database)
     process.send_signal(signal.SIGTERM)
     assert process.wait(15) == 0
