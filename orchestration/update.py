@@ -157,7 +157,7 @@ def _of_tests(done: Update, now: datetime) -> list[Check]:
             message = node.message or f"{node.failures} rows break the test."
             checks.append(Check(name=f"{part}: {node.name}", status=status, message=message, finished_at=now))
         if not others:
-            message = f"All {len(tests)} tests passed."
+            message = f"All {len(tests)} tests passed." if len(tests) > 1 else "Its test passed."
             checks.append(Check(name=f"{part}: all tests", status=CheckState.OK, message=message, finished_at=now))
     return checks
 

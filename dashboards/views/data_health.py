@@ -146,12 +146,13 @@ def _groups(groups: list[Group], zone: ZoneInfo) -> None:
     frame = pd.DataFrame(
         [
             {
-                "Figures": group.name.capitalize(),
+                "Figures": group.name.capitalize().replace("(settled)", "· every few minutes"),
                 "State": "✕ As they were" if group.error else "✓ Up to date",
                 "Complete through": money.moment(group.through, zone),
                 "Why": group.error or "",
             }
             for group in groups
+            if group.through or group.error  # the others publish nothing
         ]
     )
     st.dataframe(frame, hide_index=True, key="groups", alt="Groups of figures and how far each is")
