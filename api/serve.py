@@ -30,12 +30,13 @@ _YIELD_SECONDS, _LOOK_AGAIN_SECONDS = 0.25, 0.01
 _NOT_SERVING = 2**31 - 1
 
 
-def run(stop: threading.Event, listener: int, counts: int, number: int) -> None:
+def run(stop: threading.Event, *numbers: str) -> None:
     """Serve until `stop` is set; running requests are finished first.
 
-    `listener` is the shared socket, `counts` a file of one 32-bit number of connections for each worker, of which the
-    one at `number` is this worker's.
+    `numbers` are the file descriptors of the shared socket and of a file of one 32-bit number of connections for each
+    worker, and this worker's place in that file.
     """
+    listener, counts, number = map(int, numbers)
     with socket.socket(fileno=listener) as shared, mmap.mmap(counts, 0) as memory:
         listening = _Listening(shared, memoryview(memory).cast("i"), number)
         # uvicorn takes its faster event loop by itself only where it also starts it

@@ -1,26 +1,68 @@
-"""The job worker as a process: does the work that a request only asked for. Imports are its only kind so far."""
+"""The job worker as a process: does the work that a request only asked for, or that time asks for.
+
+A slice that acts by itself has a module `worker` with `async def run(database, stop)`, which works until `stop` is set
+and outlives a PostgreSQL that goes away for a while. All of them share this process, or each has one of its own.
+"""
 
 import asyncio
+import pkgutil
 import threading
+from collections.abc import Awaitable, Callable
+from importlib import import_module
+from importlib.util import find_spec
 
+import api
 from api.edge.logs import log_as_json
-from api.imports.worker import work
 from api.kernel.database import Database
-from contracts.settings import FileSettings, WorkerDatabaseSettings
+from contracts.settings import WorkerDatabaseSettings
+
+Work = Callable[[Database, threading.Event], Awaitable[None]]
 
 _STATEMENT_TIMEOUT_MS = 120_000
+#: A loop that keeps a connection for its locks does its work on another one.
+_CONNECTIONS_EACH = 2
 
 
-def run(stop: threading.Event) -> None:
-    """Work until `stop` is set; a running transaction is finished first, the rest is taken up by the next worker."""
+def run(stop: threading.Event, *only: str) -> None:
+    """Work until `stop` is set; a running transaction is finished first, the rest is taken up by the next worker.
+
+    `only` names slices whose work this process does; by default it is everybody's.
+
+    Raises:
+        ValueError: a slice of `only` has no work to do.
+    """
     log_as_json()
-    asyncio.run(_work(FileSettings(), WorkerDatabaseSettings(), stop))
+    works = find_work()
+    if unknown := set(only) - set(works):
+        message = f"no work is called {', '.join(sorted(unknown))}; there are {', '.join(sorted(works))}"
+        raise ValueError(message)
+    asyncio.run(_work([works[name] for name in only or works], stop))
 
 
-async def _work(settings: FileSettings, worker: WorkerDatabaseSettings, stop: threading.Event) -> None:
-    url = worker.database_worker_url.get_secret_value()
-    database = Database(url, pool_size=2, statement_timeout_ms=_STATEMENT_TIMEOUT_MS)
+def find_work() -> dict[str, Work]:
+    """What each slice does by itself, by the slice's name."""
+    return {
+        package.name: import_module(f"api.{package.name}.worker").run
+        for package in pkgutil.iter_modules(api.__path__)
+        if package.ispkg and find_spec(f"api.{package.name}.worker")
+    }
+
+
+async def _work(works: list[Work], stop: threading.Event) -> None:
+    url = WorkerDatabaseSettings().database_worker_url.get_secret_value()
+    database = Database(url, pool_size=_CONNECTIONS_EACH * len(works), statement_timeout_ms=_STATEMENT_TIMEOUT_MS)
     try:
-        await work(database, files_path=settings.files_path, stop=stop)
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(_until(work, database, stop))
     finally:
         await database.close()
+
+
+async def _until(work: Work, database: Database, stop: threading.Event) -> None:
+    """`work`; where it fails the others end too, and the process is started anew."""
+    try:
+        await work(database, stop)
+    except BaseException:
+        stop.set()
+        raise

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
 from dashboards import client, session, sidebar, states
 from dashboards.answers import Me
@@ -35,20 +36,22 @@ def main() -> None:
     if who is not None:
         with states.explained():
             me = client.me(who)
-    pages = [
-        st.Page(
-            page_of(view.render, who, me),
-            title=view.page.title,
-            icon=f":material/{view.page.icon}:",
-            url_path=view.path,
-            default=number == 0,
-        )
-        for number, view in enumerate(find_views())
-    ]
-    page = st.navigation(pages, position="sidebar" if me else "hidden")
+    pages: dict[str, list[StreamlitPage]] = {}
+    for view in find_views():
+        # whoever is signed out may still have any address: the sign-in stands there
+        if me is None or view.page.is_for(me.role):
+            page = st.Page(
+                page_of(view.render, who, me),
+                title=view.page.title,
+                icon=f":material/{view.page.icon}:",
+                url_path=view.path,
+                default=not pages,
+            )
+            pages.setdefault(view.page.group, []).append(page)
+    opened = st.navigation(pages, position="sidebar" if me else "hidden")
     if who is not None and me is not None:
         sidebar.render(who, me)
-    page.run()
+    opened.run()
 
 
 main()

@@ -10,13 +10,26 @@ from dashboards.answers import Me
 from dashboards.session import SignIn
 
 
+#: Groups of pages, in the order of the navigation.
+GROUPS = ("Today", "Analyse", "Work", "Automate", "Admin")
+
+
 @dataclass(frozen=True)
 class Page:
-    """How a page appears in the navigation: in the order of `position`, with a name of Material Symbols as its icon."""
+    """How a page appears in the navigation: in its group by `position`, with a name of Material Symbols as its icon.
+
+    `roles` see it; everybody where none is named.
+    """
 
     title: str
     icon: str
+    group: str
     position: int
+    roles: frozenset[str] = frozenset()
+
+    def is_for(self, role: str) -> bool:
+        """Whether a person of this role has the page in the navigation."""
+        return not self.roles or role in self.roles
 
 
 @dataclass(frozen=True)
@@ -36,4 +49,4 @@ def find_views() -> list[View]:
         for module in modules
         if hasattr(module, "PAGE")
     ]
-    return sorted(found, key=lambda view: view.page.position)
+    return sorted(found, key=lambda view: (GROUPS.index(view.page.group), view.page.position))

@@ -232,12 +232,20 @@ def _relay_url() -> str:
     return RelayDatabaseSettings().database_relay_url.get_secret_value()
 
 
+def _become(process: Process, *arguments: str) -> None:
+    command = [sys.executable, "-m", "runtime.serve", process.name, *arguments]
+    os.execv(sys.executable, command)  # noqa: S606  # becomes it
+
+
 def _add_process_verb(process: Process) -> None:
     def run() -> None:
-        os.execv(sys.executable, [sys.executable, "-m", "runtime.serve", process.name])  # noqa: S606  # becomes it
+        _become(process)
+
+    def run_some(only: Annotated[list[str] | None, typer.Option(help=process.parts)] = None) -> None:
+        _become(process, *(only or ()))
 
     text = f"{process.does} One process, configured by SLUICE_* variables (.env.example)."
-    app.command(process.name, help=text)(run)
+    app.command(process.name, help=text)(run_some if process.parts else run)
 
 
 for _process in PROCESSES.values():

@@ -46,6 +46,7 @@ class Process:
     port: Callable[[], int] | None = None
     reports_to: Callable[[], SecretStr] | None = None
     is_background: bool = False
+    parts: str = ""  # help for `--only`, where a process may do a part of its work
 
 
 def _event_log() -> SecretStr:
@@ -66,7 +67,9 @@ PROCESSES: Mapping[str, Process] = {
             path="/readyz", port=lambda: ApiSettings().api_port,
         ),
         Process(
-            "worker", "Background jobs of the API: imports.", "api.worker", ("DATABASE_WORKER_URL", "FILES_PATH")
+            "worker", "What the API's slices do by themselves: imports.", "api.worker",
+            ("DATABASE_WORKER_URL", "FILES_PATH"),
+            parts="Do this slice's work alone; may be repeated.",
         ),
         Process(
             "archive", "PostgreSQL's log into the folder of backups, as it is written; base backups.",

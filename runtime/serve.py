@@ -22,14 +22,14 @@ _LEAST_URGENT = 19
 
 
 def serve(name: str, *arguments: str) -> int:
-    """Run one process until it is told to stop; `arguments` are numbers, for one of a group. Returns its exit code."""
+    """Run one process until it is told to stop; `arguments` go to its room. Returns its exit code."""
     if PROCESSES[name].is_background:
         os.nice(_LEAST_URGENT)
     try:
         if name in GROUPS and not arguments:
             _run_group(name)
         else:
-            _run_room(PROCESSES[name].room, *map(int, arguments))
+            _run_room(PROCESSES[name].room, *arguments)
     except ValidationError as error:
         missing = ", ".join(f"SLUICE_{str(item['loc'][0]).upper()} ({item['msg']})" for item in error.errors())
         print(f"{name}: settings are missing or wrong: {missing}. See .env.example.", file=sys.stderr)
@@ -43,7 +43,7 @@ def serve(name: str, *arguments: str) -> int:
     return 0
 
 
-def _run_room(module: str, *arguments: int) -> None:
+def _run_room(module: str, *arguments: str) -> None:
     stop = threading.Event()
 
     def ask_to_stop(_signal: int, _frame: FrameType | None) -> None:

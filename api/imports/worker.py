@@ -19,6 +19,7 @@ from api.db.statements import Statement, compiled
 from api.imports.job import Claim, ClaimLostError, run_job
 from api.kernel.database import Database
 from contracts import locks
+from contracts.settings import FileSettings
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +50,11 @@ update imports set state = 'failed', claim = null, error = :error, completed_at 
 where organization_id = :organization_id and id = :id and state in ('queued', 'running')
 """)
 )
+
+
+async def run(database: Database, stop: threading.Event) -> None:
+    """Do imports as this process is configured."""
+    await work(database, files_path=FileSettings().files_path, stop=stop)
 
 
 async def work(database: Database, *, files_path: Path, stop: threading.Event) -> None:

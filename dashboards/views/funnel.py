@@ -13,7 +13,7 @@ from dashboards.pages import Page
 from dashboards.periods import Period, PeriodName
 from dashboards.session import SignIn
 
-PAGE = Page("Funnel", icon="filter_alt", position=1)
+PAGE = Page("Funnel", icon="filter_alt", group="Analyse", position=1)
 
 _YEARS_TO_LOOK_BACK = 5
 

@@ -26,7 +26,7 @@ from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
 
-PAGE = Page("Visits", icon="handshake", position=5)
+PAGE = Page("Visits", icon="handshake", group="Analyse", position=5)
 
 
 def render(who: SignIn, me: Me) -> None:
