@@ -9,6 +9,9 @@ from dashboards import views
 from dashboards.answers import Me
 from dashboards.session import SignIn
 
+#: Groups of pages, in the order of the navigation.
+GROUPS = ("Today", "Analyse", "Work", "Automate", "Admin")
+
 
 #: Groups of pages, in the order of the navigation.
 GROUPS = ("Today", "Analyse", "Work", "Automate", "Admin")
