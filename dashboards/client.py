@@ -1,87 +1,118 @@
-"""The API, and nothing else: one function per answer, the only door of the dashboards to the outside.
+"""The API's answers: one function per answer that several pages share, and verbs for whatever one page alone reads or
+writes.
 
-Answers are kept for seconds, by sign-in and parameters. An expired access token is replaced unseen. Errors that a
-person may meet:
-
-    ApiError
-    ├── UnreachableError       no API, or one that does not answer
-    ├── SignedOutError         the sign-in has ended and cannot be refreshed
-    ├── ForbiddenError         this person may not see it
-    ├── NotReadyError          the figures have not been built yet
-    └── RefusedError           the API refused the question, or failed; says why
+Answers of figures are kept for seconds, by sign-in and parameters; what the verbs read is not, and a write forgets what
+is kept of pipelines and people. How requests travel, and the errors that a person may meet, is `transport`.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import streamlit as st
 
-from contracts.settings import DashboardSettings
+from dashboards import transport
 from dashboards.answers import DealsAnswer, FiguresAnswer, Freshness, FunnelAnswer, Me, Pipeline, TeamAnswer
 from dashboards.session import SignIn
+from dashboards.transport import ApiError as ApiError
+from dashboards.transport import ConflictError as ConflictError
+from dashboards.transport import ForbiddenError as ForbiddenError
+from dashboards.transport import Frozen, Json
+from dashboards.transport import NotReadyError as NotReadyError
+from dashboards.transport import RefusedError as RefusedError
+from dashboards.transport import SignedOutError as SignedOutError
+from dashboards.transport import StaleError as StaleError
+from dashboards.transport import UnreachableError as UnreachableError
+from dashboards.transport import close as close
 
 Parameters = Mapping[str, str | int | None]
-Frozen = tuple[tuple[str, str | int], ...]
-Json = dict[str, Any]
 
-_TIMEOUT = httpx.Timeout(20.0, connect=4.0)
-#: Figures of the version that a page names, as the deals behind them are: people who compare the two rather wait.
-_HEADERS = {"User-Agent": "sluice-dashboards", "Cache-Control": "no-cache"}
 _PAGE = 200
 _MOST_PAGES = 20
 
-#: One pool of connections per address of the API.
-_clients: dict[str, httpx.Client] = {}
 
+@dataclass(frozen=True)
+class Resource:
+    """A resource as the API answered it, and the version that a change of it names."""
 
-class ApiError(Exception):
-    """The API did not answer the question. The message is written for the person who asked."""
+    body: Json
+    etag: str | None
 
-    def __init__(self, message: str, *, code: str = "", reference: str | None = None) -> None:
-        self.message, self.code, self.reference = message, code, reference
-        super().__init__(message)
-
-
-class UnreachableError(ApiError):
-    """No API, or one that does not answer."""
-
-
-class SignedOutError(ApiError):
-    """The sign-in has ended."""
-
-
-class ForbiddenError(ApiError):
-    """This person may not see it."""
-
-
-class NotReadyError(ApiError):
-    """The figures have not been built yet."""
-
-
-class RefusedError(ApiError):
-    """The API refused the question, or failed."""
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401  # JSON is what it is
+        return self.body[name]
 
 
 def log_in(email: str, password: str) -> SignIn:
     """Sign in with a person's own account. Raises RefusedError with the API's words for a wrong password."""
-    response = _send("POST", "/v1/auth/login", json={"email": email.strip(), "password": password})
-    if response.status_code == httpx.codes.UNAUTHORIZED:
-        raise RefusedError("The e-mail address or the password is not right.", code="wrong_credentials")
-    body = _body(response)
-    return SignIn(access_token=body["access_token"], refresh_token=body["refresh_token"])
+    return transport.log_in(email, password)
 
 
 def log_out(sign_in: SignIn) -> None:
     """Revoke the sign-in. An API that cannot be reached leaves the tokens to expire."""
-    token = sign_in.access_token
-    try:
-        response = _send("POST", "/v1/auth/logout", token=token)
-        if response.status_code == httpx.codes.UNAUTHORIZED:
-            _refresh(sign_in, token)
-            _send("POST", "/v1/auth/logout", token=sign_in.access_token)
-    except ApiError:
-        return
+    transport.log_out(sign_in)
+
+
+def get(sign_in: SignIn, path: str, parameters: Parameters | None = None) -> Resource:
+    """Read anything, as it is now."""
+    return _resource(transport.send(sign_in, "GET", path, parameters=_frozen(parameters or {})))
+
+
+def get_all(sign_in: SignIn, path: str, parameters: Parameters | None = None, *, most: int = 1000) -> list[Json]:
+    """The items of a list, page by page, until there are `most`."""
+    items: list[Json] = []
+    cursor: str | None = None
+    while len(items) < most:
+        page = get(sign_in, path, {"limit": min(most, 100), **(parameters or {}), "cursor": cursor}).body
+        items += page["items"]
+        cursor = page.get("next_cursor")
+        if cursor is None:
+            break
+    return items[:most]
+
+
+def post(sign_in: SignIn, path: str, body: Json | None = None, *, key: str | None = None) -> Resource:
+    """Create or do something. With a `key` (Idempotency-Key) that a form keeps, sending it twice does it once.
+
+    Raises:
+        ConflictError: it contradicts what is there (409).
+        RefusedError: with `fields`, what is wrong with which field (422).
+    """
+    headers = {"Idempotency-Key": key} if key else {}
+    return _written(transport.send(sign_in, "POST", path, json={} if body is None else body, headers=headers))
+
+
+def patch(sign_in: SignIn, path: str, body: Json, *, etag: str | None) -> Resource:
+    """Change a resource of which `etag` was read.
+
+    Raises:
+        StaleError: somebody changed it since (412); `get` shows what it is now.
+    """
+    return _written(transport.send(sign_in, "PATCH", path, json=body, headers=_if_match(etag)))
+
+
+def put(sign_in: SignIn, path: str, body: Json, *, etag: str | None = None) -> Resource:
+    """Set a resource as a whole. As `patch`."""
+    return _written(transport.send(sign_in, "PUT", path, json=body, headers=_if_match(etag)))
+
+
+def delete(sign_in: SignIn, path: str, *, etag: str | None = None) -> None:
+    """Delete a resource of which `etag` was read. As `patch`."""
+    _written(transport.send(sign_in, "DELETE", path, headers=_if_match(etag)))
+
+
+def _if_match(etag: str | None) -> dict[str, str]:
+    return {"If-Match": etag} if etag else {}
+
+
+def _resource(response: httpx.Response) -> Resource:
+    return Resource(transport.body_of(response), response.headers.get("ETag"))
+
+
+def _written(response: httpx.Response) -> Resource:
+    written = _resource(response)
+    _kept_a_minute.clear()
+    return written
 
 
 def me(sign_in: SignIn) -> Me:
@@ -143,98 +174,14 @@ _BY_KEY: dict[str | type, Any] = {SignIn: lambda sign_in: sign_in.key}
 @st.cache_data(ttl=30, max_entries=1000, show_spinner=False, hash_funcs=_BY_KEY)
 def _kept(sign_in: SignIn, path: str, parameters: Frozen, version: str | None) -> Json:
     del version  # part of the cache's key only
-    return _get(sign_in, path, parameters)
+    return transport.body_of(transport.send(sign_in, "GET", path, parameters=parameters))
 
 
 @st.cache_data(ttl=60, max_entries=1000, show_spinner=False, hash_funcs=_BY_KEY)
 def _kept_a_minute(sign_in: SignIn, path: str, parameters: Frozen) -> Json:
-    return _get(sign_in, path, parameters)
+    return transport.body_of(transport.send(sign_in, "GET", path, parameters=parameters))
 
 
 @st.cache_data(ttl=2, max_entries=1000, show_spinner=False, hash_funcs=_BY_KEY)
 def _kept_briefly(sign_in: SignIn, path: str, parameters: Frozen) -> Json:
-    return _get(sign_in, path, parameters)
-
-
-def _get(sign_in: SignIn, path: str, parameters: Frozen) -> Json:
-    token = sign_in.access_token
-    response = _send("GET", path, token=token, parameters=parameters)
-    if response.status_code == httpx.codes.UNAUTHORIZED:
-        _refresh(sign_in, token)
-        response = _send("GET", path, token=sign_in.access_token, parameters=parameters)
-    return _body(response)
-
-
-def _refresh(sign_in: SignIn, stale_token: str) -> None:
-    """Replace the tokens, unless another tab just did: a refresh token works only once."""
-    with sign_in.lock:
-        if sign_in.access_token != stale_token:
-            return
-        response = _send("POST", "/v1/auth/refresh", json={"refresh_token": sign_in.refresh_token})
-        if response.is_client_error and response.status_code != httpx.codes.TOO_MANY_REQUESTS:
-            sign_in.ended = True
-            raise SignedOutError("Your sign-in has ended. Please sign in again.")
-        body = _body(response)
-        sign_in.access_token, sign_in.refresh_token = body["access_token"], body["refresh_token"]
-
-
-def close() -> None:
-    """Close the connections to the API."""
-    for url in list(_clients):
-        _clients.pop(url).close()
-
-
-def _http(base_url: str) -> httpx.Client:
-    if base_url not in _clients:
-        # Two threads may both make one; the loser's is closed when it is collected.
-        made = httpx.Client(base_url=base_url, timeout=_TIMEOUT, headers=_HEADERS)
-        _clients.setdefault(base_url, made)
-    return _clients[base_url]
-
-
-def _send(
-    method: str,
-    path: str,
-    *,
-    token: str | None = None,
-    parameters: Frozen = (),
-    json: Json | None = None,
-) -> httpx.Response:
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    try:
-        return _http(DashboardSettings().api_url).request(
-            method, path, params=dict(parameters), json=json, headers=headers
-        )
-    except httpx.TimeoutException as error:
-        raise UnreachableError("Sluice took too long to answer.") from error
-    except httpx.TransportError as error:
-        raise UnreachableError("Sluice cannot be reached at the moment.") from error
-
-
-def _body(response: httpx.Response) -> Json:
-    """The answer's body, or the error that its problem document describes."""
-    if response.is_success:
-        body: Json = response.json()
-        return body
-    problem = _problem(response)
-    message = str(problem.get("detail") or problem.get("title") or "Sluice could not answer this.")
-    code = str(problem.get("code", ""))
-    reference = response.headers.get("X-Correlation-ID")
-    error: type[ApiError] = RefusedError
-    if response.status_code == httpx.codes.UNAUTHORIZED:
-        error, message = SignedOutError, "Your sign-in has ended. Please sign in again."
-    elif response.status_code == httpx.codes.FORBIDDEN:
-        error = ForbiddenError
-    elif response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
-        error = NotReadyError
-    elif response.is_server_error:
-        message = "Something went wrong inside Sluice. It was not caused by your choices on this page."
-    raise error(message, code=code, reference=reference)
-
-
-def _problem(response: httpx.Response) -> Json:
-    try:
-        body = response.json()
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
+    return transport.body_of(transport.send(sign_in, "GET", path, parameters=parameters))

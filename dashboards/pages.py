@@ -13,10 +13,6 @@ from dashboards.session import SignIn
 GROUPS = ("Today", "Analyse", "Work", "Automate", "Admin")
 
 
-#: Groups of pages, in the order of the navigation.
-GROUPS = ("Today", "Analyse", "Work", "Automate", "Admin")
-
-
 @dataclass(frozen=True)
 class Page:
     """How a page appears in the navigation: in its group by `position`, with a name of Material Symbols as its icon.

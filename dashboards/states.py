@@ -40,6 +40,8 @@ def explained() -> Iterator[None]:
         _try_again()
     except client.ForbiddenError as error:
         _failure("You may not see this", f"{error.message} Ask an administrator of your organization.", error)
+    except (client.ConflictError, client.StaleError) as error:
+        _failure("It was changed in the meantime", f"{error.message} Reload the page and look at it again.", error)
     except client.RefusedError as error:
         _failure("This question could not be answered", error.message, error)
 

@@ -32,6 +32,7 @@ from tests.dashboards.counting import (
     stage_names,
     team_row,
 )
+from tests.dashboards.double_notes import serve_notes
 
 
 @dataclass
@@ -44,6 +45,7 @@ class Double:
     refresh: set[str] = field(default_factory=set)
     problems: dict[str, tuple[int, str, str]] = field(default_factory=dict)
     freshness: Row = field(default_factory=dict)
+    notes: dict[str, Row] = field(default_factory=dict)
     figures: list[Row] = field(default_factory=list)  # of any metric that it does not count itself
 
     def questions(self, path: str) -> list[Row]:
@@ -133,6 +135,7 @@ def application(double: Double) -> FastAPI:
 
     _serve_sign_in(app, double)
     _serve_metrics(app, double)
+    serve_notes(app, double.notes, problem=_problem)
 
     @app.get("/v1/me")
     def me() -> Row:
@@ -263,9 +266,9 @@ def _answer(double: Double, metric: str, asked: Row, rows: list[Row]) -> Row:
     }
 
 
-def _problem(status: int, code: str, detail: str) -> JSONResponse:
+def _problem(status: int, code: str, detail: str, errors: list[Row] | None = None) -> JSONResponse:
     return JSONResponse(
-        {"type": "about:blank", "title": "Problem", "status": status, "code": code, "detail": detail},
+        {"type": "about:blank", "title": "Problem", "status": status, "code": code, "detail": detail, "errors": errors},
         status_code=status,
         headers={"X-Correlation-ID": "0190-test"},
         media_type="application/problem+json",

@@ -1,0 +1,198 @@
+"""How requests reach the API, with a person's own tokens, and what becomes of answers that are errors.
+
+An expired access token is replaced unseen. Errors that a person may meet:
+
+    ApiError
+    ├── UnreachableError       no API, or one that does not answer
+    ├── SignedOutError         the sign-in has ended and cannot be refreshed
+    ├── ForbiddenError         this person may not see or do it
+    ├── NotReadyError          the figures have not been built yet
+    ├── ConflictError          it contradicts what is there (409)
+    ├── StaleError             somebody changed it since it was read (412)
+    └── RefusedError           the API refused the question, or failed; says why, and of which fields
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from contracts.settings import DashboardSettings
+from dashboards.session import SignIn
+
+Frozen = tuple[tuple[str, str | int], ...]
+Json = dict[str, Any]
+
+_TIMEOUT = httpx.Timeout(20.0, connect=4.0)
+#: Figures of the version that a page names, as the deals behind them are: people who compare the two rather wait.
+_HEADERS = {"User-Agent": "sluice-dashboards", "Cache-Control": "no-cache"}
+
+#: One pool of connections per address of the API.
+_clients: dict[str, httpx.Client] = {}
+
+
+class ApiError(Exception):
+    """The API did not answer the question. The message is written for the person who asked."""
+
+    def __init__(
+        self, message: str, *, code: str = "", reference: str | None = None, fields: Mapping[str, str] | None = None
+    ) -> None:
+        self.message, self.code, self.reference = message, code, reference
+        self.fields: Mapping[str, str] = fields or {}
+        super().__init__(message)
+
+
+class UnreachableError(ApiError):
+    """No API, or one that does not answer."""
+
+
+class SignedOutError(ApiError):
+    """The sign-in has ended."""
+
+
+class ForbiddenError(ApiError):
+    """This person may not see or do it."""
+
+
+class NotReadyError(ApiError):
+    """The figures have not been built yet."""
+
+
+class ConflictError(ApiError):
+    """It contradicts what is there."""
+
+
+class StaleError(ApiError):
+    """Somebody changed it since it was read."""
+
+
+class RefusedError(ApiError):
+    """The API refused the question, or failed. `fields` says what is wrong with which."""
+
+
+_BY_STATUS: dict[int, type[ApiError]] = {
+    401: SignedOutError,
+    403: ForbiddenError,
+    409: ConflictError,
+    412: StaleError,
+    503: NotReadyError,
+}
+
+
+def log_in(email: str, password: str) -> SignIn:
+    """Sign in with a person's own account. Raises RefusedError for a wrong password."""
+    response = _send("POST", "/v1/auth/login", json={"email": email.strip(), "password": password})
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        raise RefusedError("The e-mail address or the password is not right.", code="wrong_credentials")
+    body = body_of(response)
+    return SignIn(access_token=body["access_token"], refresh_token=body["refresh_token"])
+
+
+def log_out(sign_in: SignIn) -> None:
+    """Revoke the sign-in. An API that cannot be reached leaves the tokens to expire."""
+    try:
+        send(sign_in, "POST", "/v1/auth/logout")
+    except ApiError:
+        return
+
+
+def send(
+    sign_in: SignIn,
+    method: str,
+    path: str,
+    *,
+    parameters: Frozen = (),
+    json: Json | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> httpx.Response:
+    """What the API answers this person, with a new access token where the old one has expired."""
+    token = sign_in.access_token
+    response = _send(method, path, token=token, parameters=parameters, json=json, headers=headers)
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        _refresh(sign_in, token)
+        response = _send(method, path, token=sign_in.access_token, parameters=parameters, json=json, headers=headers)
+    return response
+
+
+def body_of(response: httpx.Response) -> Json:
+    """The answer's body, or the error that its problem document describes."""
+    if response.is_success:
+        body: Json = response.json() if response.content else {}
+        return body
+    problem = _problem(response)
+    message = str(problem.get("detail") or problem.get("title") or "Sluice could not answer this.")
+    error = _BY_STATUS.get(response.status_code, RefusedError)
+    if error is SignedOutError:
+        message = "Your sign-in has ended. Please sign in again."
+    elif error is RefusedError and response.is_server_error:
+        message = "Something went wrong inside Sluice. It was not caused by your choices on this page."
+    raise error(
+        message,
+        code=str(problem.get("code", "")),
+        reference=response.headers.get("X-Correlation-ID"),
+        fields=_fields(problem),
+    )
+
+
+def close() -> None:
+    """Close the connections to the API."""
+    for url in list(_clients):
+        _clients.pop(url).close()
+
+
+def _refresh(sign_in: SignIn, stale_token: str) -> None:
+    """Replace the tokens, unless another tab just did: a refresh token works only once."""
+    with sign_in.lock:
+        if sign_in.access_token != stale_token:
+            return
+        response = _send("POST", "/v1/auth/refresh", json={"refresh_token": sign_in.refresh_token})
+        if response.is_client_error and response.status_code != httpx.codes.TOO_MANY_REQUESTS:
+            sign_in.ended = True
+            raise SignedOutError("Your sign-in has ended. Please sign in again.")
+        body = body_of(response)
+        sign_in.access_token, sign_in.refresh_token = body["access_token"], body["refresh_token"]
+
+
+def _http(base_url: str) -> httpx.Client:
+    if base_url not in _clients:
+        # Two threads may both make one; the loser's is closed when it is collected.
+        made = httpx.Client(base_url=base_url, timeout=_TIMEOUT, headers=_HEADERS)
+        _clients.setdefault(base_url, made)
+    return _clients[base_url]
+
+
+def _send(
+    method: str,
+    path: str,
+    *,
+    token: str | None = None,
+    parameters: Frozen = (),
+    json: Json | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> httpx.Response:
+    signed = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        return _http(DashboardSettings().api_url).request(
+            method, path, params=dict(parameters), json=json, headers={**signed, **(headers or {})}
+        )
+    except httpx.TimeoutException as error:
+        raise UnreachableError("Sluice took too long to answer.") from error
+    except httpx.TransportError as error:
+        raise UnreachableError("Sluice cannot be reached at the moment.") from error
+
+
+def _problem(response: httpx.Response) -> Json:
+    try:
+        body = response.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _fields(problem: Json) -> dict[str, str]:
+    """What is wrong with which field of the body or parameter."""
+    found: dict[str, str] = {}
+    for each in problem.get("errors") or []:
+        place = str(each.get("pointer") or each.get("parameter") or "").strip("/")
+        found.setdefault(place, str(each.get("detail", "")))
+    return found
