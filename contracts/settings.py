@@ -2,10 +2,10 @@
 
 import os
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 def _processors() -> int:
@@ -123,7 +123,34 @@ class FileSettings(_Settings):
     files_path: Path = Field(default=Path(".sluice/files"), description="Uploaded import files and their error files.")
 
 
-class ApiSettings(FileSettings):
+class SecretSettings(_Settings):
+    """The key from which all others are derived: those of signatures, and of what is sealed in the database."""
+
+    secret_key: SecretStr = Field(min_length=32, description="Signs tokens and cursors; the same on every API process.")
+    secret_keys_before: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(), description="Earlier values of SLUICE_SECRET_KEY, comma separated: what they sealed still opens."
+    )
+
+    @field_validator("secret_keys_before", mode="before")
+    @classmethod
+    def _listed(cls, given: object) -> object:
+        return [part.strip() for part in given.split(",") if part.strip()] if isinstance(given, str) else given
+
+
+class MailSettings(_Settings):
+    """The server that takes the mail which Sluice writes itself. Without one, links come from the command line."""
+
+    smtp_host: str | None = None
+    smtp_port: int = Field(default=587, ge=1, le=65535)
+    smtp_security: Literal["starttls", "tls", "none"] = Field(
+        default="starttls", description="starttls (port 587), tls (port 465), or none for a server on this machine."
+    )
+    smtp_username: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_sender: str = Field(default="Sluice <sluice@localhost>", description="From whom the mail is.")
+
+
+class ApiSettings(FileSettings, SecretSettings):
     """How the API serves and signs."""
 
     api_host: str = "127.0.0.1"
@@ -132,7 +159,6 @@ class ApiSettings(FileSettings):
     api_drain_seconds: float = Field(
         default=1.0, ge=0, le=60, description="How long /readyz says no before a stopping process refuses connections."
     )
-    secret_key: SecretStr = Field(min_length=32, description="Signs tokens and cursors; the same on every API process.")
     access_token_seconds: int = Field(default=900, ge=60)
     refresh_token_seconds: int = Field(default=30 * 86400, ge=3600, description="Absolute life of a sign-in.")
     refresh_grace_seconds: int = Field(

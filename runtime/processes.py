@@ -68,7 +68,7 @@ PROCESSES: Mapping[str, Process] = {
         ),
         Process(
             "worker", "What the API's slices do by themselves: imports.", "api.worker",
-            ("DATABASE_WORKER_URL", "FILES_PATH"),
+            ("DATABASE_WORKER_URL", "FILES_PATH", "SECRET_KEY"),
             parts="Do this slice's work alone; may be repeated.",
         ),
         Process(

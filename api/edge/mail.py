@@ -1,0 +1,84 @@
+"""Mail that Sluice itself writes to people: links to prove an address, to set a password, to join an organization.
+
+Not the mail of conversations: that goes through the mailboxes that people connect. Where no server is configured
+(`SLUICE_SMTP_HOST`), nothing is sent, and the operator gets links from the command line.
+"""
+
+from dataclasses import dataclass
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import formatdate, make_msgid
+
+import aiosmtplib
+
+from contracts.settings import MailSettings
+
+_SECONDS = 20
+
+
+class MailNotSentError(Exception):
+    """The server was not reached, or did not take the mail. `is_final` says whether another attempt is pointless."""
+
+    def __init__(self, reason: str, *, is_final: bool = False) -> None:
+        super().__init__(reason)
+        self.is_final = is_final
+
+
+@dataclass(frozen=True)
+class Mail:
+    """One mail in plain text."""
+
+    to: str
+    subject: str
+    text: str
+    #: Names the mail for ever, so that a repetition is recognizable.
+    message_id: str | None = None
+
+
+class Mailer:
+    """Hands mails to the configured server, one connection each."""
+
+    def __init__(self, settings: MailSettings) -> None:
+        self._settings = settings
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether there is a server to hand mails to."""
+        return self._settings.smtp_host is not None
+
+    async def send(self, mail: Mail) -> None:
+        """Hand over one mail; done when the server has taken it.
+
+        Raises:
+            MailNotSentError: it has not, or nobody knows.
+        """
+        settings = self._settings
+        if settings.smtp_host is None:
+            raise MailNotSentError("no mail server is configured (SLUICE_SMTP_HOST)", is_final=True)
+        password = settings.smtp_password
+        try:
+            await aiosmtplib.send(
+                self._written(mail),
+                hostname=settings.smtp_host,
+                port=settings.smtp_port,
+                username=settings.smtp_username,
+                password=password.get_secret_value() if password else None,
+                use_tls=settings.smtp_security == "tls",
+                start_tls=settings.smtp_security == "starttls",
+                timeout=_SECONDS,
+            )
+        except aiosmtplib.SMTPResponseException as error:
+            raise MailNotSentError(f"{error.code} {error.message}", is_final=error.code >= 500) from error
+        except (aiosmtplib.SMTPException, OSError) as error:
+            raise MailNotSentError(str(error) or type(error).__name__) from error
+
+    def _written(self, mail: Mail) -> EmailMessage:
+        message = EmailMessage()
+        message["From"] = self._settings.smtp_sender
+        message["To"] = Address(addr_spec=mail.to)
+        message["Subject"] = " ".join(mail.subject.split())
+        message["Date"] = formatdate(localtime=False)
+        message["Message-ID"] = mail.message_id or make_msgid(domain="sluice.invalid")
+        message["Auto-Submitted"] = "auto-generated"
+        message.set_content(mail.text)
+        return message

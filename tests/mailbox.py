@@ -1,0 +1,48 @@
+"""A real SMTP server that keeps what it is given, for tests of whatever sends mail."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from typing import Any
+
+from aiosmtpd.controller import Controller
+
+from contracts.settings import MailSettings
+from runtime.process import free_port
+
+
+@dataclass
+class Mailbox:
+    """What the server was given. `refuses` is what it answers instead of taking a mail."""
+
+    port: int
+    mails: list[EmailMessage] = field(default_factory=list)
+    refuses: str | None = None
+
+    @property
+    def settings(self) -> MailSettings:
+        """How to reach it."""
+        return MailSettings(smtp_host="127.0.0.1", smtp_port=self.port, smtp_security="none")
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802, ARG002 # aiosmtpd's
+        """Take a mail."""
+        if self.refuses is not None:
+            return self.refuses
+        mail = message_from_bytes(envelope.content, policy=policy.default)
+        assert isinstance(mail, EmailMessage)
+        self.mails.append(mail)
+        return "250 OK"
+
+
+@contextmanager
+def smtp_server() -> Iterator[Mailbox]:
+    """A server on a free port."""
+    mailbox = Mailbox(port=free_port())
+    controller = Controller(mailbox, hostname="127.0.0.1", port=mailbox.port)
+    controller.start()
+    try:
+        yield mailbox
+    finally:
+        controller.stop()
