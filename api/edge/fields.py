@@ -71,3 +71,7 @@ Instant = Annotated[AwareDatetime, BeforeValidator(_text_only), AfterValidator(_
 SearchText = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_storable)
 ]
+#: What people write down: a note, the text of a task. Never read as markup.
+LongText = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000), AfterValidator(_storable)
+]

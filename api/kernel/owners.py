@@ -32,6 +32,15 @@ async def check_owner(unit: UnitOfWork, owner_id: UUID | None) -> None:
     Raises:
         UnknownReference: no active user of the organization.
     """
-    wanted = active_user(unit, owner_id)
+    await check_user(unit, "owner_id", owner_id)
+
+
+async def check_user(unit: UnitOfWork, field: str, user_id: UUID | None) -> None:
+    """Check the user whom a field names, if any: who owns a record, who is to do a task.
+
+    Raises:
+        UnknownReference: no active user of the organization.
+    """
+    wanted = active_user(unit, user_id)
     if wanted and not (await unit.fetch_all(*wanted))[0]:
-        raise UnknownReference("owner_id", "active user")
+        raise UnknownReference(field, "active user")

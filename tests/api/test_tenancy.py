@@ -37,6 +37,7 @@ async def foreign_ids(account: Account) -> dict[str, str]:
     contact = await account.made("/v1/contacts", json={"name": "CANARY contact"})
     [pipeline] = (await account.read("/v1/pipelines"))["items"]
     deal = await account.made("/v1/deals", json={"title": "CANARY deal", "pipeline_id": pipeline["id"]})
+    task = await account.made("/v1/tasks", json={"title": "CANARY task"})
     return {
         "organization_id": str(account.organization_id),
         "user_id": str(rep.user_id),
@@ -46,6 +47,7 @@ async def foreign_ids(account: Account) -> dict[str, str]:
         "pipeline_id": pipeline["id"],
         "stage_id": pipeline["stages"][0]["id"],
         "deal_id": deal["id"],
+        "task_id": task["id"],
     }
 
 
