@@ -189,3 +189,17 @@ class OrchestrationSettings(_Settings):
     settled_seconds: float = Field(
         default=300, gt=0, description="How often daily and historical marts are built, when events came."
     )
+
+
+class OutgoingSettings(_Settings):
+    """Where requests may go that people of an organization name, webhooks above all."""
+
+    outgoing_allow: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Networks to call though they are not public, comma separated: 10.1.0.0/16, 127.0.0.1/32.",
+    )
+
+    @field_validator("outgoing_allow", mode="before")
+    @classmethod
+    def _split(cls, given: object) -> object:
+        return tuple(one.strip() for one in given.split(",") if one.strip()) if isinstance(given, str) else given
