@@ -19,8 +19,8 @@ from contracts.settings import WorkerDatabaseSettings
 Work = Callable[[Database, threading.Event], Awaitable[None]]
 
 _STATEMENT_TIMEOUT_MS = 120_000
-#: A loop that keeps a connection for its locks does its work on another one.
-_CONNECTIONS_EACH = 2
+#: A loop that keeps a connection for its locks does its work on others, some of it at once. They are made when wanted.
+_CONNECTIONS_EACH = 6
 
 
 def run(stop: threading.Event, *only: str) -> None:

@@ -15,6 +15,10 @@ RELAY_GATE = 7_221_193
 #: Class: rebuild, repair and comparison of raw, one at a time.
 REWRITE_RAW = 7_221_196
 
+#: Classes, each with a hash of the consumer's name: who consumes; an event is consumed (shared) or the lease goes over.
+CONSUMERS = 7_221_197
+CONSUMER_GATE = 7_221_198
+
 #: Seeds, of an import's id and of an organization's: who works on the import, and one import of it at a time.
 IMPORT_JOB_SEED = 7_221_190_002
 IMPORTS_SEED = 7_221_190_003

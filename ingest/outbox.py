@@ -70,10 +70,16 @@ select (select count(*) from (
        (select count(*) from outbox where parked_reason is not null)
 """
 
+# what cannot be published, and what a consumer that acts (`api.edge.consumer`) could not handle
 _PARKED = """
-select o.position, o.aggregate_type, o.aggregate_id, e.type, e.version, o.recorded_at, o.parked_reason
+select o.position, o.aggregate_type, o.aggregate_id, e.type, e.version, o.recorded_at, o.parked_reason, 'relay'
 from outbox o join event_log e on e.position = o.position
-where o.parked_reason is not null order by o.position
+where o.parked_reason is not null
+union all
+select e.position, e.aggregate_type, e.aggregate_id, e.type, e.version, e.recorded_at, c.parked_reason, c.consumer
+from consumed_events c join event_log e on e.position = c.position
+where c.parked_reason is not null
+order by 1
 """
 
 
@@ -104,7 +110,7 @@ class Published(NamedTuple):
 
 
 class ParkedEvent(NamedTuple):
-    """An event that was set aside, and why."""
+    """An event that was set aside, why and by whom."""
 
     position: int
     aggregate_type: str
@@ -113,6 +119,7 @@ class ParkedEvent(NamedTuple):
     version: int
     recorded_at: datetime
     reason: str
+    consumer: str = "relay"
 
 
 @dataclass(frozen=True)
@@ -252,11 +259,14 @@ def list_parked(connection: psycopg.Connection) -> list[ParkedEvent]:
 
 def release_parked(connection: psycopg.Connection, aggregate_id: UUID | None = None) -> int:
     """Let parked events (all, or one aggregate's) be tried again, in order; how many there are."""
-    return connection.execute(
-        "update outbox set parked_reason = null"
-        " where parked_reason is not null and (%(id)s::uuid is null or aggregate_id = %(id)s::uuid)",
-        {"id": aggregate_id},
-    ).rowcount
+    return sum(
+        connection.execute(
+            f"update {table} set parked_reason = null"
+            " where parked_reason is not null and (%(id)s::uuid is null or aggregate_id = %(id)s::uuid)",
+            {"id": aggregate_id},
+        ).rowcount
+        for table in ("outbox", "consumed_events")
+    )
 
 
 def release_readable(connection: psycopg.Connection, readable: Sequence[tuple[str, int]]) -> int:

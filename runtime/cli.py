@@ -203,23 +203,24 @@ def reconcile(
 @app.command()
 def parked(
     *,
-    release: Annotated[bool, typer.Option("--release", help="Let the relay try them again, in order.")] = False,
+    release: Annotated[bool, typer.Option("--release", help="Let them be tried again, in order.")] = False,
     aggregate: Annotated[UUID | None, typer.Option(help="Of this aggregate alone.")] = None,
     json_output: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """Events that cannot be published, with reasons: lists them, or releases them once the cause is mended."""
+    """Events that cannot be published or acted on, with reasons: lists them, or releases them once that is mended."""
     use_running_stack(unless_named=_URL)
     with psycopg.connect(_relay_url(), connect_timeout=5) as connection:
         if release:
             released = release_parked(connection, aggregate)
-            console.print(f"{released:,} events go to the relay again.")
+            console.print(f"{released:,} events go to who parked them again.")
             return
         events = [event for event in list_parked(connection) if aggregate in (None, event.aggregate_id)]
     if json_output:
         print(json.dumps([event._asdict() for event in events], indent=2, default=str))
         return
     for event in events:
-        console.print(f"{event.aggregate_type} {event.aggregate_id} {event.type} v{event.version}: {event.reason}")
+        by = "" if event.consumer == "relay" else f" ({event.consumer})"
+        console.print(f"{event.aggregate_type} {event.aggregate_id} {event.type} v{event.version}{by}: {event.reason}")
     console.print(f"{len(events):,} events are parked.")
 
 

@@ -67,8 +67,8 @@ PROCESSES: Mapping[str, Process] = {
             path="/readyz", port=lambda: ApiSettings().api_port,
         ),
         Process(
-            "worker", "What the API's slices do by themselves: imports.", "api.worker",
-            ("DATABASE_WORKER_URL", "FILES_PATH", "SECRET_KEY"),
+            "worker", "What the API's slices do by themselves: imports, rules.", "api.worker",
+            ("DATABASE_WORKER_URL", "FILES_PATH", "KAFKA_BOOTSTRAP_SERVERS", "SECRET_KEY"),
             parts="Do this slice's work alone; may be repeated.",
         ),
         Process(

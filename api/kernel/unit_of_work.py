@@ -12,7 +12,7 @@ A unit that only reads holds a connection while it waits, and none in between.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
 from uuid import UUID
@@ -106,6 +106,10 @@ class UnitOfWork:
         self._opening = opening
         self._implied = {"organization_id": opening.organization_id}
 
+    def act_as(self, actor: ActorKind, actor_id: UUID) -> None:
+        """Let events from now on be somebody else's: of several rules that one event fires, each acts for itself."""
+        self._context = replace(self.context, actor=actor, actor_id=actor_id)
+
     async def begin(self) -> None:
         """Enter the organization, if that has not happened yet."""
         if self._opening is not None:
@@ -160,6 +164,9 @@ class UnitOfWork:
                 "occurred_at": occurred_at or self.now,
                 "actor": self.context.actor if actor_id is None else ActorKind.USER,
                 "actor_id": self.context.actor_id if actor_id is None else actor_id,
+                "causation_id": self.context.causation_id,
+                "correlation_id": self.context.correlation_id,
+                "depth": self.context.depth,
                 "data": event,
             }
         )
@@ -217,14 +224,8 @@ class UnitOfWork:
         if not self._events:
             return queue
         events, self._events = self._events, []
-        context = self.context
-        shared = {
-            "recorded_at": context.recorded_at or self.now,
-            "causation_id": context.causation_id,
-            "correlation_id": context.correlation_id,
-            "depth": context.depth,
-        }
-        rows = [{**event, **shared} for event in events]
+        recorded_at = self.context.recorded_at or self.now
+        rows = [{**event, "recorded_at": recorded_at} for event in events]
         return queue + _writes(_table(EventLogRow), rows, self._implied, one=insert_one, many=insert_many)
 
     async def _answers(self, statements: Sequence[Bound]) -> list[list[Row]]:

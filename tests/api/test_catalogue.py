@@ -18,6 +18,7 @@ GLOBAL_TABLES = {
     "process_status": "heartbeats of processes",
     "outbox": "ids and places of events; the relay's alone",
     "transport_progress": "the broker's",
+    "consumers": "the progress of processes",
 }
 
 # event_log's position is a sequence of its own; organizations are keyed by the tenant's id itself

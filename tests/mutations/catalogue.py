@@ -280,6 +280,22 @@ MUTATIONS = (
         ),
     ),
     Mutation(
+        "a_consumer_claims_an_event_again",
+        (
+            Edit(
+                "api/edge/consumed.py",
+                "where mine.consumed_at is null and mine.parked_reason is null\nreturning mine.position",
+                "returning mine.position",
+            ),
+        ),
+        ("tests/api/test_consumer.py",),
+    ),
+    Mutation(
+        "a_consumer_takes_an_event_before_the_one_that_is_left_before_it",
+        (Edit("api/edge/consumed.py", "and p.aggregate_version < e.aggregate_version", "and false"),),
+        ("tests/api/test_consumer.py",),
+    ),
+    Mutation(
         "published_amounts_are_not_compared",
         (
             Edit(
