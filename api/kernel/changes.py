@@ -49,7 +49,7 @@ class Change(Generic[S_co]):
     occurred_at: datetime | None = None
 
 
-def revised(state: V, at: datetime, **changed: Any) -> V:  # noqa: ANN401 # as the fields are
+def revised(state: V, at: datetime, /, **changed: Any) -> V:  # noqa: ANN401 # as the fields are
     """The next version of a state."""
     return replace(state, version=state.version + 1, updated_at=at, **changed)
 

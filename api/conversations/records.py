@@ -1,0 +1,379 @@
+"""Statements of conversations, messages and sends."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Text, and_, any_, bindparam, exists, func, or_, select, text, true
+from uuid_utils.compat import uuid7
+
+from api.conversations.state import Changes, Conversation, Link, Message, Send
+from api.db.statements import compiled, contains, is_one_of
+from api.kernel.constraints import Problems, unknown
+from api.kernel.errors import NotFound, PreconditionFailed
+from api.kernel.listing import Listing
+from api.kernel.states import as_state, as_states, columns_of, only, rows_of
+from api.kernel.unit_of_work import Bound, Row, UnitOfWork
+from api.kernel.writing import write
+from api.models.bd_account import BdAccount
+from api.models.contact import Contact
+from api.models.conversation import CannedReply, ChannelIdentity, Suppression
+from api.models.conversation import Conversation as ConversationRow
+from api.models.deal import Deal
+from api.models.message import Message as MessageRow
+from api.models.message import MessagePayload
+from api.models.message import Send as SendRow
+from contracts.channels import Channel
+from contracts.stages import StageKind
+
+Owners = frozenset[UUID] | None
+
+_PROBLEMS: Problems = {
+    "fk_conversations_contact_id": unknown("contact_id", "contact"),
+    "fk_conversations_deal_id": unknown("deal_id", "deal"),
+    "fk_conversations_assignee_id": unknown("assignee_id", "user"),
+    "fk_conversations_team_id": unknown("team_id", "team"),
+}
+_TABLES = {Conversation: ConversationRow, Message: MessageRow, Send: SendRow}
+#: How long a subject without references still means the same thread.
+_SAME_SUBJECT: Any = text("interval '30 days'")
+
+_organization: Any = bindparam("organization_id")
+_conversations = rows_of(Conversation, ConversationRow)
+_messages = rows_of(Message, MessageRow)
+_sends = rows_of(Send, SendRow)
+_is_seen = is_one_of(ConversationRow.assignee_id, "owners")
+
+CONVERSATIONS = Listing(
+    _conversations,
+    filters={
+        **{
+            name: getattr(ConversationRow, name) == bindparam(name)
+            for name in ("id", "status", "assignee_id", "team_id", "account_id", "channel", "contact_id", "deal_id")
+        },
+        "owners": _is_seen,
+        "nobodys": ConversationRow.assignee_id.is_(None) & bindparam("nobodys", type_=true().type),
+        "label": bindparam("label", type_=Text()) == any_(ConversationRow.labels),
+        "q": or_(
+            contains(ConversationRow.subject, "q"),
+            exists().where(
+                MessageRow.organization_id == _organization,
+                MessageRow.conversation_id == ConversationRow.id,
+                contains(MessageRow.text, "q"),
+            ),
+        ),
+    },
+    order=(ConversationRow.last_message_at, ConversationRow.id),
+    newest_first=True,
+)
+_LOCKING = Listing(
+    _conversations.with_for_update(key_share=True),
+    filters={"id": ConversationRow.id == bindparam("id"), "owners": _is_seen},
+    order=(ConversationRow.id,),
+)
+MESSAGES = Listing(
+    _messages,
+    filters={
+        "conversation_id": MessageRow.conversation_id == bindparam("conversation_id"),
+        "account_id": MessageRow.account_id == bindparam("account_id"),
+        "state": MessageRow.state == bindparam("state"),
+        "owners": exists().where(
+            ConversationRow.organization_id == _organization,
+            ConversationRow.id == MessageRow.conversation_id,
+            _is_seen,
+        ),
+        "q": contains(MessageRow.text, "q"),
+    },
+    order=(MessageRow.occurred_at, MessageRow.id),
+    newest_first=True,
+)
+_MESSAGE = compiled(_messages.where(MessageRow.id == bindparam("message_id")))
+
+_of_account = MessageRow.account_id == bindparam("account_id")
+#: Messages that the provider's ids name, among them those that a new one refers to.
+KNOWN = compiled(
+    _messages.where(_of_account, is_one_of(MessageRow.provider_id, "provider_ids")).with_for_update(key_share=True),
+    is_prepared=False,
+)
+#: Conversations of an account by their threads, by messages in them, or by whom they are with of late.
+THREADS = compiled(
+    _conversations.where(
+        ConversationRow.account_id == bindparam("account_id"),
+        or_(
+            is_one_of(ConversationRow.thread_key, "thread_keys"),
+            ConversationRow.id.in_(
+                select(MessageRow.conversation_id).where(
+                    MessageRow.organization_id == _organization,
+                    _of_account,
+                    is_one_of(MessageRow.provider_id, "provider_ids"),
+                )
+            ),
+            and_(
+                is_one_of(func.lower(ConversationRow.address), "addresses"),
+                ConversationRow.channel == Channel.EMAIL.value,
+                ConversationRow.last_message_at > func.now() - _SAME_SUBJECT,
+            ),
+        ),
+    )
+    .order_by(ConversationRow.id)
+    .with_for_update(key_share=True),
+    is_prepared=False,
+)
+#: Messages of ours that were given to the provider, who has not said what they are called there.
+NAMELESS = compiled(
+    _messages.where(
+        _of_account,
+        is_one_of(MessageRow.conversation_id, "thread_ids"),
+        MessageRow.direction == "out",
+        MessageRow.provider_id.is_(None),
+        MessageRow.state.in_(["sending", "unknown", "sent"]),
+    )
+    .order_by(MessageRow.id)
+    .with_for_update(key_share=True),
+    is_prepared=False,
+)
+_newest_deal = (
+    select(Deal.id)
+    .where(
+        Deal.organization_id == Contact.organization_id,
+        Deal.contact_id == Contact.id,
+        Deal.status == StageKind.OPEN,
+        Deal.deleted_at.is_(None),
+    )
+    .order_by(Deal.last_occurred_at.desc(), Deal.id)
+    .limit(1)
+    .scalar_subquery()
+)
+_link = (Contact.id.label("contact_id"), Contact.owner_id, _newest_deal.label("deal_id"))
+#: Contacts that have one of these addresses: said so by somebody, else by their e-mail address or phone.
+CONTACTS = compiled(
+    select(func.lower(ChannelIdentity.address).label("address"), *_link)
+    .join(
+        Contact,
+        and_(Contact.organization_id == ChannelIdentity.organization_id, Contact.id == ChannelIdentity.contact_id),
+    )
+    .where(
+        ChannelIdentity.organization_id == _organization,
+        ChannelIdentity.channel == bindparam("channel"),
+        is_one_of(func.lower(ChannelIdentity.address), "addresses"),
+    )
+    .union_all(
+        select(func.lower(Contact.email), *_link).where(
+            Contact.organization_id == _organization, is_one_of(func.lower(Contact.email), "addresses")
+        ),
+        select(Contact.phone, *_link).where(
+            Contact.organization_id == _organization, is_one_of(Contact.phone, "addresses")
+        ),
+    ),
+    is_prepared=False,
+)
+GIVEN_CONTACT = compiled(
+    select(*_link, Contact.email, Contact.phone).where(
+        Contact.organization_id == _organization, Contact.id == bindparam("contact_id")
+    )
+)
+
+_one_message = MessageRow.id == bindparam("message_id")
+LOCKED_MESSAGE = compiled(_messages.where(_one_message).with_for_update(key_share=True))
+SEND_OF_MESSAGE = compiled(_sends.where(SendRow.message_id == bindparam("message_id")).with_for_update())
+SENDS_OF_MESSAGES = compiled(
+    _sends.where(is_one_of(SendRow.message_id, "message_ids")).with_for_update(), is_prepared=False
+)
+LOCKED_SEND = compiled(_sends.where(SendRow.id == bindparam("send_id")).with_for_update())
+MESSAGE_OF_SEND = compiled(
+    _messages.where(
+        MessageRow.id
+        == select(SendRow.message_id)
+        .where(SendRow.organization_id == _organization, SendRow.id == bindparam("send_id"))
+        .scalar_subquery()
+    ).with_for_update(key_share=True)
+)
+CONVERSATION_OF_SEND = compiled(
+    _conversations.where(
+        ConversationRow.id
+        == select(MessageRow.conversation_id)
+        .join(SendRow, and_(SendRow.organization_id == MessageRow.organization_id, SendRow.message_id == MessageRow.id))
+        .where(MessageRow.organization_id == _organization, SendRow.id == bindparam("send_id"))
+        .scalar_subquery()
+    )
+)
+#: Sends that a connector before this one left behind.
+ORPHANS = compiled(
+    _sends.where(
+        SendRow.account_id == bindparam("account_id"), SendRow.state == "sending", SendRow.epoch < bindparam("epoch")
+    ).with_for_update()
+)
+_is_suppressed = (
+    select(Suppression.reason)
+    .where(
+        Suppression.organization_id == _organization,
+        Suppression.channel == BdAccount.channel,
+        func.lower(Suppression.address) == func.lower(SendRow.address),
+    )
+    .limit(1)
+    .scalar_subquery()
+)
+#: Sends whose time has come, oldest first, with what is in the way of each.
+WAITING = compiled(
+    select(*columns_of(Send, SendRow), _is_suppressed.label("suppressed"))
+    .join(BdAccount, and_(BdAccount.organization_id == SendRow.organization_id, BdAccount.id == SendRow.account_id))
+    .where(
+        SendRow.organization_id == _organization,
+        SendRow.account_id == bindparam("account_id"),
+        SendRow.state == "queued",
+        SendRow.not_before <= func.clock_timestamp(),
+        or_(bindparam("may_begin", type_=true().type), is_one_of(SendRow.source, "answers")),
+    )
+    .order_by(SendRow.not_before, SendRow.id)
+    .limit(bindparam("row_limit"))
+    .with_for_update(of=SendRow, skip_locked=True)
+)
+MESSAGES_BY_ID = compiled(
+    _messages.where(is_one_of(MessageRow.id, "ids")).with_for_update(key_share=True), is_prepared=False
+)
+CONVERSATIONS_BY_ID = compiled(_conversations.where(is_one_of(ConversationRow.id, "ids")), is_prepared=False)
+#: What theirs in a conversation came last: an answer by mail refers to it.
+LAST_RECEIVED = compiled(
+    select(MessageRow.conversation_id, func.array_agg(MessageRow.provider_id).label("provider_ids"))
+    .where(
+        MessageRow.organization_id == _organization,
+        is_one_of(MessageRow.conversation_id, "ids"),
+        MessageRow.provider_id.is_not(None),
+        MessageRow.direction != "note",
+    )
+    .group_by(MessageRow.conversation_id),
+    is_prepared=False,
+)
+#: Messages of ours in a thread up to one of them, that nobody was known to have read.
+UNREAD_UP_TO = compiled(
+    _messages.where(
+        _of_account,
+        MessageRow.direction == "out",
+        MessageRow.state == "sent",
+        MessageRow.read_at.is_(None),
+        MessageRow.conversation_id
+        == select(ConversationRow.id)
+        .where(
+            ConversationRow.organization_id == _organization,
+            ConversationRow.account_id == bindparam("account_id"),
+            ConversationRow.thread_key == bindparam("thread_key"),
+        )
+        .scalar_subquery(),
+        MessageRow.occurred_at <= bindparam("up_to"),
+    ).with_for_update(key_share=True)
+)
+CANNED = Listing(select(CannedReply), filters={}, order=(CannedReply.id,))
+_SUPPRESS = compiled(
+    # on conflict: an address that bounced twice is suppressed once
+    text("""
+insert into suppressions (organization_id, id, channel, address, reason)
+values (:organization_id, :id, :channel, :address, :reason)
+on conflict (organization_id, channel, lower(address)) do nothing
+""")
+)
+
+
+@dataclass(frozen=True)
+class Underway:
+    """A send with its message and conversation, locked."""
+
+    conversation: Conversation
+    message: Message
+    send: Send
+
+
+def write_changes(unit: UnitOfWork, changes: Changes) -> None:
+    """Queue what was decided."""
+    unit.explain(_PROBLEMS)
+    write(unit, changes, _TABLES)
+
+
+def keep_payloads(unit: UnitOfWork, payloads: Iterable[tuple[UUID, dict[str, Any]]]) -> None:
+    """Queue what messages came in as."""
+    rows = [{"id": uuid7(), "message_id": message_id, "payload": payload} for message_id, payload in payloads]
+    unit.insert(MessagePayload, *rows)
+
+
+def suppress(unit: UnitOfWork, channel: Channel, address: str, reason: str) -> None:
+    """Queue that nothing is sent to an address any more."""
+    unit.execute(_SUPPRESS, id=uuid7(), channel=channel.value, address=address, reason=reason)
+
+
+async def find_conversation(unit: UnitOfWork, conversation_id: UUID, *, owners: Owners) -> Conversation:
+    """One conversation that the caller sees.
+
+    Raises:
+        NotFound: there is none.
+    """
+    given = {"id": conversation_id, "owners": owners}
+    [rows] = await unit.fetch_all(CONVERSATIONS.bind(given, after=None, limit=1))
+    return only(Conversation, rows, "conversation")
+
+
+async def lock_conversation(
+    unit: UnitOfWork, conversation_id: UUID, *more: Bound, owners: Owners, expected_version: int | None = None
+) -> tuple[Conversation, list[list[Row]]]:
+    """The same, locked until the transaction ends, and what more is asked for.
+
+    Raises:
+        NotFound, PreconditionFailed: there is none; it changed since the caller read it.
+    """
+    locked = _LOCKING.bind({"id": conversation_id, "owners": owners}, after=None, limit=1)
+    rows, *answers = await unit.fetch_all(locked, *more)
+    conversation = only(Conversation, rows, "conversation")
+    if expected_version not in (None, conversation.version):
+        raise PreconditionFailed
+    return conversation, answers
+
+
+async def find_message(unit: UnitOfWork, message_id: UUID, *, owners: Owners) -> Message:
+    """One message of a conversation that the caller sees.
+
+    Raises:
+        NotFound: there is none.
+    """
+    message = only(Message, await unit.fetch(_MESSAGE, message_id=message_id), "message")
+    if owners is not None:
+        await find_conversation(unit, message.conversation_id, owners=owners)
+    return message
+
+
+async def lock_send(unit: UnitOfWork, send_id: UUID) -> Underway:
+    """A send with what belongs to it.
+
+    Raises:
+        NotFound: there is none.
+    """
+    one = {"send_id": send_id}
+    sends, messages, conversations = await unit.fetch_all(
+        LOCKED_SEND.bind(**one), MESSAGE_OF_SEND.bind(**one), CONVERSATION_OF_SEND.bind(**one)
+    )
+    if not sends:
+        raise NotFound("send")
+    return Underway(
+        only(Conversation, conversations, "conversation"), only(Message, messages, "message"), as_state(Send, sends[0])
+    )
+
+
+def conversations(rows: Sequence[Row]) -> list[Conversation]:
+    """Rows as states."""
+    return as_states(Conversation, rows)
+
+
+def messages(rows: Sequence[Row]) -> list[Message]:
+    """Rows as states."""
+    return as_states(Message, rows)
+
+
+def sends(rows: Sequence[Row]) -> list[Send]:
+    """Rows as states; what stands beside them is left out."""
+    return as_states(Send, rows)
+
+
+def links(rows: Sequence[Row]) -> dict[str, Link]:
+    """Contacts by the address asked for: what somebody said goes first."""
+    found: dict[str, Link] = {}
+    for row in rows:
+        found.setdefault(row.address, Link(row.contact_id, row.deal_id, row.owner_id))
+    return found
