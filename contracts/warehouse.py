@@ -52,6 +52,7 @@ class Group(StrEnum):
     SHARED = "shared"
     SALES = "sales"
     ACCESS = "access"
+    ACTIVITIES = "activities"
 
 
 class Speed(StrEnum):
@@ -94,6 +95,8 @@ class Mart(StrEnum):
     PIPELINE_DAILY = "pipeline_daily", Group.SALES
     TEAM_PERFORMANCE_DAILY = "team_performance_daily", Group.SALES
     FCT_SIGN_INS = "fct_sign_ins", Group.ACCESS
+    FCT_ACTIVITIES = "fct_activities", Group.ACTIVITIES
+    FCT_TASKS = "fct_tasks", Group.ACTIVITIES
 
 
 class Part(NamedTuple):

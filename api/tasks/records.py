@@ -12,6 +12,7 @@ from api.kernel.errors import NotFound, PreconditionFailed
 from api.kernel.links import LINKED
 from api.kernel.listing import Listing
 from api.kernel.states import as_state, rows_of
+from api.kernel.timelines import SOURCES, Source
 from api.kernel.unit_of_work import UnitOfWork
 from api.kernel.writing import write as write_changes
 from api.models.organization import Organization
@@ -87,3 +88,18 @@ def write(unit: UnitOfWork, changes: Iterable[Change]) -> None:
     """Queue what the rules decided."""
     unit.explain(_PROBLEMS)
     write_changes(unit, changes, {Task: TaskRow})
+
+
+SOURCES.append(
+    Source(
+        kinds=("task",),
+        table="tasks",
+        at="coalesce(x.completed_at, x.created_at)",
+        kind="'task'",
+        type="case when x.completed_at is null then 'task.created' else 'task.completed' end",
+        actor="coalesce(x.assignee_id, x.created_by)",
+        data="""jsonb_build_object('title', x.title, 'body', x.body, 'due_at', x.due_at,
+            'completed_at', x.completed_at, 'version', x.version)""",
+        where="x.deleted_at is null",
+    )
+)

@@ -38,6 +38,8 @@ async def foreign_ids(account: Account) -> dict[str, str]:
     [pipeline] = (await account.read("/v1/pipelines"))["items"]
     deal = await account.made("/v1/deals", json={"title": "CANARY deal", "pipeline_id": pipeline["id"]})
     task = await account.made("/v1/tasks", json={"title": "CANARY task"})
+    note = await account.made("/v1/notes", json={"body": "CANARY note"})
+    call = await account.made("/v1/activities", json={"kind": "call", "subject": "CANARY call"})
     return {
         "organization_id": str(account.organization_id),
         "user_id": str(rep.user_id),
@@ -48,6 +50,8 @@ async def foreign_ids(account: Account) -> dict[str, str]:
         "stage_id": pipeline["stages"][0]["id"],
         "deal_id": deal["id"],
         "task_id": task["id"],
+        "note_id": note["id"],
+        "activity_id": call["id"],
     }
 
 

@@ -1,0 +1,61 @@
+"""Activities and tasks, counted by hand: from events through the marts that dbt builds to the answer."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from contracts.events.activities import ActivityDeleted, ActivityKind, ActivityLogged, ActivityUpdated
+from contracts.events.tasks import TaskCompleted, TaskCreated, TaskReopened
+from metrics.reader import DuckDBReader
+from tests.event_history import BEGINNING, EventLog, days
+from tests.metrics.conftest import Asker
+from tests.warehouse_builder import duckdb_warehouse, publish_warehouse
+
+_NOTHING: dict[str, Any] = {"deal_id": None, "contact_id": None, "company_id": None}
+
+
+def _activity(kind: str, author: UUID, day: float) -> dict[str, Any]:
+    return {
+        **_NOTHING,
+        "kind": ActivityKind(kind),
+        "author_id": author,
+        "took_place_at": BEGINNING + days(day),
+        "duration_seconds": None,
+        "direction": None,
+    }
+
+
+def test_counts_what_took_place_as_it_is_believed(tmp_path: Path) -> None:
+    log = EventLog()
+    log.organization()
+    ada, ben = log.user(), log.user()
+    for day, author, kind in ((1, ada, "call"), (2, ada, "note"), (3, ben, "call"), (40, ben, "call")):
+        log.add(ActivityLogged(**_activity(kind, author, day)), log.new_id(), at=BEGINNING + days(day))
+    moved, gone = log.new_id(), log.new_id()
+    log.add(ActivityLogged(**_activity("meeting", ben, 4)), moved, at=BEGINNING + days(4))
+    log.add(
+        ActivityUpdated(**_activity("meeting", ben, 50), changed_fields=["took_place_at"]),
+        moved,
+        at=BEGINNING + days(51),
+    )
+    log.add(ActivityLogged(**_activity("call", ben, 5)), gone, at=BEGINNING + days(5))
+    log.add(ActivityDeleted(**_activity("call", ben, 5)), gone, at=BEGINNING + days(6))
+    task: dict[str, Any] = {**_NOTHING, "assignee_id": ada, "due_at": None, "is_recurring": False}
+    done, reopened = log.new_id(), log.new_id()
+    for one in (done, reopened):
+        log.add(TaskCreated(**task), one, at=BEGINNING + days(1))
+        log.add(TaskCompleted(**task), one, at=BEGINNING + days(2))
+    log.add(TaskReopened(**task), reopened, at=BEGINNING + days(3))
+    folder, now = tmp_path / "warehouse", datetime.now(UTC)
+    publish_warehouse(duckdb_warehouse(folder), log.events, target_path=tmp_path / "dbt", tests=True, now=now)
+    asker = Asker(DuckDBReader(folder), log.organization_id)
+    period: dict[str, Any] = {"start": BEGINNING.date(), "end": (BEGINNING + days(35)).date()}
+
+    def counts(metric: str, by: str) -> dict[str | None, int]:
+        return {row["group"]: row[metric] for row in asker.answer(metric, **period, group_by=by).rows}
+
+    assert counts("activity_count", "user") == {str(ada): 2, str(ben): 1}
+    assert counts("activity_count", "kind") == {"call": 2, "note": 1}
+    assert counts("tasks_completed", "user") == {str(ada): 1}
+    asker.reader.close()
