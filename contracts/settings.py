@@ -159,6 +159,9 @@ class ApiSettings(FileSettings, SecretSettings):
     api_drain_seconds: float = Field(
         default=1.0, ge=0, le=60, description="How long /readyz says no before a stopping process refuses connections."
     )
+    trusted_proxies: int = Field(
+        default=0, ge=0, le=9, description="Proxies before the API: so many last entries of X-Forwarded-For count."
+    )
     access_token_seconds: int = Field(default=900, ge=60)
     refresh_token_seconds: int = Field(default=30 * 86400, ge=3600, description="Absolute life of a sign-in.")
     refresh_grace_seconds: int = Field(

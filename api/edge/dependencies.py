@@ -16,8 +16,10 @@ from sqlalchemy import text
 
 from api.db.statements import compiled
 from api.edge import idempotency
+from api.edge.addresses import address_of
+from api.edge.permissions import PERMISSIONS
 from api.edge.routing import SAFE_METHODS, Unit, unit_of
-from api.edge.security import AccessClaims
+from api.edge.security import AccessClaims, read_key
 from api.edge.services import services_of
 from api.kernel.caller import Caller
 from api.kernel.context import Context
@@ -38,23 +40,38 @@ __all__ = [
     "require",
 ]
 
-_ENTER = compiled(text("select * from enter_request(:organization_id, :session_id, :read_only)"))
+_ENTER_BY_SESSION = compiled(text("select * from enter_by_session(:organization_id, :session_id, :read_only)"))
+_ENTER_BY_KEY = compiled(text("select * from enter_by_key(:organization_id, :key_id, :digest, :read_only)"))
 _ANYBODY, _ADMINISTRATORS = tuple(Role), (Role.OWNER, Role.ADMIN)
 _RECORD_WRITERS = (*_ADMINISTRATORS, Role.MANAGER, Role.REP)
 
 
+class SecondFactorRequired(Forbidden):
+    """The organization asks for a second factor, which this sign-in has not shown."""
+
+    code = "second_factor_required"
+    detail = "Your organization asks for a second factor. Set one up, then sign in with it."
+
+
+class ScopeMissing(Forbidden):
+    """The key may not do this."""
+
+    code = "scope_missing"
+
+
 class _AccessToken(HTTPBearer):
-    """What the request's access token says."""
+    """What the request's access token, or a program's key, says."""
 
     async def __call__(self, request: Request) -> AccessClaims:  # type: ignore[override]  # read, not only found
         credentials = await super().__call__(request)
         if credentials is None:
             raise Unauthenticated
-        return services_of(request).access_tokens.read(credentials.credentials, now=datetime.now(UTC))
+        given = credentials.credentials
+        return read_key(given) or services_of(request).access_tokens.read(given, now=datetime.now(UTC))
 
 
 _access_token = _AccessToken(
-    scheme_name="HTTPBearer", auto_error=False, description="The access token that sign-in answers."
+    scheme_name="HTTPBearer", auto_error=False, description="The access token that sign-in answers, or an API key."
 )
 
 #: What the access token says. Whether that sign-in goes on is not known before the caller is.
@@ -89,14 +106,18 @@ async def _enter(request: Request, claims: AccessClaims, roles: Collection[Role]
 def _opening(request: Request, claims: AccessClaims, key: idempotency.Key | None, roles: Collection[Role]) -> Opening:
     """Enters the organization and claims the key, in one wait."""
     is_reading = request.method in SAFE_METHODS
-    statements = [_ENTER.bind(session_id=claims.session_id, read_only=is_reading)]
+    if claims.digest is None:
+        statements = [_ENTER_BY_SESSION.bind(session_id=claims.session_id, read_only=is_reading)]
+    else:
+        statements = [_ENTER_BY_KEY.bind(key_id=claims.session_id, digest=claims.digest, read_only=is_reading)]
     if key is not None:
         statements.append(key.claim())
 
     def admit(answers: Sequence[list[Row]]) -> Context:
         entered, *claimed = answers
-        request.state.caller = caller = _caller(request, claims, entered[0] if entered else None)
-        _check_role(caller, roles)
+        row = entered[0] if entered else None
+        request.state.caller = caller = _caller(request, claims, row)
+        _check_permission(request, caller, roles, lacks_second_factor=row is not None and row.lacks_second_factor)
         if key is not None:
             key.judge(claimed[0][0])
             request.state.idempotency_key = key
@@ -115,11 +136,25 @@ def _caller(request: Request, claims: AccessClaims, row: Row | None) -> Caller:
         role=Role(row.role),
         record_scope=RecordScope(row.record_scope),
         correlation_id=request.state.correlation_id,
+        key_id=claims.session_id if claims.digest is not None else None,
+        scopes=None if row.scopes is None else frozenset(row.scopes),
+        address=address_of(request),
     )
 
 
-def _check_role(caller: Caller, roles: Collection[Role]) -> None:
-    if caller.role not in roles:
+def _check_permission(
+    request: Request, caller: Caller, roles: Collection[Role], *, lacks_second_factor: bool = False
+) -> None:
+    """Hold the request's operation against the matrix. One that the matrix lacks is for `roles`, and for no key."""
+    permission = PERMISSIONS.get(request.scope["route"].name)
+    if caller.scopes is not None:
+        if permission is None or permission.scope is None:
+            raise ScopeMissing("Only people may do this, not a key.")
+        if permission.scope not in caller.scopes:
+            raise ScopeMissing(f"The key lacks the scope {permission.scope}.")
+    if lacks_second_factor and not (permission and permission.is_of_oneself):
+        raise SecondFactorRequired
+    if caller.role not in (permission.roles if permission else roles):
         raise Forbidden(f"Your role ({caller.role}) may not do this.")
 
 
@@ -143,11 +178,11 @@ SignedInWriter = Annotated[AccessClaims, Depends(_entering_to_write)]
 CurrentCaller = Annotated[Caller, Depends(_current_caller)]
 
 
-def require(*roles: Role) -> Callable[[Caller], Coroutine[Any, Any, Caller]]:
-    """Dependency: the caller, if their role is among `roles`; 403 otherwise."""
+def require(*roles: Role) -> Callable[[Request, Caller], Coroutine[Any, Any, Caller]]:
+    """Dependency: the caller, if the matrix lets them; where it lacks the operation, if their role is among `roles`."""
 
-    async def allowed(caller: CurrentCaller) -> Caller:
-        _check_role(caller, roles)
+    async def allowed(request: Request, caller: CurrentCaller) -> Caller:
+        _check_permission(request, caller, roles)
         return caller
 
     return allowed

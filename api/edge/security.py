@@ -7,6 +7,7 @@ copy of the database signs nobody in.
 import asyncio
 import base64
 import binascii
+import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
@@ -78,11 +79,15 @@ class Passwords:
 
 @dataclass(frozen=True)
 class AccessClaims:
-    """What a valid access token says. That the session still lives is for the database to say."""
+    """What a valid access token says. That the session still lives is for the database to say.
+
+    With a `digest` it is a program's key that says it: then `session_id` is the key's id, and nothing is certain yet.
+    """
 
     organization_id: UUID
     user_id: UUID
     session_id: UUID
+    digest: bytes | None = None
 
 
 class AccessTokens:
@@ -137,6 +142,31 @@ class AccessTokens:
 
     def _sign(self, text: str) -> bytes:
         return hmac.digest(self._secret, text.encode(), "sha256")
+
+
+_KEY_PREFIX, _SECRET_BYTES = "slk_", 24
+
+
+def draw_key(organization_id: UUID, user_id: UUID, key_id: UUID) -> tuple[str, bytes]:
+    """A new key of a program, which says whose it is, and the digest that is kept of its secret."""
+    secret = secrets.token_bytes(_SECRET_BYTES)
+    text = _KEY_PREFIX + encode_base64(organization_id.bytes + user_id.bytes + key_id.bytes + secret)
+    return text, hashlib.sha256(secret).digest()
+
+
+def read_key(text: str) -> AccessClaims | None:
+    """What a key claims; None if it is none, but perhaps an access token.
+
+    Raises:
+        Unauthenticated: it cannot be one of ours.
+    """
+    if not text.startswith(_KEY_PREFIX):
+        return None
+    raw = decode_base64(text.removeprefix(_KEY_PREFIX))
+    if raw is None or len(raw) != 48 + _SECRET_BYTES:
+        raise Unauthenticated("The key is not valid.")
+    organization_id, user_id, key_id = (UUID(bytes=raw[start : start + 16]) for start in (0, 16, 32))
+    return AccessClaims(organization_id, user_id, key_id, hashlib.sha256(raw[48:]).digest())
 
 
 @dataclass(frozen=True)

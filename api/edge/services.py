@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 
 from api.edge.security import AccessTokens, Passwords, RefreshTokens, Signer
 from api.edge.threads import figure_threads
@@ -51,7 +51,7 @@ def build_services(
     )
 
 
-def services_of(request: Request) -> Services:
+def services_of(request: HTTPConnection) -> Services:
     """The parts of the app that serves this request."""
     services: Services = request.app.state.services
     return services

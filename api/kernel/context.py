@@ -17,6 +17,8 @@ class Context:
     actor_id: UUID | None = None
     causation_id: UUID | None = None
     depth: int = 0
+    #: The network address of whoever asked for it, for the audit log.
+    address: str | None = None
     #: Set by imports: all events of one import are learned at one instant. Otherwise the database's clock says.
     recorded_at: datetime | None = None
 

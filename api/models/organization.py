@@ -20,6 +20,7 @@ class Organization(Base):
     currency: Mapped[str]
     week_start: Mapped[int] = mapped_column(SmallInteger)
     fiscal_year_start_month: Mapped[int] = mapped_column(SmallInteger)
+    requires_second_factor: Mapped[bool] = mapped_column(default=False)
     version: Mapped[int] = mapped_column(BigInteger, default=0)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())

@@ -20,5 +20,8 @@ class SignIn(TenantRow):
     expires_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
     revoked_because: Mapped[str | None]
+    address: Mapped[str | None]
+    user_agent: Mapped[str | None]
+    has_second_factor: Mapped[bool] = mapped_column(default=False)
 
     __mapper_args__ = {"eager_defaults": True}

@@ -13,6 +13,10 @@ OURS = ("sluice_owner", "sluice_app", "sluice_relay", "sluice_worker", "sluice_a
 #: Tables that hold nothing of one organization, and why they need no organization_id.
 GLOBAL_TABLES = {
     "people": "who signs in; seen by sluice_auth alone",
+    "proven_addresses": "of people; seen by sluice_auth alone",
+    "identities": "of people; seen by sluice_auth alone",
+    "second_factors": "of people; seen by sluice_auth alone",
+    "rate_limits": "allowances of addresses, accounts and keys, by a digest",
     "transport_epoch": "the broker's",
     "alembic_version": "the schema's",
     "process_status": "heartbeats of processes",

@@ -1,0 +1,84 @@
+"""Who may do what: one table of all operations. The API asks it at each request, and tests are made from it.
+
+An operation is a route, by its operation id. Its row says which roles may do it, and which scope the key of a program
+must have for it (`area:read`, `area:write`; None: people only). Whose records one sees is the record scope's affair:
+`is_narrowed` says that it applies, to what is listed, read, changed and counted alike.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from contracts.access import Role
+
+EVERYBODY = frozenset(Role)
+ADMINISTRATORS = frozenset({Role.OWNER, Role.ADMIN})
+WRITERS = ADMINISTRATORS | {Role.MANAGER, Role.REP}
+
+
+@dataclass(frozen=True)
+class Permission:
+    """One row of the matrix. Open operations ask for no sign-in at all."""
+
+    operation: str
+    roles: frozenset[Role]
+    scope: str | None
+    is_narrowed: bool = False
+    is_open: bool = False
+    #: Also for people who have yet to set up the second factor that their organization asks for.
+    is_of_oneself: bool = False
+
+
+# scope, roles, whether the record scope narrows it, operations
+_TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
+    ("companies:read", EVERYBODY, True, "list_companies read_company"),
+    ("companies:write", WRITERS, True, "create_company update_company"),
+    ("contacts:read", EVERYBODY, True, "list_contacts read_contact"),
+    ("contacts:write", WRITERS, True, "create_contact update_contact"),
+    ("deals:read", EVERYBODY, True, "list_deals read_deal list_deal_history"),
+    ("deals:write", WRITERS, True, "create_deal update_deal delete_deal move_deal win_deal lose_deal reopen_deal"),
+    ("imports:read", ADMINISTRATORS, False, "list_imports read_import read_import_errors"),
+    ("imports:write", ADMINISTRATORS, False, "start_import show_import_preview"),
+    ("metrics:read", EVERYBODY, True, "list_metrics read_metric list_metric_rows read_freshness"),
+    ("organization:read", EVERYBODY, False, "list_organizations read_organization list_picklist_values"),
+    ("organization:write", ADMINISTRATORS, False, "update_organization"),
+    ("pipelines:read", EVERYBODY, False, "list_pipelines read_pipeline"),
+    ("pipelines:write", ADMINISTRATORS, False, "create_pipeline update_pipeline add_stage update_stage retire_stage"),
+    ("tasks:read", EVERYBODY, True, "list_tasks read_task"),
+    ("tasks:write", WRITERS, True, "create_task update_task complete_task reopen_task delete_task"),
+    ("teams:read", EVERYBODY, False, "list_teams read_team list_team_members"),
+    ("teams:write", ADMINISTRATORS, False, "create_team update_team add_team_member remove_team_member"),
+    ("users:read", EVERYBODY, False, "list_users read_user"),
+    ("users:write", ADMINISTRATORS, False, "create_user update_user"),
+)
+#: What only people do, never a program with a key.
+_PEOPLE: tuple[tuple[frozenset[Role], str], ...] = ((EVERYBODY, "list_api_keys create_api_key revoke_api_key"),)
+#: What people do with their own sign-in.
+_ONESELF = "log_out"
+_OPEN = "sign_up log_in refresh_sign_in"
+
+
+def _rows() -> Iterator[Permission]:
+    for scope, roles, is_narrowed, operations in _TABLE:
+        for operation in operations.split():
+            yield Permission(operation, roles, scope, is_narrowed)
+    for roles, operations in _PEOPLE:
+        for operation in operations.split():
+            yield Permission(operation, roles, None)
+    for operation in _ONESELF.split():
+        yield Permission(operation, EVERYBODY, None, is_of_oneself=True)
+    yield Permission("read_me", EVERYBODY, "me:read", is_of_oneself=True)
+    for operation in _OPEN.split():
+        yield Permission(operation, EVERYBODY, None, is_open=True)
+
+
+#: The matrix, by operation.
+PERMISSIONS: Mapping[str, Permission] = {row.operation: row for row in _rows()}
+
+
+def scopes_of(role: Role) -> frozenset[str]:
+    """Every scope that a role can make use of."""
+    return frozenset(row.scope for row in PERMISSIONS.values() if row.scope is not None and role in row.roles)
+
+
+#: Every scope that a key can have.
+SCOPES = frozenset(row.scope for row in PERMISSIONS.values() if row.scope is not None)
