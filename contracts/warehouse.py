@@ -1,7 +1,21 @@
 """Names in the warehouse: the raw relation that the loader writes, and the marts that readers may open."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import NamedTuple, Self
+
+_DUCKDB = "duckdb://"
+
+
+def duckdb_url(folder: Path) -> str:
+    """The URL of a DuckDB warehouse. What follows `duckdb://` is a path as it is, whatever its characters."""
+    return f"{_DUCKDB}{folder.absolute()}"
+
+
+def duckdb_folder(warehouse_url: str) -> Path | None:
+    """The folder of a DuckDB warehouse; None where the warehouse is PostgreSQL."""
+    return Path(warehouse_url.removeprefix(_DUCKDB)) if warehouse_url.startswith(_DUCKDB) else None
+
 
 #: Name of the raw relation: a Delta table's folder, or a PostgreSQL table in schema RAW_SCHEMA.
 RAW_EVENTS = "events"

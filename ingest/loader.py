@@ -21,6 +21,7 @@ from bus.consumer import KafkaRecordConsumer
 from bus.dead_letter import InvalidRatioBreaker, TooManyInvalidError
 from bus.records import Consumer, OffsetLostError, TransportError
 from contracts.settings import KafkaSettings, RelayDatabaseSettings, WarehouseSettings
+from contracts.warehouse import duckdb_folder
 from ingest.backoff import Backoff
 from ingest.epoch import EpochTopic
 from ingest.heartbeat import Heartbeat
@@ -171,5 +172,8 @@ class Loader:
 
 def _identity(warehouse: WarehouseSettings) -> str:
     """The warehouse without who asks: loaders of one warehouse share its partitions, those of two do not."""
-    parts = urlsplit(warehouse.warehouse_url.get_secret_value())
+    url = warehouse.warehouse_url.get_secret_value()
+    if duckdb_folder(url) is not None:
+        return url
+    parts = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname or ''}:{parts.port or ''}{parts.path}"

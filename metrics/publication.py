@@ -17,12 +17,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import unquote, urlsplit
 
 import psycopg
 from psycopg.rows import dict_row
 
-from contracts.warehouse import PUBLISHED_SCHEMA, Part
+from contracts.warehouse import PUBLISHED_SCHEMA, Part, duckdb_folder
 
 _FORMAT = "%Y%m%dT%H%M%S%fZ"
 _NAME = re.compile(r"^\d{8}T\d{12}Z$")
@@ -77,12 +76,19 @@ def parse_version(name: str) -> PublishedVersion:
 
 def is_duckdb(warehouse_url: str) -> bool:
     """Whether the warehouse is a folder of DuckDB files (else it is PostgreSQL)."""
-    return urlsplit(warehouse_url).scheme == "duckdb"
+    return duckdb_folder(warehouse_url) is not None
 
 
 def warehouse_folder(warehouse_url: str) -> Path:
-    """Folder of a `duckdb:///absolute/folder` warehouse."""
-    return Path(unquote(urlsplit(warehouse_url).path))
+    """Folder of a `duckdb:///absolute/folder` warehouse.
+
+    Raises:
+        ValueError: the warehouse is PostgreSQL.
+    """
+    folder = duckdb_folder(warehouse_url)
+    if folder is None:
+        raise ValueError("the warehouse is PostgreSQL: it has no folder")
+    return folder
 
 
 class PublishedFolder:

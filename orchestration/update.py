@@ -56,7 +56,9 @@ def update(
         try:
             _update(warehouse, done, speed, full_refresh=full_refresh, may_shrink=may_shrink, without=without)
         except BaseException as error:
-            _say(warehouse.status, RefreshState.FAILED, started_at, str(error) or type(error).__name__)
+            told = isinstance(error, Exception)
+            why = str(error) or type(error).__name__ if told else "It was stopped; the next one makes up for it."
+            _say(warehouse.status, RefreshState.FAILED, started_at, why)
             raise
         _report(warehouse, done, started_at)
         return done

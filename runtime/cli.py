@@ -2,18 +2,20 @@
 
 import json
 import os
-import signal
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
-import psutil
+import duckdb
 import psycopg
 import typer
+from pydantic import ValidationError
+from pydantic_settings.exceptions import SettingsError
 from rich.console import Console
 
 from benchmarks.runner import BENCHMARKS, LONG_BENCHMARKS, UnknownParameterError, read_parameters, run_benchmarks
@@ -22,22 +24,34 @@ from ingest.event_log import RewriteUnderWayError
 from ingest.outbox import list_parked, release_parked
 from ingest.rebuild import rebuild as rebuild_warehouse
 from ingest.sinks.interface import SinkUnavailableError
+from orchestration.build.dbt import DbtError
+from orchestration.build.lock import BuildBusyError
 from orchestration.reconciliation import reconcile_all
 from runtime.accept import accept
 from runtime.backup.command import backup, restore
 from runtime.backup.server import BackupError
 from runtime.bars import bars
 from runtime.checks import run_checks
-from runtime.demo import DEMO_PASSWORD, DEMO_USERS, fill
+from runtime.demo import DEMO_PASSWORD, DEMO_USERS, DemoError, fill
 from runtime.embedded.postgres import PostgresSetupError
+from runtime.home import Home, HomeError
+from runtime.import_client import ImportRefusedError
 from runtime.import_command import import_command
 from runtime.migrate import migrate
 from runtime.new import SkeletonError
 from runtime.new import app as new
 from runtime.process import ProcessError
 from runtime.processes import PROCESSES, Process
-from runtime.stack import Stack, StackError, locate_stack
-from runtime.status import as_table, read_status, running_stack, use_running_stack
+from runtime.serve import describe_settings
+from runtime.stack import Stack, StackError, prepare_stack
+from runtime.status import (
+    as_table,
+    read_status,
+    reload_processes,
+    running_stack,
+    stop_running,
+    use_running_stack,
+)
 from runtime.supervisor import Supervisor
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Sluice.")
@@ -45,6 +59,9 @@ console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
 _URL = "SLUICE_DATABASE_RELAY_URL"
+
+#: What has read definitions and models when it started.
+_RELOADED = ("api", "refresh", "dagster", "dashboards")
 
 
 @app.command()
@@ -56,28 +73,34 @@ def up(
     ] = None,
 ) -> None:
     """Start the whole embedded stack and keep it running until Ctrl-C."""
-    stack = locate_stack(port_base)
-    supervisor = Supervisor(logs=stack.home.logs, state_file=stack.home.state_file, say=console.print)
+    stack = prepare_stack(port_base)
+    supervisor = Supervisor(logs=stack.home.logs, state_file=stack.home.state_file, say=_say)
     supervisor.install_signal_handlers()
     with stack.lock():
         stack.check_ports()
         stack.remember_ports()
         try:
-            stack.start(supervisor, console.print)
+            stack.start(supervisor, _say)
             if demo:
                 _fill_and_watch(stack, supervisor)
             if not supervisor.is_stopping:
                 _print_welcome(stack, demo=demo)
             supervisor.watch()
         finally:
-            console.print("stopping")
+            _say("stopping")
             supervisor.stop_all()
+
+
+def _say(text: str) -> None:
+    """Say it, if that is possible: the terminal may be a file on a full disk, and what runs must go on."""
+    with suppress(OSError):
+        console.print(text)
 
 
 def _fill_and_watch(stack: Stack, supervisor: Supervisor) -> None:
     """Fill the demo in a thread: processes are started, and started again, by the main thread alone."""
     with ThreadPoolExecutor(1) as pool:
-        filling = pool.submit(fill, stack.api_url, say=console.print)
+        filling = pool.submit(fill, stack.api_url, say=_say)
         supervisor.watch(until=filling.done)
         if supervisor.is_stopping:
             supervisor.stop_all()  # without the API the thread ends, too
@@ -98,15 +121,15 @@ def _print_welcome(stack: Stack, *, demo: bool) -> None:
 @app.command()
 def down() -> None:
     """Stop the running stack."""
-    stack = locate_stack(None)
-    status = read_status(stack)
-    if not status["running"]:
-        console.print("Sluice is not running.")
-        return
-    supervisor = psutil.Process(status["pid"])
-    supervisor.send_signal(signal.SIGTERM)
-    supervisor.wait(60)
-    console.print("stopped")
+    console.print("stopped" if stop_running() else "Sluice is not running.")
+
+
+@app.command("reload")
+def reload_code(
+    names: Annotated[list[str] | None, typer.Argument(help=f"By default: {', '.join(_RELOADED)}.")] = None,
+) -> None:
+    """Start processes anew that an edited metric, model or page concerns, so that they know of it."""
+    console.print(f"starting anew: {', '.join(reload_processes(names or _RELOADED))}")
 
 
 @app.command()
@@ -120,7 +143,7 @@ def demo() -> None:
 @app.command()
 def status(*, json_output: Annotated[bool, typer.Option("--json")] = False) -> None:
     """Every process: pid, port, state, restarts, memory, lag."""
-    found = read_status(locate_stack(None))
+    found = read_status(Home.locate())
     if json_output:
         print(json.dumps(found, indent=2, default=str))
     elif found["running"]:
@@ -259,7 +282,12 @@ def _fail(message: str) -> None:
 
 #: What says in its own words what is wrong and what to do.
 _EXPECTED = (
+    HomeError,
     StackError,
+    DemoError,
+    ImportRefusedError,
+    BuildBusyError,
+    DbtError,
     ProcessError,
     PostgresSetupError,
     RewriteUnderWayError,
@@ -269,6 +297,11 @@ _EXPECTED = (
 )
 
 
+#: The command could not do what it was told to. 1 says that it did, and that something is wrong: figures that differ,
+#: rows that failed, a check that is red. Wrong options end with 2, too.
+_NOT_DONE = 2
+
+
 def main() -> None:
     """Run the command line; expected failures end in a sentence, not a traceback."""
     threading.current_thread().name = "sluice"
@@ -276,13 +309,21 @@ def main() -> None:
         app()
     except _EXPECTED as error:
         _fail(str(error))
-        sys.exit(1)
+    except ValidationError as error:
+        _fail(f"settings are missing or wrong: {describe_settings(error)}. See .env.example.")
+    except SettingsError as error:
+        _fail(f"settings cannot be read: {error}. See .env.example.")
     except psycopg.OperationalError as error:
         _fail(f"PostgreSQL cannot be reached: {_first_line(error)}")
-        sys.exit(1)
+    except psycopg.Error as error:
+        _fail(f"PostgreSQL refused: {_first_line(error)}")
+    except duckdb.Error as error:
+        _fail(f"the warehouse cannot be read: {_first_line(error)}")
     except OSError as error:
         _fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
-        sys.exit(1)
+    else:
+        return
+    sys.exit(_NOT_DONE)
 
 
 def _first_line(error: Exception) -> str:

@@ -1,9 +1,13 @@
 """The embedded mode's state folder (`SLUICE_HOME`, by default `.sluice` in the project), its secrets and its ports."""
 
+import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
+import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -11,6 +15,12 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 #: Below this much free space nothing is started: databases do badly on a full disk.
 MINIMUM_FREE_BYTES = 500_000_000
+
+#: A path that no engine, tool or shell takes for a pattern, an option or a piece of a URL.
+_PLAIN = re.compile(r"[A-Za-z0-9_./-]+")
+
+#: Characters below which DuckDB or Delta cannot keep a file, by whatever link it is reached: they follow it.
+_IMPOSSIBLE = re.compile(r"[?%*^|{}\\\[\]]")
 
 
 class HomeError(RuntimeError):
@@ -58,29 +68,46 @@ class _Place:
 
 @dataclass(frozen=True)
 class Home:
-    """The state folder and everything's place in it."""
+    """The state folder and everything's place in it.
+
+    `path` is how programs call it, `named` how the person does, where that is another name.
+    """
 
     path: Path
+    named: Path | None = None
 
     @classmethod
     def locate(cls) -> "Home":
         """The folder that SLUICE_HOME names, or `.sluice` in the project."""
         # os.environ: SLUICE_HOME says where settings and secrets lie, so it is read before any of them
-        return cls(Path(os.environ.get("SLUICE_HOME") or PROJECT / ".sluice").absolute())
+        named = Path(os.environ.get("SLUICE_HOME") or PROJECT / ".sluice").absolute()
+        path = plainly_named(named)
+        return cls(path, named if path != named else None)
 
     def prepare(self) -> None:
         """Make the folder.
 
         Raises:
-            HomeError: it cannot be written, or the disk is almost full.
+            HomeError: it cannot be written.
         """
         try:
-            for folder in (self.path, self.logs, self.files, self.warehouse):
+            for folder in (self.path.resolve(), self.logs, self.warehouse):
                 folder.mkdir(parents=True, exist_ok=True)
+            if self.named is not None and not self.named.exists():
+                self.named.parent.mkdir(parents=True, exist_ok=True)
+                self.named.symlink_to(self.path.resolve())
+            self.files.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise HomeError(
                 f"Cannot write to {self.path}: {error.strerror}. Set SLUICE_HOME to another folder."
             ) from error
+
+    def check_space(self) -> None:
+        """Refuse to start anything on a full disk.
+
+        Raises:
+            HomeError: the disk is almost full.
+        """
         free = shutil.disk_usage(self.path).free
         if free < MINIMUM_FREE_BYTES:
             raise HomeError(
@@ -122,6 +149,49 @@ class Home:
             write_private(temporary, json.dumps(known))
             temporary.replace(path)
         return Secrets(**known)
+
+
+def plainly_named(folder: Path) -> Path:
+    """The folder by a name that every program understands: where its own has a space, `ü`, `#` or the like, a link to
+    it. Delta takes `%20` for a space, DuckDB and SQLite `?` for the beginning of options: below such a name nothing can
+    be kept, and what is named is a link to a folder beside.
+
+    Raises:
+        HomeError: the link cannot be made.
+    """
+    folder = _possible(folder)
+    if _PLAIN.fullmatch(str(folder)):
+        return folder
+    # os.environ: as every program finds its cache
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute()
+    places = [place / "sluice" / "homes" for place in (caches, Path(tempfile.gettempdir()))]
+    for place in places:
+        link = place / _digest(folder)
+        if not _PLAIN.fullmatch(str(link)):
+            continue
+        with suppress(OSError):
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not link.is_symlink() or link.readlink() != folder:
+                draft = link.with_name(f"{link.name}.{os.getpid()}")
+                draft.symlink_to(folder)
+                draft.replace(link)
+            return link
+    raise HomeError(f"{folder} needs a link with a plainer name, and {places[0]} cannot be written.")
+
+
+def _possible(folder: Path) -> Path:
+    """The folder, or the one in which its content lies: below the nearest ancestor that may be written."""
+    if not _IMPOSSIBLE.search(str(folder)):
+        return folder
+    if folder.is_symlink():
+        return folder.readlink()
+    name = f".sluice-{_digest(folder)}"
+    possible = (one for one in folder.parents if not _IMPOSSIBLE.search(str(one)) and os.access(one, os.W_OK))
+    return next(possible, Path(tempfile.gettempdir())) / name
+
+
+def _digest(folder: Path) -> str:
+    return hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
 
 
 def write_private(path: Path, text: str) -> None:

@@ -17,7 +17,8 @@ from api.imports.problems import FileProblem
 from api.imports.source import open_source
 from runtime.bars import bars
 from runtime.import_client import ImportClient, ImportFile, ImportRefusedError
-from runtime.stack import locate_stack
+from runtime.stack import StackError
+from runtime.status import running_stack
 
 _OUTCOMES = ("created", "updated", "unchanged", "failed")
 _ROW_FAILED, _NOT_STARTED = 1, 2
@@ -74,16 +75,28 @@ def import_command(
             "encoding": encoding,
             "preview": preview,
         }
+        url = api_url or _own_stack()
         if token is None:
             email = email or typer.prompt("E-mail")
             password = password or typer.prompt("Password", hide_input=True)
-        url = api_url or locate_stack(None).api_url
         with ImportClient(url, token=token, email=email or "", password=password or "") as client:
             code = import_files(client, chosen, options=options, console=console)
     except (ImportRefusedError, FileProblem) as error:
         console.print(f"[red]{error}[/red]", markup=True)
         raise typer.Exit(_NOT_STARTED) from error
     raise typer.Exit(code)
+
+
+def _own_stack() -> str:
+    """The API of the stack that runs in this folder, wherever it listens.
+
+    Raises:
+        ImportRefusedError: none runs; whatever else answers somewhere is not meant.
+    """
+    try:
+        return running_stack().api_url
+    except StackError as error:
+        raise ImportRefusedError(f"{error} Or name an API: --api-url https://crm.example.com") from error
 
 
 def choose_files(files: Sequence[Path], entities: Sequence[str]) -> list[ImportFile]:

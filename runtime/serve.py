@@ -31,8 +31,7 @@ def serve(name: str, *arguments: str) -> int:
         else:
             _run_room(PROCESSES[name].room, *arguments)
     except ValidationError as error:
-        missing = ", ".join(f"SLUICE_{str(item['loc'][0]).upper()} ({item['msg']})" for item in error.errors())
-        print(f"{name}: settings are missing or wrong: {missing}. See .env.example.", file=sys.stderr)
+        print(f"{name}: settings are missing or wrong: {describe_settings(error)}. See .env.example.", file=sys.stderr)
         return 2
     except SettingsError as error:
         print(f"{name}: settings cannot be read: {error}. See .env.example.", file=sys.stderr)
@@ -41,6 +40,14 @@ def serve(name: str, *arguments: str) -> int:
         print(f"{name}: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def describe_settings(error: ValidationError) -> str:
+    """Which variables, and what is wrong with each; no value, as it may be a password."""
+    return ", ".join(
+        f"SLUICE_{str(item['loc'][0]).upper()} ({item['msg']})" if item["loc"] else item["msg"]
+        for item in error.errors()
+    )
 
 
 def _run_room(module: str, *arguments: str) -> None:

@@ -9,16 +9,19 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import psutil
+
 from api.db.bootstrap import RolePasswords, prepare_database
 from api.db.migrate import upgrade
+from contracts.warehouse import duckdb_url
 from runtime.embedded.broker import EmbeddedBroker
 from runtime.embedded.postgres import EmbeddedPostgres
-from runtime.home import PROJECT, Home, HomeError, Ports, Secrets
+from runtime.home import PROJECT, Home, Ports, Secrets
 from runtime.process import ProcessSpec, answers, is_port_open
 from runtime.processes import PROCESSES, Process
 from runtime.supervisor import Supervisor
@@ -75,7 +78,7 @@ class Stack:
             "SLUICE_DATABASE_BACKUP_URL": url("sluice_backup", secrets.backup, _DATABASE),
             "SLUICE_BACKUP_PATH": str(backup_path(self.home)),
             "SLUICE_KAFKA_BOOTSTRAP_SERVERS": self.broker.bootstrap_servers,
-            "SLUICE_WAREHOUSE_URL": f"duckdb://{self.home.warehouse}",
+            "SLUICE_WAREHOUSE_URL": duckdb_url(self.home.warehouse),
             "SLUICE_SECRET_KEY": secrets.secret_key,
             "SLUICE_API_PORT": str(self.ports.api),
             "SLUICE_FILES_PATH": str(self.home.files),
@@ -156,18 +159,21 @@ class Stack:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Make sure that only one supervisor runs in this home.
+        """Make sure that only one supervisor runs in this home. The lock's file names it (`lock_holder`).
 
         Raises:
             StackError: another one does.
         """
-        with self.home.lock_file.open("a") as file:
+        with self.home.lock_file.open("a+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise StackError(
                     f"Sluice already runs in {self.home.path}. See ./sluice status, or stop it with ./sluice down."
                 ) from error
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
             yield
 
     def start(self, supervisor: Supervisor, say: Callable[[str], None]) -> None:
@@ -205,18 +211,47 @@ def _other_base(ports: Ports) -> int:
     return 9000 if ports.api != 9000 else 9100
 
 
-def locate_stack(port_base: int | None) -> Stack:
-    """The stack of the current home folder.
+def lock_holder(home: Home) -> psutil.Process | None:
+    """The process that holds a home's lock: not one that was given the number of a supervisor that crashed.
 
     Raises:
-        StackError: the home folder cannot be used.
+        StackError: it belongs to somebody else, who alone may look at it.
+    """
+    with suppress(FileNotFoundError, ValueError, psutil.NoSuchProcess):
+        process = psutil.Process(int(home.lock_file.read_text()))
+        try:
+            opened = {file.path for file in process.open_files()}
+        except psutil.AccessDenied as error:
+            raise StackError(
+                f"Process {process.pid}, which may be the one that runs Sluice in {home.path}, is another user's."
+            ) from error
+        if str(home.lock_file.resolve()) in opened:
+            return process
+    return None
+
+
+def prepare_stack(port_base: int | None) -> Stack:
+    """The stack of the current home folder, to be started. The folder is made where it is not there.
+
+    Raises:
+        HomeError: the home folder cannot be used, or its disk is full.
     """
     home = Home.locate()
-    try:
-        home.prepare()
-    except HomeError as error:
-        raise StackError(str(error)) from error
+    home.prepare()
+    home.check_space()
     return Stack(home, Ports.from_base(port_base), home.secrets())
+
+
+def known_stack() -> Stack:
+    """The stack of the current home folder on the ports of its last start; nothing is made, a full disk is no obstacle.
+
+    Raises:
+        StackError: there never was one.
+    """
+    home = Home.locate()
+    if not home.secrets_file.exists():
+        raise StackError(f"Sluice is not running here: it was never started in {home.path}. Start it with ./sluice up.")
+    return Stack(home, Ports(), home.secrets()).with_remembered_ports()
 
 
 def adopt_environment(settings: Mapping[str, str]) -> None:

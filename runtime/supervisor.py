@@ -31,6 +31,13 @@ class _Supervised:
     due_at: float | None = None
     weighed_at: float = field(default_factory=time.monotonic)
 
+    def next_pause(self, now: float) -> float:
+        """Seconds until it is tried again, more with each failure."""
+        wait = _BACK_OFF_SECONDS[min(self.failures_in_a_row, len(_BACK_OFF_SECONDS) - 1)]
+        self.due_at = now + wait
+        self.failures_in_a_row += 1
+        return wait
+
 
 class Supervisor:
     """Starts, watches and stops processes; writes what it knows to `state_file` for `sluice status`.
@@ -95,16 +102,19 @@ class Supervisor:
             self._weigh(name, supervised, now)
             return
         if supervised.due_at is None:
-            wait = _BACK_OFF_SECONDS[min(supervised.failures_in_a_row, len(_BACK_OFF_SECONDS) - 1)]
-            supervised.due_at = now + wait
-            supervised.failures_in_a_row += 1
+            wait = supervised.next_pause(now)
             where = f" (log: {process.log_path})" if process.log_path else ""
             self._say(f"{name} ended with code {process.exit_code()}; starting it again in {wait:g} s{where}")
             self.write_state()
         elif now >= supervised.due_at:
+            try:
+                process.start()
+            except OSError as error:  # a full disk, no memory: what runs goes on, and this is tried again
+                wait = supervised.next_pause(now)
+                self._say(f"{name} cannot be started: {error.strerror}; trying again in {wait:g} s")
+                return
             supervised.due_at, supervised.started_at = None, now
             supervised.restarts += 1
-            process.start()
             self._say(f"{name} is started again (restart {supervised.restarts})")
             self.write_state()
 
@@ -129,7 +139,7 @@ class Supervisor:
             self._state_file.unlink(missing_ok=True)
 
     def write_state(self) -> None:
-        """Write what `sluice status` shows, atomically."""
+        """Write what `sluice status` shows, atomically. On a full disk it keeps what it had: what runs goes on."""
         if self._state_file is None:
             return
         rows = [
@@ -145,5 +155,8 @@ class Supervisor:
         ]
         state = {"pid": os.getpid(), "written_at": datetime.now(UTC).isoformat(), "processes": rows}
         temporary = self._state_file.with_suffix(".tmp")
-        temporary.write_text(json.dumps(state))
-        temporary.replace(self._state_file)
+        try:
+            temporary.write_text(json.dumps(state))
+            temporary.replace(self._state_file)
+        except OSError as error:
+            self._say(f"cannot write {self._state_file}: {error.strerror}")

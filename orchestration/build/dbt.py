@@ -22,7 +22,8 @@ from dbt.contracts.graph.manifest import Manifest
 from dbt_common.events.base_types import EventMsg
 
 from contracts.settings import WarehouseSettings
-from contracts.warehouse import RAW_EVENTS, RAW_SCHEMA, Group, Part, Speed
+from contracts.warehouse import RAW_EVENTS, RAW_SCHEMA, Group, Part, Speed, duckdb_folder
+from orchestration.build.database import build_path
 
 PROJECT_DIR = Path(__file__).resolve().parents[2] / "dbt_project"
 
@@ -219,28 +220,22 @@ def generate_docs(warehouse: WarehouseSettings, *, target_path: Path) -> Path:
 
 
 def connection_variables(warehouse: WarehouseSettings) -> dict[str, str]:
-    """The SLUICE_DBT_* variables by which profiles.yml reaches a warehouse.
-
-    Raises:
-        ValueError: the warehouse's URL is neither `duckdb:///folder` nor `postgresql://…`.
-    """
-    url = urlsplit(warehouse.warehouse_url.get_secret_value())
-    if url.scheme == "duckdb":
-        folder = Path(unquote(url.path))
+    """The SLUICE_DBT_* variables by which profiles.yml reaches a warehouse."""
+    warehouse_url = warehouse.warehouse_url.get_secret_value()
+    if (folder := duckdb_folder(warehouse_url)) is not None:
         return {
-            "SLUICE_DBT_DUCKDB_PATH": str(folder / "build" / "warehouse.duckdb"),
+            "SLUICE_DBT_DUCKDB_PATH": str(build_path(warehouse_url)),
             "SLUICE_DBT_RAW_EVENTS_PATH": str(folder / RAW_SCHEMA / RAW_EVENTS),
             "SLUICE_DBT_MEMORY_LIMIT": warehouse.warehouse_memory_limit,
         }
-    if url.scheme in ("postgresql", "postgres"):
-        return {
-            "SLUICE_DBT_HOST": unquote(url.hostname or "127.0.0.1"),
-            "SLUICE_DBT_PORT": str(url.port or 5432),
-            "SLUICE_DBT_USER": unquote(url.username or ""),
-            "SLUICE_DBT_PASSWORD": unquote(url.password or ""),
-            "SLUICE_DBT_DATABASE": unquote(url.path.lstrip("/")),
-        }
-    raise ValueError(f"SLUICE_WAREHOUSE_URL must begin with duckdb:/// or postgresql://, not {url.scheme}://")
+    url = urlsplit(warehouse_url)
+    return {
+        "SLUICE_DBT_HOST": unquote(url.hostname or "127.0.0.1"),
+        "SLUICE_DBT_PORT": str(url.port or 5432),
+        "SLUICE_DBT_USER": unquote(url.username or ""),
+        "SLUICE_DBT_PASSWORD": unquote(url.password or ""),
+        "SLUICE_DBT_DATABASE": unquote(url.path.lstrip("/")),
+    }
 
 
 def _invoke(
@@ -296,6 +291,8 @@ def _run(
             "--quiet",
         ]
     )  # fmt: skip
+    if result.exception is not None and not isinstance(result.exception, Exception):
+        raise result.exception  # told to stop: dbt catches that, too
     if result.exception is not None:
         raise DbtError(str(result.exception)) from result.exception
     return result

@@ -20,6 +20,7 @@ from api.db.bootstrap import prepare_database
 from api.db.migrate import revisions, upgrade
 from bus.records import TransportError
 from contracts.settings import KafkaSettings, WarehouseSettings
+from contracts.warehouse import duckdb_url
 from ingest.epoch import EpochTopic, begin_restored_epoch, note_repaired
 from ingest.event_log import RewriteUnderWayError
 from ingest.rebuild import rebuild
@@ -92,6 +93,7 @@ def restore_embedded(
     """
     try:
         home.prepare()
+        home.check_space()
     except HomeError as error:
         raise BackupError(str(error)) from error
     target = folder.target(at)
@@ -176,7 +178,7 @@ def _cut_back(made: Recovered, warehouse: Path, progress: Progress) -> None:
     relay_url = made.url("sluice_relay")
     with psycopg.connect(relay_url, autocommit=True) as connection:
         begin_restored_epoch(connection)
-        settings = WarehouseSettings(warehouse_url=SecretStr(f"duckdb://{warehouse}"))
+        settings = WarehouseSettings(warehouse_url=SecretStr(duckdb_url(warehouse)))
         try:
             rebuild(relay_url, settings, progress=lambda done, total: progress("rebuilding", done, total))
         except SinkUnavailableError as error:

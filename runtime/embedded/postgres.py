@@ -95,7 +95,9 @@ class EmbeddedPostgres:
     """A PostgreSQL server whose data lies in `folder`. Call `prepare` once, then start `spec` as a process."""
 
     def __init__(self, folder: Path, *, port: int, password: str, durable: bool = True) -> None:
-        self.folder, self.port, self._password, self._durable = folder.absolute(), port, password, durable
+        # as it is, not by a link that its system user may not follow
+        self.folder = folder.parent.resolve() / folder.name
+        self.port, self._password, self._durable = port, password, durable
         self._account = _account()
         self._programs = PROGRAMS
         if self._account and not (_open_to_others(self.folder.parent) and _open_to_others(_PACKAGE)):

@@ -130,14 +130,14 @@ def _stop_and_start(sluice: SluiceStack) -> None:
 class TestRefusals:
     def test_a_second_supervisor_in_the_same_home_is_refused(self, sluice: SluiceStack) -> None:
         done = sluice.run("up", check=False)
-        assert done.returncode == 1
+        assert done.returncode == 2
         assert "already runs" in done.stderr
         assert "Traceback" not in done.stderr
 
     def test_a_taken_port_is_named(self, sluice: SluiceStack, tmp_path: Path) -> None:
         other = SluiceStack(tmp_path / "home", base=sluice.base)
         done = other.run("up", "--port-base", str(sluice.base), check=False)
-        assert done.returncode == 1
+        assert done.returncode == 2
         assert f"Port {sluice.base} " in done.stderr.replace("\n", " ")
         assert "--port-base" in done.stderr
 
