@@ -10,17 +10,19 @@ import threading
 from collections.abc import Awaitable, Callable
 from importlib import import_module
 from importlib.util import find_spec
+from time import monotonic
 
 import api
 from api.edge.logs import log_as_json
 from api.kernel.database import Database
-from contracts.settings import WorkerDatabaseSettings
+from contracts.settings import WorkerDatabaseSettings, WorkerSettings
 
 Work = Callable[[Database, threading.Event], Awaitable[None]]
 
 _STATEMENT_TIMEOUT_MS = 120_000
 #: A loop that keeps a connection for its locks does its work on others, some of it at once. They are made when wanted.
 _CONNECTIONS_EACH = 6
+_ALIVE_SECONDS, _LOOK_SECONDS = 5.0, 0.3
 
 
 def run(stop: threading.Event, *only: str) -> None:
@@ -53,10 +55,21 @@ async def _work(works: list[Work], stop: threading.Event) -> None:
     database = Database(url, pool_size=_CONNECTIONS_EACH * len(works), statement_timeout_ms=_STATEMENT_TIMEOUT_MS)
     try:
         async with asyncio.TaskGroup() as group:
-            for work in works:
+            for work in [*works, _show_that_it_lives]:
                 group.create_task(_until(work, database, stop))
     finally:
         await database.close()
+
+
+async def _show_that_it_lives(_database: Database, stop: threading.Event) -> None:
+    """Touch the file that health checks look at, if there is one: as long as the loop turns, work is done."""
+    path = WorkerSettings().worker_alive_path
+    due = 0.0
+    while path is not None and not stop.is_set():
+        if monotonic() >= due:
+            path.touch()
+            due = monotonic() + _ALIVE_SECONDS
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def _until(work: Work, database: Database, stop: threading.Event) -> None:

@@ -1,38 +1,128 @@
-"""Settings from `SLUICE_*` variables: one small class per outside system, each process builds only what it uses."""
+"""Settings from `SLUICE_*` variables: one small class per outside system, each process builds only what it uses.
+
+A secret may also come from a file that `SLUICE_…_FILE` names, as container engines mount them. The password of a URL
+has a setting of its own, in which any character stands for itself.
+"""
 
 import os
+import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
+from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError
 
 
 def _processors() -> int:
     return len(os.sched_getaffinity(0))
 
 
+_PREFIX = "SLUICE_"
+_UNESCAPED_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+class _SecretFiles(PydanticBaseSettingsSource):
+    """Secrets out of files: `SLUICE_SECRET_KEY_FILE=/run/secrets/key`. A line break at the end is none of it."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """What the file of a secret holds; None where none is named."""
+        name = f"{_PREFIX}{field_name.upper()}"
+        path = os.environ.get(f"{name}_FILE")
+        if not path or SecretStr not in (field.annotation, *get_args(field.annotation)):
+            return None, field_name, False
+        if os.environ.get(name):
+            raise SettingsError(f"both {name} and {name}_FILE are set: leave one out")
+        try:
+            return Path(path).read_text(encoding="utf-8").rstrip("\r\n"), field_name, False
+        except (OSError, UnicodeError) as error:
+            raise SettingsError(f"{name}_FILE names {path}, which cannot be read: {error}") from error
+
+    def __call__(self) -> dict[str, Any]:
+        """All that are named."""
+        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in found.items() if value is not None}
+
+
 class _Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="SLUICE_", extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # as pydantic calls it
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given in code, then files, then the environment."""
+        return init_settings, _SecretFiles(settings_cls), env_settings
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_urls(cls, given: dict[str, Any]) -> dict[str, Any]:
+        for name in cls.model_fields:
+            password_name = f"{name.removesuffix('_url')}_password"
+            if password_name in cls.model_fields and given.get(name):
+                url, password = (_plain(given.get(one)) for one in (name, password_name))
+                given = {**given, name: _complete(url, password, setting=f"{_PREFIX}{password_name.upper()}")}
+        return given
+
+
+def _plain(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value or "")
+
+
+def _complete(url: str, password: str, *, setting: str) -> SecretStr:
+    """A PostgreSQL URL with its password in it; another kind of URL as it is.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    if not url.startswith(("postgresql://", "postgres://")):
+        return SecretStr(url)
+    try:
+        parts = urlsplit(url)
+        is_odd = parts.port is None and parts.netloc.endswith(":")
+    except ValueError:
+        is_odd = True
+    if is_odd or parts.netloc.count("@") > 1 or parts.fragment or _UNESCAPED_PERCENT.search(url):
+        raise ValueError(
+            f"the URL cannot be read. A password with @ / # ? or % goes into {setting} (or {setting}_FILE) as it is"
+        )
+    if not password:
+        return SecretStr(url)
+    user, at, host = parts.netloc.rpartition("@")
+    if ":" in user:
+        raise ValueError(f"the URL has a password, and {setting} is set as well: leave one out")
+    return SecretStr(parts._replace(netloc=f"{user}:{quote(password, safe='')}{at}{host}").geturl())
 
 
 class DatabaseSettings(_Settings):
     """PostgreSQL as the API and its workers see it: the `sluice_app` role, which owns nothing and obeys RLS."""
 
-    database_url: SecretStr = Field(description="postgresql://sluice_app:…@host:port/sluice")
+    database_url: SecretStr = Field(description="postgresql://sluice_app@host:port/sluice")
+    database_password: SecretStr | None = Field(default=None, description="Goes into the URL.")
     database_pool_size: int = Field(default=10, ge=1, description="Connections per API process.")
 
 
 class OwnerDatabaseSettings(_Settings):
     """PostgreSQL as migrations see it: the role that owns the tables and may create roles."""
 
-    database_owner_url: SecretStr = Field(description="postgresql://sluice_owner:…@host:port/sluice")
+    database_owner_url: SecretStr = Field(description="postgresql://sluice_owner@host:port/sluice")
+    database_owner_password: SecretStr | None = Field(default=None, description="Goes into the URL.")
 
 
 class RelayDatabaseSettings(_Settings):
     """PostgreSQL as the relay, `reconcile` and `rebuild` see it: may read the event log of all organizations."""
 
-    database_relay_url: SecretStr = Field(description="postgresql://sluice_relay:…@host:port/sluice")
+    database_relay_url: SecretStr = Field(description="postgresql://sluice_relay@host:port/sluice")
+    database_relay_password: SecretStr | None = Field(default=None, description="Goes into the URL.")
 
 
 class RelaySettings(_Settings):
@@ -56,7 +146,14 @@ class RelaySettings(_Settings):
 class WorkerDatabaseSettings(_Settings):
     """PostgreSQL as the job worker sees it: may claim jobs of all organizations, then acts as `sluice_app` in one."""
 
-    database_worker_url: SecretStr = Field(description="postgresql://sluice_worker:…@host:port/sluice")
+    database_worker_url: SecretStr = Field(description="postgresql://sluice_worker@host:port/sluice")
+    database_worker_password: SecretStr | None = Field(default=None, description="Goes into the URL.")
+
+
+class WorkerSettings(_Settings):
+    """How the job worker is watched."""
+
+    worker_alive_path: Path | None = Field(default=None, description="A file that a worker touches while it works.")
 
 
 class KafkaSettings(_Settings):
@@ -91,9 +188,8 @@ FIGURES_MEMORY_LIMIT = "256MB"
 class WarehouseSettings(_Settings):
     """The warehouse: `duckdb:///absolute/folder` (Delta tables and published DuckDB files in it) or `postgresql://…`."""
 
-    warehouse_url: SecretStr = Field(
-        description="duckdb:///absolute/folder, or postgresql://user:…@host:port/warehouse"
-    )
+    warehouse_url: SecretStr = Field(description="duckdb:///absolute/folder, or postgresql://user@host:port/warehouse")
+    warehouse_password: SecretStr | None = Field(default=None, description="Goes into a PostgreSQL warehouse's URL.")
     warehouse_memory_limit: str = Field(
         default="2GB",
         pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$",
@@ -105,11 +201,19 @@ class WarehouseSettings(_Settings):
         description="The same of each process that answers from the published marts; what it has read counts as well.",
     )
 
+    @field_validator("warehouse_url")
+    @classmethod
+    def _is_known(cls, url: SecretStr) -> SecretStr:
+        if not url.get_secret_value().startswith(("duckdb:///", "postgresql://", "postgres://")):
+            raise ValueError("begin with duckdb:/// and an absolute folder, or with postgresql://")
+        return url
+
 
 class BackupSettings(_Settings):
     """Base backups and the archive of write-ahead log: PostgreSQL as the `sluice_backup` role, which may replicate."""
 
-    database_backup_url: SecretStr = Field(description="postgresql://sluice_backup:…@host:port/sluice")
+    database_backup_url: SecretStr = Field(description="postgresql://sluice_backup@host:port/sluice")
+    database_backup_password: SecretStr | None = Field(default=None, description="Goes into the URL.")
     backup_path: Path = Field(default=Path(".sluice/backups"), description="Best on another disk than PostgreSQL's.")
     backup_keep: int = Field(default=7, ge=1, description="Base backups to keep; older ones go with their log.")
     backup_every_hours: float = Field(

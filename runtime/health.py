@@ -2,6 +2,7 @@
 
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psycopg
 
@@ -19,8 +20,20 @@ def ailment(name: str) -> str | None:
         return None if answers(f"http://127.0.0.1:{process.port()}{process.path}", timeout=5) else "does not answer"
     if process is not None and process.reports_to is not None:
         return _silence(name, process.reports_to().get_secret_value())
-    there_are = ", ".join(one.name for one in PROCESSES.values() if one.port or one.reports_to)
+    if process is not None and process.touches is not None:
+        return _stillness(process.touches())
+    there_are = ", ".join(PROCESSES)
     return f"there is no health check for {name!r}; there are {there_are}"
+
+
+def _stillness(path: Path | None) -> str | None:
+    if path is None:
+        return "SLUICE_WORKER_ALIVE_PATH names no file to look at"
+    try:
+        touched_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except FileNotFoundError:
+        return "has not begun"
+    return None if datetime.now(UTC) - touched_at <= _SILENCE else f"has stood still since {touched_at}"
 
 
 def _silence(name: str, url: str) -> str | None:

@@ -28,7 +28,8 @@ class _BackupRoleSettings(BackupSettings):
 class AdminDatabaseSettings(OwnerDatabaseSettings):
     """PostgreSQL as the one who may create roles and databases; used by `sluice migrate` alone."""
 
-    database_admin_url: SecretStr = Field(description="postgresql://postgres:…@host:port/postgres")
+    database_admin_url: SecretStr = Field(description="postgresql://postgres@host:port/postgres")
+    database_admin_password: SecretStr | None = Field(default=None, description="Goes into the URL.")
 
 
 def _password(url: SecretStr) -> str:

@@ -24,6 +24,7 @@ from contracts.settings import (
     OrchestrationSettings,
     RelayDatabaseSettings,
     WarehouseSettings,
+    WorkerSettings,
 )
 from orchestration.serve import commands
 from runtime.home import PROJECT
@@ -34,7 +35,8 @@ from runtime.process import ProcessSpec
 class Process:
     """One of our processes. `settings` are those it gets in the embedded stack: credentials that it uses, no others.
 
-    It works when it answers `path` on `port`, or when it has reported lately in the database `reports_to`.
+    It works when it answers `path` on `port`, or when it has reported lately in the database `reports_to`, or when it
+    `touches` a file.
     `is_background`: nobody waits for it, so it takes the processors that the others leave.
     """
 
@@ -43,6 +45,7 @@ class Process:
     room: str  # module whose `run(stop)` is the process
     settings: tuple[str, ...]
     path: str = ""
+    touches: Callable[[], Path | None] | None = None
     port: Callable[[], int] | None = None
     reports_to: Callable[[], SecretStr] | None = None
     is_background: bool = False
@@ -70,6 +73,7 @@ PROCESSES: Mapping[str, Process] = {
             "worker", "What the API's slices do by themselves: imports, rules.", "api.worker",
             ("DATABASE_WORKER_URL", "FILES_PATH", "KAFKA_BOOTSTRAP_SERVERS", "SECRET_KEY"),
             parts="Do this slice's work alone; may be repeated.",
+            touches=lambda: WorkerSettings().worker_alive_path,
         ),
         Process(
             "archive", "PostgreSQL's log into the folder of backups, as it is written; base backups.",

@@ -209,7 +209,7 @@ class EmbeddedPostgres:
 
     def url(self, user: str = SUPERUSER, password: str | None = None, database: str = "postgres") -> str:
         """Connection URL."""
-        return f"postgresql://{user}:{quote(password or self._password)}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{user}:{quote(password or self._password, safe='')}@127.0.0.1:{self.port}/{database}"
 
     def is_ready(self) -> bool:
         """Whether the server answers queries."""

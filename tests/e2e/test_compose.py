@@ -3,6 +3,7 @@ embedded servers, with PostgreSQL as the warehouse."""
 
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ import httpx
 import psycopg
 import pytest
 import yaml
+from pydantic_settings import BaseSettings
 
 from contracts import settings
 from runtime.embedded.postgres import EmbeddedPostgres
@@ -23,9 +25,48 @@ from tests.eventually import eventually
 
 _COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
 _OURS = {name: service for name, service in _COMPOSE["services"].items() if service.get("image") == "sluice:latest"}
+
+
+class _BackupRole(BaseSettings):
+    database_backup_url: str
+    database_backup_password: str
+
+
+class _Refresh(BaseSettings):
+    dagster_home: Path
+    dbt_target_path: Path
+    refresh_poll_seconds: float
+    settled_seconds: float
+
+
 #: An engine waits longer; each look is a process of its own.
 _PROBE_EVERY_SECONDS = 2.0
 _PORT_SETTINGS = ("SLUICE_API_PORT", "SLUICE_DASHBOARDS_PORT", "SLUICE_DAGSTER_PORT")
+
+
+#: What each service reads. No more, as some of it are secrets; no less, as .env would not reach it.
+_READS: dict[str, list[type[BaseSettings]]] = {
+    "migrate": [
+        AdminDatabaseSettings, settings.DatabaseSettings, settings.RelayDatabaseSettings,
+        settings.WorkerDatabaseSettings, settings.WarehouseSettings, _BackupRole,
+    ],
+    "api": [
+        settings.ApiSettings, settings.DatabaseSettings, settings.WarehouseSettings,
+        settings.MailSettings, settings.OutgoingSettings,
+    ],
+    "worker": [
+        settings.WorkerDatabaseSettings, settings.WorkerSettings, settings.FileSettings, settings.KafkaSettings,
+        settings.SecretSettings, settings.MailSettings, settings.OutgoingSettings,
+    ],
+    "relay": [
+        settings.RelayDatabaseSettings, settings.KafkaSettings, settings.WarehouseSettings, settings.RelaySettings,
+    ],
+    "loader": [settings.RelayDatabaseSettings, settings.KafkaSettings, settings.WarehouseSettings],
+    "archive": [settings.BackupSettings, settings.FileSettings],
+    "refresh": [settings.RelayDatabaseSettings, settings.WarehouseSettings, _Refresh],
+    "dagster": [settings.RelayDatabaseSettings, settings.WarehouseSettings, settings.OrchestrationSettings],
+    "dashboards": [settings.DashboardSettings],
+}  # fmt: skip
 
 
 class TestReferences:
@@ -43,6 +84,34 @@ class TestReferences:
         for name, service in _OURS.items():
             assert service["read_only"], name
             assert service["cap_drop"] == ["ALL"], name
+
+    @pytest.mark.parametrize(("name", "classes"), _READS.items())
+    def test_every_setting_of_a_service_reaches_it(self, name: str, classes: list[type[BaseSettings]]) -> None:
+        wanted = {f"SLUICE_{field.upper()}" for one in classes for field in one.model_fields}
+        missing = wanted - set(_OURS[name].get("environment", {}))
+        assert missing == set(), "docker-compose.yml hands each setting on: SLUICE_X: ${SLUICE_X:-}"
+
+    def test_no_service_gets_a_secret_that_it_does_not_use(self) -> None:
+        for name, classes in _READS.items():
+            known = {f"SLUICE_{field.upper()}" for one in classes for field in one.model_fields}
+            assert set(_OURS[name].get("environment", {})) <= known, name
+
+    def test_every_service_is_bounded_and_looked_after(self) -> None:
+        for name, service in _COMPOSE["services"].items():
+            assert {"mem_limit", "pids_limit", "stop_grace_period", "restart"} <= set(service), name
+            assert service["logging"]["options"].keys() == {"max-size", "max-file"}, name
+            assert "healthcheck" in service or name == "migrate", name
+
+    def test_no_secret_and_no_state_gets_into_an_image(self) -> None:
+        everything, *allowed = [
+            line for line in (PROJECT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"
+        ]
+        assert everything == "*"
+        ours = {line[1:] for line in allowed if line[0] == "!"}
+        project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+        needed = set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
+        assert ours == needed | {"dbt_project", "pyproject.toml", "uv.lock", "README.md", "LICENSE"}
+        assert "**/.env*" in allowed
 
     def test_the_example_environment_lists_every_setting(self) -> None:
         example = (PROJECT / ".env.example").read_text()
