@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from api.imports.headings import Meaning, stands_in
 from api.imports.options import ImportOptions
 from api.imports.presets import GENERIC, Entity, entity_of_name
 from api.imports.problems import FileProblem
@@ -30,7 +32,7 @@ def import_command(
         list[Path] | None, typer.Argument(help="Files named after what their rows are, such as deals.csv.")
     ] = None,
     *,
-    preset: Annotated[str, typer.Option(help="Which columns are understood.")] = "generic",
+    preset: Annotated[str, typer.Option(help="Whose headings: generic, hubspot, salesforce, pipedrive.")] = "generic",
     entity: Annotated[
         list[str] | None, typer.Option(help=f"ENTITY=FILE; entities: {', '.join(one.value for one in Entity)}.")
     ] = None,
@@ -46,10 +48,14 @@ def import_command(
         list[str] | None, typer.Option(help="STAGE=open|won|lost: kind of a stage that the import creates.")
     ] = None,
     currency: Annotated[str | None, typer.Option(help="Currency of amounts whose row names none.")] = None,
-    day_first: Annotated[bool, typer.Option("--day-first", help="03/04/2025 is the third of April.")] = False,
-    decimal_comma: Annotated[bool, typer.Option("--decimal-comma", help="1.234,56 is a thousand and some.")] = False,
+    day_first: Annotated[
+        bool | None, typer.Option("--day-first/--month-first", help="Is 03/04/2025 the third of April? [the cells say]")
+    ] = None,
+    decimal_comma: Annotated[
+        bool | None, typer.Option("--decimal-comma/--decimal-point", help="Is 1.234,56 an amount? [the cells say]")
+    ] = None,
     delimiter: Annotated[str, typer.Option(help="auto , ; tab |")] = "auto",
-    encoding: Annotated[str, typer.Option(help="auto, utf-8, cp1251, cp1252, iso-8859-1, utf-16")] = "auto",
+    encoding: Annotated[str, typer.Option(help="auto, utf-8, cp1252, cp1251, utf-16, …")] = "auto",
     preview: Annotated[bool, typer.Option("--preview", help="Show what would happen; write nothing.")] = False,
     api_url: Annotated[
         str | None, typer.Option(envvar="SLUICE_API_URL", help="Default: the stack of this folder.")
@@ -64,7 +70,7 @@ def import_command(
         chosen = choose_files(files or [], entity or [])
         options = {
             "preset": preset,
-            "map": read_map(mapping or [], chosen, encoding=encoding, delimiter=delimiter),
+            "map": read_map(mapping or [], chosen, preset=preset, encoding=encoding, delimiter=delimiter),
             "create_missing": create_missing,
             "pipeline": pipeline,
             "stage_kinds": dict(_pair(one, "--stage-kind STAGE=KIND") for one in stage_kind or []),
@@ -81,7 +87,7 @@ def import_command(
             password = password or typer.prompt("Password", hide_input=True)
         with ImportClient(url, token=token, email=email or "", password=password or "") as client:
             code = import_files(client, chosen, options=options, console=console)
-    except (ImportRefusedError, FileProblem) as error:
+    except (ImportRefusedError, FileProblem, OSError) as error:
         console.print(f"[red]{error}[/red]", markup=True)
         raise typer.Exit(_NOT_STARTED) from error
     raise typer.Exit(code)
@@ -120,7 +126,7 @@ def choose_files(files: Sequence[Path], entities: Sequence[str]) -> list[ImportF
 
 
 def read_map(
-    maps: Sequence[str], files: Sequence[ImportFile], *, encoding: str, delimiter: str
+    maps: Sequence[str], files: Sequence[ImportFile], *, preset: str, encoding: str, delimiter: str
 ) -> dict[str, dict[str, str]]:
     """The map per entity. HEADING=COLUMN without an entity goes to every file that has both.
 
@@ -131,8 +137,11 @@ def read_map(
     found: dict[str, dict[str, str]] = {}
     if not maps:
         return found
-    options = ImportOptions.model_validate({"encoding": encoding, "delimiter": delimiter})
-    headings = {file: open_source(file.path.name, file.path, options=options).headings for file in files}
+    try:
+        options = ImportOptions.model_validate({"preset": preset, "encoding": encoding, "delimiter": delimiter})
+    except ValidationError as error:
+        raise ImportRefusedError(error.errors()[0]["msg"]) from error
+    headings = {file: _headings(file, options) for file in files}
     for text in maps:
         heading, column = _pair(text, "--map HEADING=COLUMN")
         prefix, _, rest = heading.partition(".")
@@ -142,13 +151,21 @@ def read_map(
         fitting = [
             entity
             for file in files
-            if (entity := _entity(file)) and heading in headings[file] and (not column or column in GENERIC[entity])
+            if (entity := _entity(file))
+            and stands_in(heading, headings[file])
+            and (not column or column in GENERIC[entity])
         ]
         if not fitting:
             raise ImportRefusedError(f"No file has the heading {heading!r} and can have the column {column!r}.")
         for entity in fitting:
             found.setdefault(entity.value, {})[heading] = column
     return found
+
+
+def _headings(file: ImportFile, options: ImportOptions) -> Sequence[str]:
+    entity = _entity(file)
+    recognise = Meaning(entity, options.preset).recognise if entity else None
+    return open_source(file.path.name, file.path, options=options, recognise=recognise or (lambda _: 0)).headings
 
 
 def import_files(
@@ -196,9 +213,10 @@ def _show_outcomes(done: dict[str, Any], console: Console) -> None:
 
 def _show_preview(found: dict[str, Any], console: Console) -> int:
     for file in found["files"]:
-        how_much = "all" if file["is_whole"] else "the first"
         columns = ", ".join(file["columns"])
-        console.print(f"{file['name']}: {file['entity']}, {how_much} {file['rows_read']} rows; columns {columns}")
+        console.print(f"{file['name']}: {file['entity']}, {file['rows_read']} rows; columns {columns}", markup=False)
+        for guess in file["guesses"]:
+            console.print(f"note: {guess}", markup=False)
     for kind, names in found["would_create"].items():
         console.print(f"would create {len(names)} {kind}: {', '.join(names[:_SHOWN_PROBLEMS])}", markup=False)
     for entity, figures in found["counts"].items():

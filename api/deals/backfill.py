@@ -6,7 +6,7 @@ the deal before it, and in which order.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -17,6 +17,9 @@ from contracts.stages import StageKind
 
 V = TypeVar("V")
 
+#: A day on one side and an instant on the other, in whatever zones, are the same day.
+_LEEWAY = timedelta(hours=36)
+
 
 @dataclass(frozen=True, kw_only=True)
 class DealRow:
@@ -24,8 +27,12 @@ class DealRow:
 
     title: str | None
     stage: StageRef
+    #: The open stage in which it was when it was closed, where the row says that beside its status.
+    closed_from: StageRef | None = None
     created_at: datetime | None
     closed_at: datetime | None
+    #: Whether the instant is the closing itself, not a day for which it was expected.
+    is_closing_said: bool = False
     close_date: date | None
     amount_minor: int | None
     currency: str | None
@@ -80,7 +87,7 @@ def backfill_new(
     at = _creation(row, history, learned_at=learned_at)
     if not visits and row.stage.kind is not StageKind.OPEN:
         _closing(row, learned_at=learned_at)  # has to be said
-    stage = visits[0].value if visits else row.stage
+    stage = visits[0].value if visits else row.closed_from or row.stage
     actor_id = visits[0].actor_id if visits and stage.kind is StageKind.OPEN else None
     if stage.kind is not StageKind.OPEN:
         if first_open is None:
@@ -107,7 +114,8 @@ def backfill_known(deal: Deal, row: DealRow | None, history: History, *, learned
     """Bring a deal to where the rows say: history takes its place, then the deal's own row says how it stands now.
 
     Raises:
-        RowsRefusedError: a history row lies before the deal's creation; it closes at no known time.
+        RowsRefusedError: a history row lies before the deal's creation, or where the deal was closed; the row
+            contradicts the history; it closes at no known time.
     """
     for visit in history.stages:
         if visit.at < deal.created_at:
@@ -115,6 +123,13 @@ def backfill_known(deal: Deal, row: DealRow | None, history: History, *, learned
                 "entered_at",
                 f"The moment lies before the deal's creation ({deal.created_at:%Y-%m-%d %H:%M} UTC).",
                 fix="Check the date, or leave the row out.",
+                line=visit.line,
+            )
+        if _is_at_closing(deal, visit):
+            raise RowsRefusedError(
+                "entered_at",
+                "At this very moment the deal was closed.",
+                fix="Give the time of day too, or leave the row out.",
                 line=visit.line,
             )
     reason = row.lost_reason_id if row is not None and row.stage.kind is StageKind.LOST else None
@@ -128,10 +143,42 @@ def backfill_known(deal: Deal, row: DealRow | None, history: History, *, learned
     )
     repeated = _lines(history) - {fact.line for fact in change.facts}
     if row is not None:
+        if history.stages:
+            _check_agreement(row, change.deal, history)
         change = change.and_then(_enter_stage(change.deal, row, lost_reason_id=reason, learned_at=learned_at))
         at = max(learned_at, change.deal.last_occurred_at)
         change = change.and_then(update(change.deal, _fields(row, change.deal), at=at))
     return Backfill(change, frozenset(repeated))
+
+
+def _is_at_closing(deal: Deal, visit: Entry[StageRef]) -> bool:
+    """Whether an open stage would be entered at the instant of an entry that closed the deal, and so reopen it."""
+    at_once = [entry.value for entry in deal.stages.entries if entry.at == visit.at]
+    is_new = visit.value.kind is StageKind.OPEN and visit.value not in at_once
+    return is_new and any(stage.kind is not StageKind.OPEN for stage in at_once)
+
+
+def _check_agreement(row: DealRow, deal: Deal, history: History) -> None:
+    """A row and its history tell of one deal: nothing is made up to have both right."""
+    if row.created_at is not None and min(visit.at for visit in history.stages) < row.created_at - _LEEWAY:
+        raise RowsRefusedError(
+            "created_at", "The stage history begins before the deal was created.", fix="Correct one of them."
+        )
+    is_later = row.closed_at is not None and row.closed_at > deal.stages.entries[-1].at - _LEEWAY
+    closes = row.stage.kind is not StageKind.OPEN and deal.is_open and is_later
+    if row.stage != deal.stage and not closes and not row.stage.is_retired:
+        raise RowsRefusedError(
+            "stage",
+            "This is not the stage in which the history of the deal ends.",
+            fix="Correct the stage, or add the missing row to the history.",
+        )
+    said = row.closed_at if row.is_closing_said else None
+    if said is not None and deal.closed_at is not None and abs(deal.closed_at - said) > _LEEWAY:
+        raise RowsRefusedError(
+            "closed_at",
+            f"The history closes the deal at another time ({deal.closed_at:%Y-%m-%d %H:%M} UTC).",
+            fix="Correct one of them.",
+        )
 
 
 def _creation(row: DealRow, history: History, *, learned_at: datetime) -> datetime:
@@ -156,7 +203,8 @@ def _closing(row: DealRow, *, learned_at: datetime) -> datetime:
 
 def _enter_stage(deal: Deal, row: DealRow, *, lost_reason_id: UUID | None, learned_at: datetime) -> Change:
     """Where the row's stage is not where the path ends, the deal moved since: when it closed, or at the latest now."""
-    if row.stage == deal.stage:
+    if row.stage == deal.stage or row.stage.is_retired:
+        # nothing enters a retired stage: a file that still names it was written before
         return Change(deal)
     is_dated = row.stage.kind is not StageKind.OPEN and row.closed_at is not None
     at = _closing(row, learned_at=learned_at) if is_dated else learned_at

@@ -3,13 +3,18 @@
 A body that breaks one of these is a 422 before any statement runs. Rules of one slice stay in that slice.
 """
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
 
-#: Beyond any real amount, and still exact in a double: other programs read our JSON.
-_LARGEST_AMOUNT = 10**15
+from contracts.instants import FIRST_YEAR, LAST_YEAR
+from contracts.money import LARGEST_AMOUNT_MINOR, MINOR_DIGITS
+
+_RFC_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-5][0-9]([.][0-9]+)?)?([Zz]|[+-][0-9:]{4,6})?"
+)
 
 
 def _storable(text: str) -> str:
@@ -19,13 +24,20 @@ def _storable(text: str) -> str:
 
 
 def _bounded(instant: datetime) -> datetime:
-    if not 1900 <= instant.year < 2200:
-        raise ValueError("must lie between the years 1900 and 2200")
+    if not FIRST_YEAR <= instant.year <= LAST_YEAR:
+        raise ValueError(f"must lie between the years {FIRST_YEAR} and {LAST_YEAR}")
     return instant.astimezone(UTC)
 
 
+def _in_use(code: str) -> str:
+    if code not in MINOR_DIGITS:
+        raise ValueError("must be the ISO 4217 code of a currency in use")
+    return code
+
+
 def _text_only(value: object) -> object:
-    if value is not None and not isinstance(value, str | datetime):
+    is_text = isinstance(value, str) and _RFC_3339.fullmatch(value) is not None
+    if value is not None and not is_text and not isinstance(value, datetime):
         raise ValueError("must be an RFC 3339 text, for example 2026-05-01T09:30:00Z")
     return value
 
@@ -49,7 +61,10 @@ PhoneNumber = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60), AfterValidator(_storable)
 ]
 CurrencyCode = Annotated[
-    str, StringConstraints(pattern=r"^[A-Z]{3}$"), Field(description="ISO 4217 code.", examples=["EUR"])
+    str,
+    StringConstraints(pattern=r"^[A-Z]{3}$"),
+    AfterValidator(_in_use),
+    Field(description="ISO 4217 code.", examples=["EUR"]),
 ]
 CountryCode = Annotated[
     str, StringConstraints(pattern=r"^[A-Z]{2}$"), Field(description="ISO 3166-1 alpha-2 code.", examples=["DE"])
@@ -58,8 +73,8 @@ MinorAmount = Annotated[
     int,
     Field(
         strict=True,
-        ge=-_LARGEST_AMOUNT,
-        le=_LARGEST_AMOUNT,
+        ge=-LARGEST_AMOUNT_MINOR,
+        le=LARGEST_AMOUNT_MINOR,
         description="Amount in minor units of `currency` (cents for EUR).",
         examples=[1250000],
     ),

@@ -1,6 +1,7 @@
 """Imports: files of another system's records become records and events here, in bulk, safely repeated.
 
-`source` reads a file, `prepare` checks its values, `steps` cuts the work into transactions, the writers (`people`,
-`pipeline_writer`, `relations`, `deals`) turn rows into records and events, `job` runs one import from its first step to
-its last. No rule of a deal's path lives in SQL: `timeline` holds them, pure.
+`source` reads a file (`encodings`, `shape`), `headings` finds its columns (`vendors`), `prepare` checks its values
+(`values`, `moments`, `amounts`, `rows`) after `column_notes` has judged each column as a whole, `plan` cuts the work
+into transactions, the writers (`…_rows`) turn rows into commands to other slices' rules, `job` runs one import from its
+first step to its last. No rule of a record lives here.
 """

@@ -18,7 +18,8 @@ from api.imports.batch import Batch, Line, RowResult
 from api.imports.directory import Directory, KnownPipeline, UnknownNameError
 from api.imports.prepare import FILE, ROW
 from api.imports.presets import HISTORIES, Entity
-from api.imports.relation_rows import company_ids, company_of, contact_ids
+from api.imports.relations import Companies, Contacts, load_companies, load_contacts
+from contracts.stages import StageKind
 
 Row = Mapping[str, Any]
 T = TypeVar("T")
@@ -85,26 +86,13 @@ def _groups(frames: DealFrames) -> dict[str, DealRows]:
 
 @dataclass(frozen=True)
 class _Relations:
-    companies: Mapping[str, UUID]
-    contacts: Mapping[str, UUID]
+    companies: Companies
+    contacts: Contacts
 
     @classmethod
     async def load(cls, batch: Batch, rows: Sequence[Row]) -> "_Relations":
-        companies = await company_ids(batch, [row["company"] for row in rows])
-        emails = {
-            row["contact_email"]: companies.get((row["company"] or "").lower()) for row in rows if row["contact_email"]
-        }
-        return cls(companies, await contact_ids(batch, emails))
-
-    def contact_id(self, email: str | None) -> UUID | None:
-        if email is None:
-            return None
-        if email not in self.contacts:
-            raise UnknownNameError(
-                "There is no contact with this e-mail address.",
-                fix="Import contacts first, or let the import create missing ones.",
-            )
-        return self.contacts[email]
+        companies = await load_companies(batch, rows)
+        return cls(companies, await load_contacts(batch, rows, companies))
 
 
 def _backfill(
@@ -112,8 +100,10 @@ def _backfill(
 ) -> Backfill:
     pipeline = _pipeline(directory, group, deal)
     row = _deal_row(directory, group.row, pipeline=pipeline, relations=relations) if group.row is not None else None
-    history = _history(batch, directory, group, pipeline=pipeline)
+    history = _history(batch, directory, group, pipeline=pipeline, stands_in=row.stage if row else None)
     learned_at = batch.run.learned_at
+    if deal is None and row is not None and row.stage.is_retired and row.stage.kind is StageKind.OPEN:
+        raise _RefusedRowError(0, "stage", problem="This stage is retired.", fix="Give a stage that is in use.")
     try:
         if deal is not None:
             return backfill_known(deal, row, history, learned_at=learned_at)
@@ -158,23 +148,53 @@ def _deal_row(directory: Directory, row: Row, *, pipeline: KnownPipeline, relati
     def find(column: str, look_up: Callable[[Any], T]) -> T:
         return _find(0, column, partial(look_up, row[column]))
 
+    named = find("stage", pipeline.stage)
+    stage = _closed_stage(row, pipeline, named)
     return DealRow(
         title=row["title"],
-        stage=find("stage", pipeline.stage),
+        stage=stage,
+        closed_from=named if stage is not named else None,
         created_at=row["created_at"],
         closed_at=row["closed_at"] or row["close_date_starts_at"],
+        is_closing_said=row["closed_at"] is not None,
         close_date=row["close_date"],
         amount_minor=row["amount_minor"],
         currency=row["currency"],
         owner_id=find("owner_email", directory.user_id),
-        company_id=find("company", partial(company_of, relations.companies)),
-        contact_id=find("contact_email", relations.contact_id),
+        company_id=_find(0, "company", partial(relations.companies.find, row)),
+        contact_id=_find(0, "contact_email", partial(relations.contacts.find, row)),
         source_id=find("source", partial(directory.value_id, "source")),
         lost_reason_id=find("lost_reason", partial(directory.value_id, "lost_reason")),
     )
 
 
-def _history(batch: Batch, directory: Directory, group: DealRows, *, pipeline: KnownPipeline) -> History:
+def _closed_stage(row: Row, pipeline: KnownPipeline, named: StageRef) -> StageRef:
+    """The stage where a deal of this status stands: systems that keep a status leave the stage where it was closed."""
+    status = StageKind(row["status"]) if row["status"] else named.kind
+    if status is named.kind:
+        return named
+    if named.kind is not StageKind.OPEN:
+        raise _RefusedRowError(
+            0,
+            "status",
+            problem=f"The status is {status.value}, the stage is one of {named.kind.value} deals.",
+            fix="Correct one of them.",
+        )
+    stage = pipeline.first_of(status)
+    if stage is None:
+        raise _RefusedRowError(
+            0,
+            "status",
+            problem=f"The pipeline has no stage for {status.value} deals.",
+            fix=f"Add one of the kind {status.value} to the pipeline first.",
+        )
+    return stage
+
+
+def _history(
+    batch: Batch, directory: Directory, group: DealRows, *, pipeline: KnownPipeline, stands_in: StageRef | None
+) -> History:
+    """History as told. What is told of one instant is in the pipeline's order; where the deal stands comes last."""
     stages: list[Entry[StageRef]] = []
     owners: list[Entry[UUID | None]] = []
     amounts: list[Entry[Money]] = []
@@ -189,7 +209,12 @@ def _history(batch: Batch, directory: Directory, group: DealRows, *, pipeline: K
         elif entity is Entity.DEAL_AMOUNT_HISTORY:
             money = Money(row["amount_minor"], row["currency"] or batch.run.currency)
             amounts.append(Entry(row["from"], money, line=line))
-    return History(stages=stages, owners=owners, amounts=amounts)
+    latest = max((entry.at for entry in stages), default=None)
+
+    def order(entry: Entry[StageRef]) -> tuple[Any, ...]:
+        return entry.at, entry.at == latest and entry.value == stands_in, *pipeline.rank(entry.value)
+
+    return History(stages=sorted(stages, key=order), owners=owners, amounts=amounts)
 
 
 def _find(line: int, column: str, look_up: Callable[[], T]) -> T:

@@ -147,7 +147,7 @@ async def _preview(unit: UnitOfWork, uploaded: Upload) -> ImportPreview:
     if uploaded.prepared is None:
         raise InvalidImportOptions("This is no preview.", pointer="/options/preview")
     batch = await try_out(unit, uploaded.prepared)
-    return preview_answer(uploaded.files, uploaded.prepared.plan.files, batch)
+    return preview_answer(uploaded.prepared.plan.files, batch)
 
 
 async def _job(unit: UnitOfWork, import_id: UUID) -> Row:

@@ -8,40 +8,67 @@ from collections.abc import AsyncIterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
+from api.imports.files import ImportFile, open_file, with_histories_beside
+from api.imports.headings import repeated
 from api.imports.options import ImportOptions
-from api.imports.prepare import ImportFile
 from api.imports.problems import FileProblem
-from api.imports.source import OWN_HEADING_PREFIX, SourceRow, guard, open_source
+from api.imports.source import OWN_HEADING_PREFIX, Source, SourceRow, guard
 from api.kernel.unit_of_work import Row
 
 _OWN = tuple(f"{OWN_HEADING_PREFIX}{name}" for name in ("file", "row", "field", "value", "problem", "fix"))
+#: A heading, and how many of its text stand before it in its file.
+_Heading = tuple[str, int]
 
 
 async def write_error_file(
     target: Path, problems: AsyncIterator[Row], *, files: Sequence[ImportFile], options: ImportOptions
 ) -> None:
     """Write the error file: one line per failed row, its problems joined. `problems` come in the order of rows."""
+    every = _with_beside(files, options)
     by_file: dict[int, list[Row]] = {}
     async for problem in problems:
-        by_file.setdefault(problem.file_index, []).append(problem)
+        beside = every[problem.file_index].beside
+        by_file.setdefault(problem.file_index if beside is None else beside, []).append(problem)
     sources = {index: _source(files[index], options) for index in by_file}
-    headings = list(dict.fromkeys(heading for source in sources.values() for heading in source[0]))
+    headings = list(dict.fromkeys(heading for source in sources.values() for heading in _own_headings(source)))
     with target.open("w", encoding="utf-8-sig", newline="") as stream:
         writer = csv.writer(stream)
-        writer.writerow([*_OWN, *headings])
+        writer.writerow([*_OWN, *(heading for heading, _ in headings)])
         for index, found in by_file.items():
-            names, rows = sources[index]
+            source = sources[index]
+            rows, names = _Rows(source), repeated(source.headings) if source else []
+            found.sort(key=lambda problem: problem.row_number)
             for number, of_row in groupby(found, key=lambda problem: problem.row_number):
                 cells = dict(zip(names, rows.find(number), strict=False))
                 own = _own_cells(files[index].name, number, list(of_row))
                 writer.writerow([*own, *(guard(cells.get(name, "")) for name in headings)])
 
 
+def _with_beside(files: Sequence[ImportFile], options: ImportOptions) -> Sequence[ImportFile]:
+    try:
+        return with_histories_beside(files, options)
+    except FileProblem:
+        return files
+
+
+def _source(file: ImportFile, options: ImportOptions) -> Source | None:
+    """The file as it was read; None where it is gone."""
+    try:
+        return open_file(file, options).source
+    except (FileProblem, FileNotFoundError):
+        return None
+
+
+def _own_headings(source: Source | None) -> list[_Heading]:
+    named = repeated(source.headings) if source else []
+    return [heading for heading in named if not heading[0].startswith(OWN_HEADING_PREFIX)]
+
+
 class _Rows:
     """Rows of a file by ascending number."""
 
-    def __init__(self, file: ImportFile, options: ImportOptions) -> None:
-        self._rows = open_source(file.name, file.path, options=options).rows()
+    def __init__(self, source: Source | None) -> None:
+        self._rows = source.rows() if source else iter(())
         self._current: SourceRow | None = None
 
     def find(self, number: int) -> list[str]:
@@ -51,22 +78,6 @@ class _Rows:
             if self._current is None:
                 return []
         return self._current.cells if self._current.number == number else []
-
-
-def _source(file: ImportFile, options: ImportOptions) -> tuple[Sequence[str], _Rows]:
-    try:
-        headings = open_source(file.name, file.path, options=options).headings
-    except FileProblem:
-        return (), _NoRows()
-    return [heading for heading in headings if not heading.startswith(OWN_HEADING_PREFIX)], _Rows(file, options)
-
-
-class _NoRows(_Rows):
-    """A file that is gone."""
-
-    def __init__(self) -> None:
-        self._rows = iter(())
-        self._current = None
 
 
 def _own_cells(name: str, number: int, problems: Sequence[Row]) -> list[str]:

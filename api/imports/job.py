@@ -22,9 +22,10 @@ from api.db.statements import compiled
 from api.imports import records
 from api.imports.batch import Batch, ImportRun, RowResult
 from api.imports.directory import load_directory
+from api.imports.files import ImportFile, with_histories_beside
 from api.imports.options import ImportOptions
 from api.imports.plan import Plan, Step, make_plan, rows_in
-from api.imports.prepare import ImportFile, prepare_file
+from api.imports.prepare import prepare_file
 from api.imports.presets import Entity
 from api.imports.problems import FileProblem
 from api.imports.values import ReadingRules
@@ -102,26 +103,21 @@ def prepare(
     settings: Row,
     now: datetime,
     work: Path,
-    limit: int | None = None,
+    at_most: int | None = None,
 ) -> Prepared:
-    """Read and check files, and cut the work. `limit` stops after that many rows of each.
+    """Read and check files, and cut the work. `at_most`: about so many rows of each entity are tried.
 
     Raises:
         FileProblem: a file cannot be read at all.
     """
-    rules = ReadingRules(
-        time_zone=ZoneInfo(settings.time_zone).key,
-        now=now,
-        day_first=options.day_first,
-        decimal_comma=options.decimal_comma,
-    )
     currency = options.currency or settings.currency
+    rules = ReadingRules(time_zone=ZoneInfo(settings.time_zone).key, now=now, currency=currency)
     read = [
-        prepare_file(number, file, options=options, rules=rules, currency=currency, folder=work, limit=limit)
-        for number, file in enumerate(files)
+        prepare_file(number, file, options=options, rules=rules, folder=work)
+        for number, file in enumerate(with_histories_beside(files, options))
     ]
     run = ImportRun(import_id=import_id, options=options, currency=currency, learned_at=now, files=read)
-    return Prepared(run=run, plan=make_plan(read))
+    return Prepared(run=run, plan=make_plan(read, at_most=at_most))
 
 
 async def try_out(unit: UnitOfWork, prepared: Prepared) -> Batch:
@@ -197,7 +193,7 @@ def _begin(batch: Batch, job: Row, plan: Plan) -> dict[str, Any]:
         "progress": {
             entity.value: {"total": total, "done": 0, **dict.fromkeys(RowResult, 0)} for entity, total in totals.items()
         },
-        "warnings": [warning for one in plan.files for warning in one.warnings],
+        "warnings": [text for one in plan.files for text in (*one.guesses, *one.warnings)],
         "started_at": batch.unit.now,
         "version": _emit(batch, job.version, started),
     }

@@ -6,14 +6,18 @@ from dataclasses import dataclass
 import polars as pl
 
 from api.imports.batch import Batch
-from api.imports.directory import Directory
+from api.imports.directory import Directory, sounds_closed
 from api.imports.options import Creatable
 from api.imports.people import add_users, user_named
-from api.imports.pipeline_rows import add_missing_stages
+from api.imports.pipeline_rows import NamedStage, add_missing_stages
 from api.imports.prepare import FILE, ROW, PreparedFile
 from api.imports.presets import Entity
 from api.picklists.records import add_values
 from api.picklists.rules import missing_values
+from contracts.stages import StageKind
+
+#: A pipeline's name, if it is said, and a stage's in lower case.
+_Place = tuple[str | None, str]
 
 _USER_COLUMNS: Mapping[Entity, str] = {
     Entity.COMPANIES: "owner_email",
@@ -36,7 +40,7 @@ class NamedThings:
 
     users: Sequence[str]
     labels: Sequence[tuple[str, str]]
-    stages: Sequence[tuple[str | None, str]]
+    stages: Sequence[NamedStage]
 
 
 def gather(files: Sequence[PreparedFile]) -> NamedThings:
@@ -86,7 +90,7 @@ def _distinct(files: Sequence[PreparedFile], entity: Entity, column: str) -> lis
     return names
 
 
-def _stages(files: Sequence[PreparedFile]) -> list[tuple[str | None, str]]:
+def _stages(files: Sequence[PreparedFile]) -> list[NamedStage]:
     """Stages in the order of how far into their paths deals enter them; those without history after the others."""
     deals, history = scan(files, Entity.DEALS), scan(files, Entity.DEAL_STAGE_HISTORY)
     if deals is None:
@@ -107,4 +111,31 @@ def _stages(files: Sequence[PreparedFile]) -> list[tuple[str | None, str]]:
         .sort("_rank", maintain_order=True)
         .collect()
     )
-    return [(pipeline, stage) for pipeline, stage in ranked.select("pipeline", "stage").iter_rows()]
+    kinds, closed = _kinds_told(deals)
+    return [
+        NamedStage(pipeline, stage, kinds.get((pipeline, stage.lower())), (pipeline, stage.lower()) in closed)
+        for pipeline, stage in ranked.select("pipeline", "stage").iter_rows()
+    ]
+
+
+def _kinds_told(deals: pl.LazyFrame) -> tuple[dict[_Place, StageKind], set[_Place]]:
+    """What deals say of the stages they are in: their kind, by flags or a closing name; or that they are closed."""
+    place = [pl.col("pipeline"), pl.col("stage").str.to_lowercase().alias("stage")]
+    has_flag = pl.col("is_closed").is_not_null() | pl.col("is_won").is_not_null()
+    told = (
+        deals.group_by(place)
+        .agg(
+            pl.col("status").drop_nulls().unique().alias("statuses"),
+            has_flag.all().alias("by_flag"),
+            (pl.col("closed_at").is_not_null() & pl.col("status").is_null()).any().alias("is_closed"),
+        )
+        .collect()
+    )
+    kinds: dict[_Place, StageKind] = {}
+    closed: set[_Place] = set()
+    for pipeline, stage, statuses, by_flag, is_closed in told.iter_rows():
+        if len(statuses) == 1 and (by_flag or sounds_closed(stage)):
+            kinds[pipeline, stage] = StageKind(statuses[0])
+        elif is_closed:
+            closed.add((pipeline, stage))
+    return kinds, closed

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.edge.fields import CurrencyCode
 from api.imports.presets import Entity
 from contracts.stages import StageKind
 
@@ -29,10 +30,13 @@ class ImportOptions(BaseModel):
         json_schema_extra={"examples": [{"preset": "generic", "create_missing": True, "day_first": True}]},
     )
 
-    preset: Literal["generic"] = "generic"
+    preset: Literal["generic", "hubspot", "salesforce", "pipedrive"] = "generic"
     map: dict[Entity, dict[str, str]] = Field(
         default_factory=dict,
-        description="Per entity: heading in the file -> column of the preset; an empty column leaves the heading out.",
+        description=(
+            "Per entity: heading in the file -> column; an empty column leaves the heading out. `#7` is the seventh"
+            " heading, `Amount#2` the second one called so."
+        ),
     )
     create_missing: bool | list[Creatable] = Field(
         default=False, description="What to create when a row names it: true for all, or a list of kinds."
@@ -41,15 +45,27 @@ class ImportOptions(BaseModel):
         default=None, description="Pipeline of deals whose row names none; else the organization's first one."
     )
     stage_kinds: dict[str, StageKind] = Field(
-        default_factory=dict, description="Kind of stages that the import creates; a stage not listed is open."
+        default_factory=dict,
+        description=(
+            "Kind of stages that the import creates; one that is not listed is open, unless its name or its deals"
+            " speak of a closed one: then its kind has to be said."
+        ),
     )
-    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = Field(
+    currency: CurrencyCode | None = Field(
         default=None, description="Currency of amounts whose row names none; else the organization's."
     )
     delimiter: Literal["auto", ",", ";", "tab", "|"] = "auto"
-    encoding: Literal["auto", "utf-8", "cp1251", "cp1252", "iso-8859-1", "utf-16"] = "auto"
-    day_first: bool = Field(default=False, description="Whether 03/04/2025 is the third of April.")
-    decimal_comma: bool = Field(default=False, description="Whether 1.234,56 is a thousand and some.")
+    encoding: Literal[
+        "auto", "utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1250", "cp1251", "cp1252", "cp1253", "cp1254",
+        "cp1257", "iso-8859-1", "iso-8859-2", "iso-8859-5", "iso-8859-15", "koi8-r", "cp866", "mac-roman", "gb18030",
+        "big5", "shift_jis", "euc-kr",
+    ] = "auto"  # fmt: skip
+    day_first: bool | None = Field(
+        default=None, description="Whether 03/04/2025 is the third of April; left out, the column's cells decide."
+    )
+    decimal_comma: bool | None = Field(
+        default=None, description="Whether 1.234,56 is a thousand and some; left out, the column's cells decide."
+    )
     preview: bool = Field(default=False, description="Read and check only; write nothing.")
 
     def may_create(self, kind: Creatable) -> bool:

@@ -27,7 +27,7 @@ def new_user(email: str | None, name: str | None, role: Role = Role.REP) -> NewU
 
 
 def user_named(reference: str, role: Role = Role.REP) -> NewUser:
-    """The user that a reference (e-mail, or name where there is no @) speaks of."""
+    """The user that a reference (an e-mail address, or a name where there is no @) speaks of."""
     return new_user(reference, None, role) if "@" in reference else new_user(None, reference, role)
 
 

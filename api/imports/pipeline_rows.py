@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from api.imports.batch import Batch, Line, RowResult
-from api.imports.directory import Directory, KnownPipeline
+from api.imports.directory import Directory, KnownPipeline, UnknownNameError, sounds_closed
 from api.imports.options import Creatable
 from api.imports.people import EVER
 from api.imports.prepare import FILE, ROW
@@ -45,6 +45,8 @@ async def write_pipelines(batch: Batch, directory: Directory, frame: pl.DataFram
         pipeline = directory.pipelines.get(row["pipeline"].lower()) or arranging.create(row["pipeline"])
         try:
             result = _write_stage(arranging, pipeline, row)
+        except UnknownNameError as error:
+            batch.fail(Line(row[FILE], row[ROW]), "stage", value=row["stage"], problem=error.problem, fix=error.fix)
         except (StageKindIsFixed, NumberTooLarge) as error:
             column = (error.pointer or "").removeprefix("/")
             line = Line(row[FILE], row[ROW])
@@ -59,7 +61,11 @@ def _write_stage(arranging: "_Arranging", pipeline: KnownPipeline, row: Row) -> 
     given = {name: row[name] for name in ("position", "kind", "target_days") if row[name] is not None}
     if "kind" in given:
         given["kind"] = StageKind(given["kind"])
-    stage = pipeline.stages.get(row["stage"].lower())
+    stage = pipeline.known(row["stage"])
+    if stage is not None and stage.is_retired:
+        # a file that is told again brings nothing back that people put away
+        arranging.batch.warnings.append(f"The stage {pipeline.name}: {stage.name} is retired and stays so.")
+        return RowResult.UNCHANGED
     if stage is None:
         arranging.add(pipeline, StageDraft(name=row["stage"], **given))
         return RowResult.CREATED
@@ -68,18 +74,37 @@ def _write_stage(arranging: "_Arranging", pipeline: KnownPipeline, row: Row) -> 
     return RowResult.UPDATED if changes else RowResult.UNCHANGED
 
 
-async def add_missing_stages(batch: Batch, directory: Directory, named: Sequence[tuple[str | None, str]]) -> None:
-    """Make the stages (and their pipelines) that rows name, as far as the options allow. `named` is in likely order."""
+@dataclass(frozen=True)
+class NamedStage:
+    """A stage that rows name; `kind` where their deals say it, `is_closed` where they only say that it is not open."""
+
+    pipeline: str | None
+    name: str
+    kind: StageKind | None = None
+    is_closed: bool = False
+
+
+async def add_missing_stages(batch: Batch, directory: Directory, named: Sequence[NamedStage]) -> None:
+    """Make the stages (and their pipelines) that rows name, as far as the options allow. `named` is in likely order.
+
+    One that may be closed is not made before somebody says whether it is won or lost.
+    """
     kinds = {name.lower(): kind for name, kind in batch.options.stage_kinds.items()}
     elsewhere = {name: stage.kind for one in directory.pipelines.values() for name, stage in one.stages.items()}
     arranging = await _Arranging.hold(batch, directory, directory.pipelines.keys())
     if batch.options.pipeline is not None and directory.default_pipeline is None:
         directory.default_pipeline = arranging.ensure(batch.options.pipeline)
-    for pipeline_name, name in named:
-        pipeline = directory.default_pipeline if pipeline_name is None else arranging.ensure(pipeline_name)
-        if pipeline is None or name.lower() in pipeline.stages or not batch.options.may_create(Creatable.STAGES):
+    for one in named:
+        name, lower = one.name, one.name.lower()
+        pipeline = directory.default_pipeline if one.pipeline is None else arranging.ensure(one.pipeline)
+        is_there = pipeline is not None and (lower in pipeline.stages or lower in pipeline.former)
+        if pipeline is None or is_there or not batch.options.may_create(Creatable.STAGES):
             continue
-        kind = kinds.get(name.lower(), elsewhere.get(name.lower(), StageKind.OPEN))
+        kind = kinds.get(lower) or one.kind or elsewhere.get(lower)
+        if kind is None and (one.is_closed or sounds_closed(name)):
+            arranging.without_kind(pipeline, name)
+            continue
+        kind = kind or StageKind.OPEN
         arranging.add(pipeline, StageDraft(name=name, kind=kind))
         batch.note_created("stages", [f"{pipeline.name}: {name} ({kind.value})"])
     arranging.write()
@@ -111,6 +136,12 @@ class _Arranging:
             pipeline.stages = {}
             pipeline.take(stage for stage in stages if stage.pipeline_id == pipeline.id)
         return cls(batch, directory)
+
+    def without_kind(self, pipeline: KnownPipeline, name: str) -> None:
+        """Say of a stage that only its kind is missing."""
+        self.batch.warnings.append(
+            f"The stage {pipeline.name}: {name} was not created: say with stage_kinds whether it is open, won or lost."
+        )
 
     @property
     def now(self) -> datetime:

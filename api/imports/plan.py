@@ -16,10 +16,11 @@ from api.imports.deal_rows import DealFrames, write_deals
 from api.imports.directory import Directory
 from api.imports.named_things import add_named_things, gather, scan
 from api.imports.pipeline_rows import write_pipelines
-from api.imports.prepare import KEY, ROW, PreparedFile, good_rows, hold_back_groups, refuse_duplicates
+from api.imports.prepare import CHUNK_ROWS, ROW, PreparedFile, good_rows, hold_back_groups, refuse_duplicates
 from api.imports.presets import DEAL_FILES, HISTORIES, Entity
 from api.imports.problems import Problem
 from api.imports.relation_rows import write_companies, write_contacts
+from api.imports.rows import KEY
 from api.imports.user_rows import write_users
 
 _DEALS_PER_STEP = 2_000
@@ -43,8 +44,11 @@ class Plan:
     steps: Sequence[Step]
 
 
-def make_plan(files: Sequence[PreparedFile]) -> Plan:
-    """Cut the work. Rows that the files alone show to be wrong are failed here."""
+def make_plan(files: Sequence[PreparedFile], *, at_most: int | None = None) -> Plan:
+    """Cut the work. Rows that the files alone show to be wrong are failed here.
+
+    `at_most`: only about so many rows of each entity, for a preview; what rows name is gathered from all of them.
+    """
     for entity in _UNIQUE:
         refuse_duplicates([one for one in files if one.file.entity is entity])
     _hold_back(files)
@@ -53,11 +57,14 @@ def make_plan(files: Sequence[PreparedFile]) -> Plan:
         rows = scan(files, entity)
         steps += [Step(rows.collect, write)] if rows is not None else []
     steps.append(Step(partial(gather, files), add_named_things))
-    steps += [Step(partial(good_rows, *chunk), write_companies) for chunk in _chunks(files, Entity.COMPANIES)]
-    steps += [Step(partial(good_rows, *chunk), write_contacts) for chunk in _chunks(files, Entity.CONTACTS)]
-    steps += [Step(partial(_deals_of, files, *chunk), write_deals) for chunk in _chunks(files, Entity.DEALS)]
-    if all(one.is_whole for one in files):
-        steps += _late_history(files)
+    companies, contacts, deals = (
+        list(_chunks(files, entity)) for entity in (Entity.COMPANIES, Entity.CONTACTS, Entity.DEALS)
+    )
+    most = None if at_most is None else -(-at_most // CHUNK_ROWS)
+    steps += [Step(partial(good_rows, *chunk), write_companies) for chunk in companies[:most]]
+    steps += [Step(partial(good_rows, *chunk), write_contacts) for chunk in contacts[:most]]
+    steps += [Step(partial(_deals_of, files, *chunk), write_deals) for chunk in deals[:most]]
+    steps += _late_history(files)[:most]
     return Plan(files, steps)
 
 
@@ -96,7 +103,7 @@ def _problem_steps(files: Sequence[PreparedFile]) -> Iterator[Step]:
             part = one.problems[start : start + _PROBLEMS_PER_STEP]
             fresh = {problem.row for problem in part} - seen
             seen |= fresh
-            yield Step(partial(list, part), partial(_store_problems, number, len(fresh)))
+            yield Step(partial(list, part), partial(_store_problems, number, one.count(fresh)))
 
 
 async def _store_problems(

@@ -4,34 +4,35 @@ Depends on the files, the options and the clock of the import alone, so that it 
 taken up again. Whether the things that a row names exist is found out later, in the database.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
 import polars as pl
 
-from api.imports.headings import match_headings
+from api.imports.column_notes import ColumnNotes
+from api.imports.files import ImportFile, columns_of, open_file
 from api.imports.options import ImportOptions
 from api.imports.presets import DEAL_FILES, GENERIC, HISTORIES, Column, Entity
 from api.imports.problems import Problem, shown
-from api.imports.source import Source, SourceRow, open_source
-from api.imports.values import ReadingRules, clean, minor_units, read
+from api.imports.rows import KEY, left_out, row_faults, with_keys, with_whole_cells, with_whole_values
+from api.imports.source import Source, SourceRow
+from api.imports.values import ReadingRules, clean, read
 
 #: Rows per chunk: of deals and the like one transaction's worth, of histories what reads quickly.
-_CHUNK_ROWS = 2_000
+CHUNK_ROWS = 2_000
 _HISTORY_CHUNK_ROWS = 50_000
 
-ROW, FILE, KEY = "_row", "_file", "_key"
-
-
-@dataclass(frozen=True)
-class ImportFile:
-    """A file of an import, as uploaded."""
-
-    name: str
-    entity: Entity
-    path: Path
+ROW, FILE = "_row", "_file"
+#: How rows below a table begin that are none of its rows.
+_FOOTER = re.compile(
+    r"^(?:grand |sub ?|report )?(?:totals?|sums?|summe|gesamt\w*|subtotal|average|count|record count|итого|всего)\b"
+    r"|^(?:confidential information|copyright |generated (?:by|on)|filtered by|report generated|as of )",
+    re.IGNORECASE,
+)
 
 
 @dataclass
@@ -40,15 +41,23 @@ class PreparedFile:
 
     file: ImportFile
     source: Source
-    columns: frozenset[str]
+    positions: Mapping[str, int]
     warnings: list[str] = field(default_factory=list)
+    #: What was concluded and could be otherwise, with the reason and the option.
+    guesses: list[str] = field(default_factory=list)
     chunks: list[Path] = field(default_factory=list)
     row_count: int = 0
     problems: list[Problem] = field(default_factory=list)
     failed: set[int] = field(default_factory=set)
     #: Keys (of deals) of rows that were refused.
     refused_keys: set[str] = field(default_factory=set)
-    is_whole: bool = True
+    left_out: Counter[str] = field(default_factory=Counter)
+    #: Of a history beside deals: how many of its rows each of theirs holds.
+    entries: Counter[int] = field(default_factory=Counter)
+
+    def count(self, rows: set[int]) -> int:
+        """How many rows these numbers stand for."""
+        return sum(self.entries[row] for row in rows) if self.entries else len(rows)
 
     def add_problem(self, row: int, column: str, *, value: str, problem: str, fix: str) -> None:
         """Fail a row."""
@@ -57,47 +66,46 @@ class PreparedFile:
 
 
 def prepare_file(
-    index: int,
-    file: ImportFile,
-    *,
-    options: ImportOptions,
-    rules: ReadingRules,
-    currency: str,
-    folder: Path,
-    limit: int | None = None,
+    index: int, file: ImportFile, *, options: ImportOptions, rules: ReadingRules, folder: Path
 ) -> PreparedFile:
-    """Read and check one file; write its good rows in chunks into `folder`. `limit` stops after that many rows.
+    """Read and check one file; write its good rows in chunks into `folder`.
 
     Raises:
         FileProblem: nothing in the file can be read.
     """
-    source, positions, ignored = open_file(file, options)
-    prepared = PreparedFile(file, source, frozenset(positions))
-    if ignored:
-        prepared.warnings.append(f"{file.name}: not imported: {', '.join(ignored)}.")
-    rows = source.rows()
-    size = _HISTORY_CHUNK_ROWS if file.entity in HISTORIES else _CHUNK_ROWS
-    taken = iter(rows) if limit is None else islice(rows, limit)
-    for number, chunk in enumerate(_chunks(taken, size)):
-        frame = _frame(chunk, positions, prepared)
-        checked = _check(frame, prepared, rules=rules, currency=currency).with_columns(pl.lit(index).alias(FILE))
+    opened = open_file(file, options)
+    positions = columns_of(file, opened)
+    prepared = PreparedFile(file, opened.source, positions)
+    _tell_of_file(prepared, [] if file.beside is not None else opened.matched.ignored)
+    notes = ColumnNotes({name: GENERIC[file.entity][name] for name in positions}, ROW)
+    size = _HISTORY_CHUNK_ROWS if file.entity in HISTORIES else CHUNK_ROWS
+    for number, chunk in enumerate(_chunks(opened.rows(), size)):
+        text = _frame(chunk, positions, prepared)
+        notes.look(text)
         path = folder / f"{file.entity.value}-{index}-{number:06d}.parquet"
-        checked.write_parquet(path, compression="lz4")
+        text.write_parquet(path, compression="lz4")
         prepared.chunks.append(path)
-    prepared.is_whole = next(rows, None) is None
+    verdicts = notes.verdicts(options)
+    prepared.guesses += [f"{file.name}: {name} {one.note}." for name, one in verdicts.items() if one.note]
+    prepared.warnings += [f"{file.name}: {words}." for words in notes.words()]
+    rules = replace(rules, verdicts=verdicts)
+    for path in prepared.chunks:
+        checked = _check(pl.read_parquet(path), prepared, rules=rules).with_columns(pl.lit(index).alias(FILE))
+        checked.write_parquet(path, compression="lz4")
+    prepared.warnings += [f"{file.name}: left out: {count} rows {why}." for why, count in prepared.left_out.items()]
     return prepared
 
 
-def open_file(file: ImportFile, options: ImportOptions) -> tuple[Source, dict[str, int], list[str]]:
-    """How a file is written, where its columns are, and which headings are left out.
-
-    Raises:
-        FileProblem: nothing in the file can be read.
-    """
-    source = open_source(file.name, file.path, options=options)
-    mapping = options.map.get(file.entity, {})
-    positions, ignored = match_headings(file.name, source.headings, entity=file.entity, mapping=mapping)
-    return source, positions, ignored
+def _tell_of_file(prepared: PreparedFile, ignored: Sequence[str]) -> None:
+    name, source = prepared.file.name, prepared.source
+    if ignored:
+        prepared.warnings.append(f"{name}: not imported: {', '.join(dict.fromkeys(ignored))}.")
+    above = [text for text in source.shape.preamble if text]
+    if above and prepared.file.beside is None:
+        prepared.warnings.append(f"{name}: not read, above the headings: {'; '.join(shown(text) for text in above)}.")
+    if source.encoding.reason is not None and prepared.file.beside is None:
+        guess = f"the encoding is read as {source.encoding.name}, because {source.encoding.reason}"
+        prepared.guesses.append(f"{name}: {guess} (the option encoding says otherwise).")
 
 
 def _chunks(rows: Iterator[SourceRow], size: int) -> Iterator[list[SourceRow]]:
@@ -106,23 +114,44 @@ def _chunks(rows: Iterator[SourceRow], size: int) -> Iterator[list[SourceRow]]:
 
 
 def _frame(rows: Sequence[SourceRow], positions: dict[str, int], prepared: PreparedFile) -> pl.DataFrame:
-    prepared.row_count += len(rows)
+    columns = GENERIC[prepared.file.entity]
+    good: list[SourceRow] = []
     for row in rows:
-        if row.problem is not None:
-            prepared.add_problem(row.number, "", value="", problem=row.problem, fix=row.fix)
-            place = positions.get("deal_external_id", positions.get("external_id", len(row.cells)))
-            prepared.refused_keys |= {row.cells[place].strip()} if place < len(row.cells) else set()
-    good = [row for row in rows if row.problem is None]
+        if _is_footer(row, positions, columns.values()):
+            first = next(cell.strip() for cell in row.cells if cell.strip())
+            prepared.warnings.append(f"{prepared.file.name}: row {row.number} is no record: {shown(first)}.")
+            continue
+        prepared.row_count += 1
+        if prepared.file.beside is not None:
+            prepared.entries[row.number] += 1
+        if row.problem is None:
+            good.append(row)
+            continue
+        prepared.add_problem(row.number, "", value="", problem=row.problem, fix=row.fix)
+        place = positions.get("deal_external_id", positions.get("external_id", len(row.cells)))
+        prepared.refused_keys |= {row.cells[place].strip()} if place < len(row.cells) else set()
     cells = {name: [row.cells[place] for row in good] for name, place in positions.items()}
     present = pl.DataFrame(cells, schema=dict.fromkeys(positions, pl.String))
-    absent = [pl.lit(None, pl.String).alias(name) for name in GENERIC[prepared.file.entity] if name not in positions]
+    absent = [pl.lit(None, pl.String).alias(name) for name in columns if name not in positions]
     numbers = pl.Series(ROW, [row.number for row in good], pl.Int64)
-    return present.with_columns(numbers, *absent).select(ROW, *GENERIC[prepared.file.entity])
+    return present.with_columns(numbers, *absent).select(ROW, *columns)
 
 
-def _check(frame: pl.DataFrame, prepared: PreparedFile, *, rules: ReadingRules, currency: str) -> pl.DataFrame:
-    columns = GENERIC[prepared.file.entity]
-    text = frame.with_columns(clean(name) for name in columns)
+def _is_footer(row: SourceRow, positions: dict[str, int], columns: Iterable[Column]) -> bool:
+    """Whether a row below a table sums it up or signs it: it begins so, and lacks what every row must have."""
+    first = next((cell.strip() for cell in row.cells if cell.strip()), "")
+    if (row.problem is not None and len(row.cells) == 0) or not _FOOTER.match(first):
+        return False
+    required = [positions[one.name] for one in columns if one.is_required and one.name in positions]
+    cells = [row.cells[place].strip() if place < len(row.cells) else "" for place in required]
+    return not all(cells) and all(cell in ("", first) for cell in cells)
+
+
+def _check(frame: pl.DataFrame, prepared: PreparedFile, *, rules: ReadingRules) -> pl.DataFrame:
+    entity = prepared.file.entity
+    columns = GENERIC[entity]
+    text = with_whole_cells(frame.with_columns(clean(column) for column in columns.values()), entity)
+    text = _without(text, prepared)
     readings = {name: read(column, rules) for name, column in columns.items()}
     faults = [
         (name, problem, fix, condition)
@@ -137,73 +166,32 @@ def _check(frame: pl.DataFrame, prepared: PreparedFile, *, rules: ReadingRules, 
         for row, value in text.filter(marks[str(i)]).select(ROW, name).iter_rows():
             prepared.add_problem(row, name, value=value, problem=problem, fix=fix)
     values = text.with_columns(reading.value.alias(name) for name, reading in readings.items())
-    values = _with_money(values, currency).with_columns(_key(prepared.file.entity).alias(KEY))
-    if "close_date" in values.columns:
-        midnight = pl.col("close_date").cast(pl.Datetime("us"))
-        local = midnight.dt.replace_time_zone(rules.time_zone, ambiguous="earliest", non_existent="null")
-        values = values.with_columns(local.dt.convert_time_zone("UTC").alias("close_date_starts_at"))
-    return _check_rows(values, prepared)
+    values, guesses = with_whole_values(values, text, entity, rules)
+    prepared.guesses += [f"{prepared.file.name}: {one}" for one in guesses if one not in " ".join(prepared.guesses)]
+    return _check_rows(with_keys(values, entity), prepared)
 
 
-def _with_money(values: pl.DataFrame, currency: str) -> pl.DataFrame:
-    if "amount" not in values.columns:
-        return values
-    known = values.with_columns(pl.col("currency").fill_null(currency).alias("_currency"))
-    return known.with_columns(minor_units("amount", "_currency").alias("amount_minor")).drop("_currency")
+def _without(text: pl.DataFrame, prepared: PreparedFile) -> pl.DataFrame:
+    """The rows that count; how many of the others there are, and why, is remembered."""
+    for why, condition in left_out(prepared.file.entity):
+        count = text.select(condition.fill_null(value=False).sum()).item()
+        if count:
+            prepared.left_out[why] += count
+            prepared.row_count -= count
+            text = text.filter(~condition.fill_null(value=False))
+    return text
 
 
 def _check_rows(values: pl.DataFrame, prepared: PreparedFile) -> pl.DataFrame:
     """Checks over several columns of a row; then only rows without any problem are left."""
     if values.is_empty():
         return values
-    for condition, column, problem, fix in _ROW_FAULTS.get(prepared.file.entity, ()):
-        for (row,) in values.filter(condition.fill_null(value=False)).select(ROW).iter_rows():
-            prepared.add_problem(row, column, value="", problem=problem, fix=fix)
+    for fault in row_faults(prepared.file.entity):
+        for row, value in values.filter(fault.condition.fill_null(value=False)).select(ROW, fault.column).iter_rows():
+            prepared.add_problem(row, fault.column, value=value, problem=fault.problem, fix=fault.fix)
     is_refused = pl.col(ROW).is_in(list(prepared.failed))
     prepared.refused_keys |= set(values.filter(is_refused & pl.col(KEY).is_not_null())[KEY])
     return values.filter(~is_refused)
-
-
-_ROW_FAULTS: dict[Entity, tuple[tuple[pl.Expr, str, str, str], ...]] = {
-    Entity.USERS: (
-        (
-            pl.col("email").is_null() & pl.col("name").is_null(),
-            "email",
-            "The row has neither an e-mail address nor a name.",
-            "Give one of them.",
-        ),
-    ),
-    Entity.DEALS: (
-        (
-            pl.col("closed_at") < pl.col("created_at"),
-            "closed_at",
-            "The deal is closed before it is created.",
-            "Check created_at and closed_at.",
-        ),
-    ),
-}
-
-
-def _key(entity: Entity) -> pl.Expr:
-    """What makes two rows of a file speak of the same thing."""
-
-    def lower(name: str) -> pl.Expr:
-        return pl.col(name).str.to_lowercase()
-
-    def either(*keys: pl.Expr) -> pl.Expr:
-        return pl.coalesce(
-            pl.when(key.is_not_null()).then(pl.concat_str(pl.lit(f"{n}:"), key)) for n, key in enumerate(keys)
-        )
-
-    name_of_contact = pl.concat_str(lower("name"), pl.lit("\x1f"), lower("company").fill_null(""))
-    keys: dict[Entity, pl.Expr] = {
-        Entity.PIPELINES: pl.concat_str(lower("pipeline"), pl.lit("\x1f"), lower("stage")),
-        Entity.USERS: either(pl.col("email"), lower("name")),
-        Entity.COMPANIES: either(pl.col("external_id"), lower("name")),
-        Entity.CONTACTS: either(pl.col("external_id"), pl.col("email"), name_of_contact),
-        Entity.DEALS: pl.col("external_id"),
-    }
-    return keys.get(entity, pl.col("deal_external_id") if entity in HISTORIES else pl.lit(None, pl.String))
 
 
 def refuse_duplicates(prepared: Sequence[PreparedFile]) -> None:

@@ -1,5 +1,6 @@
-"""The columns an import understands. `generic` is the only preset; its column names double as headings."""
+"""The columns an import understands; their names double as headings. Other products' headings: `vendors`."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -36,16 +37,25 @@ class ValueKind(StrEnum):
     COUNTRY = "country"
     STAGE_KIND = "stage kind"
     ROLE = "role"
+    USER = "user"
+    STATUS = "status"
+    FLAG = "yes or no"
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a preset. Text longer than `max_length` is refused, never cut."""
+    """One column. Text longer than `max_length` is refused, never cut.
+
+    `is_name`: its text refers to something by name, so blanks in it do not count. `is_title`: it names one thing, so
+    that a word like "none" may well be its name.
+    """
 
     name: str
     kind: ValueKind = ValueKind.TEXT
     is_required: bool = False
     max_length: int = 200
+    is_name: bool = False
+    is_title: bool = False
 
 
 def _columns(*columns: Column) -> Mapping[str, Column]:
@@ -53,65 +63,87 @@ def _columns(*columns: Column) -> Mapping[str, Column]:
 
 
 _DEAL_KEY = Column("deal_external_id", is_required=True)
+_STAGE = Column("stage", is_required=True, max_length=120, is_name=True)
+_OWNER = Column("owner_email", ValueKind.USER)
+_COMPANY = Column("company", is_name=True, is_title=True)
+_SOURCE = Column("source", max_length=120, is_name=True)
+_IS_DELETED = Column("is_deleted", ValueKind.FLAG)
 
 GENERIC: Mapping[Entity, Mapping[str, Column]] = {
     Entity.PIPELINES: _columns(
-        Column("pipeline", is_required=True, max_length=120),
-        Column("stage", is_required=True, max_length=120),
+        Column("pipeline", is_required=True, max_length=120, is_name=True),
+        _STAGE,
         Column("position", ValueKind.WHOLE),
         Column("kind", ValueKind.STAGE_KIND),
         Column("target_days", ValueKind.WHOLE),
     ),
     Entity.USERS: _columns(
         Column("email", ValueKind.EMAIL),
-        Column("name"),
+        Column("name", is_name=True, is_title=True),
         Column("role", ValueKind.ROLE),
-        Column("team"),
-        Column("manager"),
+        Column("team", is_name=True),
+        Column("manager", ValueKind.USER),
         Column("since", ValueKind.INSTANT),
     ),
     Entity.COMPANIES: _columns(
         Column("external_id"),
-        Column("name", is_required=True),
+        Column("name", is_required=True, is_name=True, is_title=True),
         Column("domain"),
-        Column("industry", max_length=120),
+        Column("industry", max_length=120, is_name=True),
         Column("employees", ValueKind.WHOLE),
         Column("country", ValueKind.COUNTRY),
-        Column("owner_email"),
+        _OWNER,
+        _IS_DELETED,
     ),
     Entity.CONTACTS: _columns(
         Column("external_id"),
-        Column("name", is_required=True),
+        Column("name", is_required=True, is_name=True, is_title=True),
+        Column("first_name", is_name=True, is_title=True),
+        Column("last_name", is_name=True, is_title=True),
         Column("email", ValueKind.EMAIL),
         Column("phone", max_length=50),
-        Column("company"),
-        Column("owner_email"),
-        Column("source", max_length=120),
+        _COMPANY,
+        Column("company_external_id"),
+        _OWNER,
+        _SOURCE,
+        _IS_DELETED,
     ),
     Entity.DEALS: _columns(
         Column("external_id", is_required=True),
-        Column("title"),
-        Column("pipeline", max_length=120),
-        Column("stage", is_required=True, max_length=120),
+        Column("title", is_title=True),
+        Column("pipeline", max_length=120, is_name=True),
+        _STAGE,
+        Column("status", ValueKind.STATUS),
+        Column("is_closed", ValueKind.FLAG),
+        Column("is_won", ValueKind.FLAG),
         Column("amount", ValueKind.AMOUNT),
         Column("currency", ValueKind.CURRENCY),
-        Column("owner_email"),
-        Column("company"),
+        _OWNER,
+        _COMPANY,
+        Column("company_external_id"),
         Column("contact_email", ValueKind.EMAIL),
-        Column("source", max_length=120),
+        Column("contact_external_id"),
+        _SOURCE,
         Column("created_at", ValueKind.INSTANT),
         Column("close_date", ValueKind.DAY),
         Column("closed_at", ValueKind.INSTANT),
-        Column("lost_reason", max_length=120),
+        Column("won_at", ValueKind.INSTANT),
+        Column("lost_at", ValueKind.INSTANT),
+        Column("lost_reason", max_length=120, is_name=True),
+        _IS_DELETED,
     ),
     Entity.DEAL_STAGE_HISTORY: _columns(
         _DEAL_KEY,
-        Column("stage", is_required=True, max_length=120),
+        _STAGE,
         Column("entered_at", ValueKind.INSTANT, is_required=True),
-        Column("actor_email"),
+        Column("actor_email", ValueKind.USER),
+        Column("field"),
+        _IS_DELETED,
     ),
     Entity.DEAL_OWNER_HISTORY: _columns(
-        _DEAL_KEY, Column("owner_email", is_required=True), Column("from", ValueKind.INSTANT, is_required=True)
+        _DEAL_KEY,
+        Column("owner_email", ValueKind.USER, is_required=True),
+        Column("from", ValueKind.INSTANT, is_required=True),
     ),
     Entity.DEAL_AMOUNT_HISTORY: _columns(
         _DEAL_KEY,
@@ -121,9 +153,32 @@ GENERIC: Mapping[Entity, Mapping[str, Column]] = {
     ),
 }
 
+#: A required column -> columns that together do instead of it.
+INSTEAD: Mapping[tuple[Entity, str], tuple[str, ...]] = {(Entity.CONTACTS, "name"): ("first_name", "last_name")}
+
+#: Names that other products give to the files of their exports.
+_FOREIGN = {
+    "opportunity": Entity.DEALS,
+    "opportunities": Entity.DEALS,
+    "deal": Entity.DEALS,
+    "deal data": Entity.DEALS,
+    "opportunityhistory": Entity.DEAL_STAGE_HISTORY,
+    "opportunityfieldhistory": Entity.DEAL_STAGE_HISTORY,
+    "deal stage data": Entity.DEAL_STAGE_HISTORY,
+    "deal property history data": Entity.DEAL_STAGE_HISTORY,
+    "account": Entity.COMPANIES,
+    "accounts": Entity.COMPANIES,
+    "organizations": Entity.COMPANIES,
+    "contact": Entity.CONTACTS,
+    "people": Entity.CONTACTS,
+    "user": Entity.USERS,
+}
+
 
 def entity_of_name(name: str) -> Entity | None:
     """The entity that a form field's or a file's name speaks of; None when it speaks of none."""
     words = name.rsplit("/", 1)[-1].lower().replace("-", "_").replace(" ", "_")
     named = [entity for entity in Entity if entity.value in words]
-    return max(named, key=lambda entity: len(entity.value)) if named else None
+    if named:
+        return max(named, key=lambda entity: len(entity.value))
+    return _FOREIGN.get(re.sub(r"[\d_ ]+", " ", words.rsplit(".", 1)[0]).strip())

@@ -9,7 +9,8 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from api.imports.batch import Batch, RowResult
-from api.imports.prepare import ImportFile, PreparedFile, good_rows
+from api.imports.headings import places
+from api.imports.prepare import PreparedFile, good_rows
 from api.imports.presets import GENERIC, Entity
 
 _FIRST_ROWS = 10
@@ -86,8 +87,11 @@ class PreviewedFile(BaseModel):
     encoding: str
     delimiter: str
     columns: list[str] = Field(description="Columns that were found, by their own heading or by the map.")
-    rows_read: int
-    is_whole: bool = Field(description="Whether the preview read the file to its end.")
+    rows_read: int = Field(description="All rows of the file were read and checked.")
+    map: dict[str, str] = Field(description="Column by heading, as the file is understood; ready for the option `map`.")
+    guesses: list[str] = Field(
+        description="What was concluded and could be otherwise: the reason, and the option that says otherwise."
+    )
     first_rows: list[dict[str, Any]] = Field(description="The first good rows, as they were read.")
 
 
@@ -103,10 +107,10 @@ class RowProblem(BaseModel):
 
 
 class ImportPreview(BaseModel):
-    """What an import would do. Nothing was written."""
+    """What an import would do. Nothing was written. Every row was read; of very large files, the first were tried."""
 
     files: list[PreviewedFile]
-    counts: dict[Entity, dict[str, int]] = Field(description="Results of the rows that were read.")
+    counts: dict[Entity, dict[str, int]] = Field(description="Results of the rows that were tried.")
     would_create: dict[str, list[str]] = Field(description="What rows name and the organization lacks.")
     problems: list[RowProblem] = Field(description="The first hundred.")
     problem_count: int
@@ -120,33 +124,47 @@ def job_answer(job: Mapping[str, Any]) -> ImportRead:
     return ImportRead.model_validate({**job, "progress": progress, "counts": Progress(**sums)})
 
 
-def preview_answer(files: Sequence[ImportFile], prepared: Sequence[PreparedFile], batch: Batch) -> ImportPreview:
+def preview_answer(prepared: Sequence[PreparedFile], batch: Batch) -> ImportPreview:
     """What the work on these files came to."""
     return ImportPreview(
         files=[_previewed(one) for one in prepared],
         counts={entity: {result: count[result] for result in RowResult} for entity, count in batch.results.items()},
         would_create=batch.created,
-        problems=[_problem(files, one) for one in batch.problems[:_SHOWN_PROBLEMS]],
+        problems=[_problem(prepared, one) for one in batch.problems[:_SHOWN_PROBLEMS]],
         problem_count=len(batch.problems),
-        warnings=[*(warning for one in prepared for warning in one.warnings), *dict.fromkeys(batch.warnings)],
+        warnings=[*(text for one in prepared for text in one.warnings), *dict.fromkeys(batch.warnings)],
     )
 
 
-def _problem(files: Sequence[ImportFile], row: Mapping[str, Any]) -> RowProblem:
+def _problem(files: Sequence[PreparedFile], row: Mapping[str, Any]) -> RowProblem:
     texts = {name: row[name] for name in ("field", "value", "problem", "fix")}
-    return RowProblem(file=files[row["file_index"]].name, row=row["row_number"], **texts)
+    return RowProblem(file=files[row["file_index"]].file.name, row=row["row_number"], **texts)
 
 
 def _previewed(one: PreparedFile) -> PreviewedFile:
-    columns = [name for name in GENERIC[one.file.entity] if name in one.columns]
+    columns = [name for name in GENERIC[one.file.entity] if name in one.positions]
     rows = good_rows(one, one.chunks[0]).select(columns).head(_FIRST_ROWS) if one.chunks else pl.DataFrame()
     return PreviewedFile(
         name=one.file.name,
         entity=one.file.entity,
-        encoding=one.source.encoding,
-        delimiter=one.source.delimiter,
+        encoding=one.source.encoding.name,
+        delimiter=one.source.shape.delimiter,
         columns=columns,
         rows_read=one.row_count,
-        is_whole=one.is_whole,
+        map=_map(one),
+        guesses=one.guesses,
         first_rows=rows.to_dicts(),
     )
+
+
+def _map(one: PreparedFile) -> dict[str, str]:
+    """The map that says what was understood, unless headings of one text mean different things."""
+    if one.file.beside is not None:
+        return {}
+    headings = one.source.headings
+    numbers = {place: number for number, place in places(headings).items()}
+    return {
+        headings[place] if headings.count(headings[place]) == 1 else f"#{numbers[place]}": column
+        for column, place in one.positions.items()
+        if headings[place] or place in numbers
+    }

@@ -1,19 +1,19 @@
-"""Reading a delimited file row by row: encoding, delimiter, headings, and rows that break the form.
+"""Reading a delimited file row by row: headings, and rows that break the form.
 
 Memory stays flat: lines are bounded, rows come one at a time. A row that cannot be read is handed out with its problem,
 never dropped.
 """
 
-import codecs
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
 from pathlib import Path
 from typing import TextIO
 
+from api.imports.encodings import Encoding, find_encoding
 from api.imports.options import ImportOptions
 from api.imports.problems import FileProblem
+from api.imports.shape import Recognise, Shape, find_shape
 
 #: Longest line, in characters, that is read as a row.
 MAX_LINE = 1_000_000
@@ -21,12 +21,10 @@ MAX_LINE = 1_000_000
 MAX_LINES_IN_CELL = 1_000
 
 _HEAD = 256 * 1024
-_ONE_IN_TWENTY = 20
-_DELIMITERS = (",", ";", "\t", "|")
 _ZIP_MAGIC, _OLD_EXCEL_MAGIC = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 #: Headings that an error file adds; a mended error file is imported without them.
 OWN_HEADING_PREFIX = "sluice_"
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\0")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\0")
 
 csv.field_size_limit(MAX_LINE * 2)
 
@@ -47,32 +45,36 @@ class Source:
 
     name: str
     path: Path
-    encoding: str
-    delimiter: str
+    encoding: Encoding
+    shape: Shape
     headings: tuple[str, ...]
 
     def rows(self) -> Iterator[SourceRow]:
         """All rows after the headings, in order; empty ones are left out."""
-        with self.path.open(encoding=self.encoding, errors="replace", newline="") as stream:
-            yield from _rows(stream, self.delimiter, len(self.headings))
+        with self.path.open(encoding=self.encoding.name, errors="replace", newline="") as stream:
+            yield from _rows(stream, self.shape, len(self.headings))
 
 
-def open_source(name: str, path: Path, *, options: ImportOptions) -> Source:
-    """Find out how a file is written.
+def open_source(name: str, path: Path, *, options: ImportOptions, recognise: Recognise = lambda _: 0) -> Source:
+    """Find out how a file is written. `recognise` says how well a row would do as its headings.
 
     Raises:
         FileProblem: it is empty, is no text, or has no headings.
     """
     with path.open("rb") as stream:
         head = stream.read(_HEAD)
-    if not head.strip(b"\xef\xbb\xbf \t\r\n"):
+    if not head.replace(b"\0", b"").strip(b"\xef\xbb\xbf\xff\xfe \t\r\n"):
         raise FileProblem(name, "The file is empty.", "Save it with a row of headings and at least one row of data.")
-    _refuse_binary(name, head)
-    encoding = _encoding(path, head=head, asked=options.encoding)
-    delimiter = _delimiter(head.decode(encoding, errors="replace"), options.delimiter)
-    with path.open(encoding=encoding, errors="replace", newline="") as text:
-        headings = _headings(name, text, delimiter)
-    return Source(name=name, path=path, encoding=encoding, delimiter=delimiter, headings=headings)
+    if head.startswith((_ZIP_MAGIC, _OLD_EXCEL_MAGIC)):
+        raise FileProblem(
+            name, "This is a workbook or an archive, not a text file.", "Save the sheet as CSV (UTF-8) and try again."
+        )
+    encoding = find_encoding(name, path, asked=options.encoding)
+    with path.open(encoding=encoding.name, errors="replace", newline="") as text:
+        shape = find_shape(text.read(_HEAD), asked=options.delimiter, recognise=recognise)
+    with path.open(encoding=encoding.name, errors="replace", newline="") as text:
+        headings = _headings(name, text, shape)
+    return Source(name=name, path=path, encoding=encoding, shape=shape, headings=headings)
 
 
 def guard(cell: str) -> str:
@@ -84,77 +86,35 @@ def _unguard(cell: str) -> str:
     return cell[1:] if cell[:1] == "'" and cell[1:2] in {*_FORMULA_STARTS, "'"} - {""} else cell
 
 
-def _refuse_binary(name: str, head: bytes) -> None:
-    if head.startswith((_ZIP_MAGIC, _OLD_EXCEL_MAGIC)):
-        raise FileProblem(
-            name, "This is a workbook or an archive, not a text file.", "Save the sheet as CSV (UTF-8) and try again."
-        )
-    is_utf16 = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    # a stray NUL is one row's problem
-    if not is_utf16 and head.count(0) * _ONE_IN_TWENTY > len(head):
-        raise FileProblem(name, "This is a binary file, not a text file.", "Save the data as CSV and try again.")
-
-
-def _encoding(path: Path, *, head: bytes, asked: str) -> str:
-    if asked != "auto":
-        return "utf-8-sig" if asked == "utf-8" else asked
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    if _is_utf8(path):
-        return "utf-8-sig"
-    high = [byte for byte in head if byte >= 0x80]
-    # CP1251 keeps the Russian alphabet in 0xC0-0xFF, so nearly every high byte lies there and they stand in words;
-    # in Western European text accented letters stand alone between ASCII ones
-    if not high:
-        return "iso-8859-1"
-    pairs = sum(1 for left, right in pairwise(head) if left >= 0xC0 and right >= 0xC0)
-    return "cp1251" if pairs / len(high) > 0.4 else "cp1252" if any(0x80 <= b < 0xA0 for b in high) else "iso-8859-1"
-
-
-def _is_utf8(path: Path) -> bool:
-    decoder = codecs.getincrementaldecoder("utf-8")()
+def _headings(name: str, stream: TextIO, shape: Shape) -> tuple[str, ...]:
+    lines = _Lines(stream, skipped=shape.separator_lines)
+    reader = csv.reader(lines, delimiter=shape.delimiter)
+    row: Sequence[str] = []
     try:
-        with path.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                decoder.decode(block)
-            decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _delimiter(head: str, asked: str) -> str:
-    if asked != "auto":
-        return "\t" if asked == "tab" else asked
-    lines = [line for line in head.splitlines()[:50] if line.strip()]
-    # the headings decide; quoted cells of data rows often hold commas
-    first = next(iter(csv.reader(lines[:1])), [""]) if lines and lines[0].startswith('"') else None
-    if first is not None and len(first) > 1:
-        return ","
-    heading = lines[0] if lines else ""
-    return max(_DELIMITERS, key=heading.count) if any(mark in heading for mark in _DELIMITERS) else ","
-
-
-def _headings(name: str, stream: TextIO, delimiter: str) -> tuple[str, ...]:
-    line = stream.readline(MAX_LINE + 1)
-    while line and not line.strip():
-        line = stream.readline(MAX_LINE + 1)
-    if len(line) > MAX_LINE:
+        for _ in range(len(shape.preamble) + 1):
+            row = next(reader, [])
+        while not any(cell.strip() for cell in row) and not lines.is_at_end and not lines.was_too_long:
+            row = next(reader, [])
+    except csv.Error as error:
+        raise FileProblem(name, f"The headings cannot be read ({error}).", "Check their quotes.") from error
+    if lines.was_too_long:
         raise FileProblem(name, "The first line is longer than a million characters.", "Check what the file is.")
-    row = next(csv.reader(chain([line], stream), delimiter=delimiter), [])
-    headings = tuple(cell.strip().lstrip("\ufeff") for cell in row)
+    headings = tuple(cell.strip(" \t\r\n\u00a0\ufeff") for cell in row)
     if not any(headings):
         raise FileProblem(name, "The first row has no headings.", "Put the columns' names into the first row.")
     return headings
 
 
 class _Lines:
-    """Lines of a file, none longer than MAX_LINE; remembers which one was."""
+    """Lines of a file, none longer than MAX_LINE, without the marks before the first; remembers which was too long."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, skipped: int) -> None:
         self._stream = stream
         self.was_too_long = False
+        self.is_at_end = False
         self.taken = 0
+        for _ in range(skipped):
+            stream.readline(MAX_LINE)
 
     def __iter__(self) -> "_Lines":
         return self
@@ -162,10 +122,11 @@ class _Lines:
     def __next__(self) -> str:
         line = self._stream.readline(MAX_LINE + 1)
         if not line:
+            self.is_at_end = True
             raise StopIteration
         self.taken += 1
         if len(line) <= MAX_LINE:
-            return line
+            return line.lstrip("\ufeff") if self.taken == 1 else line
         self.was_too_long = True
         rest = line
         while rest and not rest.endswith("\n"):
@@ -173,9 +134,10 @@ class _Lines:
         return "\n"
 
 
-def _rows(stream: TextIO, delimiter: str, width: int) -> Iterator[SourceRow]:
-    lines = _Lines(stream)
-    reader = csv.reader(lines, delimiter=delimiter)
+def _rows(stream: TextIO, shape: Shape, width: int) -> Iterator[SourceRow]:
+    lines = _Lines(stream, skipped=shape.separator_lines)
+    reader = csv.reader(lines, delimiter=shape.delimiter)
+    above, has_headings = len(shape.preamble), False
     number, taken = 0, 0
     while True:
         try:
@@ -184,14 +146,16 @@ def _rows(stream: TextIO, delimiter: str, width: int) -> Iterator[SourceRow]:
             return
         except csv.Error as error:
             number += 1
+            taken = lines.taken
             yield SourceRow(number, [], f"The row cannot be read ({error}).", "Check its quotes.")
             continue
         number += 1
         span, taken = lines.taken - taken, lines.taken
         too_long, lines.was_too_long = lines.was_too_long, False
-        if number == 1 or (not too_long and not any(cells)):
-            # empty lines before the headings push them down; they are no rows either
-            number -= 1 if number == 1 and not any(cells) else 0
+        if number <= above or (not too_long and not any(cell.strip() for cell in cells)):
+            continue
+        if not has_headings:
+            has_headings = True
             continue
         yield _checked(number, cells, width=width, span=span, too_long=too_long)
 

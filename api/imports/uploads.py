@@ -17,17 +17,17 @@ from uuid_utils.compat import uuid7
 from api.edge.dependencies import Claims
 from api.edge.services import services_of
 from api.imports import records
+from api.imports.files import ImportFile, open_file
 from api.imports.job import Prepared, prepare, stored_files
 from api.imports.options import ImportOptions
-from api.imports.prepare import ImportFile, open_file
 from api.imports.presets import Entity, entity_of_name
 from api.imports.problems import FileProblem
 from api.kernel.context import Context
 from api.kernel.errors import PayloadTooLarge, Unprocessable
 from contracts.events.envelope import ActorKind
 
-#: Rows of each file that a preview reads.
-PREVIEW_ROWS = 5_000
+#: Rows of each entity that a preview tries out; it reads and checks all of them.
+PREVIEW_ROWS = 10_000
 #: Bytes of all files of one import.
 LARGEST_UPLOAD = 512 * 1024 * 1024
 _BLOCK = 1 << 20
@@ -125,7 +125,7 @@ async def _prepare(
     async with services_of(request).database.reading(context) as unit:
         [settings] = await unit.fetch(records.SETTINGS)
     return await asyncio.to_thread(
-        prepare, import_id, files, options, settings=settings, now=settings.now, work=work, limit=PREVIEW_ROWS
+        prepare, import_id, files, options, settings=settings, now=settings.now, work=work, at_most=PREVIEW_ROWS
     )
 
 

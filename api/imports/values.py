@@ -1,25 +1,34 @@
 """Reading cells, a whole column at a time: text to instants, days, amounts, codes, each with what is wrong with it.
 
-A reading gives two columns: the value (null where the cell is empty or unreadable) and, where it is unreadable, the
-number of the reason. Naive instants are in the organization's time zone; a day alone is the start of that day there.
+A reading gives the value (null where the cell is empty or unreadable) and, for every way in which a cell can be wrong,
+where it is. Naive instants are in the organization's time zone; a day alone is the start of that day there. What all
+cells of a column prove together, dates' order and decimal marks, comes as a verdict.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import polars as pl
 
-from api.imports.currencies import MINOR_DIGITS
+from api.imports.amounts import amount, is_huge
+from api.imports.evidence import Verdict
+from api.imports.moments import moment
+from api.imports.nothing import is_broken, says_nothing
 from api.imports.presets import Column, ValueKind
+from api.imports.zones import day_of, to_utc
 from contracts.access import Role
+from contracts.instants import FIRST_YEAR, LAST_YEAR
+from contracts.money import MINOR_DIGITS
 from contracts.stages import StageKind
 
 _LARGEST_COUNT = 2**31 - 1
-#: Digits before the decimal mark that still fit, as minor units, into what other programs read exactly.
-_LARGEST_DIGITS = 12
 _CLOCK_TOLERANCE = timedelta(minutes=2)
-_EMAIL = r"^[^@\s,;<>\"]+@[^@\s,;<>\"]+\.[^@\s,;<>\"]+$"
+#: What the API's own check lets through, of what people have: no blanks, quotes or brackets, one @, a dot behind it.
+_ADDRESS = r"[\p{L}0-9._%+'&*/=?^`{|}~!#$-]{1,64}@(?:[\p{L}0-9](?:[\p{L}0-9-]{0,61}[\p{L}0-9])?\.)+[\p{L}0-9-]{2,63}"
+_NAME_BEFORE = rf"^[^@<>()]*[<(]\s*(?P<address>{_ADDRESS})\s*[>)]$"
+_BLANKS = " \t\r\n\u00a0\u2009\u202f\ufeff\u200b"
+_PAST_STATUS = r"(?i)\s*\((?:deactivated|inactive|disabled|former|deleted)(?: user)?\)$"
 
 
 @dataclass(frozen=True)
@@ -28,8 +37,12 @@ class ReadingRules:
 
     time_zone: str
     now: datetime
-    day_first: bool = False
-    decimal_comma: bool = False
+    currency: str = "EUR"
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+
+    def verdict(self, column: Column) -> Verdict:
+        """What a column's cells prove together."""
+        return self.verdicts.get(column.name, Verdict(None))
 
 
 @dataclass(frozen=True)
@@ -40,10 +53,19 @@ class Reading:
     faults: tuple[tuple[pl.Expr, str, str], ...]
 
 
-def clean(name: str) -> pl.Expr:
-    """A column's text without surrounding blanks; empty cells are null."""
-    trimmed = pl.col(name).str.strip_chars(" \t\r\n\u00a0\u202f\ufeff")
-    return pl.when(trimmed.str.len_bytes() > 0).then(trimmed)
+def clean(column: Column) -> pl.Expr:
+    """A column's text without surrounding blanks; cells that are empty, or say that they are, are null."""
+    text = trimmed(column)
+    return pl.when(~says_nothing(text, column)).then(text)
+
+
+def trimmed(column: Column) -> pl.Expr:
+    """A column's text without surrounding blanks; empty cells are null. In names, all blanks are one."""
+    text = pl.col(column.name).str.strip_chars(_BLANKS)
+    if column.is_name or column.kind is ValueKind.USER:
+        text = text.str.replace_all("[\u200b\ufeff\u00ad]", "").str.replace_all(r"[\s\u00a0\u2009\u202f]+", " ")
+        text = text.str.normalize("NFC")
+    return pl.when(text.str.len_bytes() > 0).then(text)
 
 
 def read(column: Column, rules: ReadingRules) -> Reading:
@@ -53,6 +75,7 @@ def read(column: Column, rules: ReadingRules) -> Reading:
     unreadable = (
         (cell.str.contains("\ufffd", literal=True), "The text cannot be decoded.", "Give the file's encoding."),
         (cell.str.contains("\0", literal=True), "The text holds a NUL character.", "Remove it."),
+        (is_broken(cell), "A formula failed in this cell, so its value is lost.", "Mend it in the spreadsheet."),
     )
     missing = (
         ((cell.is_null(), f"{column.name} is empty.", f"Give every row a {column.name}."),)
@@ -68,123 +91,89 @@ def _text(cell: pl.Expr, column: Column, _rules: ReadingRules) -> Reading:
 
 
 def _email(cell: pl.Expr, _column: Column, _rules: ReadingRules) -> Reading:
-    value = cell.str.to_lowercase()
-    bad = ~value.str.contains(_EMAIL) | (value.str.len_chars() > 254)
-    return Reading(value, ((bad, "This is no e-mail address.", "Write it like ada@example.com."),))
-
-
-def _instant(cell: pl.Expr, _column: Column, rules: ReadingRules) -> Reading:
-    moment = _Moment(cell, day_first=rules.day_first)
-    naive = moment.naive
-    # a wall-clock time that a clock change skipped means the same distance after the change
-    local = pl.coalesce(
-        naive.dt.replace_time_zone(rules.time_zone, ambiguous="earliest", non_existent="null"),
-        naive.dt.offset_by("1h").dt.replace_time_zone(rules.time_zone, ambiguous="earliest", non_existent="null"),
-    )
-    value = pl.coalesce(moment.zoned, local.dt.convert_time_zone("UTC"))
-    bad = cell.is_not_null() & value.is_null()
-    order = "day/month/year" if rules.day_first else "month/day/year"
+    value, several = _address_in(cell), _has_several(cell)
+    bad = cell.is_not_null() & value.is_null() & ~several
     return Reading(
         value,
         (
-            (bad, f"This is no date (numbers with slashes are read as {order}).", "Write it like 2025-04-03 14:30."),
-            (value.dt.year().is_between(1970, 2199).not_(), "The year is out of range.", "Check the date."),
+            (several, "These are several e-mail addresses.", "Leave one of them."),
+            (bad, "This is no e-mail address.", "Write it like ada@example.com."),
+        ),
+    )
+
+
+def _user(cell: pl.Expr, _column: Column, _rules: ReadingRules) -> Reading:
+    """An e-mail address, alone or beside a name, or a name."""
+    has_at = cell.str.contains("@", literal=True)
+    several = _has_several(cell)
+    name = cell.str.replace(_PAST_STATUS, "")
+    value = pl.when(has_at).then(_address_in(cell)).otherwise(name)
+    return Reading(
+        value,
+        (
+            (several, "These are several people.", "Leave one of them."),
+            (has_at & value.is_null() & ~several, "This is no e-mail address.", "Give an address or a name."),
+            (value.str.len_chars() > 200, "The text is longer than 200 characters.", "Shorten it."),
+        ),
+    )
+
+
+def _address_in(cell: pl.Expr) -> pl.Expr:
+    alone = pl.when(cell.str.contains(f"^{_ADDRESS}$")).then(cell)
+    found = pl.coalesce(alone, cell.str.extract_groups(_NAME_BEFORE).struct.field("address")).str.to_lowercase()
+    is_one = (found.str.len_chars() <= 254) & ~found.str.contains(r"\.\.|^\.|\.@")  # RFC 5321
+    return pl.when(is_one).then(found)
+
+
+def _has_several(cell: pl.Expr) -> pl.Expr:
+    return (cell.str.count_matches("@", literal=True) > 1).fill_null(value=False)
+
+
+def _instant(cell: pl.Expr, column: Column, rules: ReadingRules) -> Reading:
+    verdict = rules.verdict(column)
+    read_as = moment(cell, verdict)
+    value = pl.coalesce(read_as.zoned, to_utc(read_as.naive, rules.time_zone))
+    return Reading(
+        value,
+        (
+            *_no_date(cell, value, read_as.unclear, verdict),
             (value > pl.lit(rules.now + _CLOCK_TOLERANCE), "The moment lies in the future.", "Check the date."),
         ),
     )
 
 
-def _day(cell: pl.Expr, _column: Column, rules: ReadingRules) -> Reading:
-    moment = _Moment(cell, day_first=rules.day_first)
-    value = pl.coalesce(moment.zoned.dt.convert_time_zone(rules.time_zone).dt.date(), moment.naive.dt.date())
-    bad = cell.is_not_null() & value.is_null()
-    return Reading(
-        value,
-        (
-            (bad, "This is no date.", "Write it like 2025-04-03, or say that days come first."),
-            (value.dt.year().is_between(1970, 2199).not_(), "The year is out of range.", "Check the date."),
-        ),
+def _day(cell: pl.Expr, column: Column, rules: ReadingRules) -> Reading:
+    verdict = rules.verdict(column)
+    read_as = moment(cell, verdict)
+    value = pl.coalesce(day_of(read_as.zoned, rules.time_zone), read_as.naive.dt.date())
+    return Reading(value, _no_date(cell, value, read_as.unclear, verdict))
+
+
+def _no_date(cell: pl.Expr, value: pl.Expr, unclear: pl.Expr, verdict: Verdict) -> tuple[tuple[pl.Expr, str, str], ...]:
+    is_unclear = unclear.fill_null(value=False)
+    return (
+        (is_unclear, verdict.problem or "This is no date in the order that the column has.", verdict.fix or _WRITE),
+        (cell.is_not_null() & value.is_null() & ~is_unclear, "This is no date.", _WRITE),
+        (value.dt.year().is_between(FIRST_YEAR, LAST_YEAR).not_(), "The year is out of range.", "Check the date."),
     )
 
 
-_CLOCK = (
-    r"(?:[T ] *(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?P<fraction>\.\d{1,9})?)? *(?P<half>AM|PM)?)?"
-    r" *(?P<zone>Z|UTC|[+-]\d{2}(?::?\d{2})?)?$"
-)
-_YEAR_FIRST = r"^(?P<year>\d{4})[-/.](?P<one>\d{1,2})(?P<mark>[-/.])(?P<two>\d{1,2})" + _CLOCK
-_YEAR_LAST = r"^(?P<one>\d{1,2})(?P<mark>[-/.])(?P<two>\d{1,2})[-/.](?P<year>\d{4})" + _CLOCK
+_WRITE = "Write it like 2025-04-03 14:30."
 
 
-class _Moment:
-    """Dates in many forms, taken apart by two patterns and put together in one: `zoned` or `naive`, the other null."""
-
-    def __init__(self, cell: pl.Expr, *, day_first: bool) -> None:
-        text = cell.str.to_uppercase()
-        early, late = text.str.extract_groups(_YEAR_FIRST), text.str.extract_groups(_YEAR_LAST)
-
-        def part(name: str) -> pl.Expr:
-            return pl.coalesce(early.struct.field(name), late.struct.field(name))
-
-        one, two = part("one"), part("two")
-        # 03.04.2025 is the third of April wherever people write dots
-        is_day_first = late.struct.field("year").is_not_null() & (pl.lit(day_first) | (part("mark") == "."))
-        month, day = pl.when(is_day_first).then(two).otherwise(one), pl.when(is_day_first).then(one).otherwise(two)
-        half, hour = part("half"), part("hour")
-        of_twelve = hour.cast(pl.Int32, strict=False) % 12 + pl.when(half == "PM").then(12).otherwise(0)
-        clock = pl.when(half.is_null()).then(hour).when(hour.cast(pl.Int32) <= 12).then(of_twelve.cast(pl.String))
-        pieces = (
-            part("year"),
-            pl.lit("-"),
-            month.str.zfill(2),
-            pl.lit("-"),
-            day.str.zfill(2),
-            pl.lit("T"),
-            pl.when(hour.is_null()).then(pl.lit("00")).otherwise(clock.str.zfill(2)),
-            pl.lit(":"),
-            part("minute").fill_null("00"),
-            pl.lit(":"),
-            part("second").fill_null("00"),
-            part("fraction").fill_null(""),
-        )
-        canonical = pl.concat_str(*pieces)
-        zone = part("zone").replace({"Z": "+0000", "UTC": "+0000"}).str.replace(":", "", literal=True)
-        offset = pl.when(zone.str.len_chars() == len("+02")).then(zone + "00").otherwise(zone)
-        self.zoned = (canonical + offset).str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%z", strict=False, time_unit="us")
-        unzoned = pl.when(zone.is_null()).then(canonical)
-        self.naive = unzoned.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", strict=False, time_unit="us")
-
-
-def _amount(cell: pl.Expr, _column: Column, rules: ReadingRules) -> Reading:
-    """Digits and a point; minor units need the currency, so `minor_units` follows once that is known."""
-    marks = r"[\s\u00a0\u202f'\u2019$€£¥]"
-    compact = cell.str.replace_all(marks, "")
-    grouping, decimal = (".", ",") if rules.decimal_comma else (",", ".")
-    group, mark = rf"\{grouping}", rf"\{decimal}"
-    form = rf"^[+-]?(\d+|\d{{1,3}}({group}\d{{3}})+)({mark}\d*)?$"
-    plain = compact.str.replace_all(grouping, "", literal=True).str.replace(decimal, ".", literal=True)
-    fits = compact.str.contains(form)
-    value = pl.when(fits).then(plain.str.strip_chars_start("+"))
-    negative = fits & compact.str.starts_with("-") & compact.str.contains("[1-9]")
-    huge = plain.str.replace(r"\..*$", "").str.strip_chars("+-").str.strip_chars_start("0").str.len_chars()
-    habit = "1.234,56" if rules.decimal_comma else "1,234.56"
+def _amount(cell: pl.Expr, column: Column, rules: ReadingRules) -> Reading:
+    """Digits and a point; minor units need the currency, so `amounts.minor_units` follows once that is known."""
+    verdict = rules.verdict(column)
+    value, is_none, is_unclear = amount(cell, verdict)
+    habit = "1.234,56" if verdict.choice else "1,234.56"
     return Reading(
         value,
         (
-            (cell.is_not_null() & ~fits, "This is no amount.", f"Write it like {habit}, or change the decimal mark."),
-            (negative, "The amount is negative.", "A deal's amount is zero or more."),
-            (fits & (huge > _LARGEST_DIGITS), "The amount is too large.", "Check it."),
+            (is_none, "This is no amount.", f"Write it like {habit}, or change the decimal mark."),
+            (is_unclear, verdict.problem, verdict.fix),
+            (is_huge(value), "The amount is too large.", "Check it."),
         ),
     )
-
-
-def minor_units(amount: str, currency: str) -> pl.Expr:
-    """Whole minor units of a read amount, halves rounded up; `currency` is a column of known codes."""
-    digits = pl.col(currency).replace_strict(MINOR_DIGITS, default=2, return_dtype=pl.Int64)
-    whole = pl.col(amount).str.extract(r"^-?(\d+)", 1).cast(pl.Int64)
-    fraction = pl.col(amount).str.extract(r"\.(\d*)$", 1).fill_null("").str.pad_end(4, "0")
-    kept = pl.when(digits > 0).then(fraction.str.slice(0, digits)).otherwise(pl.lit("0")).cast(pl.Int64)
-    rest = fraction.str.slice(digits, 1).cast(pl.Int64)
-    return whole * 10**digits + kept + (rest >= 5).cast(pl.Int64)
 
 
 def _currency(cell: pl.Expr, _column: Column, _rules: ReadingRules) -> Reading:
@@ -194,8 +183,11 @@ def _currency(cell: pl.Expr, _column: Column, _rules: ReadingRules) -> Reading:
 
 
 def _whole(cell: pl.Expr, _column: Column, _rules: ReadingRules) -> Reading:
-    text = cell.str.replace_all(r"[\s\u00a0,.'](\d{3})", "$1").str.replace(r"[.,]0+$", "")
-    value = pl.when(text.str.contains(r"^\d{1,10}$")).then(text).cast(pl.Int64, strict=False)
+    # what groups thousands stands before exactly three digits; anything else could be a decimal mark
+    groups = "|".join(rf"(?:{mark}[0-9]{{3}})+" for mark in (r"[\s\u00a0\u202f]", "['’]", ","))
+    is_grouped = cell.str.contains(rf"^[1-9][0-9]{{0,2}}(?:{groups})$")
+    plain = pl.when(is_grouped).then(cell.str.replace_all("[^0-9]", "")).otherwise(cell.str.replace(r"\.0+$", ""))
+    value = pl.when(plain.str.contains(r"^[0-9]{1,10}$")).then(plain).cast(pl.Int64, strict=False)
     bad = cell.is_not_null() & (value.is_null() | (value > _LARGEST_COUNT))
     return Reading(value, ((bad, "This is no whole number of zero or more.", "Write it like 250."),))
 
@@ -216,6 +208,31 @@ def _stage_kind(cell: pl.Expr, _column: Column, _rules: ReadingRules) -> Reading
     return _one_of(cell, [kind.value for kind in StageKind])
 
 
+def _status(cell: pl.Expr, _column: Column, _rules: ReadingRules) -> Reading:
+    known = {kind.value: kind.value for kind in StageKind} | {"closed won": "won", "closed lost": "lost"}
+    value = cell.str.to_lowercase()
+    bad = ~value.is_in(list(known))
+    return Reading(
+        value.replace_strict(known, default=None, return_dtype=pl.String),
+        ((bad, "This is no status of a deal.", "Use open, won or lost."),),
+    )
+
+
+_FLAGS = {
+    **dict.fromkeys(("1", "true", "yes", "y", "t", "ja", "oui", "да"), True),
+    **dict.fromkeys(("0", "false", "no", "n", "f", "nein", "non", "нет"), False),
+}
+
+
+def _flag(cell: pl.Expr, _column: Column, _rules: ReadingRules) -> Reading:
+    value = cell.str.to_lowercase()
+    bad = ~value.is_in(list(_FLAGS))
+    return Reading(
+        value.replace_strict(_FLAGS, default=None, return_dtype=pl.Boolean),
+        ((bad, "This is neither yes nor no.", "Write true or false."),),
+    )
+
+
 def _role(cell: pl.Expr, _column: Column, _rules: ReadingRules) -> Reading:
     return _one_of(cell, [role.value for role in Role if role is not Role.OWNER])
 
@@ -223,6 +240,7 @@ def _role(cell: pl.Expr, _column: Column, _rules: ReadingRules) -> Reading:
 _READERS: dict[ValueKind, Callable[[pl.Expr, Column, ReadingRules], Reading]] = {
     ValueKind.TEXT: _text,
     ValueKind.EMAIL: _email,
+    ValueKind.USER: _user,
     ValueKind.INSTANT: _instant,
     ValueKind.DAY: _day,
     ValueKind.AMOUNT: _amount,
@@ -230,5 +248,7 @@ _READERS: dict[ValueKind, Callable[[pl.Expr, Column, ReadingRules], Reading]] = 
     ValueKind.WHOLE: _whole,
     ValueKind.COUNTRY: _country,
     ValueKind.STAGE_KIND: _stage_kind,
+    ValueKind.STATUS: _status,
+    ValueKind.FLAG: _flag,
     ValueKind.ROLE: _role,
 }

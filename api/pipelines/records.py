@@ -7,7 +7,7 @@ pipeline's, and a stronger lock could deadlock with them.
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from sqlalchemy import Boolean, Uuid, bindparam, func, or_, select
+from sqlalchemy import Boolean, Uuid, and_, bindparam, func, or_, select, union_all
 
 from api.db.statements import compiled, is_one_of
 from api.kernel.changes import Change
@@ -17,6 +17,7 @@ from api.kernel.states import as_states, only, rows_of
 from api.kernel.unit_of_work import UnitOfWork
 from api.kernel.writing import write
 from api.models.deal import Deal
+from api.models.event_log import EventLogRow
 from api.models.pipeline import Pipeline as PipelineRow
 from api.models.stage import Stage as StageRow
 from api.pipelines.rules import (
@@ -30,6 +31,7 @@ from api.pipelines.rules import (
     create_pipeline,
     first_stages,
 )
+from contracts.events.pipelines import PipelineCreated, PipelineUpdated, StageCreated, StageUpdated
 from contracts.stages import StageKind
 
 _TABLES = {Pipeline: PipelineRow, Stage: StageRow}
@@ -55,6 +57,30 @@ _STAGES_OF = compiled(
     )
 )
 ALL_STAGES = compiled(_STAGES)
+#: Every name that pipelines and stages ever had: files of other systems still say the old ones.
+ALL_NAMES_EVER = compiled(
+    union_all(
+        *(
+            select(EventLogRow.aggregate_id, EventLogRow.data["name"].astext.label("name"))
+            .join(
+                row,
+                and_(
+                    row.organization_id == EventLogRow.organization_id,
+                    row.id == EventLogRow.aggregate_id,
+                ),
+            )
+            .where(
+                EventLogRow.organization_id == bindparam("organization_id"),
+                EventLogRow.type.in_([event.type for event in events]),
+            )
+            .distinct()
+            for row, events in (
+                (StageRow, (StageCreated, StageUpdated)),
+                (PipelineRow, (PipelineCreated, PipelineUpdated)),
+            )
+        )
+    )
+)
 # against deals that enter it too
 _LOCK_STAGE = compiled(
     _STAGES.where(

@@ -63,7 +63,7 @@ class TestNewDeals:
             importer.one("select count(distinct recorded_at) from event_log where aggregate_id = %s", deal["id"]) == 1
         )
 
-    async def test_ties_keep_the_order_of_the_file(self, importer: Importer) -> None:
+    async def test_ties_are_in_the_pipelines_order_and_end_where_the_deal_stands(self, importer: Importer) -> None:
         at = "2025-01-05T10:00:00Z"
         await importer.run(
             {
@@ -71,7 +71,7 @@ class TestNewDeals:
                 "deal_stage_history": f"{_STAGES}1,New,2025-01-02,\n1,Proposal,{at},\n1,Qualified,{at},\n1,New,{at},\n",
             }
         )
-        assert [stage for _, stage, _ in _path(importer, "1")] == ["New", "Proposal", "Qualified", "New"]
+        assert [stage for _, stage, _ in _path(importer, "1")] == ["New", "Qualified", "Proposal", "New"]
 
     async def test_without_history_open_deals_stand_and_closed_ones_close(self, importer: Importer) -> None:
         body = (

@@ -1,4 +1,4 @@
-"""ISO 4217 codes in use, and how many decimals of each are minor units."""
+"""Money, the same for everybody: which currencies there are, how many decimals each has, how large an amount may be."""
 
 _TWO = """
 AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CNY COP CRC CUP
@@ -10,9 +10,12 @@ TZS UAH USD UYU UZS VED VES WST XCD YER ZAR ZMW ZWG
 _NONE = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
 _THREE = "BHD IQD JOD KWD LYD OMR TND"
 
-#: Code -> number of decimals.
+#: ISO 4217 code -> number of decimals that are minor units.
 MINOR_DIGITS: dict[str, int] = {
     **dict.fromkeys(_TWO.split(), 2),
     **dict.fromkeys(_NONE.split(), 0),
     **dict.fromkeys(_THREE.split(), 3),
 }
+
+#: In minor units, of either sign (a credit is negative): beyond any real one, and exact in the doubles of JSON.
+LARGEST_AMOUNT_MINOR = 10**15

@@ -1,0 +1,107 @@
+"""Reading dates and times, a column at a time: what its cells prove of the order of day and month, then each cell.
+
+Where cells prove an order, or the import says one, it holds for the whole column; else a cell that could be two days is
+refused. Dots are an order of their own: 03.04.2025 is the third of April wherever people write so.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import polars as pl
+
+from api.imports.evidence import Evidence, Verdict, judge
+
+_CLOCK = (
+    r"(?:[T ] *(?P<hour>[01]?[0-9]|2[0-3]):(?P<minute>[0-5][0-9])"
+    r"(?::(?P<second>[0-5][0-9])(?P<fraction>\.[0-9]{1,9})?)?"
+    r" *(?P<half>AM|PM)?)? *(?P<zone>Z|UTC|GMT|[+-][01][0-9](?::?[0-5][0-9])?)?$"
+)
+_YEAR_FIRST = r"^(?P<year>[0-9]{4})[-/.](?P<one>[0-9]{1,2})(?P<mark>[-/.])(?P<two>[0-9]{1,2})" + _CLOCK
+_YEAR_LAST = r"^(?P<one>[0-9]{1,2})(?P<mark>[-/.])(?P<two>[0-9]{1,2})[-/.](?P<year>[0-9]{4})" + _CLOCK
+_MONTHS = 12
+
+
+def order_evidence(cell: pl.Expr, row: pl.Expr) -> dict[str, pl.Expr]:
+    """What cells show: the first rows that prove a day first, a month first, and that could be either."""
+    late = cell.str.to_uppercase().str.extract_groups(_YEAR_LAST)
+    one, two = late.struct.field("one").cast(pl.Int32), late.struct.field("two").cast(pl.Int32)
+    is_day, is_month = (one > _MONTHS) & (two <= _MONTHS), (two > _MONTHS) & (one <= _MONTHS)
+    either = (one <= _MONTHS) & (two <= _MONTHS) & (one != two)
+    return {
+        "for_yes": row.filter(is_day).min(),
+        "for_no": row.filter(is_month).min(),
+        "unclear": row.filter(either & (late.struct.field("mark") != ".")).min(),
+    }
+
+
+def judge_order(evidence: Evidence, asked: bool | None) -> Verdict:  # as the option has it
+    """Whether days come first in a column."""
+    return judge(evidence, asked, yes="day/month/year", no="month/day/year", option="day_first")
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Dates of many forms put together in one: `zoned` or `naive`, the other null; `unclear` could be two days."""
+
+    zoned: pl.Expr
+    naive: pl.Expr
+    unclear: pl.Expr
+
+
+def moment(cell: pl.Expr, verdict: Verdict) -> Moment:
+    """How to read cells of a column."""
+    text = cell.str.to_uppercase()
+    early, late = text.str.extract_groups(_YEAR_FIRST), text.str.extract_groups(_YEAR_LAST)
+
+    def part(name: str) -> pl.Expr:
+        return pl.coalesce(early.struct.field(name), late.struct.field(name))
+
+    one, two = part("one"), part("two")
+    is_late, has_dots = late.struct.field("year").is_not_null(), part("mark") == "."
+    # a cell that can be only one day is that day, whatever the others are
+    first_is_day = is_late & (one.cast(pl.Int32) > _MONTHS)
+    first_is_month = is_late & (two.cast(pl.Int32) > _MONTHS)
+    is_day_first = is_late & ~first_is_month & (first_is_day | has_dots | pl.lit(verdict.choice is True))
+    either = is_late & ~first_is_day & ~first_is_month & (one.cast(pl.Int32) != two.cast(pl.Int32))
+    is_refused = _refused(verdict, either=either, has_dots=has_dots, first_is_day=first_is_day, is_month=first_is_month)
+    month, day = pl.when(is_day_first).then(two).otherwise(one), pl.when(is_day_first).then(one).otherwise(two)
+    canonical = pl.concat_str(
+        part("year"), pl.lit("-"), month.str.zfill(2), pl.lit("-"), day.str.zfill(2), pl.lit("T"), _clock(part)
+    )
+    canonical = pl.when(~is_refused.fill_null(value=False)).then(canonical)
+    zone = part("zone").replace({"Z": "+0000", "UTC": "+0000", "GMT": "+0000"}).str.replace(":", "", literal=True)
+    offset = pl.when(zone.str.len_chars() == len("+02")).then(zone + "00").otherwise(zone)
+    zoned = (canonical + offset).str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%z", strict=False, time_unit="us")
+    unzoned = pl.when(zone.is_null()).then(canonical)
+    naive = unzoned.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", strict=False, time_unit="us")
+    return Moment(zoned, naive, is_refused)
+
+
+def _refused(
+    verdict: Verdict, *, either: pl.Expr, has_dots: pl.Expr, first_is_day: pl.Expr, is_month: pl.Expr
+) -> pl.Expr:
+    """Cells that could be two days, and those that break an order that was asked for."""
+    if verdict.choice is None:
+        return either & ~has_dots if not verdict.is_mixed else either
+    against = is_month if verdict.choice else first_is_day & ~has_dots
+    unclear = either & has_dots if verdict.choice is False and not verdict.is_asked else pl.lit(value=False)
+    return against | unclear
+
+
+def _clock(part: Callable[[str], pl.Expr]) -> pl.Expr:
+    half, hour = part("half"), part("hour")
+    of_twelve = hour.cast(pl.Int32, strict=False) % 12 + pl.when(half == "PM").then(12).otherwise(0)
+    clock = (
+        pl.when(half.is_null())
+        .then(hour)
+        .when(hour.cast(pl.Int32, strict=False).is_between(1, 12))
+        .then(of_twelve.cast(pl.String))
+    )
+    return pl.concat_str(
+        pl.when(hour.is_null()).then(pl.lit("00")).otherwise(clock.str.zfill(2)),
+        pl.lit(":"),
+        part("minute").fill_null("00"),
+        pl.lit(":"),
+        part("second").fill_null("00"),
+        part("fraction").fill_null(""),
+    )

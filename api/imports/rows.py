@@ -1,0 +1,172 @@
+"""What several columns of a row say together: a name of two, a status of flags, money, what makes it that row."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from api.imports.amounts import currency_of, meant_by, minor_units, sign_of
+from api.imports.presets import GENERIC, HISTORIES, Entity
+from api.imports.values import ReadingRules
+from api.imports.zones import to_utc
+from contracts.money import LARGEST_AMOUNT_MINOR
+
+KEY = "_key"
+_SIGN = "_sign"
+#: What exports call the field of which a history's row tells that it changed: the stage.
+_STAGE_FIELDS = ("stage", "stagename", "stage_name", "dealstage", "deal_stage", "deal stage", "stage_id", "stage name")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a row as a whole, blamed on a column."""
+
+    condition: pl.Expr
+    column: str
+    problem: str
+    fix: str
+
+
+def left_out(entity: Entity) -> Iterator[tuple[str, pl.Expr]]:
+    """Rows that are there and do not count: why, and which. Cells are text yet."""
+    columns = GENERIC[entity]
+    if "is_deleted" in columns:
+        yield "that say they are deleted", pl.col("is_deleted").str.to_lowercase().is_in(["1", "true", "yes"])
+    if "field" in columns:
+        is_stage = pl.col("field").str.to_lowercase().is_in(_STAGE_FIELDS)
+        yield "that tell of other fields than the stage", pl.col("field").is_not_null() & ~is_stage
+
+
+def with_whole_cells(text: pl.DataFrame, entity: Entity) -> pl.DataFrame:
+    """Cells that are one thing in two columns, put together."""
+    if entity is Entity.CONTACTS:
+        parts = pl.concat_str("first_name", "last_name", separator=" ", ignore_nulls=True)
+        whole = pl.when(parts.str.len_bytes() > 0).then(parts)
+        return text.with_columns(pl.coalesce("name", whole).alias("name"))
+    if entity is Entity.COMPANIES:
+        return text.with_columns(pl.col("domain").str.replace(r"^https?://", "").str.replace(r"/.*$", ""))
+    return text
+
+
+def with_whole_values(
+    values: pl.DataFrame, text: pl.DataFrame, entity: Entity, rules: ReadingRules
+) -> tuple[pl.DataFrame, list[str]]:
+    """Money, a deal's status and when it closed; and what had to be guessed."""
+    if entity is Entity.DEALS:
+        values = _with_closing(values, rules)
+    return _with_money(values, text, rules) if "amount" in values.columns else (values, [])
+
+
+def _with_closing(values: pl.DataFrame, rules: ReadingRules) -> pl.DataFrame:
+    flags = (
+        pl.when("is_won").then(pl.lit("won")).when("is_closed").then(pl.lit("lost")).when(~pl.col("is_closed"))
+    ).then(pl.lit("open"))
+    values = values.with_columns(pl.coalesce("status", flags).alias("status"))
+    at = pl.when(pl.col("status") == "won").then("won_at").when(pl.col("status") == "lost").then("lost_at")
+    either = pl.when(pl.col("status").is_null()).then(pl.coalesce("won_at", "lost_at"))
+    starts = to_utc(pl.col("close_date").cast(pl.Datetime("us")), rules.time_zone)
+    return values.with_columns(
+        pl.coalesce("closed_at", at, either).alias("closed_at"), starts.alias("close_date_starts_at")
+    )
+
+
+def _with_money(values: pl.DataFrame, text: pl.DataFrame, rules: ReadingRules) -> tuple[pl.DataFrame, list[str]]:
+    signed = values.with_columns(text.select(sign_of(pl.col("amount")).alias(_SIGN)).to_series())
+    told = currency_of(pl.col(_SIGN), pl.col("currency"), rules.currency)
+    known = signed.with_columns(pl.col("currency").alias("_given"), told.alias("currency"))
+    known = known.with_columns(pl.col("currency").fill_null(rules.currency).alias("_currency"))
+    is_foreign = pl.col("_given").is_null() & (pl.col("currency") != rules.currency)
+    is_guess = pl.col(_SIGN).is_in(["$", "¥", "￥"]) & is_foreign
+    pairs = known.filter(is_guess.fill_null(value=False)).select(_SIGN, "currency").unique().iter_rows()
+    why = "the option currency or a column currency says otherwise"
+    guesses = [f"{sign} is read as {code} ({why})." for sign, code in pairs]
+    return known.with_columns(minor_units("amount", "_currency").alias("amount_minor")).drop("_currency"), guesses
+
+
+def row_faults(entity: Entity) -> list[Fault]:
+    """What can be wrong with a row although each of its cells is fine."""
+    faults = list(_FAULTS.get(entity, ()))
+    return faults + _MONEY_FAULTS if "amount" in GENERIC[entity] else faults
+
+
+_is_signed = pl.col("amount").is_not_null() & pl.col(_SIGN).is_not_null()
+_MONEY_FAULTS = [
+    Fault(
+        _is_signed & meant_by(pl.col(_SIGN)).is_null(),
+        "amount",
+        "This is no amount: what stands beside the number is no currency.",
+        "Write the number alone, and the currency into a column of its own.",
+    ),
+    Fault(
+        _is_signed & meant_by(pl.col(_SIGN)).is_not_null() & pl.col("currency").is_null(),
+        "amount",
+        "Several currencies are written so.",
+        "Give the currency as a code, in a column of its own.",
+    ),
+    Fault(
+        _is_signed & ~meant_by(pl.col(_SIGN)).str.contains(pl.col("currency"), literal=True),
+        "amount",
+        "The amount's sign and the currency of the row contradict each other.",
+        "Correct one of them.",
+    ),
+    Fault(pl.col("amount_minor").abs() > LARGEST_AMOUNT_MINOR, "amount", "The amount is too large.", "Check it."),
+]
+_FAULTS: dict[Entity, tuple[Fault, ...]] = {
+    Entity.USERS: (
+        Fault(
+            pl.col("email").is_null() & pl.col("name").is_null(),
+            "email",
+            "The row has neither an e-mail address nor a name.",
+            "Give one of them.",
+        ),
+    ),
+    Entity.DEALS: (
+        Fault(
+            pl.col("closed_at") < pl.col("created_at"),
+            "closed_at",
+            "The deal is closed before it is created.",
+            "Check created_at and closed_at.",
+        ),
+        Fault(
+            (pl.col("status") == "open") & pl.col("closed_at").is_not_null(),
+            "status",
+            "The deal is open, and closed_at says when it was closed.",
+            "Correct one of them.",
+        ),
+        Fault(
+            pl.col("is_won") & ~pl.col("is_closed"),
+            "is_won",
+            "The deal is won, and is_closed says that it is not closed.",
+            "Correct one of them.",
+        ),
+    ),
+}
+
+
+def with_keys(values: pl.DataFrame, entity: Entity) -> pl.DataFrame:
+    """Rows with what makes two of a file speak of the same thing."""
+
+    def lower(name: str) -> pl.Expr:
+        return pl.col(name).str.to_lowercase()
+
+    def either(*keys: pl.Expr) -> pl.Expr:
+        return pl.coalesce(
+            pl.when(key.is_not_null()).then(pl.concat_str(pl.lit(f"{n}:"), key)) for n, key in enumerate(keys)
+        )
+
+    def key() -> pl.Expr:
+        if entity in HISTORIES:
+            return pl.col("deal_external_id")
+        if entity is Entity.PIPELINES:
+            return pl.concat_str(lower("pipeline"), pl.lit("\x1f"), lower("stage"))
+        if entity is Entity.USERS:
+            return either(pl.col("email"), lower("name"))
+        if entity is Entity.COMPANIES:
+            return either(pl.col("external_id"), lower("name"))
+        if entity is Entity.CONTACTS:
+            company = pl.coalesce("company_external_id", lower("company")).fill_null("")
+            named = pl.concat_str(lower("name"), pl.lit("\x1f"), company)
+            return either(pl.col("external_id"), pl.col("email"), named)
+        return pl.col("external_id")
+
+    return values.with_columns(key().alias(KEY))

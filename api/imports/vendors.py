@@ -1,0 +1,183 @@
+"""How other products head the columns of their exports: per preset and entity, a heading in plain form -> our column.
+
+Headings are facts about those products; an empty column leaves a heading out. What only looks alike is not listed.
+"""
+
+from collections.abc import Mapping
+
+from api.imports.presets import Entity
+
+Headings = Mapping[Entity, Mapping[str, str]]
+
+_HUBSPOT: Headings = {
+    Entity.DEALS: {
+        "record_id": "external_id",
+        "deal_name": "title",
+        "deal_stage": "stage",
+        "deal_owner": "owner_email",
+        "create_date": "created_at",
+        "closed_lost_reason": "lost_reason",
+        "original_traffic_source": "source",
+        "associated_company_(primary)": "company",
+        "associated_company": "company",
+        "associated_company_ids_(primary)": "company_external_id",
+        "associated_company_ids": "company_external_id",
+        "is_closed_won": "is_won",
+        "is_deal_closed?": "is_closed",
+        # the tables that connectors load
+        "deal_id": "external_id",
+        "deal_pipeline_id": "pipeline",
+        "deal_pipeline_stage_id": "stage",
+        "property_dealname": "title",
+        "property_amount": "amount",
+        "property_closedate": "close_date",
+        "property_createdate": "created_at",
+    },
+    Entity.CONTACTS: {
+        "record_id": "external_id",
+        "phone_number": "phone",
+        "contact_owner": "owner_email",
+        "original_traffic_source": "source",
+        "original_source": "source",
+        "primary_company": "company",
+        "associated_company": "company",
+        "associated_company_ids": "company_external_id",
+        "primary_associated_company_id": "company_external_id",
+    },
+    Entity.COMPANIES: {
+        "record_id": "external_id",
+        "company_name": "name",
+        "company_domain_name": "domain",
+        "number_of_employees": "employees",
+        "company_owner": "owner_email",
+    },
+    Entity.DEAL_STAGE_HISTORY: {
+        "deal_id": "deal_external_id",
+        "record_id": "deal_external_id",
+        "object_id": "deal_external_id",
+        "value": "stage",
+        "date_entered": "entered_at",
+        "timestamp": "entered_at",
+        "name": "field",
+        "property": "field",
+        "property_name": "field",
+    },
+}
+
+_SALESFORCE: Headings = {
+    Entity.DEALS: {
+        "id": "external_id",
+        "opportunity_id": "external_id",
+        "name": "title",
+        "opportunity_name": "title",
+        "stagename": "stage",
+        "closedate": "close_date",
+        "createddate": "created_at",
+        "created_date": "created_at",
+        "isclosed": "is_closed",
+        "closed": "is_closed",
+        "iswon": "is_won",
+        "won": "is_won",
+        "isdeleted": "is_deleted",
+        "accountid": "company_external_id",
+        "account_id": "company_external_id",
+        "account_name": "company",
+        "leadsource": "source",
+        "lead_source": "source",
+        "currencyisocode": "currency",
+        "amount_currency": "currency",
+        "opportunity_owner": "owner_email",
+        "loss_reason": "lost_reason",
+    },
+    Entity.CONTACTS: {
+        "id": "external_id",
+        "contact_id": "external_id",
+        "firstname": "first_name",
+        "lastname": "last_name",
+        "accountid": "company_external_id",
+        "account_id": "company_external_id",
+        "account_name": "company",
+        "leadsource": "source",
+        "lead_source": "source",
+        "isdeleted": "is_deleted",
+        "contact_owner": "owner_email",
+    },
+    Entity.COMPANIES: {
+        "id": "external_id",
+        "account_id": "external_id",
+        "account_name": "name",
+        "website": "domain",
+        "numberofemployees": "employees",
+        "billingcountrycode": "country",
+        "isdeleted": "is_deleted",
+        "account_owner": "owner_email",
+    },
+    Entity.USERS: {"id": "external_id", "full_name": "name", "isactive": ""},
+    Entity.DEAL_STAGE_HISTORY: {
+        "id": "",
+        "opportunityid": "deal_external_id",
+        "opportunity_id": "deal_external_id",
+        "stagename": "stage",
+        "newvalue": "stage",
+        "new_value": "stage",
+        "to_stage": "stage",
+        "createddate": "entered_at",
+        "edit_date": "entered_at",
+        "last_modified": "entered_at",
+        "isdeleted": "is_deleted",
+    },
+}
+
+_PIPEDRIVE: Headings = {
+    Entity.DEALS: {
+        "id": "external_id",
+        "value": "amount",
+        "owner": "owner_email",
+        "organization": "company",
+        "organization_id": "company_external_id",
+        "contact_person_id": "contact_external_id",
+        "currency_of_value": "currency",
+        "deal_created": "created_at",
+        "won_time": "won_at",
+        "lost_time": "lost_at",
+        "expected_close_date": "close_date",
+        "source_channel": "source",
+    },
+    Entity.CONTACTS: {
+        "id": "external_id",
+        "organization": "company",
+        "organization_id": "company_external_id",
+        "owner": "owner_email",
+    },
+    Entity.COMPANIES: {"id": "external_id", "owner": "owner_email", "number_of_employees": "employees"},
+    Entity.USERS: {"id": "external_id"},
+    Entity.DEAL_STAGE_HISTORY: {
+        "id": "deal_external_id",
+        "item_id": "deal_external_id",
+        "deal_id": "deal_external_id",
+        "field_key": "field",
+        "new_value": "stage",
+        "log_time": "entered_at",
+        "time": "entered_at",
+        "timestamp": "entered_at",
+        "changed_at": "entered_at",
+        "user": "actor_email",
+        "changed_by": "actor_email",
+    },
+}
+#: Pipedrive puts what a column is of in front of its name: "Deal - Title".
+_PREFIXES = {Entity.DEALS: "deal_", Entity.CONTACTS: "person_", Entity.COMPANIES: "organization_"}
+
+_PRESETS: Mapping[str, Headings] = {"hubspot": _HUBSPOT, "salesforce": _SALESFORCE, "pipedrive": _PIPEDRIVE}
+
+
+def column_of(preset: str, entity: Entity, heading: str) -> str | None:
+    """What a heading in plain form stands for; None where the preset does not know it."""
+    known = _PRESETS.get(preset, {}).get(entity, {})
+    if heading in known:
+        return known[heading]
+    prefix = _PREFIXES.get(entity, "") if preset == "pipedrive" else ""
+    if prefix and heading.startswith(prefix):
+        bare = heading.removeprefix(prefix)
+        return known.get(bare, bare)
+    return None
