@@ -221,6 +221,28 @@ class BackupSettings(_Settings):
     )
 
 
+class BillingSettings(_Settings):
+    """Stripe. Without a key there is no billing, and everything is allowed."""
+
+    stripe_secret_key: SecretStr | None = Field(default=None, description="sk_live_… or sk_test_…; unset: no billing.")
+    stripe_webhook_secrets: SecretStr | None = Field(
+        default=None, description="whsec_…; two of them, with a comma between, while one replaces the other."
+    )
+    stripe_api_url: str = Field(default="https://api.stripe.com", description="Where Stripe's API answers.")
+    billing_return_url: str = Field(
+        default="http://127.0.0.1:8501/plan", description="Page to which Stripe sends people back."
+    )
+    billing_grace_days: int = Field(
+        default=14, ge=0, description="How long a plan goes on after its first payment that failed."
+    )
+    billing_trial_days: int = Field(default=14, ge=0, description="How long a first subscription costs nothing.")
+
+    @property
+    def is_billing_on(self) -> bool:
+        """Whether anything is sold here."""
+        return self.stripe_secret_key is not None
+
+
 class FileSettings(_Settings):
     """Where uploaded files lie: shared by the API and its worker."""
 

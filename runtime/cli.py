@@ -31,6 +31,8 @@ from runtime.accept import accept
 from runtime.backup.command import backup, restore
 from runtime.backup.server import BackupError
 from runtime.bars import bars
+from runtime.billing_command import BillingError
+from runtime.billing_command import app as billing
 from runtime.checks import run_checks
 from runtime.demo import DEMO_PASSWORD, DEMO_USERS, DemoError, fill
 from runtime.embedded.postgres import PostgresSetupError
@@ -172,6 +174,7 @@ def accept_derived() -> None:
 
 
 app.add_typer(new, name="new")
+app.add_typer(billing, name="billing")
 
 
 @app.command()
@@ -294,6 +297,7 @@ _EXPECTED = (
     SinkUnavailableError,
     BackupError,
     SkeletonError,
+    BillingError,
 )
 
 

@@ -18,7 +18,7 @@ from api.db.statements import compiled
 from api.edge import idempotency
 from api.edge.addresses import address_of
 from api.edge.permissions import PERMISSIONS
-from api.edge.routing import SAFE_METHODS, Unit, unit_of
+from api.edge.routing import Unit, unit_of
 from api.edge.security import AccessClaims, read_key
 from api.edge.services import services_of
 from api.kernel.caller import Caller
@@ -97,15 +97,16 @@ async def _current_caller(request: Request, claims: Claims, idempotency_key: _Ke
 
 async def _enter(request: Request, claims: AccessClaims, roles: Collection[Role] = _ANYBODY) -> UnitOfWork:
     """Have the organization entered by the request's first wait, if a role is among `roles`."""
-    key = await idempotency.key_of(request, user_id=claims.user_id)
     unit = await unit_of(request)
-    unit.open_with(_opening(request, claims, key, roles))
+    key = None if unit.is_reading else await idempotency.key_of(request, user_id=claims.user_id)
+    unit.open_with(_opening(request, claims, key, roles, is_reading=unit.is_reading))
     return unit
 
 
-def _opening(request: Request, claims: AccessClaims, key: idempotency.Key | None, roles: Collection[Role]) -> Opening:
+def _opening(
+    request: Request, claims: AccessClaims, key: idempotency.Key | None, roles: Collection[Role], *, is_reading: bool
+) -> Opening:
     """Enters the organization and claims the key, in one wait."""
-    is_reading = request.method in SAFE_METHODS
     if claims.digest is None:
         statements = [_ENTER_BY_SESSION.bind(session_id=claims.session_id, read_only=is_reading)]
     else:

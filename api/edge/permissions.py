@@ -30,6 +30,7 @@ class Permission:
 
 # scope, roles, whether the record scope narrows it, operations
 _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
+    ("billing:read", ADMINISTRATORS, False, "read_billing list_plans list_invoices"),
     ("companies:read", EVERYBODY, True, "list_companies read_company"),
     ("companies:write", WRITERS, True, "create_company update_company"),
     ("contacts:read", EVERYBODY, True, "list_contacts read_contact"),
@@ -51,10 +52,13 @@ _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
     ("users:write", ADMINISTRATORS, False, "create_user update_user"),
 )
 #: What only people do, never a program with a key.
-_PEOPLE: tuple[tuple[frozenset[Role], str], ...] = ((EVERYBODY, "list_api_keys create_api_key revoke_api_key"),)
+_PEOPLE: tuple[tuple[frozenset[Role], str], ...] = (
+    (EVERYBODY, "list_api_keys create_api_key revoke_api_key"),
+    (ADMINISTRATORS, "open_checkout open_portal preview_change change_subscription"),
+)
 #: What people do with their own sign-in.
 _ONESELF = "log_out"
-_OPEN = "sign_up log_in refresh_sign_in"
+_OPEN = "sign_up log_in refresh_sign_in receive_delivery"
 
 
 def _rows() -> Iterator[Permission]:

@@ -45,31 +45,41 @@ class Problem(BaseModel):
 class TransactionRoute(APIRoute):
     """A route whose endpoint runs in one unit of work."""
 
+    #: Whether the endpoint asks another service: then its unit only reads, and holds no connection meanwhile. It stores
+    #: what it learned in a unit of its own; what makes repeating it safe is the key it gives that service.
+    waits_for_others = False
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap FastAPI's handler: commit after the answer is rendered, before it is sent."""
         answer = super().get_route_handler()
-        is_resource = _is_resource(self.response_model)
+        waits_for_others, is_resource = self.waits_for_others, _is_resource(self.response_model)
         fields = get_flat_params(self.dependant)
         parameters = frozenset(field.alias for field in fields if isinstance(field.field_info, Query))
 
         async def in_transaction(request: Request) -> Response:
             if request.scope["query_string"]:
                 _refuse_unknown(request, parameters)
-            if request.method == "POST" and idempotency.HEADER in request.headers:
+            if not waits_for_others and request.method == "POST" and idempotency.HEADER in request.headers:
                 await request.body()  # the fingerprint needs it, and forms would consume it
             try:
-                return await _in_unit(request, answer, is_resource)
+                return await _in_unit(request, answer, is_resource, waits_for_others or request.method in SAFE_METHODS)
             except idempotency.Replay as replay:
                 return replay.response
 
         return in_transaction
 
 
+class OutsideRoute(TransactionRoute):
+    """A route whose endpoint asks another service."""
+
+    waits_for_others = True
+
+
 _Answer = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-async def _in_unit(request: Request, answer: _Answer, is_resource: bool) -> Response:  # ours alone
-    unit = UnitOfWork(services_of(request).database.pool, is_reading=request.method in SAFE_METHODS)
+async def _in_unit(request: Request, answer: _Answer, is_resource: bool, is_reading: bool) -> Response:  # ours alone
+    unit = UnitOfWork(services_of(request).database.pool, is_reading=is_reading)
     state = request.state
     state.unit, state.idempotency_key = unit, None
     async with begun(unit):
@@ -120,12 +130,14 @@ def _first_line(error: type[CrmError]) -> str:
     return (error.__doc__ or error.title).strip().splitlines()[0]
 
 
-def slice_router(*, prefix: str, tags: list[str | Enum]) -> APIRouter:
+def slice_router(
+    *, prefix: str, tags: list[str | Enum], route_class: type[TransactionRoute] = TransactionRoute
+) -> APIRouter:
     """A router under /v1 whose endpoints run in transactions; operation ids are the functions' names."""
     return APIRouter(
         prefix=f"/v1{prefix}",
         tags=tags,
-        route_class=TransactionRoute,
+        route_class=route_class,
         generate_unique_id_function=lambda route: route.name,
         responses={
             "default": {

@@ -8,7 +8,7 @@ from starlette.requests import HTTPConnection
 from api.edge.security import AccessTokens, Passwords, RefreshTokens, Signer
 from api.edge.threads import figure_threads
 from api.kernel.database import Database
-from contracts.settings import ApiSettings, DatabaseSettings, WarehouseSettings
+from contracts.settings import ApiSettings, BillingSettings, DatabaseSettings, WarehouseSettings
 from metrics.answers import Figures
 from metrics.publication import is_duckdb
 
@@ -18,6 +18,7 @@ class Services:
     """The parts that requests share."""
 
     settings: ApiSettings
+    billing: BillingSettings
     database: Database
     signer: Signer
     passwords: Passwords
@@ -36,6 +37,7 @@ def build_services(
     warehouse_url = warehouse.warehouse_url.get_secret_value() if warehouse else ""
     return Services(
         settings=settings,
+        billing=BillingSettings(),
         database=Database(database.database_url.get_secret_value(), pool_size=database.database_pool_size),
         signer=signer,
         passwords=Passwords(

@@ -12,6 +12,7 @@ from uuid import UUID
 from fastapi import Depends, Header, Request, Response
 
 from api.edge.dependencies import Administrator, Claims, CurrentCaller, IfMatch, SignedIn, Unit
+from api.edge.entitlements import SEATS_USED, Limit, PlanLimitReached, require_room
 from api.edge.idempotency import HEADER, IdempotencyKeyReused
 from api.edge.pages import Page, PageOf, read_page
 from api.edge.routing import problems, slice_router
@@ -125,11 +126,18 @@ async def _secret_of_change(body: UserUpdate, services: _Services, _claims: Clai
     return _Secret(await services.passwords.hash(body.password)) if body.password else _Secret()
 
 
-@users_router.post("", status_code=201, responses=problems(rules.OwnersAreForOwners, rules.EmailTaken, WeakPassword))
+@users_router.post(
+    "", status_code=201, responses=problems(rules.OwnersAreForOwners, rules.EmailTaken, WeakPassword, PlanLimitReached)
+)
 async def create_user(
-    body: UserCreate, secret: Annotated[_Secret, Depends(_secret_of_new_user)], caller: Administrator, unit: Unit
+    body: UserCreate,
+    secret: Annotated[_Secret, Depends(_secret_of_new_user)],
+    services: _Services,
+    caller: Administrator,
+    unit: Unit,
 ) -> UserRead:
     """Make a user."""
+    await require_room(unit, services.billing, Limit.SEATS, SEATS_USED)
     new = rules.NewUser(**body.model_dump(exclude={"password"}), person_id=secret.person_id)
     user = await records.make_user(unit, new, by=caller.role, password_hash=secret.password_hash)
     return UserRead.model_validate(user)
@@ -150,6 +158,7 @@ async def read_user(user_id: UUID, caller: CurrentCaller, unit: Unit) -> UserRea
         rules.PasswordNotYours,
         PreconditionFailed,
         WeakPassword,
+        PlanLimitReached,
         PreconditionRequired,
     ),
 )
@@ -157,6 +166,7 @@ async def update_user(
     user_id: UUID,
     body: UserUpdate,
     secret: Annotated[_Secret, Depends(_secret_of_change)],
+    services: _Services,
     caller: Administrator,
     if_match: IfMatch,
     unit: Unit,
@@ -166,6 +176,8 @@ async def update_user(
     password = sent.pop("password", None)
     locked = await records.lock_users(unit, [user_id], with_owners=bool({"role", "is_active"} & sent.keys()))
     user = expect(next((one for one in locked if one.id == user_id), None), "user", version=if_match)
+    if sent.get("is_active") and not user.is_active:
+        await require_room(unit, services.billing, Limit.SEATS, SEATS_USED)
     if password is not None:
         require_strong(password, email=user.email)
     change = rules.update_user(

@@ -88,6 +88,11 @@ class UnitOfWork:
         self._implied: dict[str, object] = {}
 
     @property
+    def is_reading(self) -> bool:
+        """Whether it only reads."""
+        return self._is_reading
+
+    @property
     def context(self) -> Context:
         """Who does this, and where."""
         if self._context is None:

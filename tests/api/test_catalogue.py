@@ -20,6 +20,7 @@ GLOBAL_TABLES = {
     "transport_epoch": "the broker's",
     "alembic_version": "the schema's",
     "process_status": "heartbeats of processes",
+    "stripe_events": "what Stripe delivered, before it is known whose it is",
     "outbox": "ids and places of events; the relay's alone",
     "transport_progress": "the broker's",
     "consumers": "the progress of processes",

@@ -1,0 +1,127 @@
+"""Bodies of `/v1/billing`."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from api.billing.plans import Interval
+from api.edge.entitlements import Limit
+
+_MOST_SEATS = 10_000
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class CheckoutCreate(_Body):
+    """What to buy."""
+
+    plan: Literal["team", "business"]
+    interval: Interval = Interval.MONTH
+    seats: int = Field(ge=1, le=_MOST_SEATS)
+
+
+class SubscriptionChange(_Body):
+    """What to change; what is left out stays."""
+
+    plan: Literal["team", "business"] | None = None
+    interval: Interval | None = None
+    seats: int | None = Field(default=None, ge=1, le=_MOST_SEATS)
+    cancels_at_period_end: bool | None = None
+
+
+class PageAddress(BaseModel):
+    """A page of Stripe's to go to."""
+
+    url: str
+
+
+class PlanRead(BaseModel):
+    """A plan of the catalogue."""
+
+    name: str
+    title: str
+    seat_minor: dict[Interval, int] = Field(description="Price of a seat, in US cents, by how often it is paid.")
+    limits: dict[Limit, int] = Field(description="Seats are bought; those named here there are in any case.")
+
+
+class SubscriptionRead(_Answer):
+    """The subscription as it stands."""
+
+    id: UUID
+    version: int
+    plan: str
+    status: str = Field(description="Stripe's: trialing, active, past_due, unpaid, paused, incomplete, canceled …")
+    interval: Interval
+    seats: int
+    monthly_minor: int
+    currency: str
+    started_at: datetime
+    trial_ends_at: datetime | None
+    period_ends_at: datetime | None
+    cancels_at: datetime | None
+    ended_at: datetime | None
+    past_due_since: datetime | None
+
+
+class BillingRead(BaseModel):
+    """What an organization pays for, what that allows, and what is used of it."""
+
+    is_on: bool = Field(description="Whether anything is sold here; where not, everything is allowed.")
+    plan: str
+    subscription: SubscriptionRead | None
+    limits: dict[Limit, int] | None = Field(description="None: no limits.")
+    used: dict[Limit, int]
+    falls_back_at: datetime | None = Field(description="When the limits become those of the free plan, unless paid.")
+
+
+class InvoiceLine(BaseModel):
+    """A line of an invoice."""
+
+    description: str
+    quantity: int
+    amount_minor: int
+    is_proration: bool = Field(description="For a part of a period: seats or plan changed within it.")
+    starts_at: datetime
+    ends_at: datetime
+
+
+def _items(lines: Any) -> Any:  # noqa: ANN401 # as the row has them
+    return lines["items"] if isinstance(lines, dict) else lines
+
+
+_Lines = Annotated[list[InvoiceLine], BeforeValidator(_items)]
+
+
+class InvoiceRead(_Answer):
+    """An invoice with its lines."""
+
+    id: UUID
+    version: int
+    number: str | None
+    status: str
+    total_minor: int
+    tax_minor: int
+    paid_minor: int
+    currency: str
+    seats: int
+    payment_attempts: int
+    issued_at: datetime
+    page_url: str | None
+    pdf_url: str | None
+    lines: _Lines
+
+
+class PreviewRead(BaseModel):
+    """What the next invoice would be."""
+
+    total_minor: int
+    currency: str
+    lines: _Lines

@@ -1,0 +1,147 @@
+"""Learns what Stripe's deliveries point at: the object's present state is fetched, and stored as the delivery ends.
+
+A delivery whose worker dies is taken up again when its time has come; what it points at is fetched anew, so doing so
+twice is doing it once. Nothing is held while Stripe answers.
+"""
+
+import asyncio
+import logging
+import threading
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import psycopg
+from sqlalchemy import text
+
+from api.billing import records
+from api.billing.provider import BillingUnavailable, Provider, SeenInvoice, SeenSubscription, UnknownPrice
+from api.db.statements import compiled
+from api.kernel.database import Database, begun
+from api.kernel.errors import CrmError
+from api.kernel.unit_of_work import Opening, UnitOfWork
+from contracts.settings import BillingSettings
+
+_log = logging.getLogger(__name__)
+
+_POLL_SECONDS = 0.5
+_RETRY_SECONDS = 2.0
+#: Deliveries of objects that nobody here knows are looked at this often before they are given up.
+_MOST_ATTEMPTS = 12
+#: Deliveries are kept for this long after they are done.
+_KEPT_DAYS = 30
+
+_TAKE = compiled(
+    text("""
+update stripe_events as e
+set attempts = attempts + 1,
+    due_at = clock_timestamp() + least(interval '1 hour', interval '5 s' * (2 ^ least(attempts, 10)))
+from (
+    select event_id from stripe_events where done_at is null and due_at <= clock_timestamp()
+    order by due_at limit 1 for update skip locked
+) as first
+where e.event_id = first.event_id
+returning e.event_id, e.type, e.object_id, e.customer_id, e.attempts, clock_timestamp() as looked_at
+""")
+)
+_OWNER = compiled(text("select organization_id from billing_customers where provider_customer_id = :customer_id"))
+_GIVE_UP = compiled(
+    text("update stripe_events set done_at = clock_timestamp(), problem = :problem where event_id = :event_id")
+)
+_DONE = compiled(
+    text("update stripe_events set done_at = clock_timestamp(), problem = null where event_id = :event_id")
+)
+_FORGET = compiled(text(f"delete from stripe_events where done_at < clock_timestamp() - interval '{_KEPT_DAYS} days'"))
+_BECOME_APP = compiled(text("set local role sluice_app"))
+_ENTER = compiled(text("select set_config('sluice.organization_id', :organization_id, true)"))
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A delivery that this worker took. `looked_at` is PostgreSQL's clock then."""
+
+    event_id: str
+    type: str
+    object_id: str
+    customer_id: str | None
+    attempts: int
+    looked_at: datetime
+
+
+async def run(database: Database, stop: threading.Event) -> None:
+    """Learn deliveries until `stop` is set; where billing is off, there are none."""
+    settings = BillingSettings()
+    if not settings.is_billing_on:
+        return
+    async with Provider(settings) as provider:
+        while not stop.is_set():
+            try:
+                while not stop.is_set() and await learn_next(database, provider, settings):
+                    pass
+                await asyncio.sleep(_POLL_SECONDS)
+            except (psycopg.Error, OSError):
+                _log.exception("the database does not answer; trying again")
+                await asyncio.sleep(_RETRY_SECONDS)
+
+
+async def learn_next(database: Database, provider: Provider, settings: BillingSettings) -> bool:
+    """Take the delivery whose turn it is, and learn what it points at. Answers whether there was one."""
+    async with database.unit(None) as unit:
+        unit.execute(_FORGET)
+        taken = await unit.fetch(_TAKE)
+    if not taken:
+        return False
+    row = taken[0]
+    delivery = Delivery(row.event_id, row.type, row.object_id, row.customer_id, row.attempts, row.looked_at)
+    try:
+        await _learn(database, provider, delivery, settings)
+    except BillingUnavailable:
+        _log.warning("Stripe does not answer; %s waits", delivery.event_id)
+    except (CrmError, UnknownPrice) as error:
+        _log.warning("%s of Stripe's cannot be learned: %s", delivery.type, error)
+        if delivery.attempts >= _MOST_ATTEMPTS:
+            await _give_up(database, delivery, str(error))
+    return True
+
+
+async def _learn(database: Database, provider: Provider, delivery: Delivery, settings: BillingSettings) -> None:
+    organization_id = await owner_of(database, delivery.customer_id)
+    seen = await _look(provider, delivery) if organization_id else None
+    if organization_id is None or seen is None:
+        # another system's customer at the same account, or a type that says nothing of what is kept here
+        await _give_up(database, delivery, "nothing of ours" if organization_id is None else None)
+        return
+    async with as_stripe(database, organization_id) as unit:
+        await records.learn(unit, seen, grace=records.grace(settings))
+        unit.execute(_DONE, event_id=delivery.event_id)
+
+
+async def _look(provider: Provider, delivery: Delivery) -> SeenSubscription | SeenInvoice | None:
+    kind = delivery.type
+    if kind.startswith("customer.subscription."):
+        return await provider.subscription(delivery.object_id, delivery.looked_at)
+    # an invoice that is about to be made has no id yet, a deleted draft is nowhere any more
+    if kind.startswith("invoice.") and delivery.object_id and kind not in ("invoice.upcoming", "invoice.deleted"):
+        return await provider.invoice(delivery.object_id, delivery.looked_at)
+    return None
+
+
+async def owner_of(database: Database, customer_id: str | None) -> UUID | None:
+    """The organization that is this customer of Stripe's."""
+    async with database.unit(None) as unit:
+        found = await unit.fetch(_OWNER, customer_id=customer_id or "")
+    return found[0].organization_id if found else None
+
+
+def as_stripe(database: Database, organization_id: UUID) -> AbstractAsyncContextManager[UnitOfWork]:
+    """A unit in an organization, in which Stripe's word is written as sluice_app."""
+    context = records.as_provider(organization_id)
+    unit = UnitOfWork(database.pool)
+    unit.open_with(Opening(organization_id, (_BECOME_APP.bind(), _ENTER.bind()), lambda _: context))
+    return begun(unit)
+
+
+async def _give_up(database: Database, delivery: Delivery, problem: str | None) -> None:
+    async with database.unit(None) as unit:
+        await unit.fetch(_GIVE_UP, event_id=delivery.event_id, problem=problem)

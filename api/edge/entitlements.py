@@ -1,0 +1,65 @@
+"""What an organization's plan allows, and the 402 where it has all of that already.
+
+Billing writes the table; whoever adds one more of what is limited asks here first, in the unit that adds it. Where no
+billing is set up, everything is allowed.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from sqlalchemy import text
+
+from api.db.statements import Statement, compiled
+from api.kernel.errors import CrmError
+from api.kernel.unit_of_work import UnitOfWork
+from contracts.settings import BillingSettings
+
+
+class Limit(StrEnum):
+    """What plans limit: a state (seats, accounts) or what is used in a month (drafts)."""
+
+    SEATS = "seats"
+    BD_ACCOUNTS = "bd_accounts"
+    AI_DRAFTS = "ai_drafts"
+
+
+#: What an organization may have that bought nothing.
+UNPAID: Mapping[Limit, int] = {Limit.SEATS: 3, Limit.BD_ACCOUNTS: 1, Limit.AI_DRAFTS: 0}
+
+
+class PlanLimitReached(CrmError):
+    """The plan allows no more of these."""
+
+    status, code, title = 402, "plan_limit_reached", "The plan allows no more"
+
+    def __init__(self, limit: Limit, allowed: int, used: int) -> None:
+        what = limit.value.replace("_", " ")
+        super().__init__(
+            f"Your plan allows {allowed} {what}, and {used} are used. An owner or admin can change the plan on the page"
+            " Plan, or by PATCH /v1/billing/subscription."
+        )
+
+
+# one organization's row is locked, so that two who add the last one at once come after each other
+_ALLOWED = compiled(
+    text("""
+select case when falls_back_at <= clock_timestamp() then fallback else limits end as limits
+from entitlements where organization_id = :organization_id for update
+""")
+)
+_LOCK = compiled(text("select pg_advisory_xact_lock(hashtextextended('plan:' || cast(:organization_id as text), 0))"))
+SEATS_USED = compiled(text("select count(*) as used from users where organization_id = :organization_id and is_active"))
+
+
+async def require_room(unit: UnitOfWork, settings: BillingSettings, limit: Limit, used: Statement) -> None:
+    """Make sure that the plan allows one more; `used` counts those there are, as column `used`.
+
+    Raises:
+        PlanLimitReached: it does not.
+    """
+    if not settings.is_billing_on:
+        return
+    _, allowed_rows, [count] = await unit.fetch_all(_LOCK.bind(), _ALLOWED.bind(), used.bind())
+    allowed = int((allowed_rows[0].limits if allowed_rows else UNPAID)[limit])
+    if count.used >= allowed:
+        raise PlanLimitReached(limit, allowed, count.used)

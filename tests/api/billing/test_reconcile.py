@@ -1,0 +1,113 @@
+"""What never came by webhook is found in Stripe's lists; and money, over many random changes, is what it should be."""
+
+import random
+from fractions import Fraction
+
+import pytest
+
+from api.billing.provider import Provider
+from api.billing.reconcile import Reconciled, reconcile
+from tests.api.billing.conftest import Till
+from tests.stripe_server.account import PERIODS, Object
+
+SEAT = 2_500
+
+
+async def _reconciled(till: Till) -> Reconciled:
+    async with Provider(till.settings) as provider:
+        return await reconcile(till.pool, provider, till.settings)
+
+
+async def test_lost_deliveries_are_found_and_repaired(till: Till) -> None:
+    subscription = await till.subscribe(seats=3)
+    assert (await _reconciled(till)).repaired == []
+    with till.stripe.lock:
+        till.stripe.account.change(subscription, {"items": [{"id": till.item, "quantity": 8}]})
+        till.stripe.account.advance(PERIODS["month"])
+    till.undelivered.clear()
+    assert (await till.read())["subscription"]["seats"] == 3
+    newest = till.stripe.account.all("invoice")[0]["id"]
+    assert set((await _reconciled(till)).repaired) == {subscription, newest}
+    assert (await till.read())["subscription"]["seats"] == 8
+    assert len((await till.owner.read("/v1/billing/invoices"))["items"]) == 2
+    assert (await _reconciled(till)).repaired == []
+
+
+async def test_what_is_not_ours_is_left_alone(till: Till) -> None:
+    with till.stripe.lock:
+        account = till.stripe.account
+        customer = account.make_customer({"name": "Another shop's"})
+        price = account.make_price({"currency": "usd", "unit_amount": "1", "recurring": {"interval": "month"}})
+        line = {"price": price["id"], "quantity": 1}
+        account.pay_checkout(account.make_checkout({"customer": customer["id"], "line_items": [line]})["id"])
+    await till.settle()
+    done = await _reconciled(till)
+    assert (done.compared, done.repaired) == (0, [])
+
+
+@pytest.mark.parametrize("changes", [60, pytest.param(1_000, marks=pytest.mark.slow)])
+async def test_invoices_equal_an_independent_count_of_seats_and_seconds(
+    till: Till, dice: random.Random, changes: int
+) -> None:
+    month = PERIODS["month"]
+    await till.subscribe(seats=5)
+    expected, seats, at, end = [[5 * SEAT]], 5, 0, month
+    pending: list[int] = []
+    for _ in range(changes):
+        passed = dice.randrange(1, month // 4)
+        with till.stripe.lock:
+            till.stripe.account.advance(passed)
+        at += passed
+        if at >= end:
+            expected.append([*pending, seats * SEAT])
+            pending, end = [], end + month
+        wanted = dice.choice([one for one in range(1, 40) if one != seats])
+        changed = await till.owner.call("PATCH", "/v1/billing/subscription", json={"seats": wanted})
+        assert changed.json()["seats"] == wanted
+        left = Fraction(end - at, month)
+        pending += [-_rounded(seats * SEAT * left), _rounded(wanted * SEAT * left)]
+        seats = wanted
+    await till.settle()
+    invoices = await _invoices(till)
+    assert [[line["amount_minor"] for line in invoice["lines"]] for invoice in invoices] == expected
+    assert [invoice["total_minor"] for invoice in invoices] == [sum(lines) for lines in expected]
+
+
+async def _invoices(till: Till) -> list[Object]:
+    """All of them, oldest first."""
+    found, cursor = list[Object](), None
+    while True:
+        page = await till.owner.read("/v1/billing/invoices", params={"cursor": cursor} if cursor else {})
+        found += page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return sorted(found, key=lambda invoice: str(invoice["issued_at"]))
+
+
+def _rounded(amount: Fraction) -> int:
+    return int(amount + Fraction(1, 2))
+
+
+@pytest.mark.parametrize("deliveries", [60, pytest.param(10_000, marks=pytest.mark.slow)])
+async def test_a16_shuffled_doubled_and_delayed_deliveries_end_in_stripes_state(
+    till: Till, dice: random.Random, deliveries: int
+) -> None:
+    subscription = await till.subscribe(seats=5)
+    delivered = 0
+    while delivered < deliveries:
+        with till.stripe.lock:
+            for _ in range(dice.randrange(1, 5)):
+                till.stripe.account.advance(dice.randrange(1, PERIODS["month"] // 3))
+                change = {"items": [{"id": till.item, "quantity": dice.randrange(1, 40)}]}
+                till.stripe.account.change(subscription, change)
+        events = [event for event in till.undelivered for _ in range(dice.randrange(1, 4))]
+        dice.shuffle(events)
+        late = events[: len(events) // 4]  # come with the next ones
+        till.undelivered[:] = late
+        await till.deliver(events[len(late) :])
+        await till.learn()
+        delivered += len(events) - len(late)
+        await till.settle()
+        [item] = till.stripe.account.objects[subscription]["items"]["data"]
+        assert (await till.read())["subscription"]["seats"] == item["quantity"]
+    assert (await _reconciled(till)).repaired == []

@@ -1,0 +1,328 @@
+"""The state of a test account at Stripe: objects as Stripe shows them, and what time does to them."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+Object = dict[str, Any]
+
+_DAY = 86_400
+#: Seconds of a period; a test's months are all as long.
+PERIODS = {"month": 30 * _DAY, "year": 365 * _DAY}
+_NO_TAX: Object = {"enabled": False, "liability": None, "provider": None, "status": None}
+#: How often a payment is tried again, once a day, before the subscription is cancelled.
+_MOST_ATTEMPTS = 4
+
+
+class RefusedError(Exception):
+    """What Stripe answers with status 400 or 404."""
+
+    def __init__(self, message: str, param: str | None = None, *, status: int = 400) -> None:
+        super().__init__(message)
+        self.param, self.status = param, status
+
+
+@dataclass
+class StripeAccount:
+    """An account. `now` stands still until `advance` moves it; `tell` is called with each event."""
+
+    now: int = 1_767_225_600
+    #: Part of each id: accounts have no object in common.
+    name: str = field(default_factory=lambda: uuid4().hex[:8])
+    objects: dict[str, Object] = field(default_factory=dict)
+    events: list[Object] = field(default_factory=list)
+    #: Customers whose card is refused.
+    refused: set[str] = field(default_factory=set)
+    tell: Callable[[Object], None] | None = None
+
+    def __post_init__(self) -> None:
+        self._numbers = itertools.count(1)
+        self._pending: dict[str, list[Object]] = {}
+
+    def make(self, prefix: str, kind: str, **fields: Any) -> Object:
+        """A new object."""
+        identifier = f"{prefix}_{self.name}{next(self._numbers):06d}"
+        made: Object = {"id": identifier, "object": kind, "created": self.now, "livemode": False}
+        self.objects[identifier] = made | fields
+        return self.objects[identifier]
+
+    def all(self, kind: str) -> list[Object]:
+        """All objects of a kind, newest first."""
+        return [one for one in reversed(self.objects.values()) if one["object"] == kind]
+
+    def find(self, identifier: str, kind: str) -> Object:
+        """One of them."""
+        found = self.objects.get(identifier)
+        if found is None or found["object"] != kind:
+            raise RefusedError(f"No such {kind}: '{identifier}'", "id", status=404)
+        return found
+
+    def emit(self, kind: str, about: Object) -> None:
+        """Something happened."""
+        data = {"object": _copy(about)}
+        event = self.make("evt", "event", type=kind, data=data, pending_webhooks=1, api_version="2026-10-28.endive")
+        self.events.append(event)
+        if self.tell is not None:
+            self.tell(event)
+
+    # what people and programs do
+
+    def make_customer(self, fields: Object) -> Object:
+        made = self.make("cus", "customer", name=None, email=None, metadata={})
+        made.update(fields)
+        self.emit("customer.created", made)
+        return made
+
+    def make_price(self, fields: Object) -> Object:
+        product = fields.pop("product_data", {"name": "Product"})
+        made = self.make(
+            "prod", "product", name=product["name"], active=True, images=[], marketing_features=[], metadata={},
+            updated=self.now,
+        )  # fmt: skip
+        recurring = {"interval": fields["recurring"]["interval"], "interval_count": 1, "usage_type": "licensed"}
+        return self.make(
+            "price", "price", active=True, billing_scheme="per_unit", currency=fields["currency"], metadata={},
+            product=made["id"], type="recurring", lookup_key=fields.get("lookup_key"),
+            recurring=recurring | {"meter": None, "trial_period_days": None}, unit_amount=int(fields["unit_amount"]),
+        )  # fmt: skip
+
+    def make_checkout(self, fields: Object) -> Object:
+        made = self.make(
+            "cs_test", "checkout.session", mode="subscription", customer=fields["customer"], status="open",
+            payment_status="unpaid", automatic_tax=dict(_NO_TAX),
+            custom_fields=[], custom_text=dict.fromkeys(
+                ("after_submit", "shipping_address", "submit", "terms_of_service_acceptance")
+            ), expires_at=self.now + _DAY, payment_method_types=["card"], shipping_options=[], subscription=None,
+        )  # fmt: skip
+        made["url"] = f"https://checkout.stripe.test/{made['id']}"
+        self._wanted = getattr(self, "_wanted", {}) | {made["id"]: fields}
+        return made
+
+    def pay_checkout(self, session_id: str) -> Object:
+        """What a person does on the page of a checkout: pay. Answers the subscription."""
+        session, wanted = self.find(session_id, "checkout.session"), self._wanted[session_id]
+        [line] = wanted["line_items"]
+        trial = int(wanted.get("subscription_data", {}).get("trial_period_days", 0))
+        made = self._subscribe(session["customer"], line["price"], int(line["quantity"]), trial)
+        session.update(status="complete", payment_status="no_payment_required" if trial else "paid")
+        session["subscription"] = made["id"]
+        self.emit("checkout.session.completed", session)
+        return made
+
+    def change(self, subscription_id: str, fields: Object) -> Object:
+        """Another price, quantity or end. What is left of the period is credited and charged to the second."""
+        subscription = self.find(subscription_id, "subscription")
+        if subscription["status"] == "canceled":
+            raise RefusedError("A canceled subscription can only update its cancellation_details and metadata.")
+        [item] = subscription["items"]["data"]
+        for wanted in fields.get("items", []):
+            if wanted["id"] != item["id"]:
+                raise RefusedError(f"No such subscription item: '{wanted['id']}'", "items[0][id]")
+            price = self.find(wanted["price"], "price") if "price" in wanted else item["price"]
+            quantity = int(wanted.get("quantity", item["quantity"]))
+            self._prorate(subscription, item, price, quantity)
+            item.update(price=price, quantity=quantity)
+        if "cancel_at_period_end" in fields:
+            ends = fields["cancel_at_period_end"] == "true"
+            subscription["cancel_at_period_end"] = ends
+            subscription["cancel_at"] = item["current_period_end"] if ends else None
+        self.emit("customer.subscription.updated", subscription)
+        return subscription
+
+    def cancel(self, subscription_id: str, reason: str = "cancellation_requested") -> Object:
+        subscription = self.find(subscription_id, "subscription")
+        subscription.update(status="canceled", canceled_at=self.now, ended_at=self.now)
+        subscription["cancellation_details"] = {"comment": None, "feedback": None, "reason": reason}
+        self.emit("customer.subscription.deleted", subscription)
+        return subscription
+
+    def preview(self, fields: Object) -> Object:
+        """The next invoice, had a change been made."""
+        subscription = self.find(fields["subscription"], "subscription")
+        [item] = subscription["items"]["data"]
+        [wanted] = fields["subscription_details"]["items"]
+        price, quantity = self.find(wanted["price"], "price"), int(wanted["quantity"])
+        lines = [*self._pending.get(subscription["id"], []), *self._proration(subscription, item, price, quantity)]
+        lines.append(self._line(subscription, item, price, quantity, item["current_period_end"]))
+        invoice = self._invoice(subscription, lines)
+        del self.objects[invoice["id"]]
+        return {name: value for name, value in invoice.items() if name != "id"}
+
+    def advance(self, seconds: int) -> None:
+        """Let time pass: trials end, periods are renewed, payments are tried again."""
+        until = self.now + seconds
+        while True:
+            due = [(at, one) for one in self.all("subscription") if (at := self._due(one)) is not None and at <= until]
+            if not due:
+                break
+            at, subscription = min(due, key=lambda one: (one[0], one[1]["id"]))
+            self.now = max(self.now, at)
+            self._act(subscription)
+        self.now = until
+
+    # what follows
+
+    def _subscribe(self, customer: str, price_id: str, quantity: int, trial_days: int) -> Object:
+        price = self.find(price_id, "price")
+        made = self.make(
+            "sub", "subscription", customer=customer, status="trialing" if trial_days else "active",
+            automatic_tax={"enabled": False, "disabled_reason": None, "liability": None},
+            billing_cycle_anchor=self.now, billing_mode={"type": "flexible"}, billing_schedules=[],
+            cancel_at_period_end=False, cancel_at=None, canceled_at=None, ended_at=None, cancellation_details=None,
+            collection_method="charge_automatically", currency=price["currency"], discounts=[], metadata={},
+            invoice_settings={"account_tax_ids": None, "issuer": {"type": "self"}}, start_date=self.now,
+            trial_end=self.now + trial_days * _DAY if trial_days else None, latest_invoice=None,
+        )  # fmt: skip
+        length = trial_days * _DAY or PERIODS[price["recurring"]["interval"]]
+        item = self.make(
+            "si", "subscription_item", current_period_start=self.now, current_period_end=self.now + length,
+            discounts=[], metadata={}, price=price, quantity=quantity, subscription=made["id"],
+        )  # fmt: skip
+        made["items"] = {"object": "list", "data": [item], "has_more": False, "url": "/v1/subscription_items"}
+        self.emit("customer.subscription.created", made)
+        if not trial_days:
+            self._bill(made, [self._line(made, item, price, quantity, self.now)])
+        return made
+
+    def _due(self, subscription: Object) -> int | None:
+        """When time does something to a subscription."""
+        if subscription["status"] == "canceled":
+            return None
+        [item] = subscription["items"]["data"]
+        retry = self._unpaid(subscription)
+        instants: list[int] = [item["current_period_end"], *(one["next_payment_attempt"] for one in retry)]
+        return min(instants)
+
+    def _unpaid(self, subscription: Object) -> list[Object]:
+        parts = (one["parent"]["subscription_details"]["subscription"] for one in self.all("invoice"))
+        mine = zip(self.all("invoice"), parts, strict=True)
+        return [one for one, of in mine if of == subscription["id"] and one["next_payment_attempt"] is not None]
+
+    def _act(self, subscription: Object) -> None:
+        [item] = subscription["items"]["data"]
+        for invoice in self._unpaid(subscription):
+            if invoice["next_payment_attempt"] <= self.now:
+                self._pay(subscription, invoice)
+                return
+        if subscription["cancel_at_period_end"]:
+            self.cancel(subscription["id"])
+            return
+        start = item["current_period_end"]
+        item.update(
+            current_period_start=start, current_period_end=start + PERIODS[item["price"]["recurring"]["interval"]]
+        )
+        if subscription["status"] == "trialing":
+            subscription["status"] = "active"
+        self.emit("customer.subscription.updated", subscription)
+        lines = self._pending.pop(subscription["id"], [])
+        self._bill(subscription, [*lines, self._line(subscription, item, item["price"], item["quantity"], start)])
+
+    def _bill(self, subscription: Object, lines: list[Object]) -> None:
+        invoice = self._invoice(subscription, lines)
+        subscription["latest_invoice"] = invoice["id"]
+        self.emit("invoice.created", invoice)
+        number = len(self.all("invoice"))
+        invoice.update(status="open", number=f"T-{number:04d}", auto_advance=True)
+        self.emit("invoice.finalized", invoice)
+        self._pay(subscription, invoice)
+
+    def _pay(self, subscription: Object, invoice: Object) -> None:
+        invoice.update(attempted=True, attempt_count=invoice["attempt_count"] + 1)
+        if invoice["amount_due"] > 0 and subscription["customer"] in self.refused:
+            is_last = invoice["attempt_count"] >= _MOST_ATTEMPTS
+            invoice["next_payment_attempt"] = None if is_last else self.now + _DAY
+            self.emit("invoice.payment_failed", invoice)
+            if is_last:
+                self.cancel(subscription["id"], "payment_failed")
+            elif subscription["status"] != "past_due":
+                subscription["status"] = "past_due"
+                self.emit("customer.subscription.updated", subscription)
+            return
+        invoice.update(status="paid", amount_paid=invoice["amount_due"], amount_remaining=0, next_payment_attempt=None)
+        self.emit("invoice.paid", invoice)
+        if subscription["status"] == "past_due":
+            subscription["status"] = "active"
+            self.emit("customer.subscription.updated", subscription)
+
+    def _prorate(self, subscription: Object, item: Object, price: Object, quantity: int) -> None:
+        lines = self._proration(subscription, item, price, quantity)
+        self._pending.setdefault(subscription["id"], []).extend(lines)
+
+    def _proration(self, subscription: Object, item: Object, price: Object, quantity: int) -> list[Object]:
+        if subscription["status"] == "trialing" or (price["id"], quantity) == (item["price"]["id"], item["quantity"]):
+            return []
+        start, end = item["current_period_start"], item["current_period_end"]
+        left = end - self.now
+        old, new = item["price"]["unit_amount"] * item["quantity"], price["unit_amount"] * quantity
+        period = {"start": self.now, "end": end}
+        shares = ((-old, item["price"], item["quantity"]), (new, price, quantity))
+        return [
+            self._row(subscription, item, of, count, _part(amount, left, end - start), period, is_proration=True)
+            for amount, of, count in shares
+        ]
+
+    def _line(self, subscription: Object, item: Object, price: Object, quantity: int, start: int) -> Object:
+        period = {"start": start, "end": start + PERIODS[price["recurring"]["interval"]]}
+        return self._row(subscription, item, price, quantity, price["unit_amount"] * quantity, period)
+
+    def _row(
+        self, subscription: Object, item: Object, price: Object, quantity: int, amount: int, period: Object,
+        *, is_proration: bool = False,
+    ) -> Object:  # fmt: skip
+        details = {"invoice_item": None, "proration": is_proration, "proration_details": None}
+        details |= {"subscription": subscription["id"], "subscription_item": item["id"]}
+        return {
+            "id": f"il_{next(self._numbers):06d}", "object": "line_item", "livemode": False, "amount": amount,
+            "subtotal": amount, "currency": price["currency"], "discountable": not is_proration, "discounts": [],
+            "metadata": {}, "period": period, "quantity": quantity, "description": f"{quantity} seats",
+            "parent": {
+                "type": "subscription_item_details", "invoice_item_details": None, "subscription_item_details": details,
+            },
+        }  # fmt: skip
+
+    def _invoice(self, subscription: Object, lines: list[Object]) -> Object:
+        total = sum(line["amount"] for line in lines)
+        made = self.make("in", "invoice")
+        made.update(
+            dict.fromkeys(("amount_overpaid", "amount_paid", "amount_paid_off_stripe", "amount_shipping"), 0)
+            | dict.fromkeys(("post_payment_credit_notes_amount", "pre_payment_credit_notes_amount"), 0),
+            status="draft", number=None, attempt_count=0, attempted=False, auto_advance=False, starting_balance=0,
+            amount_due=max(total, 0), amount_remaining=max(total, 0), subtotal=total, total=total, discounts=[],
+            automatic_tax={"disabled_reason": None, **_NO_TAX},
+            collection_method="charge_automatically", currency=subscription["currency"],
+            customer=subscription["customer"], default_tax_rates=[], issuer={"type": "self"}, total_taxes=None,
+            lines={"object": "list", "data": lines, "has_more": False, "url": f"/v1/invoices/{made['id']}/lines"},
+            payment_settings=dict.fromkeys(("default_mandate", "payment_method_options", "payment_method_types")),
+            period_start=self.now, period_end=self.now, hosted_invoice_url=f"https://invoice.stripe.test/{made['id']}",
+            status_transitions=dict.fromkeys(("finalized_at", "marked_uncollectible_at", "paid_at", "voided_at")),
+            invoice_pdf=f"https://invoice.stripe.test/{made['id']}.pdf", next_payment_attempt=None,
+            parent={
+                "type": "subscription_details", "quote_details": None,
+                "subscription_details": {"metadata": {}, "subscription": subscription["id"]},
+            },
+        )  # fmt: skip
+        return made
+
+
+def _part(amount: int, left: int, whole: int) -> int:
+    """The share of an amount for the rest of a period, rounded half away from zero."""
+    size = (2 * abs(amount) * left + whole) // (2 * whole)
+    return size if amount >= 0 else -size
+
+
+def _copy(value: Any) -> Any:
+    """An object as it stands; what changes later changes no event."""
+    if isinstance(value, dict):
+        return {name: _copy(one) for name, one in value.items()}
+    return [_copy(one) for one in value] if isinstance(value, list) else value
+
+
+def pages(found: list[Object], limit: int, after: str | None) -> tuple[list[Object], bool]:
+    """A page of a list, after an object; and whether there is more."""
+    rest: Iterator[Object] = iter(found)
+    if after is not None:
+        rest = itertools.islice(itertools.dropwhile(lambda one: one["id"] != after, rest), 1, None)
+    kept = list(itertools.islice(rest, limit + 1))
+    return kept[:limit], len(kept) > limit

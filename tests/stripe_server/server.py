@@ -1,0 +1,178 @@
+"""Stripe's API over HTTP: forms in brackets, idempotency keys, errors in Stripe's shape, signed deliveries."""
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
+from urllib.parse import parse_qsl, urlsplit
+
+import stripe
+
+from tests.stripe_server.account import Object, RefusedError, StripeAccount, pages
+
+KEY = "sk_test_of_throw_away_servers"
+_INDEX = re.compile(r"\[([^\]]*)\]")
+
+
+@dataclass
+class StripeServer:
+    """A running server. `is_down` makes it answer 503; `answers` are those of success, `kept` those by their key."""
+
+    port: int
+    account: StripeAccount
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    is_down: bool = False
+    kept: dict[str, tuple[Object, Object]] = field(default_factory=dict)
+    answers: list[tuple[str, str, Object]] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+def delivery(event: Object, secret: str, *, at: int | None = None) -> tuple[bytes, dict[str, str]]:
+    """The body and headers with which Stripe delivers an event."""
+    body = json.dumps(event, indent=2)
+    header = stripe.WebhookSignature.generate_signature_header(body, secret, at)
+    return body.encode(), {"Stripe-Signature": header, "Content-Type": "application/json"}
+
+
+class _Http(ThreadingHTTPServer):
+    stripe: StripeServer
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Http
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:  # http.server's name
+        self._answer(parsed(urlsplit(self.path).query))
+
+    def do_POST(self) -> None:  # http.server's name
+        self._answer(parsed(self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()))
+
+    do_DELETE = do_GET  # noqa: N815  # http.server's name
+
+    def _answer(self, fields: Object) -> None:
+        stripe = self.server.stripe
+        with stripe.lock:
+            status, body = self._decide(stripe, fields)
+        sent = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(sent)))
+        self.end_headers()
+        self.wfile.write(sent)
+
+    def _decide(self, stripe: StripeServer, fields: Object) -> tuple[int, Object]:
+        path, key = urlsplit(self.path).path, self.headers.get("Idempotency-Key")
+        if stripe.is_down:
+            return 503, _error("api_error", "Down.")
+        if self.headers.get("Authorization") != f"Bearer {KEY}":
+            return 401, _error("invalid_request_error", "Invalid API Key provided.")
+        if key is not None and key in stripe.kept:
+            asked, answered = stripe.kept[key]
+            if asked != fields:
+                return 400, _error("idempotency_error", "Keys can only be used with the same parameters.")
+            return 200, answered
+        try:
+            found = _route(stripe.account, self.command, path, fields)
+        except RefusedError as error:
+            return error.status, _error("invalid_request_error", str(error), param=error.param)
+        answered = json.loads(json.dumps(found))
+        stripe.answers.append((self.command, path, answered))
+        if key is not None:
+            stripe.kept[key] = fields, answered
+        return 200, answered
+
+
+@contextmanager
+def stripe_server() -> Iterator[StripeServer]:
+    """A server on a free port, with an empty account."""
+    with _Http(("127.0.0.1", 0), _Handler) as http:
+        http.stripe = StripeServer(http.server_address[1], StripeAccount())
+        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        try:
+            yield http.stripe
+        finally:
+            http.shutdown()
+            thread.join()
+
+
+def parsed(form: str) -> Object:
+    """A form in brackets as nested values: `items[0][quantity]=3` is `{"items": [{"quantity": "3"}]}`."""
+    made: Object = {}
+    for name, value in parse_qsl(form, keep_blank_values=True):
+        place: Any = made
+        steps = [name.partition("[")[0], *_INDEX.findall(name)]
+        for step in steps[:-1]:
+            place = place.setdefault(step, {})
+        place[steps[-1] or str(len(place))] = value
+    listed: Object = _listed(made)
+    return listed
+
+
+def _listed(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    inner = {name: _listed(one) for name, one in value.items()}
+    return list(inner.values()) if inner and all(name.isdigit() for name in inner) else inner
+
+
+def _error(kind: str, message: str, *, param: str | None = None) -> Object:
+    return {"error": {"type": kind, "message": message, "param": param}}
+
+
+def _route(account: StripeAccount, method: str, path: str, fields: Object) -> Object:
+    for verb, pattern, act in _Routes.ALL:
+        found = re.fullmatch(pattern, path) if verb == method else None
+        if found:
+            return act(account, fields, *found.groups())
+    raise RefusedError(f"Unrecognized request URL ({method}: {path}).", status=404)
+
+
+def _list(account: StripeAccount, fields: Object, kind: str, path: str) -> Object:
+    found = account.all(kind)
+    if keys := fields.get("lookup_keys"):
+        found = [one for one in found if one.get("lookup_key") in keys]
+    if customer := fields.get("customer"):
+        found = [one for one in found if one.get("customer") == customer]
+    kept, has_more = pages(found, int(fields.get("limit", 10)), fields.get("starting_after"))
+    return {"object": "list", "data": kept, "has_more": has_more, "url": path}
+
+
+def _portal(account: StripeAccount, fields: Object) -> Object:
+    made = account.make("bps", "billing_portal.session", configuration="bpc_1", customer=fields["customer"])
+    made |= {"url": f"https://billing.stripe.test/{made['id']}", "return_url": fields["return_url"], "flow": None}
+    return made | {"locale": None, "on_behalf_of": None}
+
+
+_Act = Callable[..., Object]
+
+
+class _Routes:
+    ALL: ClassVar[list[tuple[str, str, _Act]]] = [
+        ("POST", "/v1/customers", lambda account, fields: account.make_customer(fields)),
+        ("GET", "/v1/customers/([^/]+)", lambda account, _, one: account.find(one, "customer")),
+        ("POST", "/v1/prices", lambda account, fields: account.make_price(fields)),
+        ("GET", "/v1/prices", lambda account, fields: _list(account, fields, "price", "/v1/prices")),
+        ("POST", "/v1/checkout/sessions", lambda account, fields: account.make_checkout(fields)),
+        ("POST", "/v1/billing_portal/sessions", _portal),
+        ("GET", "/v1/subscriptions", lambda account, f: _list(account, f, "subscription", "/v1/subscriptions")),
+        ("GET", "/v1/subscriptions/([^/]+)", lambda account, _, one: account.find(one, "subscription")),
+        ("POST", "/v1/subscriptions/([^/]+)", lambda account, fields, one: account.change(one, fields)),
+        ("DELETE", "/v1/subscriptions/([^/]+)", lambda account, _, one: account.cancel(one)),
+        ("POST", "/v1/invoices/create_preview", lambda account, fields: account.preview(fields)),
+        ("GET", "/v1/invoices", lambda account, fields: _list(account, fields, "invoice", "/v1/invoices")),
+        ("GET", "/v1/invoices/([^/]+)", lambda account, _, one: account.find(one, "invoice")),
+        ("GET", "/v1/events", lambda account, fields: _list(account, fields, "event", "/v1/events")),
+    ]

@@ -1,0 +1,62 @@
+"""The test server's answers are of the shape that Stripe's own document gives."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from tests.stripe_server.account import Object, StripeAccount
+
+SPEC = Path(__file__).parents[2].parent / "shared" / "specs" / "stripe-2026-05-27.openapi.json.gz"
+
+
+@pytest.fixture(scope="module")
+def schemas() -> dict[str, Any]:
+    if not SPEC.exists():
+        pytest.skip(f"{SPEC} is absent: Stripe's OpenAPI document is not part of this project")
+    with gzip.open(SPEC) as file:
+        found: dict[str, Any] = _translated(json.load(file)["components"]["schemas"])
+        return found
+
+
+def _translated(value: Any) -> Any:
+    """OpenAPI 3.0 as JSON Schema: what is nullable may be null."""
+    if isinstance(value, list):
+        return [_translated(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    inner = {name: _translated(one) for name, one in value.items() if name != "nullable"}
+    if value.get("nullable") is not True:
+        return inner
+    return {"anyOf": [{"type": "null"}, inner]}
+
+
+def _life() -> Iterator[Object]:
+    """Objects of every kind that the server makes, after a life of their own."""
+    account = StripeAccount()
+    customer = account.make_customer({"name": "Acme"})
+    price = account.make_price({"currency": "usd", "unit_amount": "2500", "recurring": {"interval": "month"}})
+    line = {"price": price["id"], "quantity": "2"}
+    session = account.make_checkout({"customer": customer["id"], "line_items": [line]})
+    subscription = account.pay_checkout(session["id"])
+    account.advance(86_400 * 10)
+    item = subscription["items"]["data"][0]["id"]
+    account.change(subscription["id"], {"items": [{"id": item, "quantity": "5"}], "cancel_at_period_end": "false"})
+    account.refused.add(customer["id"])
+    account.advance(86_400 * 40)
+    yield from account.objects.values()
+
+
+def test_answers_have_stripes_shape(schemas: dict[str, Any]) -> None:
+    document = {"components": {"schemas": schemas}}
+    kinds = set()
+    for made in _life():
+        kinds.add(made["object"])
+        schema = {"$ref": f"#/components/schemas/{made['object']}", **document}
+        problem = jsonschema.exceptions.best_match(jsonschema.Draft7Validator(schema).iter_errors(made))
+        assert problem is None, f"{made['object']}: {problem.json_path}: {problem.message}"
+    assert kinds >= {"customer", "price", "product", "subscription", "invoice", "checkout.session", "event"}
