@@ -67,6 +67,7 @@ class Group(StrEnum):
     SALES = "sales"
     ACCESS = "access"
     ACTIVITIES = "activities"
+    RECORDS = "records"
 
 
 class Speed(StrEnum):
@@ -111,6 +112,7 @@ class Mart(StrEnum):
     FCT_SIGN_INS = "fct_sign_ins", Group.ACCESS
     FCT_ACTIVITIES = "fct_activities", Group.ACTIVITIES
     FCT_TASKS = "fct_tasks", Group.ACTIVITIES
+    FCT_CUSTOM_VALUES = "fct_custom_values", Group.RECORDS
 
 
 class Part(NamedTuple):

@@ -5,7 +5,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, EmailStr, Field
 from pydantic.config import JsonDict
 
-from api.edge.fields import ExternalId, Label, Name, PhoneNumber
+from api.edge.fields import CustomValues, ExternalId, Label, Name, PhoneNumber
 
 _EXAMPLE: JsonDict = {
     "name": "Ada Lovelace",
@@ -27,3 +27,4 @@ class ContactCreate(BaseModel):
     owner_id: UUID | None = Field(default=None, description="A user; default the caller. `null` for nobody.")
     source: Label | None = None
     external_id: ExternalId | None = Field(default=None, description="Its id in another system, unique here.")
+    custom: CustomValues = {}

@@ -13,6 +13,10 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 
+class JsonList(list[Any]):
+    """A list that is one JSON document, not an array of PostgreSQL's."""
+
+
 def encoded(value: object) -> bytes | None:
     """A value as PostgreSQL reads it; None is null."""
     if value is None:
@@ -54,6 +58,7 @@ _WRITERS: dict[type, Callable[[Any], bytes]] = {
     bool: lambda value: b"t" if value else b"f",
     bytes: _bytes,
     dict: to_json,
+    JsonList: to_json,
     BaseModel: to_json,
     list: _array,
     tuple: _array,

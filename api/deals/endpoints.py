@@ -26,6 +26,7 @@ from api.edge.dependencies import CurrentCaller, IfMatch, OptionalIfMatch, Recor
 from api.edge.fields import SearchText
 from api.edge.pages import Page, PageOf
 from api.edge.routing import problems, slice_router
+from api.kernel import custom
 from api.kernel.constraints import UnknownReference
 from api.kernel.errors import NotFound, PreconditionFailed, PreconditionRequired
 from api.kernel.owners import check_owner
@@ -100,13 +101,17 @@ ChangeTarget = Annotated[DealTarget, Depends(_target_as_read)]
         errors.PipelineIsRetired,
         StageIsRetired,
         errors.ExternalIdTaken,
+        custom.BadCustomValue,
+        custom.CustomValueTaken,
     ),
 )
 async def create_deal(body: DealCreate, caller: SignedInWriter, unit: Unit, response: Response) -> DealRead:
     """Create a deal, in the pipeline's first open stage unless told otherwise."""
     owner_id = body.owner_id if "owner_id" in body.model_fields_set else caller.user_id
-    place, source = await records.find_place(unit, body.pipeline_id, body.stage_id, source=body.source)
+    place, source, fields = await records.find_place(unit, body.pipeline_id, body.stage_id, source=body.source)
     await check_owner(unit, owner_id)
+    filled = custom.begin(fields, body.custom)
+    await custom.check_people(unit, filled)
     new = rules.NewDeal(
         id=uuid7(),
         external_id=body.external_id,
@@ -116,10 +121,12 @@ async def create_deal(body: DealCreate, caller: SignedInWriter, unit: Unit, resp
         relations=Relations(body.company_id, body.contact_id, source.id if source else None),
         owner_id=owner_id,
         close_date=body.close_date,
+        custom=filled,
     )
     change = rules.create(new, is_active=place.is_active, occurred_at=body.occurred_at, now=unit.now)
     unit.explain({**records.REFERENCES, "uq_deals_external_id": lambda: errors.ExternalIdTaken(body.external_id)})
     records.write(unit, new=[change])
+    custom.claim(unit, "deal", new.id, filled)
     response.headers["Location"] = f"/v1/deals/{new.id}"
     return deal_answer(records.shown(unit, change.deal, source))
 
@@ -142,19 +149,35 @@ async def read_deal(target: Target, unit: Unit) -> DealRead:
 
 @router.patch(
     "/{deal_id}",
-    responses=problems(NotFound, PreconditionFailed, PreconditionRequired, UnknownReference, *_CLOCK_ERRORS),
+    responses=problems(
+        NotFound,
+        PreconditionFailed,
+        PreconditionRequired,
+        UnknownReference,
+        custom.BadCustomValue,
+        custom.CustomValueTaken,
+        *_CLOCK_ERRORS,
+    ),
 )
 async def update_deal(target: ChangeTarget, body: DealUpdate, unit: Unit) -> DealRead:
     """Change facts of a deal. Each kind of fact that changes is an event, and a version."""
-    wanted = body.model_dump(exclude_unset=True, exclude={"occurred_at"})
-    locked, _ = await records.lock_deal(unit, target, value=(Picklist.SOURCE, wanted.pop("source", None)))
+    wanted = body.model_dump(exclude_unset=True, exclude={"occurred_at", "custom"})
+    asked = [custom.defining("deal")] if body.custom else []
+    source = (Picklist.SOURCE, wanted.pop("source", None))
+    locked, fields = await records.lock_deal(unit, target, *asked, value=source)
     if "source" in body.model_fields_set:
         wanted["source_id"] = locked.value.id if locked.value else None
     if wanted.get("owner_id") != locked.deal.owners.last:
         await check_owner(unit, wanted.get("owner_id"))
     at = _instant(unit, locked.deal, body.occurred_at, latest=locked.deal.last_occurred_at)
     unit.explain(records.REFERENCES)
-    return _answer(unit, locked, rules.update(locked.deal, wanted, at=at))
+    change = rules.update(locked.deal, wanted, at=at)
+    if body.custom:
+        filled = custom.merge(custom.definitions(fields[0]), locked.deal.custom, body.custom)
+        await custom.check_people(unit, filled)
+        change = change.and_then(rules.fill_in(change.deal, filled, at=at))
+        custom.claim(unit, "deal", locked.deal.id, filled)
+    return _answer(unit, locked, change)
 
 
 @router.delete("/{deal_id}", status_code=204, responses=problems(NotFound, PreconditionFailed, PreconditionRequired))

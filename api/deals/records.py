@@ -17,6 +17,7 @@ from api.deals.rules import Change
 from api.deals.state import Deal, StageRef, replay
 from api.edge.pages import Pagination, read_page
 from api.kernel.constraints import Problems, UnknownReference, unknown
+from api.kernel.custom import Definition, defining, definitions
 from api.kernel.errors import NotFound, PreconditionFailed
 from api.kernel.labels import finding_or_creating
 from api.kernel.listing import Listing
@@ -235,17 +236,19 @@ async def lock_deal(
 
 async def find_place(
     unit: UnitOfWork, pipeline_id: UUID, stage_id: UUID | None, *, source: str | None
-) -> tuple[Row, Row | None]:
-    """Where a new deal of a pipeline begins: in the stage given or its first open one; and the value of its source.
+) -> tuple[Row, Row | None, list[Definition]]:
+    """Where a new deal of a pipeline begins: in the stage given or its first open one.
+
+    Also the value of its source, and the custom fields of deals.
 
     Raises:
         UnknownReference: there is no such pipeline, or no such stage in it.
     """
     place = GIVEN_STAGE.bind(pipeline_id=pipeline_id, stage_id=stage_id) if stage_id else None
     place = place or FIRST_STAGE.bind(pipeline_id=pipeline_id)
-    [found], value = await _fetch_with_value(unit, (Picklist.SOURCE, source), place)
+    [found, fields], value = await _fetch_with_value(unit, (Picklist.SOURCE, source), place, defining("deal"))
     if found:
-        return found[0], value
+        return found[0], value, definitions(fields)
     is_known = await unit.fetch(PIPELINE, pipeline_id=pipeline_id)
     raise UnknownReference(*(("stage_id", "stage in this pipeline") if is_known else ("pipeline_id", "pipeline")))
 
@@ -310,6 +313,7 @@ def values(unit: UnitOfWork, deal: Deal) -> dict[str, Any]:
         "external_id": deal.external_id,
         "last_occurred_at": deal.last_occurred_at,
         "deleted_at": deal.deleted_at,
+        "custom": dict(deal.custom),
     }
 
 
@@ -342,7 +346,7 @@ def _expected(found: list[list[Row]]) -> Any:  # noqa: ANN401 # the deal, then t
 
 def _deal(row: Mapping[str, Any], history: Sequence[Row]) -> Deal:
     lines = replay((one.occurred_at, _envelope(one).data) for one in history)
-    names = ("id", "external_id", "version", "title", "last_occurred_at", "lost_reason_id", "deleted_at")
+    names = ("id", "external_id", "version", "title", "last_occurred_at", "lost_reason_id", "deleted_at", "custom")
     return Deal(**{name: row[name] for name in names}, **lines._asdict())
 
 

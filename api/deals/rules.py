@@ -25,7 +25,9 @@ from api.deals.errors import (
 )
 from api.deals.state import Deal, Money, Relations, StageRef
 from api.deals.timeline import Entry, Step, Timeline
+from api.kernel.custom import Custom
 from api.pipelines.rules import StageIsRetired
+from contracts.events.custom_fields import DealCustomChanged
 from contracts.events.deals import (
     DealAmountChanged,
     DealClosed,
@@ -81,6 +83,7 @@ class NewDeal:
     relations: Relations
     owner_id: UUID | None
     close_date: date | None
+    custom: Custom | None = None
 
 
 def instant_of(
@@ -125,7 +128,8 @@ def begin(new: NewDeal, *, at: datetime, actor_id: UUID | None = None) -> Change
         **new.money._asdict(),
         **new.relations._asdict(),
     )
-    return Change(deal, (Fact(created, at, actor_id),))
+    change = Change(deal, (Fact(created, at, actor_id),))
+    return change.and_then(fill_in(deal, new.custom, at=at)) if new.custom else change
 
 
 def create(new: NewDeal, *, is_active: bool, occurred_at: datetime | None, now: datetime) -> Change:
@@ -206,6 +210,14 @@ def update(deal: Deal, changes: Mapping[str, Any], *, at: datetime) -> Change:
         close_dates=_then(deal.close_dates, at, close_date),
     )
     return _changed(after, [Fact(event, at) for event in events])
+
+
+def fill_in(deal: Deal, custom: Custom, *, at: datetime) -> Change:
+    """Other values of its custom fields. Like the title they change at once."""
+    if not custom.changed:
+        return Change(deal)
+    event = DealCustomChanged.model_validate(custom.facts())
+    return _changed(replace(deal, custom=custom.values), [Fact(event, at)])
 
 
 def move(deal: Deal, stage: StageRef, *, has_reason: bool, lost_reason_id: UUID | None, at: datetime) -> Change:

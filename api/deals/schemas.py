@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from api.edge.fields import CurrencyCode, ExternalId, Instant, Label, MinorAmount, Name
+from api.edge.fields import CurrencyCode, CustomValues, ExternalId, Instant, Label, MinorAmount, Name
 from contracts.events.envelope import ActorKind, Envelope, Event
 from contracts.stages import StageKind
 
@@ -57,6 +57,7 @@ class DealCreate(_Body):
     source: Label | None = None
     close_date: date | None = Field(default=None, description="Day on which it is expected to close.")
     external_id: ExternalId | None = Field(default=None, description="Its id in another system, unique here.")
+    custom: CustomValues = {}
     occurred_at: OccurredAt = None
 
 
@@ -73,6 +74,7 @@ class DealUpdate(_Body):
     contact_id: UUID | None = None
     source: Label | None = None
     close_date: date | None = None
+    custom: CustomValues = {}
     occurred_at: OccurredAt = None
 
     @model_validator(mode="after")
@@ -144,6 +146,7 @@ class DealRead(BaseModel):
                     "lost_reason": None,
                     "closed_at": None,
                     "external_id": None,
+                    "custom": {},
                     "created_at": "2026-04-20T08:00:00Z",
                     "updated_at": "2026-05-01T09:30:02Z",
                 }
@@ -168,6 +171,7 @@ class DealRead(BaseModel):
     lost_reason: str | None
     closed_at: datetime | None
     external_id: str | None
+    custom: dict[str, Any]
     created_at: datetime = Field(description="When the deal began, which may be backdated.")
     updated_at: datetime = Field(description="When it was last written to.")
 

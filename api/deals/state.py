@@ -1,10 +1,10 @@
 """A deal as the rules see it: its stages, owners, amounts and other facts over time. Pure; made from its events."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from api.deals.timeline import Entry, Timeline
@@ -63,6 +63,7 @@ class Deal:
     close_dates: Timeline[date | None]
     lost_reason_id: UUID | None = None
     deleted_at: datetime | None = None
+    custom: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def created_at(self) -> datetime:

@@ -5,7 +5,7 @@ A body that breaks one of these is a 422 before any statement runs. Rules of one
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
 
@@ -89,4 +89,13 @@ SearchText = Annotated[
 #: What people write down: a note, the text of a task. Never read as markup.
 LongText = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000), AfterValidator(_storable)
+]
+#: Values of custom fields, for the kernel to judge.
+CustomValues = Annotated[
+    dict[str, Any],
+    Field(
+        max_length=100,
+        description="Values of custom fields by the fields' ids (`/v1/custom-fields`); `null` empties one, those left"
+        " out stay.",
+    ),
 ]

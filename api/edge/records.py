@@ -21,6 +21,7 @@ from api.edge.pages import Page, PageOf, read_page
 from api.edge.routing import problems, slice_router
 from api.kernel import records
 from api.kernel.constraints import UnknownReference
+from api.kernel.custom import BadCustomValue, CustomValueTaken
 from api.kernel.errors import NotFound, PreconditionFailed, PreconditionRequired
 from api.kernel.records import ExternalIdTaken, RecordKind
 from api.kernel.visibility import owners_seen
@@ -42,7 +43,7 @@ def record_router(kind: RecordKind, *, prefix: str, body: type[BaseModel]) -> AP
     read_model = _read_model(kind, body)
     page_model = PageOf[read_model]  # type: ignore[valid-type]  # a class made from the declaration
     record_id = Annotated[UUID, Path(alias=f"{kind.noun}_id")]
-    bad_references = (UnknownReference, ExternalIdTaken)
+    bad_references = (UnknownReference, ExternalIdTaken, BadCustomValue, CustomValueTaken)
 
     async def create(body: BaseModel, caller: RecordWriter, unit: Unit, response: Response) -> BaseModel:
         given = body.model_dump()

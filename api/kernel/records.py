@@ -16,8 +16,9 @@ from sqlalchemy.orm import InstrumentedAttribute, aliased
 from uuid_utils.compat import uuid7
 
 from api.db.statements import Bound, contains, is_one_of
-from api.kernel import labels
+from api.kernel import custom, labels
 from api.kernel.constraints import Problems, UnknownReference, unknown
+from api.kernel.custom import Custom
 from api.kernel.errors import Conflict, CrmError, NotFound, PreconditionFailed
 from api.kernel.listing import Listing
 from api.kernel.owners import active_user
@@ -55,6 +56,7 @@ class RecordKind:
     noun: str
     created: type[Event]
     updated: type[Event]
+    custom_changed: type[Event] | None = None
     searched: Sequence[InstrumentedAttribute[str] | InstrumentedAttribute[str | None]]
     labels: Mapping[str, str] = field(default_factory=dict)
     references: Mapping[str, str] = field(default_factory=dict)
@@ -63,7 +65,8 @@ class RecordKind:
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """Columns that people fill."""
-        return tuple(column.name for column in self.model.__table__.c if column.name not in _KEPT_BY_THE_KERNEL)
+        names = (column.name for column in self.model.__table__.c if column.name not in _KEPT_BY_THE_KERNEL)
+        return tuple(name for name in names if name != "custom")
 
     @cached_property
     def facts(self) -> tuple[str, ...]:
@@ -116,29 +119,49 @@ class RecordKind:
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of a record: all its columns, those to write, and the event that says so."""
+    """What becomes of a record: all its columns, those to write, and the events that say so."""
 
     state: Values
     written: Values
-    event: Event
+    events: Sequence[Event]
 
 
-def create(kind: RecordKind, values: Values, *, id: UUID | None = None) -> Decision:  # noqa: A002 # reads as the column
+def create(
+    kind: RecordKind,
+    values: Values,
+    *,
+    id: UUID | None = None,  # noqa: A002 # reads as the column
+    custom: Custom | None = None,
+) -> Decision:
     """A new record; columns without a value are empty."""
-    state = {"id": id or uuid7(), "version": 1, **dict.fromkeys(kind.columns), **values}
-    return Decision(state, state, kind.created(**{name: state[name] for name in kind.facts}))
+    state: dict[str, Any] = {"id": id or uuid7(), **dict.fromkeys(kind.columns), **values}
+    events = [kind.created(**{name: state[name] for name in kind.facts}), *_custom_events(kind, custom)]
+    if kind.custom_changed is not None:
+        state["custom"] = custom.values if custom else {}
+    state["version"] = len(events)
+    return Decision(state, state, events)
 
 
-def change(kind: RecordKind, before: Values, wanted: Values) -> Decision | None:
+def change(kind: RecordKind, before: Values, wanted: Values, *, custom: Custom | None = None) -> Decision | None:
     """A record with other values; None where nothing differs."""
     changed = {name: value for name, value in wanted.items() if before[name] != value}
-    if not changed:
+    events = _custom_events(kind, custom)
+    if changed:
+        facts = {name: ({**before, **changed})[name] for name in kind.facts}
+        events.insert(0, kind.updated.model_validate({**facts, "changed_fields": sorted(changed)}))
+    if not events:
         return None
-    version = before["version"] + 1  # type: ignore[operator]  # a number in every row
+    version = before["version"] + len(events)  # type: ignore[operator]  # a number in every row
+    if custom is not None and custom.changed:
+        changed["custom"] = custom.values
     state = {**before, **changed, "version": version}
-    facts = {name: state[name] for name in kind.facts}
-    event = kind.updated.model_validate({**facts, "changed_fields": sorted(changed)})
-    return Decision(state, {"id": before["id"], **changed, "version": version}, event)
+    return Decision(state, {"id": before["id"], **changed, "version": version}, events)
+
+
+def _custom_events(kind: RecordKind, custom: Custom | None) -> list[Event]:
+    if kind.custom_changed is None or custom is None or not custom.changed:
+        return []
+    return [kind.custom_changed.model_validate(custom.facts())]
 
 
 def write_new(unit: UnitOfWork, kind: RecordKind, decisions: Sequence[Decision]) -> None:
@@ -159,7 +182,8 @@ def _emit(unit: UnitOfWork, decisions: Sequence[Decision]) -> None:
     for decision in decisions:
         version: Any = decision.state["version"]
         record_id: Any = decision.state["id"]
-        unit.emit(decision.event, aggregate_id=record_id, aggregate_version=version)
+        for number, event in enumerate(decision.events, start=version - len(decision.events) + 1):
+            unit.emit(event, aggregate_id=record_id, aggregate_version=number)
 
 
 async def read_record(unit: UnitOfWork, kind: RecordKind, record_id: UUID, *, owners: Owners) -> Row:
@@ -180,13 +204,18 @@ async def create_record(unit: UnitOfWork, kind: RecordKind, given: Mapping[str, 
     Raises:
         UnknownReference: something it refers to is none of the organization's.
         ExternalIdTaken: another one has it.
+        BadCustomValue, CustomValueTaken: a custom field does not take its value.
     """
-    needed = _Needed.by(unit, kind, given)
-    values = await needed.resolve(unit, await unit.fetch_all(*needed.statements) if needed.statements else [])
+    needed = _Needed.by(unit, kind, given, is_new=True)
+    answers = await unit.fetch_all(*needed.statements) if needed.statements else []
+    values = await needed.resolve(unit, answers)
+    made = custom.begin(needed.definitions(answers), given.get("custom"))
+    await custom.check_people(unit, made)
     unit.explain(kind.problems(given.get("external_id")))
-    decision = create(kind, {name: value for name, value in values.items() if name in kind.columns})
+    decision = create(kind, {name: value for name, value in values.items() if name in kind.columns}, custom=made)
     now = unit.now
     write_new(unit, kind, [decision])
+    custom.claim(unit, kind.noun, decision.state["id"], made)  # type: ignore[arg-type]  # an id in every state
     return {**dict.fromkeys(kind.labels), **values, **decision.state, "created_at": now, "updated_at": now}
 
 
@@ -204,7 +233,7 @@ async def change_record(
     Raises:
         NotFound: there is none that the caller sees.
         PreconditionFailed: it changed since the caller read it.
-        UnknownReference, ExternalIdTaken: as in `create_record`.
+        UnknownReference, ExternalIdTaken, BadCustomValue, CustomValueTaken: as in `create_record`.
     """
     needed = _Needed.by(unit, kind, given)
     locked = kind.locking.bind({"id": record_id, "owners": owners}, after=None, limit=1)
@@ -215,11 +244,18 @@ async def change_record(
     if before["version"] != expected_version:
         raise PreconditionFailed
     values = await needed.resolve(unit, answers, present_owner=before["owner_id"])
-    decision = change(kind, before, {name: value for name, value in values.items() if name in kind.columns})
+    changed = None
+    if given.get("custom"):
+        changed = custom.merge(needed.definitions(answers), before["custom"], given["custom"])
+        await custom.check_people(unit, changed)
+    wanted = {name: value for name, value in values.items() if name in kind.columns}
+    decision = change(kind, before, wanted, custom=changed)
     if decision is None:
         return before
     unit.explain(kind.problems(decision.state["external_id"]))
     write_changed(unit, kind, [decision])
+    if changed is not None:
+        custom.claim(unit, kind.noun, record_id, changed)
     return {**decision.state, **{name: values[name] for name in kind.labels if name in values}, "updated_at": unit.now}
 
 
@@ -231,22 +267,29 @@ class _Needed:
     given: Mapping[str, Any]
     owner: list[Bound]
     labelled: dict[str, Bound]
+    defining: list[Bound]
 
     @classmethod
-    def by(cls, unit: UnitOfWork, kind: RecordKind, given: Mapping[str, Any]) -> "_Needed":
+    def by(cls, unit: UnitOfWork, kind: RecordKind, given: Mapping[str, Any], *, is_new: bool = False) -> "_Needed":
+        has_custom = kind.custom_changed is not None and (is_new or given.get("custom"))
+        defining = [custom.defining(kind.noun)] if has_custom else []
         named = {name: given[name] for name in kind.labels if given.get(name) is not None}
         found = {name: labels.finding_or_creating(kind.labels[name], label) for name, label in named.items()}
-        return cls(kind, given, active_user(unit, given.get("owner_id")), found)
+        return cls(kind, given, active_user(unit, given.get("owner_id")), found, defining)
 
     @property
     def statements(self) -> list[Bound]:
-        return [*self.owner, *self.labelled.values()]
+        return [*self.owner, *self.labelled.values(), *self.defining]
+
+    def definitions(self, answers: Sequence[list[Row]]) -> list[custom.Definition]:
+        return custom.definitions(answers[-1]) if self.defining else []
 
     async def resolve(
         self, unit: UnitOfWork, answers: Sequence[list[Row]], *, present_owner: UUID | None = None
     ) -> dict[str, Any]:
         """The fields, a label's value beside it. Whoever owns it already need not be active."""
-        owner, found = answers[: len(self.owner)], answers[len(self.owner) :]
+        after_owner = len(self.owner)
+        owner, found = answers[:after_owner], answers[after_owner : after_owner + len(self.labelled)]
         if owner and not owner[0] and self.given["owner_id"] != present_owner:
             raise UnknownReference("owner_id", "active user")
         values = dict(self.given)

@@ -1,8 +1,10 @@
 """Contacts."""
 
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy.orm import Mapped
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
 
 from api.models.base import Aggregate
 
@@ -19,3 +21,4 @@ class Contact(Aggregate):
     owner_id: Mapped[UUID | None]
     source_id: Mapped[UUID | None]
     external_id: Mapped[str | None]
+    custom: Mapped[dict[str, Any]] = mapped_column(JSONB)

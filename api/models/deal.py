@@ -1,9 +1,11 @@
 """Deals."""
 
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.models.base import Aggregate
@@ -37,3 +39,4 @@ class Deal(Aggregate):
     last_occurred_at: Mapped[datetime]
     deleted_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
+    custom: Mapped[dict[str, Any]] = mapped_column(JSONB)

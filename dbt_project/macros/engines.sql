@@ -54,6 +54,24 @@
     ) as {{ alias }}
 {%- endmacro %}
 
+{#- Lateral table with a row per entry, `entry_key` and its text `entry_value`, of the object that is a field of a document. -#}
+{% macro each_entry(document, field, alias='entries') -%}
+    {{ return(adapter.dispatch('each_entry', 'sluice')(document, field, alias)) }}
+{%- endmacro %}
+
+{% macro duckdb__each_entry(document, field, alias) -%}
+    lateral (
+        select
+            keys.entry_key,
+            json_extract_string({{ document }}, '$.{{ field }}."' || keys.entry_key || '"') as entry_value
+        from (select unnest(json_keys({{ document }}, '$.{{ field }}')) as entry_key) as keys
+    ) as {{ alias }}
+{%- endmacro %}
+
+{% macro postgres__each_entry(document, field, alias) -%}
+    lateral jsonb_each_text({{ document }} -> '{{ field }}') as {{ alias }} (entry_key, entry_value)
+{%- endmacro %}
+
 {#- ISO weekday, 1 is Monday. -#}
 {% macro iso_weekday(day) -%}
     cast(extract(isodow from {{ day }}) as integer)

@@ -40,6 +40,9 @@ async def foreign_ids(account: Account) -> dict[str, str]:
     task = await account.made("/v1/tasks", json={"title": "CANARY task"})
     note = await account.made("/v1/notes", json={"body": "CANARY note"})
     call = await account.made("/v1/activities", json={"kind": "call", "subject": "CANARY call"})
+    field = await account.made(
+        "/v1/custom-fields", json={"record_kind": "deal", "name": "CANARY field", "type": "number"}
+    )
     return {
         "organization_id": str(account.organization_id),
         "user_id": str(rep.user_id),
@@ -49,6 +52,7 @@ async def foreign_ids(account: Account) -> dict[str, str]:
         "pipeline_id": pipeline["id"],
         "stage_id": pipeline["stages"][0]["id"],
         "deal_id": deal["id"],
+        "custom_field_id": field["id"],
         "task_id": task["id"],
         "note_id": note["id"],
         "activity_id": call["id"],

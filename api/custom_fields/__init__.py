@@ -1,0 +1,1 @@
+"""Custom fields: what an organization adds to its contacts, companies and deals. Values are `api.kernel.custom`'s."""

@@ -1,0 +1,143 @@
+"""Rules of custom fields. No I/O. What a field holds never changes, nor that its values are unique."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from uuid_utils.compat import uuid7
+
+from api.db.values import JsonList
+from api.kernel import changes
+from api.kernel.changes import Versioned, revised
+from api.kernel.custom import FieldType
+from api.kernel.errors import Conflict, Unprocessable
+from contracts.events.custom_fields import CustomFieldCreated, CustomFieldUpdated
+
+MOST_FIELDS = 100
+_WITH_CHOICES = (FieldType.CHOICE, FieldType.CHOICES)
+#: What people write may name somebody.
+_PERSONAL = (FieldType.TEXT, FieldType.LINK)
+_UNIQUE = (FieldType.TEXT, FieldType.NUMBER, FieldType.LINK)
+
+
+class CustomFieldNameTaken(Conflict):
+    """Another field of these records has this name."""
+
+    code, detail = "custom_field_name_taken", "Another field of these records has this name."
+
+
+class TooManyFields(Conflict):
+    """There are as many fields as there can be."""
+
+    code, detail = "too_many_fields", f"These records have {MOST_FIELDS} custom fields, and cannot have more."
+
+
+class ChoicesMismatch(Unprocessable):
+    """Fields of choices have some, others have none."""
+
+    code, pointer = "choices_mismatch", "/choices"
+
+
+class CannotBeUnique(Unprocessable):
+    """Values of this type are alike on purpose."""
+
+    code, pointer = "cannot_be_unique", "/is_unique"
+    detail = "Only texts, numbers and links can be unique."
+
+
+@dataclass(frozen=True, kw_only=True)
+class CustomField(Versioned):
+    """One custom field."""
+
+    record_kind: str
+    name: str
+    type: FieldType
+    choices: list[dict[str, Any]]
+    is_required: bool = False
+    is_unique: bool = False
+    is_personal: bool = False
+    is_retired: bool = False
+    position: int = 0
+
+
+Change = changes.Change[CustomField]
+
+
+def create(known: Sequence[CustomField], given: Mapping[str, Any], *, now: datetime) -> Change:
+    """One more field, behind the others.
+
+    Raises:
+        TooManyFields, CustomFieldNameTaken, ChoicesMismatch, CannotBeUnique: as they say.
+    """
+    field_type = FieldType(given["type"])
+    if len(known) >= MOST_FIELDS:
+        raise TooManyFields
+    _check_name(known, given["name"])
+    if given["is_unique"] and field_type not in _UNIQUE:
+        raise CannotBeUnique
+    is_personal = given["is_personal"]
+    field = CustomField(
+        id=uuid7(),
+        version=1,
+        created_at=now,
+        updated_at=now,
+        record_kind=given["record_kind"],
+        name=given["name"],
+        type=field_type,
+        choices=_choices(field_type, [], given["choices"]),
+        is_required=given["is_required"],
+        is_unique=given["is_unique"],
+        is_personal=field_type in _PERSONAL if is_personal is None else is_personal,
+        position=max((one.position for one in known), default=-1) + 1,
+    )
+    return Change(None, field, CustomFieldCreated(**_facts(field)))
+
+
+def update(
+    field: CustomField, known: Sequence[CustomField], given: Mapping[str, Any], *, now: datetime
+) -> Change | None:
+    """A field called otherwise, with other choices, required or not; None where nothing differs.
+
+    A choice is known by its id. One that is left out can be chosen no more; records keep it.
+
+    Raises:
+        CustomFieldNameTaken, ChoicesMismatch: as they say.
+    """
+    wanted = dict(given)
+    if "choices" in wanted:
+        wanted["choices"] = _choices(field.type, field.choices, wanted["choices"])
+    wanted = {name: value for name, value in wanted.items() if getattr(field, name) != value}
+    if not wanted:
+        return None
+    after = revised(field, now, **wanted)
+    if "name" in wanted and not after.is_retired:
+        _check_name([one for one in known if one.id != field.id], after.name)
+    return Change(field, after, CustomFieldUpdated(**_facts(after)))
+
+
+def _check_name(known: Sequence[CustomField], name: str) -> None:
+    if any(one.name.lower() == name.lower() for one in known):
+        raise CustomFieldNameTaken
+
+
+def _choices(
+    field_type: FieldType, known: Sequence[Mapping[str, Any]], given: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    if (field_type in _WITH_CHOICES) != bool(given):
+        raise ChoicesMismatch("Name the choices." if not given else f"A {field_type} has no choices.")
+    ids = {choice["id"] for choice in known}
+    if unknown := [choice["id"] for choice in given if choice.get("id") and str(choice["id"]) not in ids]:
+        raise ChoicesMismatch(f"There is no choice {unknown[0]}. Leave the id of a new one out.")
+    if len({choice["label"].lower() for choice in given}) < len(given):
+        raise ChoicesMismatch("Two choices have the same label.")
+    return JsonList({"id": str(choice.get("id") or uuid7()), "label": choice["label"]} for choice in given)
+
+
+def _facts(field: CustomField) -> dict[str, Any]:
+    return {
+        "record_kind": field.record_kind,
+        "value_type": field.type.value,
+        "choice_ids": [choice["id"] for choice in field.choices],
+        **{name: getattr(field, name) for name in ("is_required", "is_unique", "is_personal", "is_retired")},
+    }

@@ -1,0 +1,96 @@
+"""Bodies and answers of custom fields."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.edge.fields import Label, ShortName
+from api.kernel.custom import FieldType
+
+RecordKindName = Literal["contact", "company", "deal"]
+_MOST_CHOICES = 200
+
+
+class Choice(BaseModel):
+    """One of the values of a field; without an id it is a new one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: UUID | None = None
+    label: Label
+
+
+Choices = Annotated[list[Choice], Field(max_length=_MOST_CHOICES)]
+
+
+class CustomFieldCreate(BaseModel):
+    """A new custom field."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "record_kind": "deal",
+                    "name": "Competitor",
+                    "type": "choice",
+                    "choices": [{"label": "Acme"}, {"label": "Other"}],
+                }
+            ]
+        },
+    )
+
+    record_kind: RecordKindName
+    name: ShortName
+    type: FieldType
+    choices: Choices = []
+    is_required: bool = Field(default=False, description="New records need a value.")
+    is_unique: bool = Field(default=False, description="No two records have the same value.")
+    is_personal: bool | None = Field(
+        default=None,
+        description="Whether a value may tell who somebody is: it then stays out of events and figures. Default for"
+        " texts and links yes, else no.",
+    )
+
+
+class CustomFieldUpdate(BaseModel):
+    """The fields to change; those left out stay."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"is_required": True}]})
+
+    # only fields that were sent count
+    name: ShortName = ""
+    choices: Choices = []
+    is_required: bool = False
+    is_personal: bool = False
+    is_retired: bool = Field(default=False, description="A retired field is filled no more; records keep its values.")
+    position: int = Field(default=0, ge=0, le=10_000)
+
+
+class ChoiceRead(BaseModel):
+    """One of the values of a field."""
+
+    id: UUID
+    label: str
+
+
+class CustomFieldRead(BaseModel):
+    """A custom field."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    version: int
+    record_kind: str
+    name: str
+    type: FieldType
+    choices: list[ChoiceRead]
+    is_required: bool
+    is_unique: bool
+    is_personal: bool
+    is_retired: bool
+    position: int
+    created_at: datetime
+    updated_at: datetime
