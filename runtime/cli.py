@@ -24,6 +24,7 @@ from ingest.event_log import RewriteUnderWayError
 from ingest.outbox import list_parked, release_parked
 from ingest.rebuild import rebuild as rebuild_warehouse
 from ingest.sinks.interface import SinkUnavailableError
+from models_ml.errors import ScoringError
 from orchestration.build.dbt import DbtError
 from orchestration.build.lock import BuildBusyError
 from orchestration.reconciliation import reconcile_all
@@ -44,6 +45,7 @@ from runtime.new import SkeletonError
 from runtime.new import app as new
 from runtime.process import ProcessError
 from runtime.processes import PROCESSES, Process
+from runtime.score_command import app as score
 from runtime.serve import describe_settings
 from runtime.stack import Stack, StackError, prepare_stack
 from runtime.status import (
@@ -175,6 +177,7 @@ def accept_derived() -> None:
 
 app.add_typer(new, name="new")
 app.add_typer(billing, name="billing")
+app.add_typer(score, name="score")
 
 
 @app.command()
@@ -298,6 +301,7 @@ _EXPECTED = (
     BackupError,
     SkeletonError,
     BillingError,
+    ScoringError,
 )
 
 

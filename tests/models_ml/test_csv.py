@@ -1,0 +1,202 @@
+"""`./sluice score csv` on files of many kinds: what it says of them, and what it refuses."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+from typer.testing import CliRunner
+
+from models_ml.errors import ScoringError
+from runtime.score_command import app
+from tests.models_ml.histories import Leads, write
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the data sets do not lie beside the project")
+
+
+def judge(file: Path, target: str, *more: str) -> dict[str, Any]:
+    ran = CliRunner().invoke(app, ["csv", str(file), "--target", target, "--json", *more], catch_exceptions=False)
+    assert ran.exit_code == 0
+    card: dict[str, Any] = json.loads(ran.output)
+    return card
+
+
+class TestHonestFigures:
+    def test_a_known_model_is_found_again_calibrated(self, tmp_path: Path) -> None:
+        leads = Leads(12_000, seed=3)
+        scores = tmp_path / "scores.csv"
+        card = judge(
+            write(leads.frame, tmp_path / "leads.csv"), "outcome", "--time", "created_at", "--scores", str(scores)
+        )
+        assert card["verdict"] == "published"
+        assert not card["leaks"] and not card["identifiers"] and card["duplicates"] == 0  # noqa: PT018
+        test = slice(12_000 - card["rows"]["test"], None)
+        assert abs(card["auc"] - roc_auc_score(leads.won[test], leads.chances[test])) < 0.01
+        assert 0.9 < card["calibration"]["slope"] < 1.1
+        given = pl.read_csv(scores)["score"].to_numpy()  # the card's figures are those of the scores that it comes with
+        assert card["auc"] == pytest.approx(roc_auc_score(leads.won[test], given[test]), abs=1e-4)
+        assert card["brier"] == pytest.approx(brier_score_loss(leads.won[test], given[test]), abs=1e-5)
+        assert card["average_precision"] == pytest.approx(
+            average_precision_score(leads.won[test], given[test]), abs=1e-3
+        )
+
+    def test_the_same_file_gives_the_same_card(self, tmp_path: Path) -> None:
+        file = write(Leads(3_000).frame, tmp_path / "leads.csv")
+        assert json.dumps(judge(file, "outcome")) == json.dumps(judge(file, "outcome"))
+
+    @needs_shared
+    def test_olist_leads_by_time(self, tmp_path: Path) -> None:
+        card = judge(olist(tmp_path), "won", "--time", "first_contact_date")
+        assert card["verdict"] == "published"
+        assert card["auc"] >= 0.68
+        assert card["brier"] < card["brier_reference"]
+        assert card["identifiers"] == ["mql_id"]
+
+    @needs_shared
+    def test_what_is_known_only_after_the_win_is_not_used(self, tmp_path: Path) -> None:
+        closed = pl.read_csv(SHARED / "olist_funnel" / "olist_closed_deals_dataset.csv")
+        joined = pl.read_csv(olist(tmp_path)).join(closed, on="mql_id", how="left", maintain_order="left")
+        card = judge(write(joined, tmp_path / "joined.csv"), "won", "--time", "first_contact_date")
+        assert {"seller_id", "won_date", "business_segment", "lead_type", "declared_monthly_revenue"} <= set(
+            card["leaks"]
+        )
+        assert set(card["model"]["features"]) == {"landing_page_id", "origin"}
+
+    @needs_shared
+    @pytest.mark.parametrize("more", [(), ("--time", "engage_date")])
+    def test_where_nothing_can_be_learned_it_abstains(self, more: tuple[str, ...]) -> None:
+        card = judge(SHARED / "maven_crm" / "sales_pipeline.csv", "deal_stage", *more)
+        assert card["verdict"] == "abstains"
+        assert "base rate is not beaten" in card["reasons"][0]
+        assert set(card["leaks"]) == {"close_date", "close_value"}
+        assert card["target"]["open"] == ["Engaging", "Prospecting"]
+        assert card["rows"]["open"] == 2089
+
+
+class TestAbstaining:
+    @pytest.mark.parametrize("seed", range(2))
+    def test_noise_has_no_scores(self, tmp_path: Path, seed: int) -> None:
+        scores = tmp_path / "scores.csv"
+        card = judge(
+            write(Leads(3_000, seed=seed, signal=0).frame, tmp_path / "x.csv"), "outcome", "--scores", str(scores)
+        )
+        assert card["verdict"] == "abstains"
+        assert len(scores.read_text().splitlines()) == 1
+
+    def test_few_rows_abstain_and_say_how_many_are_needed(self, tmp_path: Path) -> None:
+        card = judge(write(Leads(500).frame, tmp_path / "x.csv"), "outcome")
+        assert card["verdict"] == "abstains"
+        assert "at least 200 of each" in card["reasons"][0]
+
+    def test_a_rate_that_breaks_away_abstains(self, tmp_path: Path) -> None:
+        leads = Leads(8_000)
+        late = np.arange(8_000) > 6_200
+        turned = np.where(late & (leads.random.random(8_000) < 0.7), "Closed Lost", leads.frame["outcome"].to_numpy())
+        file = write(leads.frame.with_columns(outcome=pl.Series(turned)), tmp_path / "x.csv")
+        card = judge(file, "outcome", "--time", "created_at")
+        assert card["verdict"] == "abstains"
+        assert any("Drift breaks calibration" in reason for reason in card["reasons"])
+
+
+class TestLeaks:
+    @pytest.mark.parametrize("more", [("--time", "created_at"), ()])
+    def test_five_kinds_are_named_and_none_is_used(self, tmp_path: Path, more: tuple[str, ...]) -> None:
+        leads = Leads(6_000)
+        card = judge(write(leads.with_leaks(), tmp_path / "leaky.csv"), "outcome", *more)
+        assert {"is_customer", "revenue", "handling"} <= set(card["leaks"])
+        assert "last_invoice" in (card["leaks"] if more else card["left_out"])
+        assert card["identifiers"] == ["record"]
+        assert card["duplicates"] == 300
+        assert set(card["model"]["features"]) <= {"visits", "depth", "noise", "source", "employees"}
+        clean = judge(write(leads.frame, tmp_path / "clean.csv"), "outcome", *more)
+        assert card["auc"] == pytest.approx(clean["auc"], abs=0.01)
+
+    def test_somebody_may_vouch_for_a_column(self, tmp_path: Path) -> None:
+        card = judge(write(Leads(3_000).with_leaks(), tmp_path / "x.csv"), "outcome", "--allow", "is_customer")
+        assert "is_customer" in card["model"]["features"]
+
+    def test_protected_traits_and_owners_are_judged_and_not_used(self, tmp_path: Path) -> None:
+        leads = Leads(3_000)
+        people = leads.frame.with_columns(
+            gender=pl.Series(leads.random.choice(["f", "m"], 3_000)),
+            Owner=pl.Series(leads.random.choice(["Ann", "Bo"], 3_000)),
+        )
+        card = judge(write(people, tmp_path / "x.csv"), "outcome")
+        assert not {"gender", "Owner"} & set(card["model"]["features"])
+        assert {"gender", "Owner"} <= {part["column"] for part in card["slices"]}
+
+
+class TestDirtyFiles:
+    @pytest.mark.parametrize(
+        ("won", "lost"),
+        [
+            ("yes", "no"),
+            ("Won", "Lost"),
+            ("1", "0"),
+            ("TRUE", "FALSE"),
+            ("Closed Won", "closed lost"),
+            ("signed up", "not signed up"),
+        ],
+    )
+    def test_outcomes_are_words(self, tmp_path: Path, won: str, lost: str) -> None:
+        leads = Leads(2_000)
+        file = write(
+            leads.frame.with_columns(outcome=pl.Series(np.where(leads.won == 1, won, lost))), tmp_path / "x.csv"
+        )
+        card = judge(file, "outcome")
+        assert (card["target"]["won"], card["target"]["lost"]) == (won, lost)
+        assert card["verdict"] == "published"
+
+    def test_dirt_is_read_counted_and_survived(self, tmp_path: Path) -> None:
+        leads = Leads(2_500)
+        lines = ["\ufeffid;when;visits;size;source;note;empty;same;outcome"]
+        for row, (at, visits, _depth, _noise, source, size, outcome) in enumerate(leads.frame.iter_rows()):
+            shown = "n/a" if row % 50 == 0 else f"{visits:.3f}".replace(".", ",")
+            note = f'"said ""call {row}"" on the phone"'
+            lines.append(f'k{row};{at:%d.%m.%Y};{shown};"{size:,.0f} EUR";{source} ;{note};;x;{outcome}')
+            if row % 400 == 0:
+                lines.append("")
+        file = tmp_path / "dirty.csv"
+        file.write_text("\n".join(lines), encoding="utf-8")
+        card = judge(file, "Outcome", "--time", "when")
+        assert card["verdict"] == "published"
+        assert card["identifiers"] == ["id"]
+        assert {"note", "empty", "same"} <= set(card["left_out"])
+        assert set(card["model"]["features"]) == {"visits", "size", "source"}
+
+    def test_more_columns_than_rows(self, tmp_path: Path) -> None:
+        leads = Leads(600, signal=2)
+        wide = leads.frame.with_columns(**{f"x{i}": pl.Series(leads.random.normal(size=600)) for i in range(250)})
+        assert judge(write(wide, tmp_path / "wide.csv"), "outcome")["rows"]["all"] == 600
+
+    @pytest.mark.parametrize(
+        ("text", "target", "more", "says"),
+        [
+            ("a,won\n1,yes\n2,no\n", "won it", (), "There is no column 'won it'"),
+            ("a,won\n1,yes\n2,no,3\n", "won", (), "line 3: 3 values, but the heading names 2 columns"),
+            ("", "won", (), "is empty"),
+            ("a,won\n", "won", (), "no rows"),
+            ("won\nyes\nno\n", "won", (), "single column"),
+            ("a,won\n1,red\n2,green\n3,blue\n", "won", (), "3 different values"),
+            ("a,won\n1,0\n2,1\n3,2\n", "won", (), "3 different values"),
+            ("a,won\n1,yes\n2,\n", "won", (), "holds only 'yes'"),
+            ("a,won\n1,yes\nsoon,no\nlater,no\n", "won", ("--time", "a"), "is no time"),
+        ],
+    )
+    def test_what_cannot_be_judged_is_refused_in_a_sentence(
+        self, tmp_path: Path, text: str, target: str, more: tuple[str, ...], says: str
+    ) -> None:
+        file = tmp_path / "bad.csv"
+        file.write_text(text)
+        with pytest.raises(ScoringError, match=says.replace("(", r"\(")):
+            judge(file, target, *more)
+
+
+def olist(folder: Path) -> Path:
+    leads = pl.read_csv(SHARED / "olist_funnel" / "olist_marketing_qualified_leads_dataset.csv")
+    won = pl.read_csv(SHARED / "olist_funnel" / "olist_closed_deals_dataset.csv")["mql_id"]
+    return write(leads.with_columns(won=pl.col("mql_id").is_in(won.implode()).cast(pl.Int8)), folder / "olist.csv")
