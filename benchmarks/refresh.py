@@ -116,7 +116,7 @@ def measure(folder: Path, *, events: int) -> Cost:
     cost.cpu_seconds = round(median(processor), 2)
     cost.peak_mb = _peak_mb()
     cost.single_event_seconds = _measure_single(warehouse, histories, folder)
-    cost.disk_mb = {name: _size_mb(folder / name) for name in ("raw", "build", "published")}
+    cost.disk_mb = {name: _size_mb(folder / name) for name in ("raw", ".build", "published")}
     return cost
 
 

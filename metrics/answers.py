@@ -16,6 +16,7 @@ from uuid import UUID
 
 from contracts.settings import FIGURES_MEMORY_LIMIT
 from metrics import query
+from metrics.explain import Explanation, explain
 from metrics.parameters import Parameters
 from metrics.publication import PublishedVersion
 from metrics.query import Answer
@@ -129,6 +130,10 @@ class Figures:
     ) -> KeptAnswer | None:
         """The newest answer that was computed before, without computing one."""
         return self._cache.kept(_question(definition, parameters, viewer=viewer, now=now))
+
+    def explain(self, definition: Definition, parameters: Parameters, *, viewer: Viewer, now: datetime) -> Explanation:
+        """As `metrics.explain.explain`."""
+        return explain(self._open(), definition, parameters, viewer=viewer, now=now)
 
     def rows(
         self,

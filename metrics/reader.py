@@ -6,6 +6,7 @@ the version's row is locked against the swap.
 """
 
 import atexit
+import logging
 import shutil
 import tempfile
 import threading
@@ -36,6 +37,8 @@ from metrics.publication import (
     read_postgres_version,
     warehouse_folder,
 )
+
+_log = logging.getLogger(__name__)
 
 #: A statement (in DuckDB the few of a session) that takes longer is broken off: nobody waits for its answer any more.
 STATEMENT_LIMIT = timedelta(seconds=30)
@@ -182,8 +185,9 @@ class DuckDBReader:
         timer.start()
         try:
             yield DuckDBSession(version=opened.version, cursor=cursor, record=opened.record)
-        except duckdb.CatalogException as error:
-            # a group whose first build fails has no marts, whatever the others have
+        except (duckdb.CatalogException, duckdb.BinderException) as error:
+            # a group whose first build fails has no marts, whatever the others have; a definition may be newer
+            _log.warning("not published yet: %s", error)
             raise WarehouseNotReadyError("This part of the warehouse has not been published yet.") from error
         except (duckdb.InterruptException, duckdb.OutOfMemoryException) as error:
             raise TooExpensiveError from error
@@ -270,8 +274,9 @@ class PostgresReader:
                 if version is None:
                     raise WarehouseNotReadyError("No version of the warehouse has been published yet.")
                 yield PostgresSession(version=version, connection=connection)
-        except psycopg.errors.UndefinedTable as error:
-            # a group whose first build fails has no marts, whatever the others have
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
+            # a group whose first build fails has no marts, whatever the others have; a definition may be newer
+            _log.warning("not published yet: %s", error)
             raise WarehouseNotReadyError("This part of the warehouse has not been published yet.") from error
         except PoolTimeout as error:
             raise WarehouseNotReadyError("The warehouse cannot be reached.") from error

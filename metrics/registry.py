@@ -6,6 +6,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from datetime import date
 from functools import cache, cached_property
@@ -16,7 +17,9 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
 from metrics.entities import Entity, Name, Where, entity_of
-from metrics.errors import ParameterError, UnknownMetricError
+from metrics.errors import ParameterError, UnknownEntityError, UnknownMetricError
+
+_log = logging.getLogger(__name__)
 
 _DEFINITIONS = Path(__file__).parent / "definitions"
 
@@ -181,6 +184,14 @@ class Definition(_Part):
         return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
 
 
+class MissingBaseError(ValueError):
+    """A definition derives from one that there is not."""
+
+    def __init__(self, definition: Definition, reference: str) -> None:
+        self.definition = definition
+        super().__init__(f"{definition.name}@{definition.version} derives from {reference}, which there is not")
+
+
 class Registry:
     """Definitions of every metric and version."""
 
@@ -230,7 +241,10 @@ class Registry:
             name, _, version = reference.partition("@")
             if not version and not is_present:
                 raise ValueError(f"{definition.name}@{definition.version} must name the version of {name}")
-            base = self.get(name, int(version) if version else None)
+            try:
+                base = self.get(name, int(version) if version else None)
+            except (UnknownMetricError, ParameterError) as error:
+                raise MissingBaseError(definition, reference) from error
             if base.kind != "facts" or base.entity.name != definition.entity.name:
                 raise ValueError(f"{definition.name} cannot derive from {name}")
             definition._bases[reference] = base  # the registry is what connects definitions
@@ -242,20 +256,39 @@ def load(folder: Path = _DEFINITIONS) -> Registry:
     Raises:
         ValueError: a definition is wrong, or its file has another name than it.
     """
-    found = []
+    return Registry(_read(path) for path in sorted(folder.glob("**/*.yml")))
+
+
+def load_known(folder: Path = _DEFINITIONS) -> Registry:
+    """The same without those that cannot be read, which the log names: newer than the code that runs, or half written.
+    What derives from one of them is left out with it.
+    """
+    found: list[Definition] = []
     for path in sorted(folder.glob("**/*.yml")):
-        definition = Definition.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-        is_earlier = path.parent.name == "earlier"
-        if path.stem != (f"{definition.name}@{definition.version}" if is_earlier else definition.name):
-            raise ValueError(f"{path.name} defines {definition.name!r}, version {definition.version}")
-        found.append(definition)
-    return Registry(found)
+        try:
+            found.append(_read(path))
+        except (ValueError, TypeError, LookupError, UnknownEntityError, OSError, yaml.YAMLError) as error:
+            _log.error("metric %s is left out: %s. Mend it, or ./sluice reload for newer code", path.stem, error)
+    while True:
+        try:
+            return Registry(found)
+        except MissingBaseError as error:
+            _log.error("metric %s is left out: %s", error.definition.name, error)
+            found = [one for one in found if one is not error.definition]
+
+
+def _read(path: Path) -> Definition:
+    definition = Definition.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    is_earlier = path.parent.name == "earlier"
+    if path.stem != (f"{definition.name}@{definition.version}" if is_earlier else definition.name):
+        raise ValueError(f"{path.name} defines {definition.name!r}, version {definition.version}")
+    return definition
 
 
 @cache
 def registry() -> Registry:
-    """The definitions of this package."""
-    return load()
+    """The definitions of this package, as far as the code that runs knows them."""
+    return load_known()
 
 
 def definitions() -> Mapping[str, Definition]:

@@ -57,6 +57,7 @@ from runtime.status import (
     use_running_stack,
 )
 from runtime.supervisor import Supervisor
+from runtime.warehouse_command import WarehouseCommandError, sql_command, warehouse_command
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Sluice.")
 console = Console(highlight=False)
@@ -254,6 +255,8 @@ def parked(
 
 
 app.command("migrate")(migrate)
+app.command("warehouse")(warehouse_command)
+app.command("sql")(sql_command)
 app.command("backup")(backup)
 app.command("restore")(restore)
 
@@ -302,6 +305,7 @@ _EXPECTED = (
     SkeletonError,
     BillingError,
     ScoringError,
+    WarehouseCommandError,
 )
 
 

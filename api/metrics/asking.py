@@ -19,6 +19,8 @@ from api.kernel.errors import InvalidCursor
 from api.metrics.errors import FigureTooExpensive, InvalidParameter, UnknownMetric, WarehouseNotReady
 from metrics.answers import Figures
 from metrics.errors import ParameterError, TooExpensiveError, UnknownMetricError, WarehouseNotReadyError
+from metrics.explain import Explanation
+from metrics.kinds import KINDS
 from metrics.parameters import Parameters, read
 from metrics.query import Answer
 from metrics.registry import Definition, definition_of
@@ -43,6 +45,9 @@ def read_question(name: str, given: Mapping[str, str]) -> tuple[Definition, Para
         if version and not version.isdecimal():
             raise ParameterError("version", "must be a number")
         definition = definition_of(name, int(version) if version else None)
+        if definition.kind not in KINDS:
+            _log.error("metric %s is of kind %s, which this code does not know: ./sluice reload", name, definition.kind)
+            raise UnknownMetricError(name)
         return definition, read(definition, asked)
     except UnknownMetricError:
         raise UnknownMetric from None
@@ -130,6 +135,15 @@ async def find_answer(
         if kept is None or is_patient or now - kept.version.published_at > OLDEST_KEPT:
             return await _in_figure_thread(services, compute)
         return await _in_time(_in_figure_thread(services, compute), otherwise=kept.answer)
+
+
+async def explain_answer(
+    services: Services, definition: Definition, parameters: Parameters, *, viewer: Viewer, now: datetime
+) -> Explanation:
+    """The answer from the current version of the warehouse, computed now, with its statements."""
+    explain = figures_of(services).explain
+    with _problems():
+        return await _in_figure_thread(services, partial(explain, definition, parameters, viewer=viewer, now=now))
 
 
 async def find_rows(

@@ -17,6 +17,7 @@ from api.edge.services import services_of
 from api.kernel.errors import InvalidCursor, NotFound
 from api.metrics import service
 from api.metrics.errors import FigureTooExpensive, InvalidParameter, UnknownMetric, WarehouseNotReady
+from api.metrics.explaining import MetricExplanation, explain_metric
 from api.metrics.schemas import FactsBehind, FreshnessRead, MetricAnswer, MetricRead
 
 metrics_router = slice_router(prefix="/metrics", tags=["metrics"])
@@ -71,7 +72,7 @@ async def list_metrics(caller: CurrentCaller) -> PageOf[MetricRead]:
     return PageOf(items=service.list_metrics(), next_cursor=None)
 
 
-@metrics_router.get("/{name}", responses=problems(*_ERRORS), response_model=MetricAnswer)
+@metrics_router.get("/{name}", responses=problems(*_ERRORS), response_model=MetricAnswer | MetricExplanation)
 async def read_metric(
     name: str,
     request: Request,
@@ -82,12 +83,17 @@ async def read_metric(
     cache_control: Annotated[
         str, Header(alias="Cache-Control", description="`no-cache` waits for the current version, however long.")
     ] = "",
+    *,
+    explain: Annotated[bool, Query(description="Answers the SQL as it ran, with its values, beside the rows.")] = False,
 ) -> Response:
     """Answer a metric, over the records you see. Repeats cheaply: the ETag stays while nothing in the answer changes.
 
     While a new version of the warehouse is being asked, the answer may be from one of the minute before; the answer
     says from which.
     """
+    if explain:
+        found = await explain_metric(unit, caller, services=services_of(request), name=name, given=given)
+        return JSONResponse(found.model_dump(mode="json"), headers={"Cache-Control": "no-store"})
     answer = await service.answer_metric(
         unit,
         caller,

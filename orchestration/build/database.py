@@ -23,8 +23,8 @@ class Connection(Protocol):
 
 
 def build_path(warehouse_url: str) -> Path:
-    """The private DuckDB file that dbt writes."""
-    return warehouse_folder(warehouse_url) / "build" / "warehouse.duckdb"
+    """The private DuckDB file that dbt writes: out of the way, as whoever opens it stops every refresh meanwhile."""
+    return warehouse_folder(warehouse_url) / ".build" / "warehouse.duckdb"
 
 
 def connect_file(warehouse_url: str) -> duckdb.DuckDBPyConnection:

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -57,8 +58,16 @@ def _file_lock(warehouse_url: str, holder: str, wait_seconds: float) -> Iterator
         file.truncate(0)
         file.write(f"{holder} (process {os.getpid()})")
         file.flush()
+        _adopt_build_of_earlier_release(path.parent)
         yield
         file.truncate(0)
+
+
+def _adopt_build_of_earlier_release(warehouse: Path) -> None:
+    """It lay where everybody opened it."""
+    former = warehouse / "build"
+    if former.is_dir() and not (warehouse / ".build").exists():
+        former.rename(warehouse / ".build")
 
 
 @contextmanager

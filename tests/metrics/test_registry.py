@@ -9,7 +9,7 @@ from metrics import published
 from metrics.errors import ParameterError, UnknownMetricError
 from metrics.kinds import KINDS
 from metrics.parameters import Parameters, read
-from metrics.registry import Definition, definition_of, definitions
+from metrics.registry import Definition, definition_of, definitions, load_known
 
 
 def test_a_definition_changes_only_with_its_version() -> None:
@@ -71,3 +71,33 @@ def test_a_wrong_parameter_is_named(name: str, value: str, field: str) -> None:
 def test_an_instant_may_come_with_an_unescaped_plus() -> None:
     funnel = definition_of("funnel")
     assert read(funnel, {"as_of": "2026-01-01T10:00:00 01:00"}) == read(funnel, {"as_of": "2026-01-01T09:00:00Z"})
+
+
+class TestDefinitionsThatTheCodeDoesNotKnow:
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        source = Path(__file__).parents[2] / "metrics" / "definitions"
+        for name in ("bookings", "win_rate"):
+            (tmp_path / f"{name}.yml").write_text((source / f"{name}.yml").read_text())
+        return tmp_path
+
+    @pytest.mark.parametrize(
+        "text", ["{", "", "name: other", "a: [1, 2]", "- 1", "name: strange\nentity: unknown\n", "\x00"]
+    )
+    def test_are_left_out_and_named_in_the_log_while_the_others_answer(
+        self, folder: Path, text: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        (folder / "strange.yml").write_text(text)
+        assert list(load_known(folder).present) == ["bookings", "win_rate"]
+        assert "metric strange is left out" in caplog.text
+        assert "./sluice reload" in caplog.text
+
+    def test_what_derives_from_one_of_them_is_left_out_too(
+        self, folder: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        raw = yaml.safe_load((folder / "win_rate.yml").read_text())
+        raw["name"], raw["label"] = "derived", "Derived"
+        raw["figures"][0] = {"name": raw["figures"][0]["name"], "description": "Of another.", "of": "absent.deals_won"}
+        (folder / "derived.yml").write_text(yaml.safe_dump(raw))
+        assert list(load_known(folder).present) == ["bookings", "win_rate"]
+        assert "derives from absent" in caplog.text
