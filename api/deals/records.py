@@ -27,6 +27,8 @@ from api.models.event_log import EventLogRow
 from api.models.organization import Organization
 from api.models.picklist_value import PicklistValue
 from api.models.pipeline import Pipeline
+from api.models.rule import Rule as RuleRow
+from api.models.rule import RuleRun
 from api.models.stage import Stage
 from api.picklists.rules import Picklist
 from contracts.events.envelope import Envelope, Event
@@ -171,6 +173,16 @@ _LABELS_OF_EVENTS = compiled(
         or_(*(PicklistValue.id.in_(_value_of(name)) for name in ("source_id", "lost_reason_id"))),
     )
 )
+#: The firings of rules that an event of the deal names as its cause.
+_FIRINGS = compiled(
+    select(
+        RuleRun.cause_id, RuleRun.rule_id, RuleRun.rule_version, RuleRun.event_id, RuleRun.fired_at, RuleRun.facts,
+        RuleRun.score, RuleRun.score_model, RuleRow.name,
+    )
+    .join(RuleRow, and_(RuleRow.organization_id == RuleRun.organization_id, RuleRow.id == RuleRun.rule_id))
+    .where(RuleRun.organization_id == _organization, RuleRun.subject_id == bindparam("deal_id"),
+           RuleRun.cause_id.is_not(None))
+)  # fmt: skip
 _known = (
     DealRow.organization_id == _organization,
     is_one_of(DealRow.external_id, "external_ids"),
@@ -205,16 +217,22 @@ async def list_deals(
     return await read_page(unit, _DEALS, given, page=page)
 
 
-async def read_history(unit: UnitOfWork, target: DealTarget) -> tuple[list[Envelope[Event]], dict[UUID, str]]:
-    """A visible deal's events, and the labels of the picklist values that they name.
+async def read_history(
+    unit: UnitOfWork, target: DealTarget
+) -> tuple[list[Envelope[Event]], dict[UUID, str], dict[UUID, Row]]:
+    """A visible deal's events, the labels of the picklist values that they name, and the firings that led to them.
 
     Raises:
         NotFound: no such deal that the caller sees.
     """
     deal_id = target.deal_id
-    found = await unit.fetch_all(_bound(target), _EVENTS.bind(deal_id=deal_id), _LABELS_OF_EVENTS.bind(deal_id=deal_id))
-    _, events, labels = _expected(found)
-    return [_envelope(row) for row in events], {row.id: row.label for row in labels}
+    named = (statement.bind(deal_id=deal_id) for statement in (_EVENTS, _LABELS_OF_EVENTS, _FIRINGS))
+    _, events, labels, firings = _expected(await unit.fetch_all(_bound(target), *named))
+    return (
+        [_envelope(row) for row in events],
+        {row.id: row.label for row in labels},
+        {row.cause_id: row for row in firings},
+    )
 
 
 async def lock_deal(

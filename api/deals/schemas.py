@@ -176,6 +176,19 @@ class DealRead(BaseModel):
     updated_at: datetime = Field(description="When it was last written to.")
 
 
+class RuleAtWork(BaseModel):
+    """The firing of a rule that led to an event: which version, on what, and what its condition saw."""
+
+    id: UUID
+    name: str
+    version: int
+    event_id: UUID | None = Field(description="The event that set it off; null where time did.")
+    fired_at: datetime
+    facts: dict[str, Any]
+    score: float | None
+    score_model: str | None
+
+
 class DealHistoryEntry(BaseModel):
     """One event of a deal. `changes` holds the event's own facts, ids as stored and picklist values by label."""
 
@@ -190,6 +203,7 @@ class DealHistoryEntry(BaseModel):
     from_stage_id: UUID | None = Field(description="The stage the deal was in at `occurred_at`, as known then.")
     to_stage_id: UUID | None = Field(description="The stage entered; null when the event enters none.")
     changes: dict[str, Any]
+    rule: RuleAtWork | None = Field(default=None, description="Why it happened, where a rule did it.")
 
 
 #: Facts that are picklist values, and the names under which their labels are answered.
@@ -201,13 +215,15 @@ def deal_answer(row: Mapping[str, Any]) -> DealRead:
     return DealRead.model_validate(row)
 
 
-def history_answers(history: Iterable[Envelope[Event]], labels: Mapping[UUID, str]) -> list[DealHistoryEntry]:
-    """A deal's events, in the order in which they were true; picklist values by label."""
+def history_answers(
+    history: Iterable[Envelope[Event]], labels: Mapping[UUID, str], firings: Mapping[UUID, Any]
+) -> list[DealHistoryEntry]:
+    """A deal's events, in the order in which they were true; values by label, a rule's deeds with its firing."""
     ordered = sorted(history, key=lambda one: (one.occurred_at, one.aggregate_version))
-    return [_entry(envelope, labels) for envelope in ordered]
+    return [_entry(envelope, labels, firings) for envelope in ordered]
 
 
-def _entry(envelope: Envelope[Event], labels: Mapping[UUID, str]) -> DealHistoryEntry:
+def _entry(envelope: Envelope[Event], labels: Mapping[UUID, str], firings: Mapping[UUID, Any]) -> DealHistoryEntry:
     facts = envelope.data.model_dump(mode="json")
     changes = {name: value for name, value in facts.items() if name not in ("from_stage_id", "to_stage_id")}
     for column, name in _LABELLED.items():
@@ -226,4 +242,13 @@ def _entry(envelope: Envelope[Event], labels: Mapping[UUID, str]) -> DealHistory
         from_stage_id=facts.get("from_stage_id"),
         to_stage_id=facts.get("to_stage_id"),
         changes=changes,
+        rule=_at_work(firings.get(envelope.causation_id)) if envelope.causation_id else None,
     )
+
+
+def _at_work(firing: Any) -> RuleAtWork | None:  # noqa: ANN401 # a row
+    if firing is None:
+        return None
+    names = ("name", "event_id", "fired_at", "facts", "score", "score_model")
+    known = {name: getattr(firing, name) for name in names}
+    return RuleAtWork(id=firing.rule_id, version=firing.rule_version, **known)

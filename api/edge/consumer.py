@@ -13,7 +13,8 @@ import asyncio
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -95,6 +96,16 @@ async def consume(
             _log.exception("%s pauses: too many events cannot be handled, so none is parked", consumer)
             await _rest(stop, _PAUSE_SECONDS)
     await feed.close()
+
+
+@asynccontextmanager
+async def acting_in(database: Database, context: Context) -> AsyncIterator[UnitOfWork]:
+    """A unit of work of the worker in an organization, as the app: for what a slice does by the clock."""
+    unit = UnitOfWork(database.pool)
+    unit.open_with(Opening(context.organization_id, (_BECOME_APP.bind(), _ENTER.bind()), lambda _: context))
+    async with begun(unit):
+        await unit.begin()
+        yield unit
 
 
 async def _stand_by(consumption: "_Consumption", stop: threading.Event) -> None:

@@ -50,6 +50,9 @@ _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
     ("organization:write", ADMINISTRATORS, False, "update_organization"),
     ("pipelines:read", EVERYBODY, False, "list_pipelines read_pipeline"),
     ("pipelines:write", ADMINISTRATORS, False, "create_pipeline update_pipeline add_stage update_stage retire_stage"),
+    ("rules:read", EVERYBODY, False, "list_rules read_rule list_rule_templates read_rule_vocabulary"),
+    ("rules:read", ADMINISTRATORS, False, "list_rule_runs list_all_rule_runs read_undo_report"),
+    ("rules:write", ADMINISTRATORS, False, "create_rule update_rule delete_rule lint_rule backtest_rule replay_rule"),
     ("tasks:read", EVERYBODY, True, "list_tasks read_task"),
     ("tasks:write", WRITERS, True, "create_task update_task complete_task reopen_task delete_task"),
     ("teams:read", EVERYBODY, False, "list_teams read_team list_team_members"),
@@ -60,6 +63,7 @@ _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
 #: What only people do, never a program with a key.
 _PEOPLE: tuple[tuple[frozenset[Role], str], ...] = (
     (EVERYBODY, "list_api_keys create_api_key revoke_api_key"),
+    (EVERYBODY, "list_notifications read_notification"),
     (ADMINISTRATORS, "open_checkout open_portal preview_change change_subscription"),
 )
 #: What people do with their own sign-in.

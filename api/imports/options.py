@@ -66,6 +66,9 @@ class ImportOptions(BaseModel):
     decimal_comma: bool | None = Field(
         default=None, description="Whether 1.234,56 is a thousand and some; left out, the column's cells decide."
     )
+    run_rules: bool = Field(
+        default=False, description="Whether rules look at what the import brings, as if people had entered it."
+    )
     preview: bool = Field(default=False, description="Read and check only; write nothing.")
 
     def may_create(self, kind: Creatable) -> bool:

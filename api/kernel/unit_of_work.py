@@ -111,9 +111,10 @@ class UnitOfWork:
         self._opening = opening
         self._implied = {"organization_id": opening.organization_id}
 
-    def act_as(self, actor: ActorKind, actor_id: UUID) -> None:
+    def act_as(self, actor: ActorKind, actor_id: UUID, *, causation_id: UUID | None = None) -> None:
         """Let events from now on be somebody else's: of several rules that one event fires, each acts for itself."""
-        self._context = replace(self.context, actor=actor, actor_id=actor_id)
+        causation_id = causation_id or self.context.causation_id
+        self._context = replace(self.context, actor=actor, actor_id=actor_id, causation_id=causation_id)
 
     async def begin(self) -> None:
         """Enter the organization, if that has not happened yet."""

@@ -1,0 +1,72 @@
+"""Rules over HTTP: what can be saved, and what people are told of what cannot."""
+
+from typing import Any
+
+import pytest
+
+from contracts.access import Role
+from tests.api.rules.conftest import Shop
+
+TASK = {"do": "task.create", "with": {"title": "Call"}}
+ON_MOVE = {"kind": "event", "event": "deal.stage.changed"}
+
+
+def _document(**changes: Any) -> dict[str, Any]:
+    return {"trigger": ON_MOVE, "actions": [TASK], **changes}
+
+
+class TestSave:
+    async def test_a_rule_begins_off_and_is_versioned(self, shop: Shop) -> None:
+        made = await shop.owner.made("/v1/rules", json={"name": "Call", "document": _document()})
+        assert (made["mode"], made["version"]) == ("off", 1)
+        answer = await shop.owner.patch(f"/v1/rules/{made['id']}", version=1, json={"mode": "live"})
+        assert (answer.json()["mode"], answer.json()["version"]) == ("live", 2)
+        stale = await shop.owner.patch(f"/v1/rules/{made['id']}", version=1, json={"mode": "off"})
+        assert stale.status_code == 412
+        assert (await shop.owner.delete(f"/v1/rules/{made['id']}")).status_code == 204
+        assert (await shop.owner.get(f"/v1/rules/{made['id']}")).status_code == 404
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"trigger": {"kind": "event", "event": "deal.sold"}}, "there is no event 'deal.sold'"),
+            ({"when": "deal.amuont > 1.0"}, "deal has no 'amuont'; it has age_days, amount"),
+            ({"when": "deal.amount >"}, "Syntax error"),
+            ({"when": "deal.amount + 1.0"}, "must answer true or false"),
+            ({"when": 'deal.amount > "ten"'}, "different types"),
+            ({"when": "lead.amount > 1.0"}, "there is no 'lead'"),
+            ({"when": "contact.owner_id == null"}, "this trigger knows no contact"),
+            ({"when": "event.outcome == 'won'"}, "event has no 'outcome'"),
+            ({"actions": [{"do": "deal.fly"}]}, "there is no action 'deal.fly'"),
+            ({"actions": [{"do": "deal.move"}]}, "stage_id: Field required"),
+            ({"actions": [{"do": "deal.assign", "with": {}}]}, "either user_id or user_ids"),
+            ({"trigger": {"kind": "event", "event": "contact.created"}, "actions": [
+                {"do": "deal.move", "with": {"stage_id": "019e7c10-0000-7000-8000-000000000006"}}]},
+             "works on a deal"),
+            ({"when": "true\u0000"}, "NUL"),
+            ({"actions": []}, "at least 1"),
+        ],
+    )  # fmt: skip
+    async def test_what_cannot_work_is_refused_in_words(self, shop: Shop, changes: dict[str, Any], words: str) -> None:
+        answer = await shop.owner.post("/v1/rules/lint", json=_document(**changes))
+        assert answer.status_code == 422, answer.text
+        assert words in answer.text
+
+    async def test_every_template_is_sound(self, shop: Shop) -> None:
+        templates = (await shop.owner.get("/v1/rules/templates")).json()
+        assert len(templates) >= 12
+        for template in templates:
+            answer = await shop.owner.post("/v1/rules/lint", json=template["document"])
+            assert answer.status_code == 200, (template["key"], answer.text)
+
+    async def test_only_administrators_write_and_read_the_log(self, shop: Shop) -> None:
+        rep = await shop.owner.add_user(role=Role.REP)
+        made = await shop.owner.made("/v1/rules", json={"name": "Call", "document": _document()})
+        assert (await rep.post("/v1/rules", json={"name": "x", "document": _document()})).status_code == 403
+        assert (await rep.get(f"/v1/rules/{made['id']}/runs")).status_code == 403
+        assert (await rep.get("/v1/rules")).status_code == 200
+
+    async def test_the_vocabulary_names_events_actions_and_fields(self, shop: Shop) -> None:
+        found = await shop.owner.read("/v1/rules/vocabulary")
+        assert "deal.created" in found["events"]
+        assert {"deal.move", "deal.assign", "task.create", "notify", "webhook"} <= {a["name"] for a in found["actions"]}
