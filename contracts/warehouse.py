@@ -68,6 +68,7 @@ class Group(StrEnum):
     ACCESS = "access"
     ACTIVITIES = "activities"
     RECORDS = "records"
+    BILLING = "billing"
 
 
 class Speed(StrEnum):
@@ -113,6 +114,8 @@ class Mart(StrEnum):
     FCT_ACTIVITIES = "fct_activities", Group.ACTIVITIES
     FCT_TASKS = "fct_tasks", Group.ACTIVITIES
     FCT_CUSTOM_VALUES = "fct_custom_values", Group.RECORDS
+    FCT_SUBSCRIPTIONS = "fct_subscriptions", Group.BILLING
+    FCT_INVOICES = "fct_invoices", Group.BILLING
 
 
 class Part(NamedTuple):

@@ -1,0 +1,17 @@
+with events as (
+    select * from {{ ref('stg_events') }}
+    where aggregate_type = 'invoice'
+)
+
+select
+    -- ids
+    {{ event_columns('invoice_id') }},
+    cast({{ json_text('data', 'subscription_id') }} as uuid) as subscription_id,
+
+    -- facts
+    {{ json_text('data', 'status') }} as status,
+    cast({{ json_text('data', 'seats') }} as bigint) as seats,
+    cast({{ json_text('data', 'total_minor') }} as bigint) as total_minor,
+    {{ json_text('data', 'currency') }} as currency,
+    cast({{ json_text('data', 'payment_attempts') }} as bigint) as payment_attempts
+from events

@@ -1,0 +1,58 @@
+"""What is paid for, counted by hand: from events through the marts that dbt builds to the answer."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from contracts.events.billing import (
+    InvoiceCreated,
+    InvoiceUpdated,
+    SubscriptionCancelled,
+    SubscriptionCreated,
+    SubscriptionUpdated,
+)
+from metrics.reader import DuckDBReader
+from tests.event_history import BEGINNING, EventLog, days
+from tests.metrics.conftest import Asker
+from tests.warehouse_builder import duckdb_warehouse, publish_warehouse
+
+_PLAN: dict[str, Any] = {"plan": "team", "status": "active", "interval": "month", "currency": "EUR"}
+
+
+def _seats(seats: int, **changed: Any) -> dict[str, Any]:
+    return {**_PLAN, "seats": seats, "monthly_minor": seats * 2_500, **changed}
+
+
+def test_counts_what_is_paid_for_as_it_is_known(tmp_path: Path) -> None:
+    log = EventLog()
+    log.organization()
+    first, second, late = log.new_id(), log.new_id(), log.new_id()
+    log.add(SubscriptionCreated(**_seats(3)), first, at=BEGINNING)
+    log.add(SubscriptionUpdated(**_seats(5)), first, at=BEGINNING + days(10))
+    gone = _seats(5, status="canceled")
+    log.add(SubscriptionCancelled(**gone, reason="payment_failed"), first, at=BEGINNING + days(20))
+    log.add(SubscriptionCreated(**_seats(2, plan="business")), second, at=BEGINNING + days(21))
+    bill: dict[str, Any] = {"subscription_id": first, "currency": "EUR", "seats": 5, "total_minor": 12_500}
+    log.add(InvoiceCreated(**bill, status="open", paid_minor=0, payment_attempts=0), late, at=BEGINNING + days(11))
+    log.add(InvoiceUpdated(**bill, status="open", paid_minor=0, payment_attempts=1), late, at=BEGINNING + days(12))
+    log.add(InvoiceUpdated(**bill, status="open", paid_minor=0, payment_attempts=2), late, at=BEGINNING + days(13))
+    log.add(InvoiceUpdated(**bill, status="paid", paid_minor=12_500, payment_attempts=3), late, at=BEGINNING + days(14))
+    folder, now = tmp_path / "warehouse", datetime.now(UTC)
+    publish_warehouse(duckdb_warehouse(folder), log.events, target_path=tmp_path / "dbt", tests=True, now=now)
+    asker = Asker(DuckDBReader(folder), log.organization_id)
+
+    def revenue(day: float, **given: Any) -> list[tuple[str | None, int, int | None]]:
+        found = asker.answer("recurring_revenue", as_of=(BEGINNING + days(day)).isoformat(), **given)
+        return [(row["group"], row["subscriptions"], row["monthly_minor"]) for row in found.rows]
+
+    assert revenue(9) == [(None, 1, 7_500)]
+    assert revenue(11) == [(None, 1, 12_500)]
+    assert revenue(20.5) == [(None, 0, 0)]
+    assert revenue(22, group_by="plan") == [("business", 1, 5_000)]
+    assert revenue(22, owner_ids=[log.new_id()]) == [(None, 0, 0)]
+    period: dict[str, Any] = {"start": BEGINNING.date(), "end": (BEGINNING + days(30)).date()}
+    [churn] = asker.answer("churn", **period).rows
+    assert (churn["cancelled"], churn["monthly_minor"]) == (1, 12_500)
+    [failed] = asker.answer("failed_payments", **period, group_by="month").rows
+    assert (failed["group"], failed["invoices_failed"], failed["total_minor"]) == ("2026-01", 1, 12_500)
+    asker.reader.close()
