@@ -3,6 +3,7 @@
 import dagster as dg
 
 from orchestration.build.dbt import Project, load_project
+from orchestration.defs import billing
 from orchestration.defs.assets import define_assets
 from orchestration.defs.jobs import define_jobs, define_quality_checks, define_schedules
 from orchestration.warehouse import Warehouse
@@ -12,10 +13,10 @@ def build_defs(*, warehouse: Warehouse, project: Project) -> dg.Definitions:
     """All definitions over one warehouse. Every run stays in one process."""
     checks = define_quality_checks(project)
     return dg.Definitions(
-        assets=define_assets(project),
+        assets=[*define_assets(project), billing.stripe_reconciliation],
         asset_checks=checks,
-        jobs=define_jobs(checks),
-        schedules=define_schedules(),
+        jobs=[*define_jobs(checks), billing.reconcile_stripe],
+        schedules=[*define_schedules(), billing.NIGHTLY],
         resources={"warehouse": warehouse},
         executor=dg.in_process_executor,
     )

@@ -86,7 +86,8 @@ PROCESSES: Mapping[str, Process] = {
         ),
         Process(
             "dagster", "Dagster's web server, daemon and code server.", "orchestration.serve",
-            (*_MODELS, "DAGSTER_PORT"), path="/server_info", port=lambda: OrchestrationSettings().dagster_port,
+            (*_MODELS, "DAGSTER_PORT", "DATABASE_WORKER_URL"), path="/server_info",
+            port=lambda: OrchestrationSettings().dagster_port,
             is_background=True,
         ),
         Process(

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -32,6 +33,7 @@ from tests.dashboards.counting import (
     stage_names,
     team_row,
 )
+from tests.dashboards.double_billing import PAID, serve_billing
 from tests.dashboards.double_notes import serve_notes
 
 
@@ -46,6 +48,7 @@ class Double:
     problems: dict[str, tuple[int, str, str]] = field(default_factory=dict)
     freshness: Row = field(default_factory=dict)
     notes: dict[str, Row] = field(default_factory=dict)
+    billing: Row = field(default_factory=lambda: deepcopy(PAID))
     figures: list[Row] = field(default_factory=list)  # of any metric that it does not count itself
 
     def questions(self, path: str) -> list[Row]:
@@ -136,6 +139,7 @@ def application(double: Double) -> FastAPI:
     _serve_sign_in(app, double)
     _serve_metrics(app, double)
     serve_notes(app, double.notes, problem=_problem)
+    serve_billing(app, double.billing)
 
     @app.get("/v1/me")
     def me() -> Row:

@@ -52,11 +52,11 @@ _READS: dict[str, list[type[BaseSettings]]] = {
     ],
     "api": [
         settings.ApiSettings, settings.DatabaseSettings, settings.WarehouseSettings,
-        settings.MailSettings, settings.OutgoingSettings,
+        settings.MailSettings, settings.OutgoingSettings, settings.BillingSettings,
     ],
     "worker": [
         settings.WorkerDatabaseSettings, settings.WorkerSettings, settings.FileSettings, settings.KafkaSettings,
-        settings.SecretSettings, settings.MailSettings, settings.OutgoingSettings,
+        settings.SecretSettings, settings.MailSettings, settings.OutgoingSettings, settings.BillingSettings,
     ],
     "relay": [
         settings.RelayDatabaseSettings, settings.KafkaSettings, settings.WarehouseSettings, settings.RelaySettings,
@@ -64,7 +64,10 @@ _READS: dict[str, list[type[BaseSettings]]] = {
     "loader": [settings.RelayDatabaseSettings, settings.KafkaSettings, settings.WarehouseSettings],
     "archive": [settings.BackupSettings, settings.FileSettings],
     "refresh": [settings.RelayDatabaseSettings, settings.WarehouseSettings, _Refresh],
-    "dagster": [settings.RelayDatabaseSettings, settings.WarehouseSettings, settings.OrchestrationSettings],
+    "dagster": [
+        settings.RelayDatabaseSettings, settings.WorkerDatabaseSettings, settings.WarehouseSettings,
+        settings.OrchestrationSettings, settings.BillingSettings,
+    ],
     "dashboards": [settings.DashboardSettings],
 }  # fmt: skip
 

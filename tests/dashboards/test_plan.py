@@ -1,0 +1,46 @@
+"""The page Plan."""
+
+from collections.abc import Callable
+
+from streamlit.testing.v1 import AppTest
+
+from tests.dashboards.double import Double
+from tests.dashboards.double_billing import OFF, SUBSCRIPTION
+
+
+def texts(page: AppTest) -> str:
+    return " ".join(element.value for element in page.text)
+
+
+def test_says_what_is_paid_and_that_a_payment_is_late(open_page: Callable[..., AppTest]) -> None:
+    page = open_page("plan")
+    assert page.subheader[0].value == "Team, payment is late"
+    assert "5 seats, $125 a month, paid monthly. The next invoice comes on 1 Dec 2026." in texts(page)
+    assert "from 15 Nov 2026 on" in page.warning[0].value
+    assert (page.metric[0].label, page.metric[0].value) == ("People", "4 of 5")
+    assert page.dataframe[0].value["Total"].tolist() == ["$125.00"]
+
+
+def test_changes_seats(open_page: Callable[..., AppTest], double: Double) -> None:
+    page = open_page("plan")
+    page.number_input[0].set_value(9)
+    next(button for button in page.button if button.label == "Change").click().run()
+    assert not page.exception
+    assert double.billing["subscription"]["seats"] == 9
+
+
+def test_offers_plans_after_the_last_one_ended(open_page: Callable[..., AppTest], double: Double) -> None:
+    double.billing["subscription"] = {**SUBSCRIPTION, "ended_at": "2026-11-20T10:00:00Z", "status": "canceled"}
+    page = open_page("plan")
+    page.number_input[0].set_value(7)
+    next(button for button in page.button if button.label == "Go to checkout").click().run()
+    assert not page.exception
+    [link] = page.get("link_button")
+    assert link.proto.url == "https://checkout.stripe.test/team-7"
+
+
+def test_where_billing_is_off_it_says_so(open_page: Callable[..., AppTest], double: Double) -> None:
+    double.billing |= OFF
+    page = open_page("plan")
+    assert "Billing is off" in page.info[0].value
+    assert page.metric[0].value == "4 of no limit"
