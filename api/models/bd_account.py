@@ -24,7 +24,7 @@ class BdAccount(Aggregate):
     until: Mapped[datetime | None]
     user_id: Mapped[UUID | None]
     team_id: Mapped[UUID | None]
-    daily_limit: Mapped[int]
+    daily_limit: Mapped[int] = mapped_column(BigInteger)
     settings: Mapped[dict[str, Any]] = mapped_column(JSONB)
     secret: Mapped[bytes | None]
     connected_at: Mapped[datetime | None]
@@ -53,4 +53,4 @@ class BdAccountSign(TenantRow):
 
     account_id: Mapped[UUID]
     kind: Mapped[str]
-    seconds: Mapped[int | None]
+    seconds: Mapped[int | None] = mapped_column(BigInteger)

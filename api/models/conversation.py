@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Text
+from sqlalchemy import BigInteger, Text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -27,7 +27,7 @@ class Conversation(Aggregate):
     assignee_id: Mapped[UUID | None]
     team_id: Mapped[UUID | None]
     labels: Mapped[list[str]] = mapped_column(ARRAY(Text))
-    unread_count: Mapped[int]
+    unread_count: Mapped[int] = mapped_column(BigInteger)
     last_message_at: Mapped[datetime]
     last_direction: Mapped[str]
 

@@ -56,7 +56,7 @@ class Send(TenantRow):
     source_id: Mapped[UUID | None]
     address: Mapped[str]
     not_before: Mapped[datetime]
-    attempts: Mapped[int]
+    attempts: Mapped[int] = mapped_column(BigInteger)
     epoch: Mapped[int | None] = mapped_column(BigInteger)
     claimed_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
