@@ -299,6 +299,28 @@ class ApiSettings(FileSettings, SecretSettings):
     password_hash_concurrency: int = Field(default=2, ge=1, le=16, description="Hashes at once, per API process.")
 
 
+class ChannelSettings(_Settings):
+    """How connectors of channels find the API, and whose accounts they connect."""
+
+    api_url: str = "http://127.0.0.1:8000"
+    channels_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(),
+        description="Keys of services, one per organization, comma separated; each has the scopes accounts:read,"
+        " accounts:write and channels:write.",
+    )
+
+    telegram_api_id: int | None = Field(default=None, description="Of my.telegram.org; without it no Telegram.")
+    telegram_api_hash: SecretStr | None = Field(default=None, description="Beside telegram_api_id.")
+    telegram_data_centre: str | None = Field(
+        default=None, pattern=r"^\d+:[^:]+:\d+$", description="number:host:port of another one than Telegram's own."
+    )
+
+    @field_validator("channels_keys", mode="before")
+    @classmethod
+    def _listed(cls, given: object) -> object:
+        return [part.strip() for part in given.split(",") if part.strip()] if isinstance(given, str) else given
+
+
 class DashboardSettings(_Settings):
     """How the dashboards find the API."""
 

@@ -76,6 +76,10 @@ PROCESSES: Mapping[str, Process] = {
             touches=lambda: WorkerSettings().worker_alive_path,
         ),
         Process(
+            "channels", "Connectors: e-mail, as the accounts of organizations want it.", "ingest.channels.runner",
+            ("API_URL",), parts="Connect this channel alone; may be repeated.",
+        ),
+        Process(
             "archive", "PostgreSQL's log into the folder of backups, as it is written; base backups.",
             "runtime.backup.archive", ("DATABASE_BACKUP_URL", "BACKUP_PATH", "FILES_PATH"),
             reports_to=lambda: BackupSettings().database_backup_url,

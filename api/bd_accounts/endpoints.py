@@ -1,13 +1,11 @@
-"""`/v1/bd-accounts`: accounts, their states and health, who works with them and which connector holds them."""
+"""`/v1/bd-accounts`: accounts, their states and health, and who works with them."""
 
 from collections import Counter
-from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Response
-from uuid_utils.compat import uuid7
+from fastapi import Response
 
-from api.bd_accounts import records, rules
+from api.bd_accounts import connectors, records, rules
 from api.bd_accounts.schemas import (
     AccountAssign,
     AccountCreate,
@@ -15,24 +13,17 @@ from api.bd_accounts.schemas import (
     AccountRead,
     AccountUpdate,
     AssignmentRead,
-    LeaseAsk,
-    LeaseRead,
-    StateReport,
 )
-from api.edge.dependencies import Administrator, CurrentCaller, IfMatch, Unit, require
+from api.edge.dependencies import Administrator, CurrentCaller, IfMatch, Unit
 from api.edge.pages import Page, PageOf, read_page
 from api.edge.routing import problems, slice_router
-from api.kernel.caller import Caller
 from api.kernel.changes import expect
 from api.kernel.constraints import UnknownReference
 from api.kernel.errors import NotFound, PreconditionFailed, PreconditionRequired
-from contracts.access import Role
 from contracts.channels import AccountState, Channel
 
 router = slice_router(prefix="/bd-accounts", tags=["bd-accounts"])
-
-#: The process that speaks with the provider.
-Connector = Annotated[Caller, Depends(require(Role.OWNER, Role.ADMIN))]
+routers = [router, connectors.router]
 
 _REFUSALS = (NotFound, PreconditionFailed, PreconditionRequired)
 
@@ -116,32 +107,3 @@ async def read_bd_account_health(account_id: UUID, caller: CurrentCaller, unit: 
         sent_today=sent,
         signs=Counter(sign.kind for sign in signs),
     )
-
-
-@router.post("/{account_id}/state", responses=problems(NotFound, rules.StateNotAllowed, rules.StillWaiting))
-async def report_bd_account(account_id: UUID, body: StateReport, caller: Connector, unit: Unit) -> AccountRead:
-    """Say how the account is found; `revoked` disconnects it."""
-    account, _ = await records.lock_account(unit, account_id)
-    until = records.until_of(body.seconds, unit.now)
-    changes = rules.report(account, body.state, unit.now, reason=body.reason, until=until)
-    records.write_changes(unit, changes)
-    if changes and body.state in (AccountState.LIMITED, AccountState.FLOOD_WAIT):
-        records.note_sign(unit, account_id, body.reason or body.state.value, id=uuid7(), seconds=body.seconds)
-    return AccountRead.model_validate(changes[-1].after if changes else account)
-
-
-@router.post("/{account_id}/lease", responses=problems(NotFound, rules.AccountHeld, rules.StateNotAllowed))
-async def lease_bd_account(account_id: UUID, body: LeaseAsk, caller: Connector, unit: Unit) -> LeaseRead:
-    """Hold an account, or go on holding it: one connector at a time speaks with the provider for it."""
-    account, _ = await records.lock_account(unit, account_id)
-    held = rules.lease(account, body.holder, unit.now)
-    records.hold(unit, held)
-    return LeaseRead(account_id=account_id, epoch=held.epoch, until=unit.now + rules.LEASE)
-
-
-@router.delete("/{account_id}/lease/{epoch}", status_code=204, responses=problems(NotFound, rules.LeaseLost))
-async def release_bd_account(account_id: UUID, epoch: int, caller: Connector, unit: Unit) -> None:
-    """Hold an account no longer."""
-    account, _ = await records.lock_account(unit, account_id)
-    rules.expect_holder(account, epoch, unit.now)
-    records.hold(unit, rules.release(account, unit.now))

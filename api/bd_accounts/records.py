@@ -10,7 +10,6 @@ from api.bd_accounts.rules import Account, AddressTaken, Assignment, Sign
 from api.db.statements import compiled, is_one_of
 from api.kernel.changes import Change
 from api.kernel.constraints import Problems, unknown
-from api.kernel.errors import NotFound
 from api.kernel.listing import Listing
 from api.kernel.states import as_state, as_states, only, rows_of
 from api.kernel.unit_of_work import Bound, Row, UnitOfWork
@@ -48,7 +47,9 @@ HISTORY = Listing(
     order=(BdAccountAssignment.id,),
     newest_first=True,
 )
-_SECRET = compiled(select(BdAccount.secret).where(BdAccount.organization_id == bindparam("organization_id"), _by_id))
+SECRET = compiled(
+    select(BdAccount.secret, BdAccount.cursor).where(BdAccount.organization_id == bindparam("organization_id"), _by_id)
+)
 CLOCK = compiled(select(func.clock_timestamp().label("now")))
 _SIGNS_OF_WEEK = compiled(
     select(BdAccountSign.kind, BdAccountSign.created_at).where(
@@ -134,19 +135,6 @@ def keep_secret(unit: UnitOfWork, account_id: UUID, sealed: bytes | None) -> Non
 def keep_cursor(unit: UnitOfWork, account_id: UUID, cursor: dict[str, Any]) -> None:
     """Queue how far an account was read."""
     unit.update(BdAccount, {"id": account_id, "cursor": cursor})
-
-
-async def read_secret(unit: UnitOfWork, account_id: UUID) -> bytes | None:
-    """An account's sealed secret.
-
-    Raises:
-        NotFound: no such account here.
-    """
-    rows = await unit.fetch(_SECRET, account_id=account_id)
-    if not rows:
-        raise NotFound("account")
-    sealed: bytes | None = rows[0].secret
-    return sealed
 
 
 def one(rows: list[Row]) -> Account:

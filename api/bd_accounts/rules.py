@@ -142,6 +142,11 @@ def update(account: Account, now: datetime, **given: Any) -> list[Change[Account
     return [Change(account, after, BdAccountUpdated(changed_fields=sorted(changed)))]
 
 
+def change_secret(account: Account, now: datetime) -> list[Change[Account]]:
+    """Somebody gave another secret. What it was nobody is told."""
+    return [Change(account, revised(account, now), BdAccountUpdated(changed_fields=["secret"]))]
+
+
 def assign(
     account: Account, present: Assignment | None, now: datetime, *, user_id: UUID | None, team_id: UUID | None
 ) -> list[Change[Account] | Change[Assignment]]:

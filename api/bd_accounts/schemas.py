@@ -137,6 +137,33 @@ class LeaseRead(BaseModel):
     until: datetime
 
 
+class Holding(BaseModel):
+    """The connector holds the account under this number."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"epoch": 1}]})
+
+    epoch: int = Field(ge=0)
+
+
+class SecretWrite(BaseModel):
+    """Parts of a secret; null takes one away."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"values": {"password": "…"}}]})
+
+    values: dict[
+        Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}$")],
+        Annotated[str, StringConstraints(min_length=1, max_length=10_000)] | None,
+    ] = Field(min_length=1, max_length=20)
+
+
+class Connection(BaseModel):
+    """What it takes to sign in, and how far the account was read."""
+
+    account: AccountRead
+    secret: dict[str, str]
+    cursor: dict[str, Any]
+
+
 class CursorWrite(BaseModel):
     """How far the connector has read."""
 

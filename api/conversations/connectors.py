@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from api.bd_accounts import records as accounts
-from api.bd_accounts.endpoints import Connector
+from api.bd_accounts.connectors import Connector
 from api.bd_accounts.rules import LeaseLost, expect_holder
 from api.conversations import inbound, records, rules, sending
 from api.conversations.connector_schemas import (

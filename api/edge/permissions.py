@@ -31,7 +31,27 @@ class Permission:
 # scope, roles, whether the record scope narrows it, operations
 _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
     ("billing:read", ADMINISTRATORS, False, "read_billing list_plans list_invoices"),
-    ("companies:read", EVERYBODY, True, "list_companies read_company"),
+    (
+        "accounts:read",
+        EVERYBODY,
+        False,
+        "list_bd_accounts read_bd_account list_bd_account_assignments read_bd_account_health list_bd_account_days",
+    ),
+    (
+        "accounts:write",
+        ADMINISTRATORS,
+        False,
+        "create_bd_account update_bd_account assign_bd_account keep_bd_account_secret",
+    ),
+    (
+        "channels:write",
+        ADMINISTRATORS,
+        False,
+        (
+            "report_bd_account lease_bd_account release_bd_account read_bd_account_connection keep_bd_account_cursor"
+            " compare_bd_account_day take_in_messages change_messages claim_sends tell_send_result"
+        ),
+    ),
     ("companies:read", EVERYBODY, True, "list_companies read_company read_company_timeline"),
     ("companies:write", WRITERS, True, "create_company update_company"),
     ("contacts:read", EVERYBODY, True, "list_contacts read_contact read_contact_timeline"),
@@ -42,6 +62,25 @@ _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
     ("custom_fields:read", EVERYBODY, False, "list_custom_fields read_custom_field"),
     ("custom_fields:write", ADMINISTRATORS, False, "create_custom_field update_custom_field"),
     ("deals:read", EVERYBODY, True, "list_deals read_deal list_deal_history read_deal_timeline"),
+    (
+        "conversations:read",
+        EVERYBODY,
+        True,
+        (
+            "list_conversations read_conversation list_conversation_messages list_messages read_message"
+            " list_canned_replies"
+        ),
+    ),
+    (
+        "conversations:write",
+        WRITERS,
+        True,
+        (
+            "start_conversation update_conversation close_conversation reopen_conversation see_conversation"
+            " reply_to_conversation note_conversation retry_message confirm_message create_canned_reply"
+            " delete_canned_reply"
+        ),
+    ),
     ("deals:write", WRITERS, True, "create_deal update_deal delete_deal move_deal win_deal lose_deal reopen_deal"),
     ("imports:read", ADMINISTRATORS, False, "list_imports read_import read_import_errors"),
     ("imports:write", ADMINISTRATORS, False, "start_import show_import_preview"),

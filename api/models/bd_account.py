@@ -1,6 +1,6 @@
 """Accounts through which people are written to, who works with them, and what providers let them feel."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -54,3 +54,19 @@ class BdAccountSign(TenantRow):
     account_id: Mapped[UUID]
     kind: Mapped[str]
     seconds: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class BdAccountDay(TenantRow):
+    """What the provider had of a day, and what became of it; `healed` counts what was missing and came later."""
+
+    __tablename__ = "bd_account_days"
+
+    account_id: Mapped[UUID]
+    day: Mapped[date]
+    provider: Mapped[int] = mapped_column(BigInteger)
+    stored: Mapped[int] = mapped_column(BigInteger)
+    missing: Mapped[int] = mapped_column(BigInteger)
+    filtered: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    failed: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    healed: Mapped[int] = mapped_column(BigInteger)
+    checked_at: Mapped[datetime]

@@ -58,6 +58,7 @@ _READS: dict[str, list[type[BaseSettings]]] = {
         settings.WorkerDatabaseSettings, settings.WorkerSettings, settings.FileSettings, settings.KafkaSettings,
         settings.SecretSettings, settings.MailSettings, settings.OutgoingSettings, settings.BillingSettings,
     ],
+    "channels": [settings.ChannelSettings],
     "relay": [
         settings.RelayDatabaseSettings, settings.KafkaSettings, settings.WarehouseSettings, settings.RelaySettings,
     ],

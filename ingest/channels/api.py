@@ -1,0 +1,153 @@
+"""The API as connectors use it: small, typed by what it answers, with every refusal an error that names its code."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+Json = dict[str, Any]
+
+_SECONDS = 30.0
+#: Bodies stay far below what the API takes.
+_LARGEST_BATCH, _LARGEST_BODY = 100, 900_000
+
+
+class RefusedError(Exception):
+    """The API said no; `code` is its problem's."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        self.status, self.code = status, code
+        super().__init__(f"{status} {code}: {detail}")
+
+    @property
+    def is_lost_lease(self) -> bool:
+        """Whether another connector holds the account."""
+        return self.code in {"lease_lost", "account_held"}
+
+
+@dataclass(frozen=True)
+class Held:
+    """An account that this connector holds."""
+
+    id: UUID
+    epoch: int
+
+
+class Api:
+    """One organization's API, by a key of its own."""
+
+    def __init__(self, url: str, key: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._http = httpx.AsyncClient(
+            base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=_SECONDS, transport=transport
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def accounts(self, channel: str) -> list[Json]:
+        """All accounts of a channel that somebody may connect."""
+        found: list[Json] = []
+        cursor: str | None = None
+        while True:
+            page = await self._get("/v1/bd-accounts", {"channel": channel} | ({"cursor": cursor} if cursor else {}))
+            found += [one for one in page["items"] if one["state"] not in {"banned", "revoked"}]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return found
+
+    async def lease(self, account_id: UUID, holder: str) -> Held:
+        """Hold an account, or go on holding it."""
+        answer = await self._post(f"/v1/bd-accounts/{account_id}/lease", {"holder": holder})
+        return Held(account_id, answer["epoch"])
+
+    async def release(self, held: Held) -> None:
+        """Hold it no longer."""
+        self._read(await self._http.delete(f"/v1/bd-accounts/{held.id}/lease/{held.epoch}"))
+
+    async def connection(self, held: Held) -> Json:
+        """The account, its secret, and how far it was read."""
+        return await self._post(f"/v1/bd-accounts/{held.id}/connection", {"epoch": held.epoch})
+
+    async def keep_cursor(self, held: Held, cursor: Json) -> None:
+        """Say how far it was read."""
+        await self._post(f"/v1/bd-accounts/{held.id}/cursor", {"epoch": held.epoch, "cursor": cursor})
+
+    async def keep_secret(self, held: Held, **values: str | None) -> None:
+        """Keep parts of its secret."""
+        await self._post(f"/v1/bd-accounts/{held.id}/secret", {"values": values})
+
+    async def report(self, held: Held, state: str, *, reason: str | None = None, seconds: int | None = None) -> None:
+        """Say how the account is found; what it cannot become yet, it becomes later."""
+        body = {"state": state, "reason": reason, "seconds": seconds}
+        try:
+            await self._post(f"/v1/bd-accounts/{held.id}/state", body)
+        except RefusedError as refused:
+            if refused.code not in {"account_state_not_allowed", "account_still_waiting"}:
+                raise
+
+    async def take_in(self, held: Held, messages: Sequence[Json]) -> list[Json]:
+        """Hand in messages in batches; answers what became of each."""
+        taken: list[Json] = []
+        for batch in _batches(messages):
+            body = {"account_id": str(held.id), "epoch": held.epoch, "messages": batch}
+            taken += (await self._post("/v1/messages/inbound", body))["messages"]
+        return taken
+
+    async def change(self, held: Held, changes: Sequence[Json]) -> Json:
+        """Hand in what happened to known messages."""
+        body = {"account_id": str(held.id), "epoch": held.epoch, "changes": list(changes)}
+        return await self._post("/v1/messages/changes", body)
+
+    async def claim(self, held: Held, *, limit: int = 10) -> list[Json]:
+        """Take what is to be sent now."""
+        body = {"account_id": str(held.id), "epoch": held.epoch, "limit": limit}
+        sends: list[Json] = (await self._post("/v1/sends/claim", body))["sends"]
+        return sends
+
+    async def told(self, held: Held, job: Json, state: str, **more: Any) -> None:  # noqa: ANN401 # fields of a result
+        """Say what became of a send."""
+        body = {"epoch": held.epoch, "state": state, **more}
+        try:
+            await self._post(f"/v1/sends/{job['send_id']}/result", body)
+        except RefusedError as refused:
+            if refused.code != "send_not_under_way":  # it was settled meanwhile
+                raise
+
+    async def compare_day(self, held: Held, day: str, provider_ids: Sequence[str], **left_out: Json) -> list[str]:
+        """All that the provider has of a day; answers what is missing here."""
+        body = {"epoch": held.epoch, "provider_ids": list(provider_ids), **left_out}
+        missing: list[str] = (await self._post(f"/v1/bd-accounts/{held.id}/days/{day}", body))["missing"]
+        return missing
+
+    async def _get(self, path: str, params: Json) -> Json:
+        return self._read(await self._http.get(path, params=params))
+
+    async def _post(self, path: str, body: Json) -> Json:
+        return self._read(await self._http.post(path, json=body))
+
+    def _read(self, answer: httpx.Response) -> Json:
+        if answer.status_code < 400:
+            found: Json = answer.json() if answer.content else {}
+            return found
+        if answer.headers.get("content-type") == "application/problem+json":
+            problem = answer.json()
+            raise RefusedError(answer.status_code, problem["code"], f"{problem['detail']} {problem.get('errors', '')}")
+        raise RefusedError(answer.status_code, "no_problem", answer.text[:200])
+
+
+def _batches(messages: Sequence[Json]) -> Iterator[list[Json]]:
+    """Few enough at once, and small enough together."""
+    batch: list[Json] = []
+    size = 0
+    for message in messages:
+        weight = sum(len(str(value)) for value in message.values())
+        if batch and (len(batch) == _LARGEST_BATCH or size + weight > _LARGEST_BODY):
+            yield batch
+            batch, size = [], 0
+        batch.append(message)
+        size += weight
+    if batch:
+        yield batch

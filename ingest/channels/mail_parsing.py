@@ -1,0 +1,255 @@
+"""Mail as a message of a conversation. Pure, and never an error: what cannot be understood is taken in as it is.
+
+CPython's strict policies raise on headers of strangers, so the lenient one reads, and every decoding has a fall-back.
+"""
+
+import hashlib
+import re
+from base64 import b64encode
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
+from email.errors import HeaderParseError
+from email.header import decode_header
+from email.message import Message
+from email.utils import getaddresses, parsedate_to_datetime
+from typing import Any
+
+Json = dict[str, Any]
+
+_ID = re.compile(r"<[^<>\s]{1,990}>")
+_STATUS = re.compile(r"(\d\.\d{1,3}\.\d{1,3})")
+_LONGEST_TEXT, _LONGEST_HTML, _LONGEST_RAW = 100_000, 400_000, 200_000
+_EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
+_AUTOMATIC = ("x-autoreply", "x-autorespond", "x-auto-reply")
+
+
+def read_mail(raw: bytes, *, ours: str, received_at: datetime) -> Json:
+    """A mail as the API takes it in. `ours` is the account's address: what comes from it is ours."""
+    mail = message_from_bytes(raw)
+    provider_id = message_id(mail, raw)
+    senders = _addresses(mail, "from")
+    recipients = [*_addresses(mail, "to"), *_addresses(mail, "cc")]
+    is_ours = any(address.lower() == ours.lower() for _, address in senders)
+    others = recipients if is_ours else [*_addresses(mail, "reply-to"), *senders]
+    other = next((address for _, address in others if address and address.lower() != ours.lower()), None)
+    named = references(mail)
+    text, html = _body(mail)
+    bounced = None if is_ours else _bounced(mail)
+    if bounced and bounced["provider_id"] not in named:
+        named.append(bounced["provider_id"])
+    found: Json = {
+        "provider_id": provider_id,
+        "thread_key": named[0] if named else provider_id,
+        "address": (other or (senders[0][1] if senders else "") or "unknown@unknown.invalid")[:320],
+        "direction": "out" if is_ours else "in",
+        "kind": "bounce" if bounced else "auto_reply" if _is_automatic(mail) else "message",
+        "sender": _shown(senders[0])[:640] if senders else None,
+        "subject": _header(mail, "subject")[:1000] or None,
+        "text": text[:_LONGEST_TEXT],
+        "html": html[:_LONGEST_HTML] or None,
+        "occurred_at": _instant(mail, received_at).isoformat(),
+        "to": [_shown(one)[:640] for one in recipients[:500]],
+        "references": named[-200:],
+        "attachments": list(_attachments(mail))[:200],
+        "payload": {"raw_base64": b64encode(raw[:_LONGEST_RAW]).decode(), "size": len(raw)},
+    }
+    if bounced:
+        found["bounced"] = bounced
+    return found
+
+
+def message_id(mail: Message, raw: bytes) -> str:
+    """What the mail is known by; one without a name is known by its bytes."""
+    given = _ID.search(_plain(mail.get("message-id")))
+    return given[0] if given else f"<{hashlib.sha256(raw).hexdigest()[:40]}@no-message-id.invalid>"
+
+
+def references(mail: Message) -> list[str]:
+    """The mails that it answers, the first of the thread first."""
+    found = _ID.findall(_plain(mail.get("references"))) + _ID.findall(_plain(mail.get("in-reply-to")))
+    return list(dict.fromkeys(found))
+
+
+def _plain(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _header(mail: Message, name: str) -> str:
+    """A header's words, whatever they are written in."""
+    value = mail.get(name)
+    if value is None:
+        return ""
+    try:
+        parts = decode_header(value)
+    except (HeaderParseError, ValueError, LookupError):
+        return _clean(_plain(value))
+    words = "".join(_decoded(part, charset) if isinstance(part, bytes) else part for part, charset in parts)
+    return " ".join(_clean(words).split())
+
+
+def _decoded(content: bytes, charset: str | None) -> str:
+    """Text in the charset that it names, else in the likeliest one."""
+    for one in (charset, "utf-8", "cp1252"):
+        try:
+            return content.decode(one or "utf-8")
+        except (LookupError, ValueError):
+            continue
+    return content.decode("latin-1")
+
+
+def _clean(text: str) -> str:
+    """Text that can be stored: no NUL and no half of a pair."""
+    return text.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
+
+
+def _addresses(mail: Message, name: str) -> list[tuple[str, str]]:
+    values = [_plain(value) for value in mail.get_all(name, [])]
+    found = []
+    for shown, address in getaddresses(values):
+        named = " ".join("".join(_part(part) for part in _parts(shown)).split())
+        if address.strip():
+            found.append((_clean(named), _clean(address.strip())))
+    return found
+
+
+def _parts(value: str) -> list[tuple[Any, str | None]]:
+    try:
+        return list(decode_header(value))
+    except (HeaderParseError, ValueError, LookupError):
+        return [(value, None)]
+
+
+def _part(part: tuple[Any, str | None]) -> str:
+    content, charset = part
+    return _decoded(content, charset) if isinstance(content, bytes) else str(content)
+
+
+def _shown(person: tuple[str, str]) -> str:
+    name, address = person
+    return f"{name} <{address}>" if name else address
+
+
+def _body(mail: Message) -> tuple[str, str]:
+    """Its words as text and as HTML; where there are none, those of files that are text."""
+    leaves = list(_leaves(mail))
+    text, html = _words([part for part in leaves if not _is_file(part)])
+    return (text, html) if text or html else _words(leaves)
+
+
+def _words(parts: list[Message]) -> tuple[str, str]:
+    texts: list[str] = []
+    htmls: list[str] = []
+    for part in parts:
+        kind = part.get_content_type()
+        if kind == "text/html":
+            htmls.append(_content(part))
+        elif kind.startswith(("text/", "multipart/")) or kind == "message/delivery-status":  # broken parts are text
+            texts.append(_content(part))
+    return "\n".join(text for text in texts if text.strip()).strip(), "\n".join(htmls[:3])
+
+
+def _leaves(mail: Message) -> Iterator[Message]:
+    """Parts that hold something; a mail within a mail is read as well, a few deep."""
+    stack = [(mail, 0)]
+    while stack:
+        part, depth = stack.pop()
+        inside = part.get_payload()
+        if isinstance(inside, list) and depth < 20:
+            stack += [(one, depth + 1) for one in reversed(inside) if isinstance(one, Message)]
+        else:
+            yield part
+
+
+def _content(part: Message) -> str:
+    try:
+        content = part.get_payload(decode=True)
+    except (ValueError, LookupError, AssertionError):
+        content = None
+    if isinstance(content, bytes):
+        return _clean(_decoded(content, _charset(part)))
+    inside = part.get_payload()
+    return _clean(inside) if isinstance(inside, str) else ""
+
+
+def _charset(part: Message) -> str | None:
+    try:
+        return part.get_content_charset()
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
+def _is_file(part: Message) -> bool:
+    return part.get_content_disposition() == "attachment" or _file_name(part) is not None
+
+
+def _file_name(part: Message) -> str | None:
+    try:
+        name = part.get_filename()
+    except (ValueError, LookupError, TypeError):
+        return "unreadable name"
+    if name is None:
+        return None
+    return " ".join("".join(_part(one) for one in _parts(name)).split()) or None
+
+
+def _attachments(mail: Message) -> Iterator[Json]:
+    for part in _leaves(mail):
+        kind = part.get_content_type()
+        if _is_file(part) or kind.partition("/")[0] not in {"text", "message", "multipart"}:
+            content = part.get_payload(decode=True)
+            size = len(content) if isinstance(content, bytes) else len(_plain(part.get_payload()))
+            yield {"name": _clean(_file_name(part) or kind)[:300], "type": _clean(kind)[:200], "size": size}
+
+
+def _instant(mail: Message, received_at: datetime) -> datetime:
+    """When it was written, if that can be true."""
+    try:
+        said = parsedate_to_datetime(_plain(mail.get("date")))
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return received_at
+    said = said if said.tzinfo else said.replace(tzinfo=UTC)
+    try:
+        return said.astimezone(UTC) if _EARLIEST < said <= received_at + timedelta(days=1) else received_at
+    except OverflowError:
+        return received_at
+
+
+def _is_automatic(mail: Message) -> bool:
+    said = _plain(mail.get("auto-submitted")).strip().lower()
+    if said and not said.startswith("no"):
+        return True
+    return any(mail.get(name) is not None for name in _AUTOMATIC) or (
+        _plain(mail.get("precedence")).strip().lower() == "auto_reply"
+    )
+
+
+def _bounced(mail: Message) -> Json | None:
+    """What a delivery report (RFC 3464) says came back; None for any other mail, also for one about a delay."""
+    if mail.get_content_type() != "multipart/report" or mail.get_param("report-type") != "delivery-status":
+        return None
+    fields = [field for part in mail.walk() for field in part.items() if part is not mail]
+    said = {name.lower(): _plain(value).strip() for name, value in reversed(fields)}
+    original = next((found for one in _originals(mail) if (found := _ID.search(one))), None)
+    if said.get("action", "").lower() != "failed" or original is None:
+        return None
+    status = _STATUS.search(said.get("status", ""))
+    recipient = said.get("final-recipient", said.get("original-recipient", "")).partition(";")[2].strip()
+    code = status[1] if status else ""
+    return {
+        "provider_id": original[0],
+        "address": recipient[:320] or None,
+        "status": code,
+        "is_hard": code.startswith("5"),
+    }
+
+
+def _originals(mail: Message) -> Iterator[str]:
+    """Message-IDs of what came back: as a mail, or as its header alone."""
+    for part in mail.walk():
+        if part is mail:
+            continue
+        if part.get_content_type() == "text/rfc822-headers":
+            yield _plain(message_from_bytes(_content(part).encode()).get("message-id"))
+        elif part.get("message-id") is not None and part.get_content_type() != "message/rfc822":
+            yield _plain(part.get("message-id"))

@@ -1,0 +1,204 @@
+"""E-mail against Dovecot and aiosmtpd: nothing is lost, nothing is doubled, nobody is written to twice."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from typing import Any
+
+import psycopg
+import pytest
+
+from ingest.channels import mail
+from ingest.channels.mail import MailReader, deliver
+from ingest.channels.mailbox_reader import Mail, Mailbox, MailServer
+from tests.api.crm.conftest import Crm
+from tests.channels.conftest import Connecting, Connection, soon
+from tests.channels.dovecot import Dovecot
+from tests.mailbox import smtp_server
+
+
+def written(number: int, text: str = "", **headers: str) -> bytes:
+    made = EmailMessage()
+    made["From"] = "Ada <ada@acme.example>"
+    made["To"] = "sales@us.example"
+    made["Subject"] = headers.pop("Subject", f"Number {number}")
+    made["Message-ID"] = f"<n{number}@acme.example>"
+    for name, value in headers.items():
+        made[name.replace("_", "-")] = value
+    made.set_content(text or f"Text {number}")
+    return made.as_bytes()
+
+
+async def mailbox(connecting: Connecting, dovecot: Dovecot, **more: Any) -> Connection:
+    made: Connection = await connecting(
+        "email",
+        "sales@us.example",
+        secret={"password": dovecot.password},
+        username=dovecot.username,
+        imap_host="127.0.0.1",
+        imap_port=dovecot.port,
+        imap_security="none",
+        smtp_security="none",
+        smtp_host="127.0.0.1",
+        **more,
+    )
+    return made
+
+
+async def reading(connection: Connection) -> MailReader:
+    reader = MailReader(connection.api, connection.held, await connection.api.connection(connection.held))
+    await reader.open()
+    return reader
+
+
+async def read_all(connection: Connection) -> None:
+    reader = await reading(connection)
+    while await reader.read():
+        pass
+    await reader.close()
+
+
+async def test_what_was_there_and_what_comes_is_taken_in_once(connecting: Connecting, dovecot: Dovecot) -> None:
+    dovecot.append(*(written(number) for number in range(120)))
+    connection = await mailbox(connecting, dovecot)
+    reader = await reading(connection)
+    while await reader.read():
+        pass
+    dovecot.append(written(120), written(121, References="<n120@acme.example>"))
+    await reader.read()
+    await reader.close()
+    connection = await connection.again()
+    await read_all(connection)  # from the cursor that was kept
+    found = await connection.messages()
+    assert sorted(message["text"].strip() for message in found) == sorted(f"Text {one}" for one in range(122))
+    threads = {message["text"].strip(): message["conversation_id"] for message in found}
+    assert threads["Text 120"] == threads["Text 121"] != threads["Text 119"]
+
+
+async def test_other_uids_are_read_anew_and_doubled_never(connecting: Connecting, dovecot: Dovecot) -> None:
+    dovecot.append(*(written(number) for number in range(5)))
+    connection = await mailbox(connecting, dovecot)
+    await read_all(connection)
+    await connection.api.keep_cursor(
+        connection.held, {"folders": {"INBOX": {"uidvalidity": 1, "uid": 900, "low": 1, "modseq": 7}}}
+    )
+    connection = await connection.again()
+    dovecot.append(written(5))
+    await read_all(connection)
+    assert len(await connection.messages()) == 6
+
+
+async def test_one_of_100_that_was_dropped_is_noticed_and_healed(
+    connecting: Connecting, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dovecot.append(*(written(number) for number in range(100)))
+    connection = await mailbox(connecting, dovecot)
+    fetch = Mailbox.fetch
+
+    def forgetful(self: Mailbox, uids: Sequence[int]) -> list[Mail]:
+        return [one for one in fetch(self, uids) if b"Text 41" not in one.raw]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Mailbox, "fetch", forgetful)
+        await read_all(connection)
+    assert len(await connection.messages()) == 99
+    reader = await reading(connection)
+    assert await reader.compare() == ["<n41@acme.example>"]
+    await reader.close()
+    assert len(await connection.messages()) == 100
+    days = (await connection.owner.get(f"/v1/bd-accounts/{connection.held.id}/days")).json()["items"]
+    today = datetime.now(UTC).date().isoformat()
+    assert [(day["provider"], day["stored"], day["missing"], day["healed"]) for day in days if day["day"] == today] == [
+        (100, 100, 0, 1)
+    ]
+
+
+async def test_a_kept_connection_sends_and_receives(connecting: Connecting, dovecot: Dovecot) -> None:
+    with smtp_server() as smtp:
+        connection = await mailbox(connecting, dovecot, smtp_port=smtp.port)
+        running = asyncio.create_task(mail.connect(connection.api, connection.held))
+        dovecot.append(written(1, Subject="Prices?"))
+        found = await soon(connection.messages)
+        path = f"/v1/conversations/{found[0]['conversation_id']}/messages"
+        await connection.owner.made(path, {"text": "Here — they are", "html": "<p>Here <b>they</b> are</p>"})
+        await soon(lambda: connection.messages(state="sent"))
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+        [sent] = smtp.mails
+        assert (sent["To"], sent["Subject"]) == ("ada@acme.example", "Re: Prices?")
+        assert (sent["In-Reply-To"], sent["References"]) == ("<n1@acme.example>",) * 2
+        assert sent.get_body(("plain",)).get_content().strip() == "Here — they are"  # type: ignore[union-attr]
+        assert (await connection.account())["state"] == "active"
+        dovecot.append(sent.as_bytes(), folder="Sent")
+        connection = await connection.again()
+        await read_all(connection)
+        assert len(await connection.messages()) == 2
+
+
+async def test_a13_the_password_is_nowhere_to_be_read(crm: Crm, connecting: Connecting, dovecot: Dovecot) -> None:
+    connection = await mailbox(connecting, dovecot)
+    with psycopg.connect(crm.admin_url) as admin:
+        for table in ("bd_accounts", "event_log", "idempotency_keys"):
+            rows = admin.execute(f"select * from {table}".encode()).fetchall()
+            assert "CANARY" not in str(rows)
+            assert b"CANARY".hex() not in str(rows)
+    shown = await connection.owner.get(f"/v1/bd-accounts/{connection.held.id}")
+    assert "CANARY" not in shown.text
+    again = await connection.api.connection(connection.held)
+    assert again["secret"] == {"password": dovecot.password}
+
+
+async def test_a_wrong_password_is_said_and_tried_no_further(connecting: Connecting, dovecot: Dovecot) -> None:
+    connection = await mailbox(connecting, dovecot)
+    await connection.owner.made(f"/v1/bd-accounts/{connection.held.id}/state", {"state": "active"})
+    await connection.api.keep_secret(connection.held, password="wrong")
+    with pytest.raises(OSError, match="refuses the sign-in"):
+        await mail.connect(connection.api, connection.held)
+    account = await connection.account()
+    assert (account["state"], account["reason"]) == ("limited", "sign_in_refused")
+
+
+class TestDelivering:
+    @staticmethod
+    def _server(port: int) -> MailServer:
+        return MailServer("127.0.0.1", port, "none", "sales")
+
+    @staticmethod
+    def _mail() -> EmailMessage:
+        job = {"address": "a@b.example", "subject": "Hi", "provider_id": "<x@us.example>", "text": "Hello"}
+        return mail.compose({"references": [], "headers": {}, "html": None, **job}, sender="sales@us.example")
+
+    @pytest.mark.parametrize(
+        ("answer", "state"),
+        [(None, "sent"), ("550 no such user", "failed"), ("451 later", "queued"), ("421 closing", "queued")],
+    )
+    async def test_what_the_server_says_is_what_is_told(self, answer: str | None, state: str) -> None:
+        with smtp_server() as smtp:
+            smtp.refuses = answer
+            told = await deliver(self._server(smtp.port), self._mail(), "a@b.example", None)
+        assert told["state"] == state
+
+    async def test_c1_a_server_that_dies_after_the_text_leaves_it_unknown(self) -> None:
+        async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"220 hi\r\n")
+            while line := await reader.readline():
+                if line.startswith(b"DATA"):
+                    writer.write(b"354 go\r\n")
+                elif line == b".\r\n":
+                    break
+                elif line.startswith((b"EHLO", b"MAIL", b"RCPT")):
+                    writer.write(b"250 ok\r\n")
+            writer.close()
+
+        server = await asyncio.start_server(half, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        told = await deliver(self._server(port), self._mail(), "a@b.example", None)
+        server.close()
+        assert told["state"] == "unknown"
+
+    async def test_a_server_that_is_not_there_is_waited_for(self) -> None:
+        told = await deliver(self._server(9), self._mail(), "a@b.example", None)
+        assert told["state"] == "queued"
