@@ -22,6 +22,7 @@ class Organization(_Answer):
     time_zone: str = "UTC"
     currency: str = "EUR"
     fiscal_year_start_month: int = 1
+    created_at: datetime | None = None
 
     @property
     def zone(self) -> ZoneInfo:
@@ -72,8 +73,7 @@ class MetricAnswer(_Answer):
     definition: str
     parameters: dict[str, Any]
     as_of: datetime
-    warehouse_version: str
-    freshness: Behind
+    totals: list[dict[str, Any]] = []
     labels: dict[str, str] = {}
     notes: list[str] = []
 
@@ -108,10 +108,25 @@ class FunnelRow(_Answer):
     moved_back: int
 
 
+class Placed(_Answer):
+    """Where a cohort (of one group) stands: what is open, lost and won is all of it."""
+
+    group: str | None = None
+    cohort: int
+    still_here: int
+    lost: int
+    won: int
+
+
 class FunnelAnswer(MetricAnswer):
     """The funnel metric."""
 
     rows: list[FunnelRow]
+    totals: list[Placed] = []  # type: ignore[assignment]  # a kind of it
+
+    def size(self, group: str | None = None) -> int:
+        """The cohort of a group; of an answer without groups, all of it."""
+        return next((total.cohort for total in self.totals if total.group == group), 0)
 
 
 class TeamRow(_Answer):
@@ -147,6 +162,10 @@ class DealRow(_Answer):
     amount_minor: int | None
     currency: str | None
     value: float | None = None
+    created_at: datetime | None = None
+    closed_at: datetime | None = None
+    days: float | None = None
+    lost_reason_id: str | None = None
 
 
 class Total(_Answer):

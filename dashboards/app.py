@@ -5,14 +5,23 @@ from collections.abc import Callable
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-from dashboards import client, session, sidebar, states
+from dashboards import client, links, session, sidebar, states
 from dashboards.answers import Me
 from dashboards.pages import find_views
 from dashboards.session import SignIn
 from dashboards.views import sign_in
 
 #: The theme has no setting for the margins beside the content, and tables need the room.
-_WIDER = "<style>[data-testid=stMainBlockContainer] {padding-left: 2.5rem; padding-right: 2.5rem}</style>"
+#: On a phone a chart drops its columns of figures before it drops its bars.
+_WIDER = """<style>
+[data-testid=stMainBlockContainer] {padding-left: 2.5rem; padding-right: 2.5rem}
+.st-key-narrow_funnel {display: none}
+@media (max-width: 640px) {
+  [data-testid=stMainBlockContainer] {padding-left: 1rem; padding-right: 1rem}
+  .st-key-narrow_funnel {display: flex}
+  .st-key-wide_funnel {display: none}
+}
+</style>"""
 
 
 def page_of(render: Callable[[SignIn, Me], None], who: SignIn | None, me: Me | None) -> Callable[[], None]:
@@ -31,6 +40,7 @@ def main() -> None:
     """Find out who looks, and open the page in the address. The address stays as it is through a sign-in."""
     st.set_page_config(page_title="Sluice", page_icon=sidebar.ICON, layout="wide")
     st.html(_WIDER)
+    links.keep()
     who = session.current()
     me: Me | None = None
     if who is not None:

@@ -34,18 +34,18 @@ _ROW = 46
 _FONT = 13
 
 
-def funnel(parts: pd.DataFrame, palette: Palette, *, chosen: str | None = None) -> Chart:
-    """The funnel as horizontal bars: what each stage's deals did, beside three columns of figures."""
+def funnel(parts: pd.DataFrame, palette: Palette, *, chosen: str | None = None, is_narrow: bool = False) -> Chart:
+    """The funnel as horizontal bars: what each stage's deals did, beside three columns of figures (one if narrow)."""
     rows = parts.drop_duplicates("stage_id")
     y = alt.Y(
         "stage:N",
         sort=alt.EncodingSortField("order"),
         title=None,
-        axis=_names(palette, 190),
+        axis=_names(palette, 84 if is_narrow else 190),
     )
     x_axis = alt.X("start:Q", scale=alt.Scale(domain=[0, 1]), axis=None)
     faded = alt.condition(f"datum.stage_id === '{chosen}'", alt.value(1.0), alt.value(0.55)) if chosen else alt.value(1)
-    clicked = alt.selection_point(name=CLICKED_STAGE, fields=["stage_id"], on="click", clear=False)
+    clicked = alt.selection_point(name=CLICKED_STAGE, fields=["stage_id", "measure"], on="click", clear=False)
     track = (
         alt.Chart(rows)
         .transform_calculate(whole="1", none="0")
@@ -84,7 +84,8 @@ def funnel(parts: pd.DataFrame, palette: Palette, *, chosen: str | None = None) 
         _column(rows, "of_cohort", 150, palette.text, y=y, heading="Of cohort"),
         _column(rows, "of_previous", 232, palette.quiet, y=y, heading="Of previous"),
     ]
-    chart = alt.layer(track, bars, *[mark for pair in figures for mark in pair])
+    shown = figures[:1] if is_narrow else figures
+    chart = alt.layer(track, bars, *[mark for pair in shown for mark in pair])
     return _plain(chart.properties(height=alt.Step(_ROW)))
 
 

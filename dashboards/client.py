@@ -133,19 +133,19 @@ def freshness(sign_in: SignIn) -> Freshness:
 
 def funnel(sign_in: SignIn, parameters: Parameters, *, version: str | None = None) -> FunnelAnswer:
     """The funnel. `version` is the warehouse version the page knows of: a newer one asks anew."""
-    answer = _kept(sign_in, "/v1/metrics/funnel", _frozen(parameters), version)
+    answer = _kept(sign_in, "/v1/metrics/funnel", _named(parameters), version)
     return FunnelAnswer.model_validate(answer)
 
 
 def team_performance(sign_in: SignIn, parameters: Parameters, *, version: str | None = None) -> TeamAnswer:
     """Figures per owner or team. `version` as for the funnel."""
-    answer = _kept(sign_in, "/v1/metrics/team_performance", _frozen(parameters), version)
+    answer = _kept(sign_in, "/v1/metrics/team_performance", _named(parameters), version)
     return TeamAnswer.model_validate(answer)
 
 
 def figures(sign_in: SignIn, metric: str, parameters: Parameters, *, version: str | None = None) -> FiguresAnswer:
     """Any metric, its rows as they come. `version` as for the funnel."""
-    return FiguresAnswer.model_validate(_kept(sign_in, f"/v1/metrics/{metric}", _frozen(parameters), version))
+    return FiguresAnswer.model_validate(_kept(sign_in, f"/v1/metrics/{metric}", _named(parameters), version))
 
 
 def deals_behind(sign_in: SignIn, metric: str, parameters: Parameters, *, version: str | None = None) -> DealsAnswer:
@@ -153,7 +153,7 @@ def deals_behind(sign_in: SignIn, metric: str, parameters: Parameters, *, versio
     pages: list[DealsAnswer] = []
     cursor: str | None = None
     while len(pages) < _MOST_PAGES:
-        asked = _frozen({**parameters, "limit": _PAGE, "cursor": cursor})
+        asked = _named({**parameters, "limit": _PAGE, "cursor": cursor})
         pages.append(DealsAnswer.model_validate(_kept(sign_in, f"/v1/metrics/{metric}/rows", asked, version)))
         cursor = pages[-1].next_cursor
         if cursor is None:
@@ -161,6 +161,21 @@ def deals_behind(sign_in: SignIn, metric: str, parameters: Parameters, *, versio
     labels = {key: label for page in pages for key, label in page.labels.items()}
     items = [deal for page in pages for deal in page.items]
     return DealsAnswer(items=items, next_cursor=cursor, total=pages[0].total, labels=labels)
+
+
+def _named(parameters: Parameters) -> Frozen:
+    """The question; an answer of a past instant names nobody unless it is asked to, as people are called today."""
+    return _frozen({**parameters, "names": "today"} if parameters.get("as_of") else parameters)
+
+
+def download(sign_in: SignIn, metric: str, parameters: Parameters) -> bytes:
+    """All deals behind a figure as CSV."""
+    response = transport.send(
+        sign_in, "GET", f"/v1/metrics/{metric}/rows.csv", parameters=_frozen({**parameters, "names": "today"})
+    )
+    if not response.is_success:
+        transport.body_of(response)
+    return response.content
 
 
 def _frozen(parameters: Parameters) -> Frozen:

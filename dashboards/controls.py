@@ -94,8 +94,8 @@ def pipeline(known: list[Pipeline], *, with_all: bool = False) -> Pipeline | Non
     """The pipeline control. None stands for all pipelines."""
     names = {item.id: item.name for item in known}
     options = ([""] if with_all else []) + list(names)
-    if st.session_state.get("pipeline") not in options:
-        st.session_state.pop("pipeline", None)
+    if links.chosen("pipeline") not in options:
+        links.forget("pipeline")
     links.restore("pipeline", options[0], links.one_of(options))
     chosen = st.selectbox(
         "Pipeline",
@@ -126,10 +126,13 @@ def period(organization: Organization, today: date) -> tuple[PeriodName, Period]
     links.restore("from", usual.start, _day)
     links.restore("to", usual.end, _day)
     start: date = st.date_input("From", key="from", format="YYYY-MM-DD", persist_state="session")
-    end: date = st.date_input(
-        "Up to, not including", key="to", format="YYYY-MM-DD", min_value=start, persist_state="session"
-    )
-    return name, Period(start, max(end, start + timedelta(days=1)))
+    end: date = st.date_input("Up to, not including", key="to", format="YYYY-MM-DD", persist_state="session")
+    if end <= start:
+        end = start + timedelta(days=1)
+        st.caption(
+            f":material/error: That is no period: the end lies before it begins. Shown is {start:%-d %b %Y} alone."
+        )
+    return name, Period(start, end)
 
 
 def as_of(organization: Organization, now: datetime) -> datetime | None:
@@ -145,10 +148,17 @@ def as_of(organization: Organization, now: datetime) -> datetime | None:
     )
     if mode == "now":
         return None
-    local = now.astimezone(organization.zone)
-    links.restore("as_of", local.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None), _minute)
+    links.restore("as_of", _first_useful(organization, now), _minute)
     chosen: datetime = st.datetime_input("As known at", key="as_of", format="YYYY-MM-DD", persist_state="session")
     return chosen.replace(tzinfo=organization.zone)
+
+
+def _first_useful(organization: Organization, now: datetime) -> datetime:
+    """The start of today, or the first hour after the organization came to be: before it nothing was known."""
+    today = now.astimezone(organization.zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    since = organization.created_at
+    first = today if since is None else max(today, min(since + timedelta(hours=1), now))
+    return first.astimezone(organization.zone).replace(second=0, microsecond=0, tzinfo=None)
 
 
 def counting(of: Pipeline) -> Counting:
@@ -158,9 +168,9 @@ def counting(of: Pipeline) -> Counting:
         for stage in of.stages
         if stage.kind is not StageKind.LOST
     }
-    if st.session_state.get("cohort") not in cohorts:
-        st.session_state.pop("cohort", None)
-    columns = st.columns([1.15, 1.3, 1.15, 0.8])
+    if links.chosen("cohort") not in cohorts:
+        links.forget("cohort")
+    columns = st.columns(2) * 2
     with columns[0]:
         cohort = choose("Which deals", "cohort", cohorts)
     with columns[1]:
@@ -177,10 +187,11 @@ def counting(of: Pipeline) -> Counting:
             step=1,
             placeholder="No limit",
             key="window",
-            help="Counts a step only if it was taken within so many days of entering the cohort.",
+            help="Reads each deal as it stood so many days after it entered the cohort, so that ages compare alike.",
             persist_state="session",
         )
     links.restore("by", "", links.one_of(list(GROUPS)))
+    links.restore("unit", "deals", links.one_of(list(UNITS)))
     return Counting(cohort, order, regress, window, st.session_state["unit"], st.session_state["by"])
 
 
@@ -196,8 +207,37 @@ def group() -> None:
 
 def show_days(chosen: Period) -> None:
     """Set the period control to these days."""
-    st.session_state["period"] = PeriodName.CUSTOM.value
-    st.session_state["from"], st.session_state["to"] = chosen.start, chosen.end
+    links.choose("period", PeriodName.CUSTOM.value)
+    links.choose("from", chosen.start)
+    links.choose("to", chosen.end)
+
+
+def scope_bar(organization: Organization, known: list[Pipeline], *, with_all: bool = False) -> Scope:
+    """The one bar on top of every page that asks about figures: pipeline, period, and what was known when."""
+    now = datetime.now(UTC)
+    with st.container(border=True, key="scope_bar"):
+        columns = st.columns([1.2, 1.3, 1.2])
+        with columns[0]:
+            of = pipeline(known, with_all=with_all) or (None if with_all else known[0])
+        with columns[1]:
+            name, days = period(organization, now.astimezone(organization.zone).date())
+        with columns[2]:
+            known_at = as_of(organization, now)
+    return Scope(of, name, days, known_at)
+
+
+def counting_bar(of: Pipeline) -> Counting:
+    """How it is counted, closed by default, with its state in words beside it."""
+    left, right = st.columns([1, 4], vertical_alignment="center")
+    with left.popover("How it is counted", icon=":material/tune:"):
+        unit()
+        counts = counting(of)
+    cohort = {"created": "created", "closed": "closed"}.get(counts.cohort, "that entered the chosen stage")
+    words = [f"deals {cohort} in the period", f"a stage counts deals that {_inside(ORDERS[counts.order])}"]
+    words.append(f"deals moved back {_inside(REGRESSES[counts.regress])}")
+    words.append(f"as they stood after {counts.window_days} days" if counts.window_days else "as they stand")
+    right.caption(" · ".join(words))
+    return counts
 
 
 def describe(scope: Scope, counts: Counting, organization: Organization) -> str:
@@ -209,7 +249,7 @@ def describe(scope: Scope, counts: Counting, organization: Organization) -> str:
         scope.pipeline.name if scope.pipeline else "all pipelines",
         f"each stage counts deals that {_inside(ORDERS[counts.order])}",
         f"deals moved back {_inside(REGRESSES[counts.regress])}",
-        f"within {counts.window_days} days" if counts.window_days else "no time limit",
+        f"as they stood after {counts.window_days} days" if counts.window_days else "as they stand",
         f"counted in {organization.currency}" if counts.unit == "amount" else "counted in deals",
         f"{known} ({organization.time_zone})",
     ]

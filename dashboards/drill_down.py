@@ -1,6 +1,10 @@
-"""The deals behind a figure: choose one by a click on a bar or a row, or by name; their total equals the figure."""
+"""The deals behind a figure, in a dialog that stands in the address: what was clicked opens, and equals the figure.
+
+Whoever uses no mouse chooses stage, group and figure beside the chart, or a row of the table.
+"""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
@@ -26,29 +30,45 @@ Figure = Callable[[str, str], int | None]
 _ROWS_OF_TABLE = "rows_of_table"
 
 
+@dataclass(frozen=True)
+class Cell:
+    """A figure whose deals can be opened: what it is called, how it is asked for, and what it says."""
+
+    what: str
+    metric: str
+    asked: Parameters
+    figure: float | int | None
+    is_amount: bool = False
+    why: str = ""
+
+
 def link() -> dict[str, str | None]:
     """The chosen figure, as the address carries it."""
     links.restore("stage", "", lambda text: text)
     links.restore("measure", "entered", links.one_of(list(FUNNEL_MEASURES)))
     links.restore("group", "", lambda text: text)
-    stage = str(st.session_state["stage"])
+    stage = str(links.chosen("stage"))
     if not stage:
         return {}
-    return {"stage": stage, "measure": str(st.session_state["measure"]), "group": str(st.session_state["group"])}
+    return {"stage": stage, "measure": str(links.chosen("measure")), "group": str(links.chosen("group"))}
 
 
-def choose_clicked_stage() -> None:
-    """The reader clicked a bar of the funnel."""
-    points = st.session_state["funnel_chart"]["selection"].get(charts.CLICKED_STAGE) or []
+def choose_clicked_stage(chart: str) -> None:
+    """The reader clicked a bar of the funnel `chart`: the part that was touched opens."""
+    points = st.session_state[chart]["selection"].get(charts.CLICKED_STAGE) or []
     if points:
-        st.session_state["stage"], st.session_state["group"] = points[0]["stage_id"], ""
+        links.choose("measure", points[0].get("measure") or "entered")
+        links.choose("group", "")
+        links.choose("stage", points[0]["stage_id"])
 
 
 def choose_clicked_cell() -> None:
     """The reader clicked a cell of the comparison."""
     points = st.session_state["cohorts"]["selection"].get(charts.CLICKED_CELL) or []
     if points:
-        st.session_state["stage"], st.session_state["group"] = points[0]["stage_id"], points[0]["group_key"]
+        links.choose("measure", "entered")
+        links.choose("group", points[0]["group_key"])
+        links.choose("stage", points[0]["stage_id"])
 
 
 def choose_selected_row(target: str, table: str) -> None:
@@ -56,7 +76,7 @@ def choose_selected_row(target: str, table: str) -> None:
     rows = st.session_state[table]["selection"]["rows"]
     ids = st.session_state.get(f"{table}_{_ROWS_OF_TABLE}", [])
     if rows and rows[0] < len(ids):
-        st.session_state[target] = ids[rows[0]]
+        links.choose(target, ids[rows[0]])
 
 
 def selectable(table: str, ids: list[str], target: str) -> dict[str, Any]:
@@ -80,8 +100,8 @@ def funnel_deals(
 ) -> None:
     """The controls of a funnel's figure (of one group, if it is `grouped`), and its deals."""
     names = {"": "Choose a stage"} | {row.stage_id: answer.label(row.stage_id) for row in frames.shown(answer.rows)}
-    if st.session_state["stage"] not in names:
-        st.session_state["stage"] = ""
+    if links.chosen("stage") not in names:
+        links.choose("stage", "")
     st.subheader("Deals behind a figure", anchor=False)
     left, middle, right = st.columns([1, 1, 2])
     stage = left.selectbox("Stage", list(names), format_func=names.__getitem__, key="stage", persist_state="session")
@@ -91,36 +111,34 @@ def funnel_deals(
     measures = FUNNEL_MEASURES if row is None or row.kind is StageKind.OPEN else {"entered": "Entered"}
     measure = _measure(right, measures, "measure")
     if row is None:
-        st.caption("Click a bar, a cell or a line of the table, or choose a stage here, to open its deals.")
+        st.caption("Click a part of a bar, a cell or a line of the table, or choose a stage here, to open its deals.")
         return
-    cell = {"stage_id": stage, "measure": measure}
+    cell: dict[str, str] = {"stage_id": stage, "measure": measure}
     if grouped is not None and group:
         cell |= {"group": group, "group_by": str(grouped.parameters["group_by"])}
-    with st.spinner("Opening the deals"):
-        deals = client.deals_behind(who, "funnel", {**asked, **cell}, version=version)
-    is_amount = answer.parameters.get("unit") == "amount"
     whose = f"{frames.group_name(of, group)}, " if group else ""
-    if measure == "lost" and (why := frames.reasons(row, of, most=20)):
-        st.markdown(f"Why: {why}")
-    _show(
-        deals,
-        f"{whose}{names[stage]}, {measures[measure].lower()}",
-        equals=(deals.total.amount_minor if is_amount else deals.total.count) == _funnel_figure(row, measure),
-        currency=currency,
-        file="funnel-deals.csv",
+    found = Cell(
+        what=f"{whose}{names[stage]}, {measures[measure].lower()}",
+        metric="funnel",
+        asked={**asked, **cell},
+        figure=_funnel_figure(row, measure),
+        is_amount=answer.parameters.get("unit") == "amount",
+        why=frames.reasons(row, of, most=20) if measure == "lost" else "",
     )
+    show(who, found, closes="stage", version=version, currency=currency)
 
 
 def _group(where: DeltaGenerator, grouped: FunnelAnswer | None) -> str:
     keys = sorted({row.group or frames.NO_GROUP for row in grouped.rows}) if grouped else []
-    if st.session_state["group"] not in keys:
-        st.session_state["group"] = ""
+    if links.chosen("group") not in keys:
+        links.choose("group", "")
     if grouped is None:
         return ""
+    names = frames.distinct({key: frames.group_name(grouped, key) for key in keys})
     chosen = where.selectbox(
         "Group",
         ["", *keys],
-        format_func=lambda key: frames.group_name(grouped, key) if key else "All",
+        format_func=lambda key: names[key] if key else "All",
         key="group",
         persist_state="session",
     )
@@ -138,8 +156,9 @@ def team_deals(
 ) -> None:
     """The controls of an owner's or a team's figure, and its deals."""
     by_owner = asked.get("group_by") == "owner"
-    if st.session_state.get("who") not in names:
-        st.session_state["who"] = ""
+    links.restore("who", "", links.one_of(list(names)))
+    if links.chosen("who") not in names:
+        links.choose("who", "")
     st.subheader("Deals behind a figure", anchor=False)
     left, right = st.columns([1, 2])
     options = ["", *[key for key in names if key]]
@@ -154,22 +173,58 @@ def team_deals(
     if not chosen:
         st.caption("Click a line of the table, or choose a name here, to open the deals.")
         return
-    with st.spinner("Opening the deals"):
-        parameters = {**asked, "measure": measure, "group": chosen}
-        deals = client.deals_behind(who, "team_performance", parameters, version=version)
-    _show(
-        deals,
-        f"{names[chosen]}, {TEAM_MEASURES[measure].lower()}",
-        equals=deals.total.count == figure(chosen, measure),
-        currency=currency,
-        file="team-deals.csv",
+    found = Cell(
+        what=f"{names[chosen]}, {TEAM_MEASURES[measure].lower()}",
+        metric="team_performance",
+        asked={**asked, "measure": measure, "group": chosen},
+        figure=figure(chosen, measure),
+    )
+    show(who, found, closes="who", version=version, currency=currency)
+
+
+def show(who: SignIn, cell: Cell, *, closes: str, version: str | None, currency: str) -> None:
+    """Open the dialog of a figure's deals; closing it empties the choice `closes`, and so the address."""
+
+    @st.dialog(states.plain(cell.what), width="large", on_dismiss=lambda: links.choose(closes, ""))
+    def dialog() -> None:
+        with states.explained(), st.spinner("Opening the deals"):
+            deals = client.deals_behind(who, cell.metric, cell.asked, version=version)
+            _list(who, cell, deals, currency)
+
+    dialog()
+
+
+def _list(who: SignIn, cell: Cell, deals: DealsAnswer, currency: str) -> None:
+    noun = "deal" if deals.total.count == 1 else "deals"
+    amount = f" · {money.amount(deals.total.amount_minor, currency)}" if deals.total.amount_minor is not None else ""
+    equals = (deals.total.amount_minor if cell.is_amount else deals.total.count) == cell.figure
+    mark = ":material/check: equals the figure" if equals else ":material/sync: the figure has just moved on"
+    st.markdown(f"**{states.plain(cell.what)}: {deals.total.count:,} {noun}{amount}** :gray[{mark}]")
+    if cell.why:
+        st.text(f"Why: {cell.why}")
+    if not deals.items:
+        states.nothing_here("No deals", "This figure is zero: there is nothing behind it.")
+        return
+    table = frames.deals_table(deals.items, lambda key: deals.labels.get(str(key), money.NOTHING) if key else "None")
+    st.dataframe(
+        tables.deals(table, currency), hide_index=True, column_config=tables.DEAL_COLUMNS, alt=f"Deals: {cell.what}"
+    )
+    if deals.next_cursor is not None:
+        st.caption(f"{len(deals.items):,} of {deals.total.count:,} shown; the file has all.")
+    st.download_button(
+        "Download CSV",
+        lambda: client.download(who, cell.metric, cell.asked),
+        file_name=f"{cell.metric}-deals.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        on_click="ignore",
     )
 
 
 def _measure(where: DeltaGenerator, measures: Mapping[str, str], key: str) -> str:
     links.restore(key, next(iter(measures)), links.one_of(list(measures)))
-    if st.session_state[key] not in measures:
-        st.session_state[key] = next(iter(measures))
+    if links.chosen(key) not in measures:
+        links.choose(key, next(iter(measures)))
     chosen = where.segmented_control(
         "Figure",
         list(measures),
@@ -179,31 +234,6 @@ def _measure(where: DeltaGenerator, measures: Mapping[str, str], key: str) -> st
         persist_state="session",
     )
     return chosen or next(iter(measures))
-
-
-def _show(deals: DealsAnswer, what: str, *, equals: bool, currency: str, file: str) -> None:
-    noun = "deal" if deals.total.count == 1 else "deals"
-    amount = f" · {money.amount(deals.total.amount_minor, currency)}" if deals.total.amount_minor is not None else ""
-    mark = ":material/check: equals the figure" if equals else ":material/sync: the figure has just moved on"
-    left, right = st.columns([3, 1], vertical_alignment="bottom")
-    left.markdown(f"**{what}: {deals.total.count:,} {noun}{amount}** :gray[{mark}]")
-    if not deals.items:
-        states.nothing_here("No deals", "This figure is zero: there is nothing behind it.")
-        return
-    table = frames.deals_table(deals.items, lambda key: deals.labels.get(str(key), money.NOTHING) if key else "None")
-    right.container(horizontal_alignment="right").download_button(
-        "Download CSV",
-        frames.as_csv(frames.deals_file(deals.items, deals.labels)),
-        file_name=file,
-        mime="text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-    )
-    st.dataframe(
-        tables.deals(table, currency), hide_index=True, column_config=tables.DEAL_COLUMNS, alt=f"Deals: {what}"
-    )
-    if deals.next_cursor is not None:
-        st.caption(f"Shows the first {len(deals.items):,}; the total counts all of them.")
 
 
 def _funnel_figure(row: FunnelRow, measure: str) -> int:

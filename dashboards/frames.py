@@ -1,7 +1,9 @@
 """Answers as frames, for charts and tables. Pure; shares and sums are the API's, here they are only arranged."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -9,7 +11,7 @@ import pandas as pd
 
 from contracts.stages import StageKind
 from dashboards import money
-from dashboards.answers import DealRow, FunnelAnswer, FunnelRow, TeamRow
+from dashboards.answers import DealRow, FunnelAnswer, FunnelRow, MetricAnswer, TeamRow
 from dashboards.periods import month_of
 
 #: How a stage's bar is divided, in drawing order.
@@ -17,6 +19,9 @@ WENT_ON, STILL_HERE, LOST_HERE = "Went on", "Still here", "Lost here"
 
 #: How the API is asked for the deals of no owner, team or source.
 NO_GROUP = "none"
+
+#: The figure that a part of a bar is.
+_MEASURES = {WENT_ON: "entered", STILL_HERE: "still_here", LOST_HERE: "lost"}
 
 Write = Callable[[int], str]
 
@@ -27,12 +32,6 @@ def shown(rows: Sequence[FunnelRow]) -> list[FunnelRow]:
         (row for row in rows if row.kind is not StageKind.LOST),
         key=lambda row: (row.kind is StageKind.WON, row.position),
     )
-
-
-def cohort_size(rows: Sequence[FunnelRow]) -> int:
-    """The whole cohort, from the stage whose share of it is largest (exact to the last unit when that is all of it)."""
-    widest = max(rows, key=lambda row: row.share_of_cohort or 0.0, default=None)
-    return round(widest.entered / widest.share_of_cohort) if widest is not None and widest.share_of_cohort else 0
 
 
 @dataclass(frozen=True)
@@ -47,23 +46,19 @@ class Outcome:
 
 
 def outcome(answer: FunnelAnswer) -> Outcome:
-    """What became of the funnel's whole cohort."""
-    won = max((row for row in answer.rows if row.kind is StageKind.WON), key=lambda row: row.entered, default=None)
-    steps = shown(answer.rows)
-    return Outcome(
-        cohort=cohort_size(answer.rows),
-        won=won.entered if won else 0,
-        won_share=won.share_of_cohort if won else None,
-        still_open=sum(row.still_here for row in steps if row.kind is StageKind.OPEN),
-        lost=sum(row.lost for row in steps),
-    )
+    """What became of the funnel's whole cohort, as the answer says."""
+    if not answer.totals:
+        return Outcome(0, 0, None, 0, 0)
+    total = answer.totals[0]
+    share = total.won / total.cohort if total.cohort else None
+    return Outcome(total.cohort, total.won, share, total.still_here, total.lost)
 
 
 def funnel_parts(answer: FunnelAnswer, write: Write) -> pd.DataFrame:
     """One line per stage and part of its bar, in shares of the cohort, with the texts that the chart prints."""
     lines: list[dict[str, Any]] = []
     for order, row in enumerate(shown(answer.rows)):
-        size = cohort_size(answer.rows) or 1
+        size = answer.size() or 1
         went_on = max(row.entered - row.still_here - row.lost, 0)
         parts = [(WENT_ON, went_on), (STILL_HERE, row.still_here), (LOST_HERE, row.lost)]
         if row.kind is StageKind.WON or went_on + row.still_here + row.lost != row.entered:
@@ -79,6 +74,7 @@ def funnel_parts(answer: FunnelAnswer, write: Write) -> pd.DataFrame:
                     "order": order,
                     "is_won": row.kind is StageKind.WON,
                     "part": part,
+                    "measure": _MEASURES[part],
                     "start": start,
                     "end": end,
                     "value": write(value),
@@ -127,16 +123,18 @@ def group_cells(answer: FunnelAnswer, write: Write, *, most: int = 20) -> pd.Dat
     groups: dict[str, list[FunnelRow]] = {}
     for row in answer.rows:
         groups.setdefault(row.group or NO_GROUP, []).append(row)
+    sizes = {key: answer.size(None if key == NO_GROUP else key) for key in groups}
     by_month = answer.parameters.get("group_by") == "month"
-    ranked = sorted(groups, key=(lambda key: key) if by_month else (lambda key: -cohort_size(groups[key])))
+    ranked = sorted(groups, key=(lambda key: key) if by_month else (lambda key: -sizes[key]))
+    names = distinct({key: group_name(answer, key) for key in groups})
     return pd.DataFrame(
         [
             {
-                "group": group_name(answer, key),
+                "group": names[key],
                 "group_key": key,
                 "stage_id": row.stage_id,
                 "rank": rank,
-                "size": write(cohort_size(groups[key])),
+                "size": write(sizes[key]),
                 "stage": answer.label(row.stage_id),
                 "order": row.position,
                 "share": row.share_of_cohort,
@@ -149,20 +147,30 @@ def group_cells(answer: FunnelAnswer, write: Write, *, most: int = 20) -> pd.Dat
     )
 
 
-def group_name(answer: FunnelAnswer, key: str) -> str:
+def group_name(answer: MetricAnswer, key: str | None) -> str:
     """What a group is called: an owner's name, a month."""
+    if key is None or key == NO_GROUP:
+        return "None"
     if answer.parameters.get("group_by") == "month":
         return f"{month_of(key).start:%b %Y}"
-    return "None" if key == NO_GROUP else answer.label(key)
+    return answer.label(key)
+
+
+def distinct(names: Mapping[str, str]) -> dict[str, str]:
+    """The names by id, told apart where several are the same: people of one name are two people."""
+    twice = {name for name, count in Counter(names.values()).items() if count > 1}
+    return {key: f"{name} · {key[-4:]}" if name in twice else name for key, name in names.items()}
 
 
 def team_table(rows: Sequence[TeamRow], label: Callable[[object], str], *, by_team: bool) -> pd.DataFrame:
     """One line per owner or team, best first; amounts in minor units."""
+    ids = [row.team_id if by_team else row.owner_id for row in rows]
+    names = distinct({key or NO_GROUP: label(key) for key in ids})
     frame = pd.DataFrame(
         [
             {
                 "id": (row.team_id if by_team else row.owner_id) or NO_GROUP,
-                "Name": label(row.team_id if by_team else row.owner_id),
+                "Name": names[(row.team_id if by_team else row.owner_id) or NO_GROUP],
                 "Won amount": row.won_amount_minor,
                 "Won": row.deals_won,
                 "Lost": row.deals_lost,
@@ -187,12 +195,24 @@ def deals_table(deals: Sequence[DealRow], label: Callable[[object], str]) -> pd.
                 "Owner": label(deal.owner_id),
                 "Stage": label(deal.stage_id),
                 "Status": deal.status.capitalize(),
+                "Created": deal.created_at,
+                "Closed": deal.closed_at,
+                "Age": _age(deal),
+                "Reason": label(deal.lost_reason_id) if deal.lost_reason_id else "",
+                "Link": f"deal?id={deal.deal_id}",
                 "Amount": deal.amount_minor,
                 "currency": deal.currency,
             }
             for deal in deals
         ]
     )
+
+
+def _age(deal: DealRow) -> float | None:
+    """Days from creation to closing, or until now."""
+    if deal.created_at is None:
+        return None
+    return ((deal.closed_at or datetime.now(UTC)) - deal.created_at) / timedelta(days=1)
 
 
 def deals_file(deals: Sequence[DealRow], labels: Mapping[str, str]) -> pd.DataFrame:

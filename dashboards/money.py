@@ -1,25 +1,22 @@
 """How figures are written: money, counts, shares, days and instants, the same on every page."""
 
 from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
 from zoneinfo import ZoneInfo
+
+from contracts.money import MINOR_DIGITS
 
 #: Written when there is no figure (no deal was won, nothing to divide by): never a zero.
 NOTHING = "–"
 
-_ZERO_DIGITS = frozenset(
-    {"BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF"}
-    | {"XPF"}
-)
-_THREE_DIGITS = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
 _SIGNS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "INR": "₹", "KRW": "₩", "UAH": "₴", "PLN": "zł "}
-_STEPS = ((1_000_000_000, "B"), (1_000_000, "M"), (10_000, "k"))
+_UNITS = ((Decimal(1_000_000_000), "B"), (Decimal(1_000_000), "M"), (Decimal(1_000), "k"))
+_LEAST_SHORT = 10_000
 
 
 def minor_digits(currency: str) -> int:
     """Decimal places of an ISO 4217 currency's minor unit."""
-    if currency in _ZERO_DIGITS:
-        return 0
-    return 3 if currency in _THREE_DIGITS else 2
+    return MINOR_DIGITS.get(currency, 2)
 
 
 def major(amount_minor: int, currency: str) -> float:
@@ -41,13 +38,15 @@ def short_amount(amount_minor: int | None, currency: str) -> str:
     """An amount for a headline, rounded to three figures from ten thousand on: `€1.24M`, `€312k`, `€9,870`."""
     if amount_minor is None:
         return NOTHING
-    value = amount_minor / 10 ** minor_digits(currency)
-    for step, letter in _STEPS:
-        if abs(value) >= step:
-            scaled = abs(value) / (step if letter != "k" else 1_000)
-            text = f"{scaled:.{2 if scaled < 10 else 1 if scaled < 100 else 0}f}"
-            return f"{'−' if value < 0 else ''}{_sign(currency)}{text}{letter}"
-    return f"{'−' if value < 0 else ''}{_sign(currency)}{abs(value):,.0f}"
+    value = Decimal(abs(amount_minor)).scaleb(-minor_digits(currency))
+    sign = f"{'−' if amount_minor < 0 else ''}{_sign(currency)}"
+    if value < _LEAST_SHORT:
+        return f"{sign}{_rounded(value, 0):,}"
+    # rounded first, so that what rounds up to a million is written as one
+    value = _rounded(value, 2 - value.adjusted())
+    unit, letter = next((unit, letter) for unit, letter in _UNITS if value >= unit)
+    scaled = value / unit
+    return f"{sign}{_rounded(scaled, max(0, 2 - scaled.adjusted())):,}{letter}"
 
 
 def count(number: int | None) -> str:
@@ -56,16 +55,30 @@ def count(number: int | None) -> str:
 
 
 def share(fraction: float | None) -> str:
-    """A share between 0 and 1: `62 %`; one decimal below 10 %, so that small shares stay apart."""
+    """A share between 0 and 1: `63 %` (62.5 is rounded up); one decimal below 10 %, so that small shares stay apart."""
     if fraction is None:
         return NOTHING
-    percent = fraction * 100
-    return f"{percent:.1f} %" if 0 < percent < 9.95 else f"{percent:.0f} %"
+    percent = Decimal(repr(fraction)) * 100
+    return f"{_rounded(percent, 1 if 0 < percent < Decimal('9.95') else 0)} %"
 
 
-def points(difference: float) -> str:
-    """A change of a share, in percentage points: `+3.1 pts`."""
-    return f"{difference * 100:+.1f} pts"
+def points(difference: float) -> str | None:
+    """A change of a share, in percentage points: `+3.1 pts`; None where it rounds to nothing."""
+    rounded = _rounded(Decimal(repr(difference)) * 100, 1)
+    return f"{rounded:+} pts" if rounded else None
+
+
+def change(now: float, before: float) -> str | None:
+    """By how much a figure is another than before: `+12 %`; None where there was none, or it rounds to nothing."""
+    if not before:
+        return None
+    rounded = _rounded((Decimal(repr(now)) - Decimal(repr(before))) / Decimal(repr(before)) * 100, 0)
+    return f"{rounded:+} %" if rounded else None
+
+
+def _rounded(value: Decimal, digits: int) -> Decimal:
+    """Half away from zero, as people and spreadsheets round."""
+    return value.quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP)
 
 
 def days(number: float | None) -> str:

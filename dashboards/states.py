@@ -1,5 +1,6 @@
 """What a page shows around its figures: how fresh they are, how they were counted, what to do if there are none."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -66,6 +67,9 @@ def freshness_line(sign_in: SignIn, zone: ZoneInfo, *, follows: bool = True) -> 
     """How fresh the figures are, kept up to date; when newer ones are published, the page shows them (`follows`)."""
     try:
         fresh = client.freshness(sign_in)
+    except client.SignedOutError as error:
+        session.end(error.message)
+        st.rerun()
     except client.ApiError:
         st.markdown(":material/cloud_off: :gray[How fresh the figures are is not known: Sluice does not answer.]")
         return
@@ -93,6 +97,11 @@ def provenance(answer: MetricAnswer, question: str) -> None:
     st.caption(f"{question} · definition {answer.metric} v{answer.version}, `{short}`")
     for note in answer.notes:
         st.caption(f":material/info: {note}")
+
+
+def plain(text: str) -> str:
+    """Free text as text, where Streamlit would read it as Markdown: a reason is no image, a name no link."""
+    return re.sub(r"([\\`*_\[\]#|<>~$:])", r"\\\1", text)
 
 
 def nothing_here(title: str, advice: str) -> None:

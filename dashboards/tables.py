@@ -17,9 +17,7 @@ FUNNEL_COLUMNS: dict[str, Any] = {
     "stage_id": None,
     "Stage": st.column_config.TextColumn(width=115),
     "Entered": st.column_config.Column(width=70),
-    "Of cohort": st.column_config.ProgressColumn(
-        min_value=0, max_value=100, format="%.0f %%", width=110, help="Share of all deals of the cohort."
-    ),
+    "Of cohort": st.column_config.Column(width=85, help="Share of all deals of the cohort."),
     "Of previous": st.column_config.Column(width=85, help="Share of the deals that entered the stage before."),
     "Median days": st.column_config.Column(width=92, help="Half of the deals stayed shorter in the stage."),
     "90 % within": st.column_config.Column(width=85, help="Nine of ten deals stayed at most so many days."),
@@ -29,7 +27,14 @@ FUNNEL_COLUMNS: dict[str, Any] = {
     "Why lost": st.column_config.TextColumn(width=300, help="The most frequent reasons, of the deals lost here."),
 }
 
-DEAL_COLUMNS: dict[str, Any] = {"currency": None, "Deal": st.column_config.TextColumn(width="large")}
+DEAL_COLUMNS: dict[str, Any] = {
+    "currency": None,
+    "Deal": st.column_config.TextColumn(width="large"),
+    "Created": st.column_config.DateColumn(format="D MMM YYYY"),
+    "Closed": st.column_config.DateColumn(format="D MMM YYYY"),
+    "Age": st.column_config.NumberColumn("Age (days)", format="%.0f", help="From creation to closing, or until now."),
+    "Link": st.column_config.LinkColumn(display_text="Open"),
+}
 
 
 def funnel(frame: pd.DataFrame, unit: str, currency: str) -> Styler:
@@ -37,8 +42,13 @@ def funnel(frame: pd.DataFrame, unit: str, currency: str) -> Styler:
     write: Write | str = _money(currency, frame["Entered"]) if unit == "amount" else _COUNT
     figures = ["Entered", "Still here", "Lost here", "Moved back"]
     formats: dict[Any, Write | str | None] = dict.fromkeys(figures, write)
-    formats |= {"Of previous": money.share, "Median days": "{:,.1f}", "90 % within": "{:,.1f}"}
-    return _percent(frame, "Of cohort").style.format(formats, na_rep=money.NOTHING)
+    formats |= {
+        "Of cohort": money.share,
+        "Of previous": money.share,
+        "Median days": "{:,.1f}",
+        "90 % within": "{:,.1f}",
+    }
+    return frame.style.format(formats, na_rep=money.NOTHING)
 
 
 def team_columns(noun: str) -> dict[str, Any]:
@@ -46,9 +56,7 @@ def team_columns(noun: str) -> dict[str, Any]:
     return {
         "id": None,
         "Name": st.column_config.TextColumn(noun, width="medium"),
-        "Win rate": st.column_config.ProgressColumn(
-            min_value=0, max_value=100, format="%.0f %%", help="Won deals of those closed in the period."
-        ),
+        "Win rate": st.column_config.Column(help="Won deals of those closed in the period."),
         "Created": st.column_config.Column(help="Deals created in the period."),
         "Median days to win": st.column_config.Column(help="From creation to winning, for deals won in the period."),
         "Open": st.column_config.Column(help="Deals open at the end."),
@@ -58,18 +66,17 @@ def team_columns(noun: str) -> dict[str, Any]:
 def team(frame: pd.DataFrame, currency: str) -> Styler:
     """The team's table."""
     write = _money(currency, pd.concat([frame["Won amount"], frame["Open amount"]]))
-    return _percent(frame, "Win rate").style.format(
-        {
-            "Won amount": write,
-            "Open amount": write,
-            "Won": _COUNT,
-            "Lost": _COUNT,
-            "Created": _COUNT,
-            "Open": _COUNT,
-            "Median days to win": "{:,.0f}",
-        },
-        na_rep=money.NOTHING,
-    )
+    formats: dict[Any, Write | str | None] = {
+        "Win rate": money.share,
+        "Won amount": write,
+        "Open amount": write,
+        "Won": _COUNT,
+        "Lost": _COUNT,
+        "Created": _COUNT,
+        "Open": _COUNT,
+        "Median days to win": "{:,.0f}",
+    }
+    return frame.style.format(formats, na_rep=money.NOTHING)
 
 
 def deals(frame: pd.DataFrame, currency: str) -> Styler:
@@ -90,7 +97,3 @@ def _money(currency: str, column: pd.Series) -> Write:
     unit = 10 ** money.minor_digits(currency)
     is_whole = bool((column.dropna() % unit == 0).all())
     return lambda value: money.amount(int(value), currency, decimals=not is_whole)
-
-
-def _percent(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-    return frame.assign(**{column: pd.to_numeric(frame[column]) * 100})

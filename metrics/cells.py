@@ -13,7 +13,7 @@ from metrics.compile import Compiled, Statement
 from metrics.parameters import Unit
 
 _AMOUNTS = (
-    "cast(count(*) as bigint) as facts, cast(coalesce(sum(counted_minor), 0) as bigint) as amount_minor,\n"
+    "cast(count(*) as bigint) as facts, cast(coalesce(sum(counted_minor), 0) as {wide}) as amount_minor,\n"
     "  cast(count(amount_minor) - count(counted_minor) as bigint) as elsewhere"
 )
 
@@ -38,7 +38,8 @@ class Cells:
 
     def __init__(self, records: Iterable[tuple[Any, ...]], percentiles: Sequence[float]) -> None:
         self._cells: dict[tuple[str | None, str | None, str], Cell] = {}
-        for group, stage_id, measure, reason_id, facts, amount, elsewhere, *days in records:
+        for group, stage_id, measure, reason_id, facts, summed, elsewhere, *days in records:
+            amount = int(summed)
             cell = self._cells.setdefault((group, str(stage_id) if stage_id else None, measure), Cell())
             cell.facts, cell.amount_minor = cell.facts + facts, cell.amount_minor + amount
             cell.elsewhere += elsewhere
@@ -72,7 +73,8 @@ def compile_cells(statement: Statement, percentiles: Sequence[float]) -> Compile
     """
     days = "".join(f",\n  percentile_cont({share}) within group (order by days)" for share in percentiles)
     return statement.compile(
-        f"select group_key, stage_id, measure, lost_reason_id, {_AMOUNTS}{days}\n"
+        f"select group_key, stage_id, measure, lost_reason_id,\n"
+        f"  {_AMOUNTS.format(wide=statement.dialect.wide_integer)}{days}\n"
         "from facts group by group_key, stage_id, measure, lost_reason_id"
     )
 

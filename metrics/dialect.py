@@ -11,6 +11,8 @@ class Dialect:
     schema: str
     placeholder: str
     microseconds: str
+    #: Type of sums of amounts: many large ones do not fit into 64 bits.
+    wide_integer: str
 
     def bound(self, name: str) -> str:
         """How a statement refers to the bound parameter `name`."""
@@ -26,6 +28,7 @@ DUCKDB = Dialect(
     schema="main",
     placeholder="${name}",
     microseconds="(epoch_us({end}) - epoch_us({start}))",
+    wide_integer="hugeint",
 )
 
 POSTGRES = Dialect(
@@ -33,4 +36,5 @@ POSTGRES = Dialect(
     schema="published",
     placeholder="%({name})s",
     microseconds="cast(extract(epoch from ({end} - {start})) * 1000000 as bigint)",
+    wide_integer="numeric(38, 0)",
 )

@@ -19,23 +19,25 @@ from metrics.registry import COHORT, Definition, Figure
 def build(statement: Statement, question: Question) -> None:
     """Add `facts`: what the metric counts, under the names that `key` tells."""
     add_subjects(statement, question)
-    add_moments(statement, question, _looked_at(question))
+    add_moments(statement, question, looked_at(question))
     add_credited(statement, question)
+    # what stands in a stage tells of it, also where nobody asks by stage
+    stage_id = "stage_id" if question.definition.per_stage else f"cast(null as {question.entity.key_type}) as stage_id"
     statement.step(
         "facts",
-        "select subject_id, group_key, stage_id, measure, cast(null as uuid) as lost_reason_id,\n"
+        f"select subject_id, group_key, {stage_id}, measure, cast(null as uuid) as lost_reason_id,\n"
         "  amount_minor, currency, counted_minor, days from credited",
     )
 
 
 def key(question: Question, measure: Figure) -> str:
     """The name in the statement of the facts behind a figure."""
-    return _looked_at(question)[_facts_behind(question, *question.definition.rule(measure.name))]
+    return looked_at(question)[_facts_behind(question, *question.definition.rule(measure.name))]
 
 
 def shape(question: Question, cells: Cells) -> list[dict[str, Any]]:
     """Rows per group, or per group and stage."""
-    count = _Count(question, cells, _looked_at(question))
+    count = _Count(question, cells, looked_at(question))
     stages = _stages(question, cells, count.looked) if question.definition.per_stage else [None]
     return [
         _keys(question, group, stage) | _figures(count, group, stage)
@@ -44,10 +46,12 @@ def shape(question: Question, cells: Cells) -> list[dict[str, Any]]:
     ]
 
 
-def _looked_at(question: Question) -> dict[Looked, str]:
+def looked_at(question: Question) -> dict[Looked, str]:
     """The distinct facts behind the metric's figures, and what the statement calls them."""
     looked: dict[Looked, str] = {}
     for figure in question.definition.figures:
+        if figure.fact == "weighted":  # the facts of another figure at a weight
+            continue
         for rule in _counted_by(question.definition, figure.name):
             looked.setdefault(_facts_behind(question, *rule), f"facts {len(looked)}")
     return looked
@@ -133,6 +137,8 @@ def _figures(count: _Count, group: str | None, stage: Stage | None) -> dict[str,
     """The figures as declared; the currency follows the first sum of money."""
     definition, found = count.question.definition, dict[str, Any]()
     for figure in definition.figures:
+        if figure.fact == "weighted":
+            continue
         found[figure.name] = count.value(definition, figure.name, group, stage and stage.stage_id)
         if definition.rule(figure.name)[1].aggregate == "amount":
             found.setdefault("currency", count.question.currency)

@@ -1,7 +1,8 @@
 """The funnel of an entity with steps: which stages each fact of the cohort counts at, under the declared policies.
 
 `order` and `regress` decide `entered` alone. Visits are facts whatever the policy: time in a stage, still here, lost
-from here, moved back. With `window_days`, an entry later than that after entering the cohort is no step.
+from here, moved back. With `window_days`, a fact is read as it stood that long after it entered the cohort: nothing
+that came later is a step, and where it stood then it stands. (Version 1 left out later entries alone.)
 """
 
 from typing import Any
@@ -29,7 +30,19 @@ def _credit_of_group(alias: str) -> str:
 
 
 def build(statement: Statement, question: Question) -> None:
-    """Add the funnel's `facts`: measures cohort, visited, entered, still_here, lost, moved_back."""
+    """Add the funnel's `facts`: measures cohort, visited, entered, still_here, lost, won, moved_back.
+
+    Of those that enter the cohort each stands in one place: still here, lost from a stage, or won.
+    """
+    _build(statement, question, is_read_then=True)
+
+
+def build_of_entries(statement: Statement, question: Question) -> None:
+    """As version 1 did: what left its stage after the window stands nowhere, nor does what was only ever lost."""
+    _build(statement, question, is_read_then=False)
+
+
+def _build(statement: Statement, question: Question, *, is_read_then: bool) -> None:
     cohort = asked_cohort(question)
     add_subjects(statement, question)
     if cohort.clock != ENTERED:
@@ -41,10 +54,10 @@ def build(statement: Statement, question: Question) -> None:
         {"stage_id": question.entity.key_type, "rank": "bigint", "kind": "text"},
         [(stage.stage_id, stage.rank, stage.kind.value) for stage in question.stages],
     )
-    _add_steps(statement, question)
+    _add_steps(statement, question, is_read_then=is_read_then)
     _add_standing(statement, question)
     _add_counted(statement, question)
-    _add_marks(statement)
+    _add_marks(statement, is_read_then=is_read_then)
     statement.step(
         "facts",
         f"select k.subject_id, {_credit_of('k')}, s.stage_id, k.measure, k.lost_reason_id, k.days\n"
@@ -52,14 +65,15 @@ def build(statement: Statement, question: Question) -> None:
     )
 
 
-def _add_steps(statement: Statement, question: Question) -> None:
+def _add_steps(statement: Statement, question: Question, *, is_read_then: bool) -> None:
     """`steps`: the visits that count as steps; `visits`: one row per deal and stage, two visits are one."""
     has_entered_in_time = _in_time(statement, question, "e.entered_at")
     has_moved_in_time = _in_time(statement, question, "e.left_at")
+    left_at = f"case when {has_moved_in_time} then e.left_at end" if is_read_then else "e.left_at"
     statement.step(
         "steps",
-        f"select m.subject_id, {_credit_of('m')}, e.entry_number, s.rank, s.kind, e.left_at, e.lost_reason_id,\n"
-        f"  {statement.dialect.microseconds_between('e.entered_at', 'e.left_at')} as stayed,\n"
+        f"select m.subject_id, {_credit_of('m')}, e.entry_number, s.rank, s.kind, {left_at} as left_at,\n"
+        f"  e.lost_reason_id, {statement.dialect.microseconds_between('e.entered_at', left_at)} as stayed,\n"
         f"  case when s.kind in ({_OPEN}, {_WON}) and n.kind = {_OPEN} and n.rank < s.rank and {has_moved_in_time}\n"
         "    then 1 else 0 end as is_moved_back\n"
         "from credited m\n"
@@ -151,20 +165,23 @@ def _add_link(statement: Statement, stage: Stage, previous: Stage | None) -> Non
     )
 
 
-def _add_marks(statement: Statement) -> None:
+def _add_marks(statement: Statement, *, is_read_then: bool) -> None:
     """`marks(subject_id, credit, rank, measure, lost_reason_id, days)`: everything the funnel says about a deal."""
     nothing = "cast(null as uuid) as lost_reason_id, cast(null as double precision) as days"
     mark = f"select subject_id, {_CREDIT}, rank"
+    # what was lost without ever standing elsewhere is lost from where it is
+    lost_from = "coalesce(t.present, t.last)" if is_read_then else "t.present"
     statement.step(
         "marks",
         f"select subject_id, {_CREDIT}, cast(null as bigint) as rank, 'cohort' as measure, {nothing} from credited\n"
         f"union all {mark}, 'visited', cast(null as uuid), days from visits\n"
         f"union all {mark}, 'entered', {nothing} from counted\n"
         f"union all {mark}, 'still_here', {nothing} from steps where left_at is null and kind = {_OPEN}\n"
-        f"union all select e.subject_id, {_credit_of('e')}, t.present, 'lost', e.lost_reason_id,"
+        f"union all {mark}, 'won', {nothing} from steps where left_at is null and kind = {_WON}\n"
+        f"union all select e.subject_id, {_credit_of('e')}, {lost_from}, 'lost', e.lost_reason_id,"
         " cast(null as double precision)\n"
         f"  from steps e join standing t on t.subject_id = e.subject_id where e.left_at is null and e.kind = {_LOST}\n"
-        "  and t.present is not null\n"
+        f"  and {lost_from} is not null\n"
         f"union all {mark}, 'moved_back', {nothing} from visits where is_moved_back = 1",
     )
 
@@ -176,7 +193,30 @@ def shown_stages(question: Question, cells: Cells) -> list[Stage]:
 
 
 def shape(question: Question, cells: Cells) -> list[dict[str, Any]]:
-    """Rows per group and stage: open stages, then won, then lost ones."""
+    """Rows per group and stage: open stages, then won, then lost ones. Each carries the cohort of its group."""
+    unit = question.parameters.unit
+    rows = shape_of_entries(question, cells)
+    for row in rows:
+        row["cohort"] = cells.get("cohort", row["group"]).count(unit)
+        row["won"] = cells.get("won", row["group"], row["stage_id"]).count(unit)
+    return rows
+
+
+def totals(question: Question, cells: Cells) -> list[dict[str, Any]]:
+    """Per group, where its cohort stands: what is open, lost and won is all of it."""
+    unit = question.parameters.unit
+    found = []
+    for group in cells.groups() or [None]:
+        placed: dict[str, Any] = {
+            name: sum(cells.get(name, group, stage.stage_id).count(unit) for stage in question.stages)
+            for name in ("still_here", "lost", "won")
+        }
+        found.append({"group": group, "cohort": cells.get("cohort", group).count(unit)} | placed)
+    return found
+
+
+def shape_of_entries(question: Question, cells: Cells) -> list[dict[str, Any]]:
+    """Rows per group and stage, without the cohort, as version 1 had them."""
     groups = cells.groups() or [None]
     return [row for group in groups for row in _shape_group(question, cells, group)]
 

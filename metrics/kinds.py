@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from metrics import facts, funnel, stage_metrics
+from metrics import change, facts, funnel, outlook, stage_metrics
 from metrics.cells import Cells
 from metrics.compile import Statement
 from metrics.question import Question
@@ -13,18 +13,31 @@ from metrics.registry import Definition, Figure
 
 @dataclass(frozen=True)
 class Kind:
-    """A compiler: adds step `facts` to a statement, arranges its cells as rows, names the facts behind a figure."""
+    """A compiler: adds step `facts` to a statement, arranges its cells as rows, names the facts behind a figure.
+
+    `totals` sum up what the rows of a group split. A kind that can `compare` arranges the cells of two periods instead.
+    """
 
     build: Callable[[Statement, Question], None]
     shape: Callable[[Question, Cells], list[dict[str, Any]]]
     key: Callable[[Question, Figure], str] = lambda _, figure: figure.fact
+    totals: Callable[[Question, Cells], list[dict[str, Any]]] = lambda _, __: []
+    compare: Callable[[Question, Cells, Cells], tuple[list[dict[str, Any]], list[dict[str, Any]]]] | None = None
 
 
 KINDS: Mapping[str, Kind] = {
     "facts": Kind(facts.build, facts.shape, facts.key),
-    "funnel": Kind(funnel.build, funnel.shape),
+    "conversion_change": Kind(funnel.build, funnel.shape, compare=change.shape),
+    "forecast": Kind(outlook.build_forecast, outlook.shape_forecast, outlook.key),
+    "stage_entered": Kind(stage_metrics.build_stage_entered, stage_metrics.shape_stage_entered),
+    "stalled": Kind(outlook.build_stalled, facts.shape, facts.key),
+    "velocity": Kind(facts.build, outlook.shape_velocity, facts.key),
+    "weighted": Kind(outlook.build_weighted, outlook.shape_weighted, outlook.key),
+    "cohort_days": Kind(funnel.build, stage_metrics.shape_days_in_stage),
+    "cohort_funnel": Kind(funnel.build, funnel.shape, totals=funnel.totals),
+    "funnel": Kind(funnel.build_of_entries, funnel.shape_of_entries),
     "step_conversion": Kind(funnel.build, stage_metrics.shape_step_conversion),
-    "days_in_stage": Kind(funnel.build, stage_metrics.shape_days_in_stage),
+    "days_in_stage": Kind(funnel.build_of_entries, stage_metrics.shape_days_in_stage),
 }
 
 

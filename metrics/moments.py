@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from contracts.warehouse import Mart
 from metrics.compile import Statement
 from metrics.parameters import ENTERED
-from metrics.period import day_start, months
+from metrics.period import day_start, pieces
 from metrics.question import Question
-from metrics.registry import AS_OF
+from metrics.registry import AS_OF, AT, CALENDAR
 
 DAY = 86_400_000_000
 
 _VALID_THEN = "{0}.valid_from <= m.at and ({0}.valid_to is null or {0}.valid_to > m.at)"
 
 #: Dimensions that are known without who owned the fact.
-_TOLD_BY_THE_MOMENT = frozenset({"none", "month"})
+_TOLD_BY_THE_MOMENT = frozenset({"none", *CALENDAR})
 
 #: What a fact is credited with at a moment; `counted_minor` is null in other currencies than the organization's.
 CREDIT = ("group_key", "amount_minor", "currency", "counted_minor")
@@ -44,7 +44,9 @@ def add_subjects(statement: Statement, question: Question) -> None:
     """Add `subjects`. A metric that is scoped by the credited owner leaves the viewer's scope to `credited`."""
     entity = question.entity
     clocks = [column for clock in entity.clocks.values() for column in (clock.at, clock.since, *clock.where) if column]
+    final = [dimension.column for dimension in entity.dimensions.values() if dimension.is_final]
     wanted = [entity.owner, *([entity.stage] if entity.stage else []), *clocks, *_facts_columns(question), *entity.rows]
+    wanted += final if question.parameters.group_by in entity.dimensions else []
     if entity.credit is None:
         wanted += [*entity.columns, *_amount_columns(question)]
     conditions = _of_pipeline(statement, question)
@@ -62,17 +64,17 @@ def add_entries(statement: Statement, question: Question) -> None:
         f"{question.entity.id} as subject_id, {steps.number} as entry_number, {steps.stage} as stage_id,\n"
         f"  {steps.next_stage} as next_stage_id, {steps.entered} as entered_at, {steps.left} as left_at,\n"
         f"  {steps.reason or 'cast(null as uuid)'} as lost_reason_id"
-    )
+    ) + (f", {steps.status} as status" if steps.status else "")
     conditions = _of_pipeline(statement, question)
     statement.mart("entries", steps.mart, columns=columns, known_at=question.as_of, conditions=conditions)
 
 
 def add_moments(statement: Statement, question: Question, looked: Mapping[Looked, str]) -> None:
     """Add `moments`: the facts of each kind, under its name, at the instant of its clock."""
-    if any(facts.clock == ENTERED for facts in looked):
+    if any(facts.clock in {ENTERED, AT} for facts in looked):
         add_entries(statement, question)
     period = ""
-    if any(facts.clock != AS_OF for facts in looked):
+    if any(facts.clock not in {AS_OF, AT} for facts in looked):
         start, end = statement.bind(question.starts_at, "timestamptz"), statement.bind(question.ends_at, "timestamptz")
         period = f"{{0}} >= {start} and {{0}} < {end}"
     parts = [_moments_of(statement, question, facts, name, period) for facts, name in looked.items()]
@@ -82,6 +84,8 @@ def add_moments(statement: Statement, question: Question, looked: Mapping[Looked
 def _moments_of(statement: Statement, question: Question, facts: Looked, name: str, period: str) -> str:
     entity, join, days = question.entity, "", "cast(null as double precision)"
     where = dict(facts.where)
+    if facts.clock == AT:
+        return _standing_at(statement, question, name, where)
     if facts.clock == AS_OF:
         at, conditions = statement.bind(question.as_of, "timestamptz"), []
     elif facts.clock == ENTERED:
@@ -104,6 +108,19 @@ def _moments_of(statement: Statement, question: Question, facts: Looked, name: s
         f"select d.subject_id, {statement.bind(name, 'text')} as measure, {at} as at, {days} as days,\n"
         f"  {stage_id} as stage_id from subjects d{join}"
     ) + (f"\nwhere {' and '.join(conditions)}" if conditions else "")
+
+
+def _standing_at(statement: Statement, question: Question, name: str, where: Mapping[str, tuple[str, ...]]) -> str:
+    """Facts in the stage where they stood at the instant spoken of; their days are those they had been there."""
+    at = statement.bind(question.at, "timestamptz")
+    conditions = [f"e.entered_at <= {at}", f"(e.left_at is null or e.left_at > {at})"]
+    conditions += [_is_one_of(statement, f"e.{column}", values) for column, values in where.items()]
+    been = statement.dialect.microseconds_between("e.entered_at", at)
+    return (
+        f"select d.subject_id, {statement.bind(name, 'text')} as measure, {at} as at,\n"
+        f"  cast({been} as double precision) / {DAY} as days, e.stage_id\n"
+        f"from entries e join subjects d on d.subject_id = e.subject_id\nwhere {' and '.join(conditions)}"
+    )
 
 
 def _is_one_of(statement: Statement, expression: str, values: Iterable[str]) -> str:
@@ -167,9 +184,9 @@ def _group(statement: Statement, question: Question) -> tuple[str, str]:
     match question.parameters.group_by:
         case "none":
             return "cast(null as text)", ""
-        case "month":
-            _add_months(statement, question)
-            return "month.label", "\nleft join months month on m.at >= month.starts_at and m.at < month.ends_at"
+        case piece if piece in CALENDAR:
+            _add_pieces(statement, question)
+            return "piece.label", "\nleft join pieces piece on m.at >= piece.starts_at and m.at < piece.ends_at"
         case "team":
             return "cast(t.team_id as text)", _membership(statement, question)
         case "top_team":
@@ -177,6 +194,9 @@ def _group(statement: Statement, question: Question) -> tuple[str, str]:
             roots = sorted(question.teams.roots.items())
             statement.table("roots", {"team_id": "uuid", "root_id": "uuid"}, roots)
             return "cast(r.root_id as text)", membership + "\nleft join roots r on r.team_id = t.team_id"
+        case dimension if question.entity.dimensions[dimension].is_final:
+            column = question.entity.dimensions[dimension].column
+            return f"cast(f.{column} as text)", "\njoin subjects f on f.subject_id = m.subject_id"
         case dimension:
             return f"cast(v.{question.entity.dimensions[dimension].column} as text)", ""
 
@@ -189,9 +209,10 @@ def _membership(statement: Statement, question: Question) -> str:
     return f"\nleft join memberships t on t.user_id = v.{question.entity.owner} and {valid}"
 
 
-def _add_months(statement: Statement, question: Question) -> None:
+def _add_pieces(statement: Statement, question: Question) -> None:
+    found = pieces(question.parameters.group_by, question.first_day, question.end_day, question.calendar)
     rows = [
         (label, day_start(first, question.zone), day_start(following, question.zone))
-        for label, first, following in months(question.first_day, question.end_day)
+        for label, first, following in found
     ]
-    statement.table("months", {"label": "text", "starts_at": "timestamptz", "ends_at": "timestamptz"}, rows)
+    statement.table("pieces", {"label": "text", "starts_at": "timestamptz", "ends_at": "timestamptz"}, rows)

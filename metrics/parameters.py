@@ -42,6 +42,10 @@ class Unit(StrEnum):
 ENTERED = "entered"
 
 
+#: Days and instants that can be asked about.
+_FIRST_DAY, _LAST_DAY = date(1970, 1, 1), date(2200, 1, 1)
+
+
 class Cohort(BaseModel):
     """Which facts are in: those of a clock (`created`, `closed`), or `entered:<stage_id>`."""
 
@@ -66,6 +70,20 @@ def _read_cohort(value: object) -> object:
 
 def _read_instant(value: object) -> object:
     """A bare date stays a date: it means the end of that day in the organization's zone."""
+    read = _parse_instant(value)
+    if isinstance(read, date):
+        _check_bounds(read)
+    return read
+
+
+def _check_bounds(instant: date) -> None:
+    """What lies outside has no local day everywhere, and no fact."""
+    day = date(instant.year, instant.month, instant.day)
+    if not _FIRST_DAY <= day <= _LAST_DAY:
+        raise ValueError(f"must lie between {_FIRST_DAY} and {_LAST_DAY}")
+
+
+def _parse_instant(value: object) -> object:
     if isinstance(value, str) and len(value) == len("2026-01-31"):
         return date.fromisoformat(value)
     if isinstance(value, str):
@@ -76,7 +94,6 @@ def _read_instant(value: object) -> object:
     return value
 
 
-_FIRST_DAY, _LAST_DAY = date(1970, 1, 1), date(2200, 1, 1)
 Day = Annotated[date, Field(ge=_FIRST_DAY, le=_LAST_DAY)]
 
 
@@ -95,11 +112,19 @@ class Parameters(BaseModel):
     unit: Unit = Unit.DEALS
     group_by: str = "none"
     as_of: Annotated[datetime | date | None, BeforeValidator(_read_instant)] = None
+    at: Annotated[datetime | date | None, BeforeValidator(_read_instant)] = None
+    stalled_days: int = Field(default=30, ge=1, le=3_650)
+    before_from: Day | None = None
+    before_to: Day | None = None
 
     @model_validator(mode="after")
     def _period_runs_forward(self) -> "Parameters":
         if self.start is not None and self.end is not None and self.start >= self.end:
             raise ValueError("from must lie before to: the period is half-open")
+        if (self.before_from is None) != (self.before_to is None):
+            raise ValueError("before_from and before_to go together")
+        if self.before_from is not None and self.before_to is not None and self.before_from >= self.before_to:
+            raise ValueError("before_from must lie before before_to: the period is half-open")
         return self
 
 
@@ -122,8 +147,8 @@ def read(definition: Definition, given: Mapping[str, str]) -> Parameters:
 
 
 def _check_offered(definition: Definition, parameters: Parameters) -> Parameters:
-    if parameters.group_by not in definition.dimensions:
-        raise ParameterError("group_by", "must be one of " + ", ".join(definition.dimensions))
+    if parameters.group_by not in definition.offered:
+        raise ParameterError("group_by", "must be one of " + ", ".join(definition.offered))
     if "cohort" not in definition.parameters:
         return parameters
     cohort = parameters.cohort

@@ -3,7 +3,7 @@
 `answer` computes figures, `rows` (`metrics.rows`) lists the facts behind one of them; both read the same `facts`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -31,6 +31,7 @@ class Answer:
     rows: list[dict[str, Any]]
     labels: dict[str, str]
     notes: list[str]
+    totals: list[dict[str, Any]] = field(default_factory=list)
 
 
 def answer(reader: Reader, definition: Definition, parameters: Parameters, *, viewer: Viewer, now: datetime) -> Answer:
@@ -44,6 +45,7 @@ def answer(reader: Reader, definition: Definition, parameters: Parameters, *, vi
         question = ask(session, definition, parameters, viewer=viewer, now=now)
         percentiles = definition.percentiles
         cells = Cells(session.fetch(compile_cells(compile_facts(session, question), percentiles)), percentiles)
+        rows, totals = _shape(session, question, cells)
         version = version_of(session, definition)
     return Answer(
         metric=definition.name,
@@ -53,10 +55,21 @@ def answer(reader: Reader, definition: Definition, parameters: Parameters, *, vi
         as_of=question.as_of,
         warehouse_version=version,
         through=question.through,
-        rows=kind_of(definition).shape(question, cells),
+        rows=rows,
+        totals=totals,
         labels=question.labels,
         notes=[*question.notes, *_currency_notes(question, cells)],
     )
+
+
+def _shape(session: Session, question: Question, cells: Cells) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows and totals; of a metric that compares, with the cells of the period before."""
+    kind = kind_of(question.definition)
+    if kind.compare is None:
+        return kind.shape(question, cells), kind.totals(question, cells)
+    percentiles = question.definition.percentiles
+    earlier = session.fetch(compile_cells(compile_facts(session, question.before()), percentiles))
+    return kind.compare(question, cells, Cells(earlier, percentiles))
 
 
 def compile_facts(session: Session, question: Question) -> Statement:

@@ -1,9 +1,9 @@
 """A complete question: the metric, its parameters with all defaults filled, the organization as known at `as_of`."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -13,7 +13,7 @@ from metrics.compile import Statement
 from metrics.entities import Entity, Steps
 from metrics.errors import ParameterError, UnknownPipelineError, WarehouseNotReadyError
 from metrics.parameters import ENTERED, Parameters, Unit
-from metrics.period import day_start, local_day
+from metrics.period import Calendar, add_months, day_start, local_day
 from metrics.reader import Session
 from metrics.registry import Definition
 from metrics.teams import NO_TEAMS, Teams, read_teams
@@ -48,7 +48,9 @@ class Question:
     viewer: Viewer
     as_of: datetime
     through: datetime | None
+    at: datetime
     zone: ZoneInfo
+    calendar: Calendar
     currency: str
     first_day: date
     end_day: date
@@ -84,6 +86,22 @@ class Question:
         """First instant after the period."""
         return day_start(self.end_day, self.zone)
 
+    def before(self) -> "Question":
+        """The same of the period before: the one that was asked, or the one that ends where this begins, as long."""
+        first, end = self.before_period
+        return replace(self, first_day=first, end_day=end)
+
+    @property
+    def before_period(self) -> tuple[date, date]:
+        """First day of the period before, and the day after its last one. Whole months have whole months before."""
+        asked = self.parameters.before_from, self.parameters.before_to
+        if asked[0] is not None and asked[1] is not None:
+            return asked[0], asked[1]
+        if self.first_day.day == self.end_day.day == 1:
+            months = (self.end_day.year - self.first_day.year) * 12 + self.end_day.month - self.first_day.month
+            return add_months(self.first_day, -months), self.first_day
+        return self.first_day - (self.end_day - self.first_day), self.first_day
+
     def described(self) -> dict[str, Any]:
         """The parameters as an answer prints them, all defaults filled."""
         p = self.parameters
@@ -98,6 +116,10 @@ class Question:
             "unit": p.unit.value,
             "group_by": p.group_by,
             "as_of": instant_text(self.as_of),
+            "at": instant_text(self.at),
+            "stalled_days": p.stalled_days,
+            "before_from": self.before_period[0].isoformat(),
+            "before_to": self.before_period[1].isoformat(),
         }
         return {name: values[name] for name in self.definition.parameters}
 
@@ -118,8 +140,11 @@ def ask(session: Session, definition: Definition, parameters: Parameters, *, vie
     organizations, newest = _organizations(session, viewer)
     through = _through(session, definition.entity, newest)
     as_of, day_after_all = _instant(parameters.as_of, through or now, organizations)
-    zone_name, currency, is_known = _organization_at(organizations, as_of)
-    zone = ZoneInfo(zone_name)
+    known, is_known = _organization_at(organizations, as_of)
+    zone = ZoneInfo(known.time_zone)
+    at = _instant(parameters.at, as_of, organizations)[0]
+    if at > as_of:
+        raise ParameterError("at", "lies after as_of: nothing was known of it then")
     if parameters.as_of is None:
         day_after_all = local_day(now, zone) + timedelta(days=1)
     first_day, end_day = _period(parameters, day_after_all or local_day(as_of, zone) + timedelta(days=1))
@@ -130,9 +155,11 @@ def ask(session: Session, definition: Definition, parameters: Parameters, *, vie
         parameters=parameters,
         viewer=viewer,
         as_of=as_of,
+        at=at,
         through=through,
         zone=zone,
-        currency=currency,
+        calendar=Calendar(week_start=known.week_start, fiscal_month=known.fiscal_month),
+        currency=known.currency,
         first_day=first_day,
         end_day=end_day,
         stages=stages,
@@ -205,7 +232,7 @@ def _utc(instant: datetime | None) -> datetime | None:
 
 def _organizations(session: Session, viewer: Viewer) -> tuple[list[tuple[Any, ...]], datetime | None]:
     """All that was ever known of the organization, and the newest `recorded_at` of its facts."""
-    columns = "time_zone, currency, valid_from, valid_to, known_from, known_to"
+    columns = "time_zone, currency, week_start, fiscal_year_start_month, valid_from, valid_to, known_from, known_to"
     statement = Statement(session.dialect, viewer.organization_id)
     statement.mart("organizations", Mart.DIM_ORGANIZATIONS, columns=columns)
     _add_freshness(statement)
@@ -217,13 +244,20 @@ def _organizations(session: Session, viewer: Viewer) -> tuple[list[tuple[Any, ..
     return [row[:-1] for row in rows], _utc(rows[0][-1])
 
 
-def _organization_at(rows: list[tuple[Any, ...]], instant: datetime) -> tuple[str, str, bool]:
-    """(time zone, currency, whether it was known) at an instant; the first known state before any was."""
-    for time_zone, currency, valid_from, valid_to, known_from, known_to in reversed(rows):
+class _Organization(NamedTuple):
+    time_zone: str
+    currency: str
+    week_start: int
+    fiscal_month: int
+
+
+def _organization_at(rows: list[tuple[Any, ...]], instant: datetime) -> tuple[_Organization, bool]:
+    """What was true of the organization at an instant, and whether it was known; before any was, the first known."""
+    for *state, valid_from, valid_to, known_from, known_to in reversed(rows):
         is_valid = valid_from <= instant and (valid_to is None or valid_to > instant)
         if is_valid and known_from <= instant and (known_to is None or known_to > instant):
-            return time_zone, currency, True
-    return rows[0][0], rows[0][1], False
+            return _Organization(*state), True
+    return _Organization(*rows[0][:4]), False
 
 
 def _instant(
@@ -236,7 +270,7 @@ def _instant(
         return asked.astimezone(UTC), None
     following = asked + timedelta(days=1)
     roughly = datetime(following.year, following.month, following.day, tzinfo=UTC)
-    zone = ZoneInfo(_organization_at(organizations, roughly)[0])
+    zone = ZoneInfo(_organization_at(organizations, roughly)[0].time_zone)
     return day_start(following, zone) - timedelta(microseconds=1), following
 
 
@@ -288,7 +322,7 @@ def _stages(
     )
     names = {str(row[0]): row[1] for row in rows if row[2] is None}
     names |= {str(row[2]): row[3] for row in rows if row[2] is not None}
-    return _ranked([row for row in rows if row[2] is not None]), names
+    return _ranked([row for row in rows if row[2] is not None]), dict(sorted(names.items()))
 
 
 def _ranked(rows: Sequence[tuple[Any, ...]]) -> tuple[Stage, ...]:

@@ -7,6 +7,7 @@
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from datetime import date
 from functools import cache, cached_property
@@ -23,8 +24,11 @@ _log = logging.getLogger(__name__)
 
 _DEFINITIONS = Path(__file__).parent / "definitions"
 
-#: Names of clocks that a question decides: the asked cohort's, and the instant that is asked about.
-COHORT, AS_OF = "cohort", "as_of"
+#: Names of clocks that a question decides: the asked cohort's, the instant that is known, and the instant spoken of.
+COHORT, AS_OF, AT = "cohort", "as_of", "at"
+
+#: Pieces of the calendar by which whatever is offered by month can be split.
+CALENDAR = ("month", "week", "quarter", "fiscal_quarter", "fiscal_year")
 
 #: Dimensions of any entity: none, the teams of its owner at the time, the month of the moment.
 COMMON_DIMENSIONS = frozenset({"none", "team", "top_team", "month"})
@@ -119,12 +123,18 @@ class Definition(_Part):
         if not set(self.dimensions) <= offered:
             raise ValueError(f"dimensions must be among {', '.join(sorted(offered))}")
         clocks = {facts.clock for facts in self.facts.values()} | {c for c in self.cohorts if c != "entered"}
-        if not clocks <= {COHORT, AS_OF, *self.entity.clocks}:
+        if not clocks <= {COHORT, AS_OF, AT, *self.entity.clocks}:
             raise ValueError(f"clocks must be among {COHORT}, {AS_OF}, {', '.join(self.entity.clocks)}")
         own = [figure for figure in self.figures if not figure.of and figure.aggregate != "ratio"]
         if self.kind == "facts" and any(figure.fact not in self.facts for figure in own):
             raise ValueError("each figure counts one of the facts")
         return self
+
+    @property
+    def offered(self) -> list[str]:
+        """What answers can be split by: the dimensions, and with months the other pieces of the calendar."""
+        others = [piece for piece in CALENDAR if piece not in self.dimensions] if "month" in self.dimensions else []
+        return [*self.dimensions, *others]
 
     @property
     def bases(self) -> Mapping[str, "Definition"]:
@@ -167,6 +177,10 @@ class Definition(_Part):
         """Whether any of its figures is a sum of amounts, whatever the asked unit."""
         return any(measure.aggregate == "amount" for measure in self.measures)
 
+    @property
+    def _speaks_of_an_instant(self) -> bool:
+        return any(facts.clock == AT for facts in self.facts.values())
+
     @cached_property
     def definition(self) -> str:
         """Hash of the canonical definition: `sha256:…`, with what it uses of its entity and of other metrics.
@@ -177,9 +191,12 @@ class Definition(_Part):
         meaning["entity"] = self.entity.meaning(
             clocks=sorted({*self.cohorts, *self.defaults.values(), *(facts.clock for facts in self.facts.values())}),
             dimensions=self.dimensions,
-            has_steps=self.kind != "facts" or "entered" in self.cohorts,
+            has_steps=self.kind != "facts" or "entered" in self.cohorts or self._speaks_of_an_instant,
         )
-        meaning["bases"] = {name: base.definition for name, base in self._bases.items()}
+        # an earlier version names the version that it follows, which was the present one when it was published
+        for figure in meaning["figures"]:
+            figure["of"] = re.sub(r"@\d+", "", figure["of"])
+        meaning["bases"] = {name.partition("@")[0]: base.definition for name, base in self._bases.items()}
         canonical = json.dumps(meaning, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
 

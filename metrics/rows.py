@@ -13,14 +13,14 @@ from metrics.parameters import Parameters, Unit
 from metrics.query import compile_facts
 from metrics.question import Question, ask, version_of
 from metrics.reader import Reader, Session
-from metrics.registry import Definition, Figure
+from metrics.registry import CALENDAR, Definition, Figure
 from metrics.viewer import Viewer
 
 #: How a caller names the group of facts that have no owner, team, source.
 NO_GROUP = "none"
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_MONTH = re.compile(r"\d{4}-\d{2}")
+_PIECE = re.compile(r"(FY)?\d{4}(-(Q[1-4]|\d{2}(-\d{2})?))?")
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 #: Columns of the page after the entity's own.
@@ -50,6 +50,7 @@ class Page:
     count: int
     amount_minor: int | None
     as_of: datetime
+    through: datetime | None
     first_day: date
     end_day: date
     warehouse_version: str
@@ -89,8 +90,9 @@ def rows(
         has_more=len(fetched) > limit,
         last_id=found[-1][0] if found else None,
         count=count,
-        amount_minor=amount_minor if question.is_valued else None,
+        amount_minor=int(amount_minor) if question.is_valued else None,
         as_of=question.as_of,
+        through=question.through,
         first_day=question.first_day,
         end_day=question.end_day,
         warehouse_version=version,
@@ -114,8 +116,8 @@ def _measure(definition: Definition, parameters: Parameters, cell: CellAddress) 
 
 def _form(definition: Definition, parameters: Parameters) -> re.Pattern[str]:
     """How the keys of the asked groups are written."""
-    if parameters.group_by == "month":
-        return _MONTH
+    if parameters.group_by in CALENDAR:
+        return _PIECE
     dimension = definition.entity.dimensions.get(parameters.group_by)
     return _WORD if dimension is not None and dimension.type == "text" else _UUID
 
@@ -138,7 +140,7 @@ def _compile_rows(
     statement.step(
         "total",
         "select cast(count(*) as bigint) as total_count,\n"
-        "  cast(coalesce(sum(counted_minor), 0) as bigint) as total_minor from behind",
+        f"  cast(coalesce(sum(counted_minor), 0) as {statement.dialect.wide_integer}) as total_minor from behind",
     )
     following = "" if after is None else f"where b.subject_id > {statement.bind(after, 'uuid')}\n"
     shown = ", ".join(f"d.{column}" for column in question.entity.rows)

@@ -1,11 +1,52 @@
-"""Metrics that read the funnel's facts: conversion from step to step, and time in each stage."""
+"""Metrics of stages: entries into each, conversion from step to step, and time in each stage."""
 
 from typing import Any
 
 from contracts.stages import StageKind
 from metrics.cells import Cells, ratio
+from metrics.compile import Statement
 from metrics.funnel import shown_stages
+from metrics.moments import add_credited, add_entries, add_subjects
 from metrics.question import Question
+
+
+def build_stage_entered(statement: Statement, question: Question) -> None:
+    """Add `facts`: per deal and stage the first entry within the period, credited as it was then."""
+    add_subjects(statement, question)
+    add_entries(statement, question)
+    start, end = statement.bind(question.starts_at, "timestamptz"), statement.bind(question.ends_at, "timestamptz")
+    statement.step(
+        "moments",
+        "select d.subject_id, 'entered' as measure, min(e.entered_at) as at, cast(null as double precision) as days,\n"
+        "  e.stage_id from entries e join subjects d on d.subject_id = e.subject_id\n"
+        f"where e.entered_at >= {start} and e.entered_at < {end} group by d.subject_id, e.stage_id",
+    )
+    add_credited(statement, question)
+    statement.step(
+        "facts",
+        "select subject_id, group_key, stage_id, measure, cast(null as uuid) as lost_reason_id,\n"
+        "  amount_minor, currency, counted_minor, days from credited",
+    )
+
+
+def shape_stage_entered(question: Question, cells: Cells) -> list[dict[str, Any]]:
+    """Rows per group and stage; a retired stage only where it was entered."""
+    entered = cells.stages("entered")
+    return [
+        {
+            "group": group,
+            "pipeline_id": str(stage.pipeline_id),
+            "stage_id": str(stage.stage_id),
+            "position": stage.position,
+            "kind": stage.kind.value,
+            "entered": cells.get("entered", group, stage.stage_id).facts,
+            "amount_minor": cells.get("entered", group, stage.stage_id).amount_minor,
+            "currency": question.currency,
+        }
+        for group in cells.groups() or [None]
+        for stage in question.stages
+        if not stage.is_retired or str(stage.stage_id) in entered
+    ]
 
 
 def shape_step_conversion(question: Question, cells: Cells) -> list[dict[str, Any]]:

@@ -8,14 +8,14 @@ import hashlib
 from typing import Annotated
 
 from fastapi import Depends, Header, Query, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 
 from api.edge.dependencies import CurrentCaller, Unit
 from api.edge.pages import Page, PageOf
 from api.edge.routing import problems, slice_router
 from api.edge.services import services_of
 from api.kernel.errors import InvalidCursor, NotFound
-from api.metrics import service
+from api.metrics import download, service
 from api.metrics.errors import FigureTooExpensive, InvalidParameter, UnknownMetric, WarehouseNotReady
 from api.metrics.explaining import MetricExplanation, explain_metric
 from api.metrics.schemas import FactsBehind, FreshnessRead, MetricAnswer, MetricRead
@@ -42,10 +42,34 @@ async def _given(
     unit: Annotated[Text, Query(description="deals or amount.")] = None,
     group_by: Annotated[Text, Query(description="One of the metric's dimensions.")] = None,
     as_of: Annotated[Text, Query(description="What was known then: an instant, or a day's end.")] = None,
+    at: Annotated[Text, Query(description="The instant that a stock speaks of; as_of if left out.")] = None,
+    before_from: Annotated[Text, Query(description="First day of the period to compare with.")] = None,
+    before_to: Annotated[Text, Query(description="The day after its last one.")] = None,
+    stalled_days: Annotated[Text, Query(description="Days in a stage without a target of its own; 30.")] = None,
     version: Annotated[Text, Query(description="A version of the definition; the present one if left out.")] = None,
+    names: Annotated[
+        Text, Query(description="today adds names of people and deals as they are now; then (with as_of) does not.")
+    ] = None,
 ) -> dict[str, str]:
     # the values reach the metric as they came; only a plus sign in an instant is worth mending, which it does itself
-    del pipeline_id, start, end, cohort, order, regress, window_days, unit, group_by, as_of, version
+    del (
+        pipeline_id,
+        start,
+        end,
+        cohort,
+        order,
+        regress,
+        window_days,
+        unit,
+        group_by,
+        as_of,
+        at,
+        before_from,
+        before_to,
+        stalled_days,
+        version,
+        names,
+    )
     return dict(request.query_params)
 
 
@@ -102,12 +126,37 @@ async def read_metric(
         given=given,
         is_patient="no-cache" in cache_control.lower(),
     )
-    body = answer.model_dump_json().encode()
+    left_out = {"warehouse_version", "freshness"} if answer.is_for_ever else None
+    body = answer.body.model_dump_json(exclude=left_out).encode()
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache"} | _of_today(answer)
     if if_none_match is not None and tag in (given.strip() for given in if_none_match.split(",")):
         return Response(status_code=304, headers=headers)
     return Response(body, media_type=JSONResponse.media_type, headers=headers)
+
+
+def _of_today(answer: service.Answered) -> dict[str, str]:
+    """What is true of the answer now, and may be another tomorrow."""
+    through = {"Sluice-Fresh-Through": answer.through.isoformat()} if answer.through else {}
+    behind = {"Sluice-Events-Behind": str(answer.events_behind)}
+    return {"Sluice-Warehouse-Version": answer.warehouse_version} | through | behind
+
+
+@metrics_router.get("/{name}/rows.csv", responses=problems(*_ERRORS), response_class=StreamingResponse)
+async def download_metric_rows(
+    name: str, request: Request, given: Given, cell: Cell, caller: CurrentCaller, unit: Unit
+) -> Response:
+    """Download all facts behind one figure as CSV for spreadsheets, of one instant however many there are.
+
+    Amounts are in whole units; a text that a spreadsheet would run as a formula begins with an apostrophe.
+    """
+    asked = {field: value for field, value in given.items() if field not in _CELL_FIELDS}
+    file = await download.write_facts(unit, caller, services=services_of(request), name=name, given=asked, cell=cell)
+    return StreamingResponse(
+        download.chunks(file),
+        media_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}.csv"', "Cache-Control": "no-store"},
+    )
 
 
 @metrics_router.get("/{name}/rows", responses=problems(*_ERRORS, InvalidCursor))

@@ -47,16 +47,23 @@ class Behind(BaseModel):
 
 
 class MetricAnswer(BaseModel):
-    """A metric's figures and everything that decided them. What a row holds is the metric's own."""
+    """A metric's figures and everything that decided them. What a row holds is the metric's own.
+
+    An answer of an asked `as_of` stays as it is for ever, byte for byte: what is of today (the warehouse's version, how
+    fresh it is, names of people) is not in it, unless `names=today` asks for names. Headers tell the rest.
+    """
 
     metric: str
     version: int
     definition: str
     parameters: dict[str, Any]
     as_of: datetime
-    warehouse_version: str
-    freshness: Behind
+    warehouse_version: str | None = None
+    freshness: Behind | None = None
     rows: list[dict[str, Any]]
+    totals: list[dict[str, Any]] = Field(
+        description="What the rows of each group split; empty where they split nothing."
+    )
     labels: dict[str, str]
     notes: list[str]
 
@@ -105,7 +112,7 @@ class FactsBehind(BaseModel):
     total: Total
     labels: dict[str, str]
     as_of: datetime
-    warehouse_version: str
+    warehouse_version: str | None = None
 
 
 class Process(BaseModel):

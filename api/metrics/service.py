@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -25,7 +26,7 @@ from api.metrics.asking import (
     read_address,
     read_question,
 )
-from api.metrics.errors import FigureTooExpensive, WarehouseNotReady
+from api.metrics.errors import FigureTooExpensive, InvalidParameter, WarehouseNotReady
 from api.metrics.pipeline import alarms
 from api.metrics.schemas import (
     Behind,
@@ -38,7 +39,7 @@ from api.metrics.schemas import (
     Total,
     VersionRead,
 )
-from metrics.errors import TooExpensiveError, UnknownPipelineError, WarehouseNotReadyError
+from metrics.errors import ParameterError, TooExpensiveError, UnknownPipelineError, WarehouseNotReadyError
 from metrics.parameters import Parameters
 from metrics.publication import PublishedVersion
 from metrics.registry import Definition, definitions, registry
@@ -71,30 +72,62 @@ def _describe(metric: Definition) -> MetricRead:
     )
 
 
+@dataclass(frozen=True)
+class Answered:
+    """An answer's body, and what is said of it in headers: it is of today, whatever was asked."""
+
+    body: MetricAnswer
+    warehouse_version: str
+    through: datetime | None
+    events_behind: int
+
+    @property
+    def is_for_ever(self) -> bool:
+        """Whether the body holds nothing of today."""
+        return self.body.freshness is None
+
+
 async def answer_metric(
     unit: UnitOfWork, caller: Caller, *, services: Services, name: str, given: Mapping[str, str], is_patient: bool
-) -> MetricAnswer:
+) -> Answered:
     """A metric's figures as far as the caller sees them."""
-    definition, parameters = read_question(name, given)
+    definition, parameters, has_names = _read(name, given)
     figures_of(services)  # without a warehouse nothing else is worth asking
     viewer = await _viewer(unit, caller)
     async with _whose_pipeline(unit, parameters):
         answer = await find_answer(
             services, definition, parameters, viewer=viewer, now=datetime.now(UTC), is_patient=is_patient
         )
-    names, behind = await records.names_and_behind(unit, _ids(definition, answer.rows), answer.through)
-    return MetricAnswer(
+    ids = _ids(definition, answer.rows) if has_names else set()
+    names, behind = await records.names_and_behind(unit, ids, answer.through)
+    is_of_today = parameters.as_of is None
+    body = MetricAnswer(
         metric=answer.metric,
         version=answer.version,
         definition=answer.definition,
         parameters=answer.parameters,
         as_of=answer.as_of,
-        warehouse_version=answer.warehouse_version,
-        freshness=Behind(through=answer.through, events_behind=behind),
+        warehouse_version=answer.warehouse_version if is_of_today else None,
+        freshness=Behind(through=answer.through, events_behind=behind) if is_of_today else None,
         rows=answer.rows,
-        labels=answer.labels | names,
+        totals=answer.totals,
+        labels=dict(sorted((answer.labels | names).items())),
         notes=answer.notes,
     )
+    return Answered(body, answer.warehouse_version, answer.through, behind)
+
+
+def _read(name: str, given: Mapping[str, str]) -> tuple[Definition, Parameters, bool]:
+    """The question, and whether the answer shall name people and deals as they are called today.
+
+    It does, but where `as_of` asks for an answer that stays as it is.
+    """
+    asked = dict(given)
+    names = asked.pop("names", "")
+    definition, parameters = read_question(name, asked)
+    if names not in {"", "today", "then"}:
+        raise InvalidParameter(ParameterError("names", "must be today or then"))
+    return definition, parameters, names == "today" or (not names and parameters.as_of is None)
 
 
 async def list_facts_behind(
@@ -108,33 +141,54 @@ async def list_facts_behind(
     page: Pagination,
 ) -> FactsBehind:
     """The facts behind one figure. Later pages speak of the same instant as the first."""
-    definition, parameters = read_question(name, given)
+    found, place = await facts_behind(
+        unit, caller, services=services, name=name, given=given, cell=cell, limit=page.limit, after=page.after
+    )
+    return found.model_copy(update={"next_cursor": page.cursor(place) if place else None})
+
+
+async def facts_behind(
+    unit: UnitOfWork,
+    caller: Caller,
+    *,
+    services: Services,
+    name: str,
+    given: Mapping[str, str],
+    cell: Mapping[str, str],
+    limit: int,
+    after: list[Any] | None = None,
+) -> tuple[FactsBehind, list[str] | None]:
+    """Facts behind one figure from a place on, and the place after them; None where there are no more."""
+    definition, parameters, has_names = _read(name, given)
+    is_of_today = parameters.as_of is None
     address = read_address(definition, parameters, cell)
-    after = None
-    if page.after is not None:
-        after, parameters = continued(page.after, parameters)
+    after_id = None
+    if after is not None:
+        after_id, parameters = continued(after, parameters)
     figures_of(services)
     viewer, now = await _viewer(unit, caller), datetime.now(UTC)
     async with _whose_pipeline(unit, parameters):
         found = await find_rows(
-            services, definition, parameters, address, viewer=viewer, now=now, limit=page.limit, after=after
+            services, definition, parameters, address, viewer=viewer, now=now, limit=limit, after=after_id
         )
     has_titles = definition.entity.name == "deal"
-    deal_ids = [UUID(item["deal_id"]) for item in found.items] if has_titles else []
-    names, titles = await records.names_and_titles(unit, _ids(definition, found.items), deal_ids)
+    deal_ids = [UUID(item["deal_id"]) for item in found.items] if has_titles and has_names else []
+    ids = _ids(definition, found.items) if has_names else set()
+    names, titles = await records.names_and_titles(unit, ids, deal_ids)
     stages = {str(item.get("stage_id")) for item in found.items}
-    return FactsBehind(
+    behind = FactsBehind(
         entity=definition.entity.name,
         items=[
             DealBehind(**item, title=titles.get(item["deal_id"])) if has_titles else FactBehind(**item)
             for item in found.items
         ],
-        next_cursor=page.cursor(place_after(found)) if found.has_more else None,
+        next_cursor=None,
         total=Total(count=found.count, amount_minor=found.amount_minor),
-        labels={key: label for key, label in found.labels.items() if key in stages} | names,
+        labels=dict(sorted(({key: label for key, label in found.labels.items() if key in stages} | names).items())),
         as_of=found.as_of,
-        warehouse_version=found.warehouse_version,
+        warehouse_version=found.warehouse_version if is_of_today else None,
     )
+    return behind, place_after(found) if found.has_more else None
 
 
 async def read_freshness(unit: UnitOfWork, caller: Caller, *, services: Services) -> FreshnessRead:

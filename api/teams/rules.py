@@ -102,9 +102,9 @@ class Roster:
         """The membership that a user has now."""
         return next((one for one in self._times.get(user_id, {}).values() if one.ended_at is None), None)
 
-    def free_from(self, user_id: UUID) -> datetime | None:
+    def free_from(self, user_id: UUID, *, without: Membership | None = None) -> datetime | None:
         """The first instant at which a user may join another team: what is known of the past stays. None: any."""
-        times = self._times.get(user_id, {}).values()
+        times = [one for one in self._times.get(user_id, {}).values() if one != without]
         return max((one.ended_at or one.started_at for one in times), default=None)
 
     def members(self, team_id: UUID) -> list[Membership]:
@@ -190,7 +190,8 @@ def add_member(
 ) -> Changes:
     """Put a user into a team from `occurred_at` on; a membership elsewhere ends at that instant.
 
-    Nothing changes where the user is in the team already. Whether the user exists is the foreign key's affair.
+    One that turns out to have begun earlier begins then, unless the user was in a team at that time; else nothing
+    changes where the user is in the team already. Whether the user exists is the foreign key's affair.
 
     Raises:
         NotFound, TeamClosed, MembershipOverlap, InTheFuture: as they say.
@@ -200,11 +201,15 @@ def add_member(
     if not team.is_active:
         raise TeamClosed
     present, since = roster.present(user_id), occurred_at or now
-    if present is not None and present.team_id == team_id:
+    is_here = present is not None and present.team_id == team_id
+    if present is not None and is_here and (occurred_at is None or occurred_at >= present.started_at):
         return []
-    free_from = roster.free_from(user_id)
+    free_from = roster.free_from(user_id, without=present if is_here else None)
     if free_from is not None and since < free_from:
         raise MembershipOverlap
+    if present is not None and is_here:
+        earlier = Change(team, revised(team, now), TeamMemberAdded(user_id=user_id), since)
+        return [earlier, Change(present, replace(present, started_at=since))]
     ended = [] if present is None else _end(roster.teams[present.team_id], present, at=since, now=now)
     member = Membership(id=uuid7(), team_id=team_id, user_id=user_id, started_at=since)
     added = Change(team, revised(team, now), TeamMemberAdded(user_id=user_id), since)

@@ -1,6 +1,7 @@
 """The funnel page: how a period's deals went through a pipeline, and the deals behind every figure."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import date, datetime
+from typing import Literal
 
 import streamlit as st
 
@@ -15,7 +16,8 @@ from dashboards.session import SignIn
 
 PAGE = Page("Funnel", icon="filter_alt", group="Analyse", position=1)
 
-_YEARS_TO_LOOK_BACK = 5
+#: All days that can be asked about.
+_FIRST_DAY, _LAST_DAY = date(1970, 1, 1), date(2200, 1, 1)
 
 
 def render(who: SignIn, me: Me) -> None:
@@ -23,19 +25,20 @@ def render(who: SignIn, me: Me) -> None:
     organization = me.organization
     with states.explained():
         version = states.version_to_show(who)
-        states.page_head("Funnel", who, organization.zone, follows=st.session_state.get("as_of_mode") != "then")
+        states.page_head("Funnel", who, organization.zone, follows=links.chosen("as_of_mode") != "then")
         known = client.pipelines(who)
         if not known:
             states.nothing_here("There is no pipeline yet", "Create one, or import your deals, and come back.")
             return
         _choose_first_period(who, organization, known[0], version)
-        scope, counts = _controls(organization, known)
+        scope = controls.scope_bar(organization, known)
+        counts = controls.counting_bar(scope.pipeline or known[0])
         links.publish(scope.link() | counts.link() | drill_down.link())
         asked = scope.parameters() | counts.parameters()
         with st.spinner("Counting", show_time=False):
             answer = client.funnel(who, asked, version=version)
-        if frames.cohort_size(answer.rows) == 0:
-            _empty(who, organization, scope, counts, version)
+        if answer.size() == 0:
+            _empty(who, scope, counts, version)
             return
         _headline(who, answer, scope, counts, organization, version)
         _chart_and_table(answer, scope, counts, organization)
@@ -43,32 +46,16 @@ def render(who: SignIn, me: Me) -> None:
         drill_down.funnel_deals(who, answer, asked, grouped=grouped, version=version, currency=organization.currency)
 
 
-def _controls(organization: Organization, known: list[Pipeline]) -> tuple[Scope, Counting]:
-    now = datetime.now(UTC)
-    with st.container(border=True):
-        columns = st.columns([1.15, 1.3, 1.15, 0.8])
-        with columns[0]:
-            pipeline = controls.pipeline(known) or known[0]
-        with columns[1]:
-            name, period = controls.period(organization, now.astimezone(organization.zone).date())
-        with columns[2]:
-            as_of = controls.as_of(organization, now)
-        with columns[3]:
-            controls.unit()
-        counts = controls.counting(pipeline)
-    return Scope(pipeline, name, period, as_of), counts
-
-
 def _choose_first_period(who: SignIn, organization: Organization, pipeline: Pipeline, version: str | None) -> None:
     """On the first visit: the last quarter, unless it is empty and the present one is not."""
-    if "period" in st.session_state or "period" in st.query_params:
+    if links.chosen("period") or "period" in st.query_params:
         return
     today = datetime.now(organization.zone).date()
     for name in (PeriodName.LAST_QUARTER, PeriodName.THIS_QUARTER):
         period = periods.named(name, today, fiscal_start_month=organization.fiscal_year_start_month)
         asked = Scope(pipeline, name, period, None).parameters() | controls.USUAL.parameters()
-        if frames.cohort_size(client.funnel(who, asked, version=version).rows):
-            st.session_state["period"] = name.value
+        if client.funnel(who, asked, version=version).size():
+            links.choose("period", name.value)
             return
 
 
@@ -83,49 +70,66 @@ def _headline(
     amounts: Parameters = scope.parameters() | counts.parameters() | {"unit": "amount"}
     won_amount = frames.outcome(client.funnel(who, amounts, version=version)).won
     write = _writer(counts, organization)
-    against = f"{earlier_period}: "
-    first, second, third, fourth, fifth = st.columns(5)
-    noun = "Deals" if counts.unit == "deals" else "Amount"
-    first.metric(
-        noun,
-        write(now.cohort),
-        _change(now.cohort, before.cohort),
-        border=True,
-        height="stretch",
-        help=against + write(before.cohort),
-    )
-    second.metric(
-        "Won",
-        write(now.won),
-        _change(now.won, before.won),
-        border=True,
-        height="stretch",
-        help=against + write(before.won),
-    )
-    shares = (now.won_share, before.won_share)
-    third.metric(
-        "Won so far, of all",
-        money.share(now.won_share),
-        money.points(shares[0] - shares[1]) if shares[0] is not None and shares[1] is not None else None,
-        border=True,
-        height="stretch",
-        help=f"{against}{money.share(before.won_share)}. Deals still open may yet be won.",
-    )
-    fourth.metric("Won amount", money.short_amount(won_amount, organization.currency), border=True, height="stretch")
-    fifth.metric("Still open", write(now.still_open), border=True, height="stretch", help=f"Lost: {write(now.lost)}")
+    is_young = now.still_open * 5 > now.cohort or before.still_open * 5 > before.cohort
+    said = f"Against {earlier_period}. "
+    said += "More than a fifth of the deals is still open, so that this may yet change." if is_young else ""
+    tiles: list[tuple[str, str, str | None, str]] = [
+        (
+            "Deals" if counts.unit == "deals" else "Amount",
+            write(now.cohort),
+            money.change(now.cohort, before.cohort),
+            write(before.cohort),
+        ),
+        ("Won", write(now.won), money.change(now.won, before.won), write(before.won)),
+        (
+            "Won so far, of all",
+            money.share(now.won_share),
+            _points(now.won_share, before.won_share),
+            money.share(before.won_share),
+        ),
+        ("Still open", write(now.still_open), None, write(before.still_open)),
+        ("Lost", write(now.lost), money.change(now.lost, before.lost), write(before.lost)),
+    ]
+    if counts.unit == "deals":
+        tiles[3:3] = [("Won amount", money.short_amount(won_amount, organization.currency), None, "")]
+    for column, (label, value, delta, earlier) in zip(st.columns(len(tiles)), tiles, strict=True):
+        is_good = label != "Lost"
+        colour: Literal["normal", "inverse", "off"] = "off" if is_young else "normal" if is_good else "inverse"
+        column.metric(
+            label,
+            value,
+            delta,
+            delta_color=colour,
+            border=True,
+            height="stretch",
+            help=f"{said}Then: {earlier}." if earlier else None,
+        )
+    st.caption(said + (" Changes are grey." if is_young else ""))
+
+
+def _points(now: float | None, before: float | None) -> str | None:
+    return None if now is None or before is None else money.points(now - before)
 
 
 def _chart_and_table(answer: FunnelAnswer, scope: Scope, counts: Counting, organization: Organization) -> None:
     write = _writer(counts, organization)
     with st.container(border=True):
-        st.altair_chart(
-            charts.funnel(
-                frames.funnel_parts(answer, write), states.palette(), chosen=st.session_state.get("stage") or None
-            ),
-            key="funnel_chart",
-            on_select=drill_down.choose_clicked_stage,
-            alt=f"Funnel of {scope.pipeline.name if scope.pipeline else 'all pipelines'}: deals per stage",
-        )
+        parts = frames.funnel_parts(answer, write)
+        alt = f"Funnel of {scope.pipeline.name if scope.pipeline else 'all pipelines'}: deals per stage"
+        with st.container(key="wide_funnel"):
+            st.altair_chart(
+                charts.funnel(parts, states.palette(), chosen=links.chosen("stage") or None),
+                key="funnel_chart",
+                on_select=lambda: drill_down.choose_clicked_stage("funnel_chart"),
+                alt=alt,
+            )
+        with st.container(key="narrow_funnel"):
+            st.altair_chart(
+                charts.funnel(parts, states.palette(), chosen=links.chosen("stage") or None, is_narrow=True),
+                key="narrow_funnel_chart",
+                on_select=lambda: drill_down.choose_clicked_stage("narrow_funnel_chart"),
+                alt=alt,
+            )
         states.provenance(answer, controls.describe(scope, counts, organization))
     table = frames.funnel_table(answer)
     st.dataframe(
@@ -149,6 +153,10 @@ def _groups(
     answer = client.funnel(who, asked, version=version)
     with st.container(border=True):
         cells = frames.group_cells(answer, _writer(counts, organization))
+        if (shown := cells["group_key"].nunique()) < len(answer.totals):
+            st.caption(
+                f"{shown} of {len(answer.totals)} groups shown, the largest; the others can be opened by name below."
+            )
         st.altair_chart(
             charts.cohorts(cells, states.palette()),
             key="cohorts",
@@ -160,18 +168,17 @@ def _groups(
     return answer
 
 
-def _empty(who: SignIn, organization: Organization, scope: Scope, counts: Counting, version: str | None) -> None:
+def _empty(who: SignIn, scope: Scope, counts: Counting, version: str | None) -> None:
     """Say what is missing, and offer the latest month that has deals."""
-    today = datetime.now(organization.zone).date()
-    wide = Period(periods.add_months(today, -12 * _YEARS_TO_LOOK_BACK), today + timedelta(days=1))
+    wide = Period(_FIRST_DAY, _LAST_DAY)
     asked = Scope(scope.pipeline, PeriodName.CUSTOM, wide, scope.as_of).parameters() | counts.parameters()
     months = client.funnel(who, asked | {"group_by": "month"}, version=version)
-    filled = [row.group for row in months.rows if row.group and row.entered]
+    filled = [total.group for total in months.totals if total.group and total.cohort]
     verb = {"created": "created", "closed": "closed"}.get(counts.cohort, "in this cohort")
     if not filled:
         states.nothing_here(
             f"No deals were {verb} in this period",
-            "There are none in the years before either. New and imported deals appear here within seconds.",
+            "There are none in any other period either. New and imported deals appear here within seconds.",
         )
         return
     latest = periods.month_of(max(filled))
@@ -188,7 +195,3 @@ def _writer(counts: Counting, organization: Organization) -> Write:
     if counts.unit == "deals":
         return money.count
     return lambda minor: money.short_amount(minor, organization.currency)
-
-
-def _change(now: int, before: int) -> str | None:
-    return f"{(now - before) / before * 100:+.0f} %" if before else None

@@ -1,7 +1,5 @@
 """The team page: what each owner or team brought in during a period, and the deals behind it."""
 
-from datetime import UTC, datetime
-
 import pandas as pd
 import streamlit as st
 
@@ -22,8 +20,9 @@ def render(who: SignIn, me: Me) -> None:
     organization = me.organization
     with states.explained():
         version = states.version_to_show(who)
-        states.page_head("Team", who, organization.zone, follows=st.session_state.get("as_of_mode") != "then")
-        scope, level = _controls(who, organization)
+        states.page_head("Team", who, organization.zone, follows=links.chosen("as_of_mode") != "then")
+        scope = controls.scope_bar(organization, client.pipelines(who), with_all=True)
+        level = controls.choose("Figures per", "level", LEVELS)
         links.publish(scope.link() | {"level": None if level == "owner" else level})
         asked = scope.parameters() | {"group_by": level}
         with st.spinner("Counting"):
@@ -41,21 +40,6 @@ def render(who: SignIn, me: Me) -> None:
         drill_down.team_deals(
             who, names, asked, _figures(answer, level), version=version, currency=organization.currency
         )
-
-
-def _controls(who: SignIn, organization: Organization) -> tuple[Scope, str]:
-    now = datetime.now(UTC)
-    with st.container(border=True):
-        columns = st.columns([1.15, 1.3, 1.15, 0.8])
-        with columns[0]:
-            pipeline = controls.pipeline(client.pipelines(who), with_all=True)
-        with columns[1]:
-            name, period = controls.period(organization, now.astimezone(organization.zone).date())
-        with columns[2]:
-            as_of = controls.as_of(organization, now)
-        with columns[3]:
-            level = controls.choose("Figures per", "level", LEVELS)
-    return Scope(pipeline, name, period, as_of), level
 
 
 def _charts(table: pd.DataFrame, answer: TeamAnswer, scope: Scope, organization: Organization, level: str) -> None:
@@ -78,6 +62,8 @@ def _charts(table: pd.DataFrame, answer: TeamAnswer, scope: Scope, organization:
         }
     )
     with st.container(border=True):
+        if len(table) > _MOST_BARS:
+            st.caption(f"{_MOST_BARS} of {len(table)} shown; all in the table.")
         left, right = st.columns([2, 1])
         left.markdown("**Won amount**")
         left.altair_chart(charts.ranking(amounts, states.palette()), key="ranking", alt="Won amount, best first")

@@ -15,25 +15,6 @@
     ({{ document }} ->> '{{ field }}')
 {%- endmacro %}
 
-{#- Day that an instant falls on in a zone. -#}
-{% macro local_day(instant, time_zone) -%}
-    cast(timezone({{ time_zone }}, {{ instant }}) as date)
-{%- endmacro %}
-
-{#-
-  First instant of a day in a zone. A midnight that the clocks skip is the instant of the change; of a midnight that
-  occurs twice the engines give the later one, the day begins with the earlier.
--#}
-{% macro day_start(day, time_zone) -%}
-    case
-        when
-            {{ local_day("timezone(" ~ time_zone ~ ", cast(" ~ day ~ " as timestamp)) - interval '1 hour'", time_zone) }}
-            = {{ day }}
-            then timezone({{ time_zone }}, cast({{ day }} as timestamp)) - interval '1 hour'
-        else timezone({{ time_zone }}, cast({{ day }} as timestamp))
-    end
-{%- endmacro %}
-
 {#- Lateral table with one row per day, both ends included, in its column `day`. -#}
 {% macro each_day(first_day, last_day, alias='days') -%}
     {{ return(adapter.dispatch('each_day', 'sluice')(first_day, last_day, alias)) }}

@@ -15,7 +15,7 @@ deals as (
     select
         deals.organization_id,
         deals.currency,
-        sum(coalesce(deals.closing_amount_minor, 0)) as amount_minor,
+        sum(cast(coalesce(deals.closing_amount_minor, 0) as numeric(38, 0))) as amount_minor,
         count(*) as deals
     from {{ ref('fct_deals') }} as deals
     where

@@ -35,10 +35,14 @@ class Clock(_Part):
 
 
 class Dimension(_Part):
-    """A column by which answers may be split: an id of something that people know by a name, or a word."""
+    """A column by which answers may be split: an id of something that people know by a name, or a word.
+
+    It is read of the fact as it is where it `is_final`, else as it was at the moment (from the mart of the credit).
+    """
 
     column: Name
     type: Literal["uuid", "text"] = "uuid"
+    is_final: bool = False
 
 
 class Credit(_Part):
@@ -75,6 +79,7 @@ class Steps(_Part):
     entered: Name
     left: Name
     reason: Name | None = None
+    status: Name | None = None
     stages: list[FixedStage] = []
 
 
@@ -107,8 +112,8 @@ class Entity(_Part):
 
     @property
     def columns(self) -> list[str]:
-        """Columns of its dimensions."""
-        return [dimension.column for dimension in self.dimensions.values()]
+        """Columns of its dimensions that change with time."""
+        return [dimension.column for dimension in self.dimensions.values() if not dimension.is_final]
 
     @property
     def key_type(self) -> str:
@@ -124,10 +129,17 @@ class Entity(_Part):
 
     def meaning(self, *, clocks: Iterable[str], dimensions: Iterable[str], has_steps: bool) -> dict[str, Any]:
         """What of the declaration decides figures by these clocks and dimensions: neither words nor what lists show."""
+        clocks = list(clocks)
         used = {"name", "mart", "id", "owner", "stage", "credit", "amount", *(("steps",) if has_steps else ())}
-        return self.model_dump(mode="json", include=used) | {
+        # what was declared later, and is not used, is no part of what was meant before
+        left_out = {"steps": {"status"}} if self.steps and "at" not in clocks else None
+        return self.model_dump(mode="json", include=used, exclude=left_out) | {
             "clocks": {name: self.clocks[name].model_dump(mode="json") for name in clocks if name in self.clocks},
-            "dimensions": {name: self.dimensions[name].model_dump() for name in dimensions if name in self.dimensions},
+            "dimensions": {
+                name: self.dimensions[name].model_dump(exclude_defaults=True) | {"type": self.dimensions[name].type}
+                for name in dimensions
+                if name in self.dimensions
+            },
         }
 
 

@@ -24,6 +24,7 @@ from dbt_common.events.base_types import EventMsg
 from contracts.settings import WarehouseSettings
 from contracts.warehouse import RAW_EVENTS, RAW_SCHEMA, Group, Part, Speed, duckdb_folder
 from orchestration.build.database import build_path
+from orchestration.build.time_zones import database_version
 
 PROJECT_DIR = Path(__file__).resolve().parents[2] / "dbt_project"
 
@@ -88,10 +89,13 @@ class Project:
     @cached_property
     def digests(self) -> Mapping[Part, str]:
         """Per part, a hash of what decides its tables' content: the texts of its models, of what they read, and of all
-        macros.
+        macros, and the time-zone database.
         """
         macros = {one.unique_id: one.macro_sql for one in self.manifest.macros.values() if one.package_name == "sluice"}
-        return {part: _hash(self._texts(part) | macros) for part in set(self.parts.values())}
+        return {
+            part: _hash(self._texts(part) | macros | {"time zones": database_version()})
+            for part in set(self.parts.values())
+        }
 
     @property
     def digest(self) -> str:

@@ -16,6 +16,7 @@ from orchestration.build.database import open_build
 from orchestration.build.dbt import DbtError, NodeResult, OnNode, Project
 from orchestration.build.progress import Progress, confirm, doubt, is_any, newest_types, progress_of, read_progress
 from orchestration.build.raw_state import generation_of, read_version
+from orchestration.build.time_zones import keep_time_zones
 
 EVENTS = Part(Group.EVENTS, Speed.LIVE)
 _SHARED = Part(Group.SHARED, Speed.LIVE)
@@ -86,9 +87,12 @@ class Builder:
         # read before dbt reads raw: a rewrite in between is then built from once more, not overlooked
         origin = read_version(self._url)
         done = Build()
-        is_anew = full_refresh or self._is_foreign(EVENTS, origin, read_progress(self._url))
+        progress = read_progress(self._url)
+        is_anew = full_refresh or self._is_foreign(EVENTS, origin, progress)
         self._run([EVENTS], origin, done, full_refresh=is_anew)
         if EVENTS not in done.failed:
+            is_kept = not is_anew and not self._is_foreign(_SHARED, origin, progress)
+            keep_time_zones(self._url, after=progress[_SHARED].batch if is_kept else 0)
             self._build_due(Speed.LIVE, origin, done, full_refresh=is_anew)
         return done
 

@@ -187,6 +187,22 @@ def funnel_rows_of(deals: list[Deal], asked: Row, group: str | None) -> list[Row
     return rows
 
 
+def placed(deals: list[Deal], asked: Row, group: str | None) -> Row:
+    """Where a cohort stands."""
+
+    def measure(found: list[Deal]) -> int:
+        return sum(deal.amount for deal in found) if asked.get("unit") == "amount" else len(found)
+
+    of = {status: [deal for deal in deals if deal.status == status] for status in ("open", "lost", "won")}
+    return {
+        "group": group,
+        "cohort": measure(deals),
+        "still_here": measure(of["open"]),
+        "lost": measure(of["lost"]),
+        "won": measure(of["won"]),
+    }
+
+
 def is_counted(deal: Deal, measure: str, asked: Row) -> bool:
     if measure == "deals_created":
         return _in_period(deal.created, asked)

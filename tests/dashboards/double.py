@@ -29,6 +29,7 @@ from tests.dashboards.counting import (
     is_counted,
     of_pipeline,
     pipeline_answer,
+    placed,
     stage_id,
     stage_names,
     team_row,
@@ -182,7 +183,9 @@ def _serve_metrics(app: FastAPI, double: Double) -> None:
         rows: list[Row] = []
         for group, deals in grouped(cohort_of(double.deals, asked), asked.get("group_by")).items():
             rows += funnel_rows_of(deals, asked, group)
-        return _answer(double, "funnel", asked, rows)
+        groups_ = grouped(cohort_of(double.deals, asked), asked.get("group_by"))
+        totals = [placed(deals, asked, group) for group, deals in groups_.items()]
+        return _answer(double, "funnel", asked, rows) | {"totals": totals if any(t["cohort"] for t in totals) else []}
 
     @app.get("/v1/metrics/team_performance")
     def team_performance(request: Request) -> Row:

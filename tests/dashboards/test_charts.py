@@ -37,7 +37,8 @@ def answer() -> FunnelAnswer:
         ),
         row("d", "lost", 0, entered=5, share_of_cohort=0.5, share_of_previous=None),
     ]  # fmt: skip
-    return FunnelAnswer.model_validate(ANSWER | {"rows": rows})
+    totals = [{"group": None, "cohort": 10, "still_here": 2, "lost": 5, "won": 3}]
+    return FunnelAnswer.model_validate(ANSWER | {"rows": rows, "totals": totals})
 
 
 class TestFunnel:
@@ -67,16 +68,28 @@ class TestFunnel:
         assert printed == {"10", "6", "3"}
         assert [param["name"] for param in spec["params"]] == [charts.CLICKED_STAGE]
 
-    def test_no_rows_is_an_empty_cohort(self) -> None:
-        assert frames.cohort_size([]) == 0
+    def test_an_answer_without_deals_is_an_empty_cohort(self, answer: FunnelAnswer) -> None:
+        assert answer.model_copy(update={"totals": []}).size() == 0
+
+    def test_two_people_of_one_name_are_two(self) -> None:
+        names = frames.distinct({"id-0001": "Kim Lee", "id-0002": "Kim Lee", "id-0003": "Ada"})
+        assert names == {"id-0001": "Kim Lee · 0001", "id-0002": "Kim Lee · 0002", "id-0003": "Ada"}
+
+    def test_a_narrow_chart_drops_columns_and_keeps_its_bars(self, answer: FunnelAnswer) -> None:
+        parts = frames.funnel_parts(answer, money.count)
+        wide, narrow = (charts.funnel(parts, charts.LIGHT, is_narrow=narrow).to_dict() for narrow in (False, True))
+        assert len(narrow["layer"]) == len(wide["layer"]) - 4
+        assert [layer["mark"]["type"] for layer in narrow["layer"][:2]] == ["bar", "bar"]
 
 
 class TestGroups:
     def test_largest_group_first_and_none_is_named(self, answer: FunnelAnswer) -> None:
         small = [r.model_copy(update={"group": "r1", "entered": 1}) for r in answer.rows]
         rows = [*small, *[r.model_copy(update={"group": None}) for r in answer.rows]]
+        totals = [*answer.totals, answer.totals[0].model_copy(update={"group": "r1", "cohort": 1})]
         cells = frames.group_cells(
-            answer.model_copy(update={"rows": rows, "parameters": {"group_by": "source"}}), money.count
+            answer.model_copy(update={"rows": rows, "totals": totals, "parameters": {"group_by": "source"}}),
+            money.count,
         )
         assert list(dict.fromkeys(cells["group"])) == ["None", "Price"]
         assert charts.cohorts(cells, charts.DARK).to_dict()["params"][0]["name"] == charts.CLICKED_CELL

@@ -52,7 +52,7 @@ class TestFunnel:
         assert double.questions(FUNNEL)[-1]["regress"] == "current"
         page.number_input(key="window").set_value(30).run()
         assert double.questions(FUNNEL)[-1]["window_days"] == "30"
-        assert "within 30 days" in words(page)
+        assert "as they stood after 30 days" in words(page)
         assert page.query_params["order"] == "strict"
 
     def test_a_link_brings_the_same_view_back(self, open_page: Open, double: Double) -> None:
@@ -62,6 +62,7 @@ class TestFunnel:
         assert asked == {
             "pipeline_id": "renewal", "from": "2026-01-05", "to": "2026-10-12", "cohort": "created", "order": "visited",
             "regress": "furthest", "unit": "amount", "window_days": "90", "as_of": "2026-11-01T08:30:00+00:00",
+            "names": "today",
         }  # fmt: skip
 
     def test_a_link_with_nonsense_shows_the_usual_view(self, open_page: Open, double: Double) -> None:

@@ -76,7 +76,9 @@ def test_settled_marts_are_plain_models(models: list[dict[str, Any]]) -> None:
 
 def test_only_staging_reads_raw(models: list[dict[str, Any]]) -> None:
     readers = [
-        model for model in models if any(parent.startswith("source.") for parent in model["depends_on"]["nodes"])
+        model
+        for model in models
+        if any(parent.startswith("source.sluice.raw.") for parent in model["depends_on"]["nodes"])
     ]
     assert [model["name"] for model in readers] == ["stg_events"]
 

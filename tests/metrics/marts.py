@@ -23,18 +23,19 @@ _BOTH = "valid_from timestamptz, valid_to timestamptz, known_from timestamptz, k
 _KNOWN = "known_from timestamptz, known_to timestamptz"
 
 TABLES: dict[Mart, str] = {
-    Mart.DIM_ORGANIZATIONS: f"organization_id uuid, time_zone text, currency text, {_BOTH}",
+    Mart.DIM_ORGANIZATIONS: "organization_id uuid, time_zone text, currency text, week_start integer,"
+    f" fiscal_year_start_month integer, {_BOTH}",
     Mart.DIM_PIPELINES: f"organization_id uuid, pipeline_id uuid, name text, is_active boolean, {_BOTH}",
     Mart.DIM_STAGES: "organization_id uuid, stage_id uuid, pipeline_id uuid, name text, kind text, position integer,"
     f" target_days integer, is_retired boolean, {_BOTH}",
     Mart.DIM_TEAMS: f"organization_id uuid, team_id uuid, parent_team_id uuid, manager_id uuid, {_BOTH}",
     Mart.DIM_TEAM_MEMBERS: f"organization_id uuid, user_id uuid, team_id uuid, {_BOTH}",
     Mart.FCT_STAGE_ENTRIES: "organization_id uuid, deal_id uuid, entry_number bigint, pipeline_id uuid, stage_id uuid,"
-    f" entered_at timestamptz, left_at timestamptz, next_stage_id uuid, lost_reason_id uuid, {_KNOWN}",
+    f" entered_at timestamptz, left_at timestamptz, next_stage_id uuid, lost_reason_id uuid, status text, {_KNOWN}",
     Mart.FCT_DEAL_VERSIONS: "organization_id uuid, deal_id uuid, owner_id uuid, source_id uuid, amount_minor bigint,"
-    f" currency text, {_BOTH}",
+    f" currency text, close_date date, {_BOTH}",
     Mart.FCT_DEALS: "organization_id uuid, deal_id uuid, pipeline_id uuid, created_at timestamptz, owner_id uuid,"
-    f" stage_id uuid, status text, closed_at timestamptz, {_KNOWN}",
+    f" stage_id uuid, stage_entered_at timestamptz, status text, closed_at timestamptz, lost_reason_id uuid, {_KNOWN}",
     Mart.FCT_SIGN_INS: f"organization_id uuid, sign_in_id uuid, user_id uuid, signed_in_at timestamptz, {_KNOWN}",
     Mart.WAREHOUSE_FRESHNESS: "organization_id uuid, through timestamptz, event_count bigint",
 }
@@ -95,7 +96,8 @@ def _dimension_state(aggregate_id: UUID, facts: list[AnyEvent]) -> Iterator[tupl
         if start == end:
             continue
         if fact.aggregate_type == "organization":
-            yield Mart.DIM_ORGANIZATIONS, (values["time_zone"], values["currency"], start, end)
+            settings = ("time_zone", "currency", "week_start", "fiscal_year_start_month")
+            yield Mart.DIM_ORGANIZATIONS, (*(values[name] for name in settings), start, end)
         elif fact.aggregate_type == "pipeline":
             yield Mart.DIM_PIPELINES, (aggregate_id, values["name"], values["is_active"], start, end)
         else:
@@ -136,12 +138,13 @@ def _deal_state(deal_id: UUID, facts: list[AnyEvent], kinds: dict[UUID, Any]) ->
                 left and left.occurred_at,
                 left and _data(left).to_stage_id,
                 getattr(_data(turns[number - 1]), "lost_reason_id", None),
+                str(kinds[_data(fact).to_stage_id]),
             ),
         )
     values: dict[str, Any] = {}
     for start, end, fact in _spans(facts):
         values |= _data(fact).model_dump()
-        names = ("owner_id", "source_id", "amount_minor", "currency")
+        names = ("owner_id", "source_id", "amount_minor", "currency", "close_date")
         if start != end:
             yield Mart.FCT_DEAL_VERSIONS, (deal_id, *(values[name] for name in names), start, end)
     last = entries[-1]
@@ -150,7 +153,17 @@ def _deal_state(deal_id: UUID, facts: list[AnyEvent], kinds: dict[UUID, Any]) ->
     stage_id = _data(last).to_stage_id
     yield (
         Mart.FCT_DEALS,
-        (deal_id, pipeline_id, created.occurred_at, values["owner_id"], stage_id, status, closed_at),
+        (
+            deal_id,
+            pipeline_id,
+            created.occurred_at,
+            values["owner_id"],
+            stage_id,
+            last.occurred_at,
+            status,
+            closed_at,
+            getattr(_data(turns[-1]), "lost_reason_id", None),
+        ),
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import pairwise, takewhile
 from statistics import quantiles
@@ -116,11 +116,7 @@ def count(
         at = _entered_cohort(history, asked)
         if at is None or not asked.starts_at <= at < asked.ends_at:
             continue
-        visits = [
-            visit
-            for visit in history.visits
-            if asked.window_days is None or visit.entered_at - at <= timedelta(days=asked.window_days)
-        ]
+        visits = _as_it_stood(history.visits, at, asked.window_days)
         counted.append(
             Counted(
                 history,
@@ -133,6 +129,18 @@ def count(
             )
         )
     return counted
+
+
+def _as_it_stood(visits: list[Visit], at: datetime, window_days: int | None) -> list[Visit]:
+    """The visits so many days after `at`: what came later does not exist yet."""
+    if window_days is None:
+        return visits
+    end = at + timedelta(days=window_days)
+    return [
+        replace(visit, left_at=visit.left_at if visit.left_at and visit.left_at <= end else None)
+        for visit in visits
+        if visit.entered_at <= end
+    ]
 
 
 def _entered_cohort(history: History, asked: Asked) -> datetime | None:
@@ -192,7 +200,8 @@ def _stages(visits: list[Visit], pipeline: Pipeline, asked: Asked) -> dict[str, 
         "entered": entered,
         "visited": seen,
         "still_here": {last.stage.id} if last and stands and last.stage.kind == "open" else set(),
-        "lost": {present.id} if last and stands and last.stage.kind == "lost" and present else set(),
+        "lost": {(present or last.stage).id} if last and stands and last.stage.kind == "lost" else set(),
+        "won": {last.stage.id} if last and stands and last.stage.kind == "won" else set(),
         "moved_back": {
             one.stage.id
             for one, other in pairwise(visits)

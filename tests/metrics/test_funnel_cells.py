@@ -24,7 +24,7 @@ ZONE = ZoneInfo("America/New_York")
 START = datetime(2026, 3, 1, tzinfo=UTC)
 REASONS = (UUID(int=71), UUID(int=72), None)
 SOURCES = (UUID(int=81), None)
-MEASURES = ("entered", "visited", "still_here", "lost", "moved_back")
+MEASURES = ("entered", "visited", "still_here", "lost", "won", "moved_back")
 
 
 class World:
@@ -149,9 +149,16 @@ def _check(asker: Asker, pipeline: Pipeline, given: dict[str, Any], counted: lis
         assert row["p90_days"] == pytest.approx(percentile(spent, 0.9))
         size = len(mine) if given["unit"] == "deals" else _amount(mine)
         assert row["share_of_cohort"] == (row["entered"] / size if size else None)
+        assert row["cohort"] == size
         if given["unit"] == "deals":
             lost = [each for each in mine if stage_id in each.stages["lost"] and each.lost_reason_id]
             assert row["lost_reasons"] == Counter(str(each.lost_reason_id) for each in lost)
+    for total in answer.totals:
+        mine = [each for each in counted if each.group == total["group"]]
+        assert total["cohort"] == (len(mine) if given["unit"] == "deals" else _amount(mine))
+        assert total["cohort"] == total["still_here"] + total["lost"] + total["won"]
+        for name in ("still_here", "lost", "won"):
+            assert total[name] == sum(row[name] for row in answer.rows if row["group"] == total["group"])
     assert [row["stage_id"] for row in answer.rows[: len(pipeline.stages)]] == [
         str(stage.id) for stage in pipeline.stages
     ]

@@ -45,8 +45,28 @@ class TestAddMember:
 
     def test_where_the_user_is_already_nothing_happens(self) -> None:
         roster, (north,) = roster_of("North")
+        roster.apply(rules.add_member(roster, NOW, team_id=north, user_id=KIM, occurred_at=EVER))
+        assert rules.add_member(roster, NOW, team_id=north, user_id=KIM, occurred_at=NOW) == []
+        assert rules.add_member(roster, NOW, team_id=north, user_id=KIM) == []
+
+    def test_an_earlier_beginning_corrects_the_membership(self) -> None:
+        roster, (north,) = roster_of("North")
         roster.apply(rules.add_member(roster, NOW, team_id=north, user_id=KIM))
-        assert rules.add_member(roster, NOW, team_id=north, user_id=KIM, occurred_at=EVER) == []
+        changes = rules.add_member(roster, NOW, team_id=north, user_id=KIM, occurred_at=EVER)
+        assert [(change.event.type, change.occurred_at) for change in changes if change.event] == [
+            ("team.member.added", EVER)
+        ]
+        roster.apply(changes)
+        member = times_of(roster, KIM, north)
+        assert member is not None
+        assert (member.started_at, len(roster.members(north))) == (EVER, 1)
+
+    def test_an_earlier_beginning_reaches_into_no_other_membership(self) -> None:
+        roster, (north, south) = roster_of("North", "South")
+        roster.apply(rules.add_member(roster, NOW, team_id=south, user_id=KIM, occurred_at=EVER))
+        roster.apply(rules.add_member(roster, NOW, team_id=north, user_id=KIM, occurred_at=NOW))
+        with pytest.raises(rules.MembershipOverlap):
+            rules.add_member(roster, NOW, team_id=north, user_id=KIM, occurred_at=NOW - timedelta(days=1))
 
     def test_does_not_reach_into_what_is_known_of_the_past(self) -> None:
         roster, (north, south) = roster_of("North", "South")

@@ -1,8 +1,11 @@
 """`/v1/metrics` on a real database and a published warehouse."""
 
+import csv
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+
+import pytest
 
 from contracts.access import Role
 from metrics.parameters import read
@@ -28,9 +31,10 @@ class TestListMetrics:
     async def test_a_metric_says_what_it_speaks_of_and_how_it_came_about(self, owner: Account) -> None:
         listed = {item["name"]: item for item in (await owner.read("/v1/metrics"))["items"]}
         funnel = listed["funnel"]
-        assert (funnel["entity"], funnel["version"]) == ("deal", 1)
-        first = {"version": 1, "on": None, "change": "First definition.", "definition": funnel["definition"]}
-        assert funnel["changelog"] == [first]
+        assert (funnel["entity"], funnel["version"]) == ("deal", 2)
+        assert [line["version"] for line in funnel["changelog"]] == [1, 2]
+        assert funnel["changelog"][0]["change"] == "First definition."
+        assert funnel["changelog"][1]["definition"] == funnel["definition"] != funnel["changelog"][0]["definition"]
         assert "win_rate" not in listed["win_rate"]["measures"]  # a ratio has no facts of its own
 
     async def test_anonymous_callers_learn_nothing(self, api: Api) -> None:
@@ -111,6 +115,57 @@ class TestReadMetric:
         assert {"Website", "Price", *(stage["name"] for stage in pipeline["stages"])} <= set(funnel["labels"].values())
         team = await owner.read("/v1/metrics/team_performance")
         assert team["labels"][str(owner.user_id)] == "Robin Owner"
+
+    async def test_an_answer_for_a_past_instant_is_the_same_for_ever_byte_for_byte(
+        self, owner: Account, refresh: Callable[[], None]
+    ) -> None:
+        pipeline = await first_pipeline(owner)
+        lost = await make_deal(owner, pipeline, source="Website", owner_id=str(owner.user_id))
+        await owner.made(f"/v1/deals/{lost['id']}/lose", json={"reason": "Price"})
+        for number in range(3):
+            await make_deal(owner, pipeline, source=f"Source {number}")
+        refresh()
+        known = (await owner.read("/v1/metrics/deals_created"))["as_of"]
+        asked = {"pipeline_id": pipeline["id"], "as_of": known, "from": "2026-01-01", "to": "2100-01-01"}
+        paths = [
+            ("/v1/metrics/funnel", {"group_by": "source"}),
+            ("/v1/metrics/team_performance", {"group_by": "owner"}),
+            ("/v1/metrics/deals_created/rows", {"group_by": "source"}),
+        ]
+        first = [await owner.get(path, params=asked | given) for path, given in paths]
+        assert all(one.status_code == 200 for one in first)
+        me = await owner.get("/v1/me")
+        await owner.patch(
+            f"/v1/users/{owner.user_id}", json={"name": "Another Name"}, headers={"If-Match": me.headers["ETag"]}
+        )
+        await owner.patch(f"/v1/deals/{lost['id']}", json={"title": "Renamed"}, headers={"If-Match": "*"})
+        await make_deal(owner, pipeline)
+        refresh()
+        again = [await owner.get(path, params=asked | given) for path, given in paths]
+        assert [one.content for one in again] == [one.content for one in first]
+        assert again[0].headers["Sluice-Warehouse-Version"] > first[0].headers["Sluice-Warehouse-Version"]
+        assert "Website" not in first[0].text
+        named = await owner.read("/v1/metrics/funnel", params=asked | {"group_by": "source", "names": "today"})
+        assert "Website" in named["labels"].values()
+
+    async def test_a_download_holds_every_fact_behind_a_figure(
+        self, owner: Account, refresh: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("api.metrics.download._PAGE", 2)
+        pipeline = await first_pipeline(owner)
+        made = [await make_deal(owner, pipeline, title=f"=Deal {number}") for number in range(5)]
+        refresh()
+        answer = await owner.get("/v1/metrics/deals_created/rows.csv", params={"pipeline_id": pipeline["id"]})
+        assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+        lines = list(csv.DictReader(answer.content.decode("utf-8-sig").splitlines()))
+        assert {line["deal_id"] for line in lines} == {deal["id"] for deal in made}
+        assert {line["title"] for line in lines} == {f"'=Deal {number}" for number in range(5)}
+        assert {line["amount"] for line in lines} == {"50.00"}
+        assert {line["stage"] for line in lines} == {pipeline["stages"][0]["name"]}
+        none = await owner.get("/v1/metrics/deals_created/rows.csv", params={"from": "1990-01-01", "to": "1990-02-01"})
+        assert none.status_code == 200
+        refused = await owner.get("/v1/metrics/deals_created/rows.csv", params={"measure": "nonsense"})
+        assert refused.status_code == 422
 
     async def test_a_later_event_is_counted_as_behind_and_the_etag_changes(
         self, owner: Account, refresh: Callable[[], None]

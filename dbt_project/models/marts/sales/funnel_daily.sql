@@ -1,9 +1,5 @@
-with organizations as (
-    select
-        organization_id,
-        time_zone
-    from {{ ref('dim_organizations') }}
-    where known_to is null and valid_to is null
+with days as (
+    {{ days_by_utc_day() }}
 ),
 
 -- the position a stage had at the time; before a stage's first version, the first
@@ -26,8 +22,8 @@ entries as (
         entries.stage_id,
         entries.next_stage_id,
         entries.left_at,
-        {{ local_day('entries.entered_at', 'organizations.time_zone') }} as entered_on,
-        {{ local_day('entries.left_at', 'organizations.time_zone') }} as left_on,
+        entered_days.day as entered_on,
+        left_days.day as left_on,
         row_number() over (
             partition by entries.organization_id, entries.deal_id, entries.stage_id order by entries.entry_number
         ) as visit_number,
@@ -35,7 +31,8 @@ entries as (
             partition by entries.organization_id, entries.deal_id order by entries.entry_number
         ) as next_cause
     from {{ ref('fct_stage_entries') }} as entries
-    inner join organizations on entries.organization_id = organizations.organization_id
+    inner join days as entered_days on {{ on_local_day('entries', 'entries.entered_at', 'entered_days') }}
+    left join days as left_days on {{ on_local_day('entries', 'entries.left_at', 'left_days') }}
     where entries.known_to is null
 ),
 

@@ -1,5 +1,9 @@
+with all_days as (
+    {{ days_by_utc_day() }}
+),
+
 -- days that are over: what happened at their end, and what was known of it then, changes no more
-with days as (
+days as (
     select
         dates.organization_id,
         dates.day,
@@ -11,24 +15,17 @@ with days as (
 spans as (
     select
         days.organization_id,
-        organizations.time_zone,
         max(days.day) as last_day,
         min(days.ends_at) as first_end,
         max(days.ends_at) as last_end
     from days
-    inner join {{ ref('dim_organizations') }} as organizations
-        on
-            days.organization_id = organizations.organization_id
-            and organizations.known_to is null
-            and organizations.valid_to is null
-    group by days.organization_id, organizations.time_zone
+    group by days.organization_id
 ),
 
 -- visits to an open stage
 stays as (
     select
         entries.*,
-        spans.time_zone,
         spans.first_end,
         spans.last_end
     from {{ ref('fct_stage_entries') }} as entries
@@ -50,7 +47,6 @@ standings as (
         stays.stage_id,
         versions.currency,
         coalesce(versions.amount_minor, 0) as amount_minor,
-        stays.time_zone,
         stays.last_end,
         greatest(
             greatest(stays.entered_at, versions.valid_from) + interval '1 microsecond',
@@ -76,7 +72,6 @@ changes as (
         pipeline_id,
         stage_id,
         currency,
-        time_zone,
         begins_at as instant,
         1 as deals,
         amount_minor
@@ -90,7 +85,6 @@ changes as (
         pipeline_id,
         stage_id,
         currency,
-        time_zone,
         ends_at as instant,
         -1 as deals,
         -amount_minor as amount_minor
@@ -100,21 +94,13 @@ changes as (
         and ends_at > begins_at
 ),
 
--- the first day at whose end a change shows: the clocks may turn back after midnight, from the next day to this one
+-- the first day at whose end a change shows
 shown as (
     select
         changes.*,
-        case
-            when days.ends_at < changes.instant then {{ add_days('days.day', 1) }}
-            else days.day
-        end as day
-    from (
-        select
-            *,
-            {{ local_day("instant - interval '1 microsecond'", 'time_zone') }} as local_day
-        from changes
-    ) as changes
-    inner join days on changes.organization_id = days.organization_id and changes.local_day = days.day
+        all_days.day
+    from changes
+    inner join all_days on {{ on_local_day('changes', "(changes.instant - interval '1 microsecond')", 'all_days') }}
 ),
 
 daily_changes as (
@@ -125,7 +111,7 @@ daily_changes as (
         currency,
         day,
         sum(deals) as deals,
-        sum(amount_minor) as amount_minor
+        sum(cast(amount_minor as numeric(38, 0))) as amount_minor
     from shown
     group by organization_id, pipeline_id, stage_id, currency, day
     having sum(deals) != 0 or sum(amount_minor) != 0
@@ -140,7 +126,7 @@ totals as (
         day,
         lead(day) over stage as next_day,
         cast(sum(deals) over stage as bigint) as open_deals,
-        cast(sum(amount_minor) over stage as bigint) as open_amount_minor
+        cast(sum(amount_minor) over stage as numeric(38, 0)) as open_amount_minor
     from daily_changes
     window stage as (partition by organization_id, pipeline_id, stage_id, currency order by day)
 )

@@ -1,9 +1,5 @@
-with organizations as (
-    select
-        organization_id,
-        time_zone
-    from {{ ref('dim_organizations') }}
-    where known_to is null and valid_to is null
+with days as (
+    {{ days_by_utc_day() }}
 ),
 
 memberships as (
@@ -47,9 +43,9 @@ teamed as (
     select
         credits.*,
         memberships.team_id,
-        {{ local_day('credits.credited_at', 'organizations.time_zone') }} as day
+        days.day
     from credits
-    inner join organizations on credits.organization_id = organizations.organization_id
+    inner join days on {{ on_local_day('credits', 'credits.credited_at', 'days') }}
     left join memberships
         on
             credits.organization_id = memberships.organization_id
@@ -67,7 +63,7 @@ select
     cast(sum(deals_created) as bigint) as deals_created,
     cast(sum(deals_won) as bigint) as deals_won,
     cast(sum(deals_lost) as bigint) as deals_lost,
-    cast(sum(won_amount_minor) as bigint) as won_amount_minor,
+    cast(sum(cast(won_amount_minor as numeric(38, 0))) as numeric(38, 0)) as won_amount_minor,
     currency
 from teamed
 group by organization_id, team_id, owner_id, pipeline_id, day, currency
