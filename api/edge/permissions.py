@@ -92,6 +92,13 @@ _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
     ("rules:read", EVERYBODY, False, "list_rules read_rule list_rule_templates read_rule_vocabulary"),
     ("rules:read", ADMINISTRATORS, False, "list_rule_runs list_all_rule_runs read_undo_report"),
     ("rules:write", ADMINISTRATORS, False, "create_rule update_rule delete_rule lint_rule backtest_rule replay_rule"),
+    ("scores:read", EVERYBODY, True, "list_scores list_score_history list_score_models"),
+    (
+        "scores:write",
+        ADMINISTRATORS,
+        False,
+        "write_scores create_score_model read_score_artefact promote_score_model roll_back_score_model",
+    ),
     ("tasks:read", EVERYBODY, True, "list_tasks read_task"),
     ("tasks:write", WRITERS, True, "create_task update_task complete_task reopen_task delete_task"),
     ("teams:read", EVERYBODY, False, "list_teams read_team list_team_members"),

@@ -1,0 +1,126 @@
+"""Bodies of models and scores."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.edge.fields import Instant
+
+_Text = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class CardGiven(BaseModel):
+    """What a card must say; the rest of it is kept and shown as it is."""
+
+    model_config = ConfigDict(extra="allow")
+
+    verdict: Literal["published", "abstains"]
+    reasons: list[str]
+
+
+class ScoreModelCreate(_Body):
+    """A trained model."""
+
+    artefact: Annotated[str, Field(max_length=20_000_000, description="The stored model, base64.")]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="Hash of the stored model.")]
+    card: CardGiven
+    data_version: _Text
+    code_version: _Text
+    horizon_days: Annotated[int, Field(ge=1, le=3650)]
+
+
+class ScoreModelRead(BaseModel):
+    """A model with its card."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    number: int
+    state: Literal["shadow", "promoted", "retired"]
+    sha256: str
+    card: dict[str, Any]
+    data_version: str
+    code_version: str
+    horizon_days: int
+    created_at: datetime
+    promoted_at: datetime | None
+
+
+class ScoreModelList(BaseModel):
+    """Models, the newest first."""
+
+    items: list[ScoreModelRead]
+
+
+class ArtefactRead(BaseModel):
+    """A stored model."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    artefact: str
+    sha256: str
+
+
+class ReasonGiven(_Body):
+    """What moved a score: in words, and by how much of the log-odds."""
+
+    column: _Text
+    words: Annotated[str, Field(max_length=300)]
+    effect: Annotated[float, Field(allow_inf_nan=False)]
+
+
+class ScoreGiven(_Body):
+    """One deal's score."""
+
+    deal_id: UUID
+    score: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+    reasons: Annotated[list[ReasonGiven], Field(max_length=20)] = []
+    scored_at: Annotated[Instant, Field(description="The instant whose facts it was made of.")]
+
+
+class ScoresCreate(_Body):
+    """Scores of the promoted model."""
+
+    model_id: UUID
+    scores: Annotated[list[ScoreGiven], Field(min_length=1, max_length=1000)]
+
+
+class ScoresWritten(BaseModel):
+    """What became of them."""
+
+    written: int
+    unchanged: int = Field(description="The same as the newest score of that deal by that model.")
+    held_out: int = Field(description="In the random slice that has no scores.")
+    unknown: int = Field(description="Of deals that are not there any more.")
+
+
+class ScoreRead(BaseModel):
+    """A score of a deal."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    deal_id: UUID
+    title: str
+    owner_id: UUID | None
+    stage_id: UUID
+    amount_minor: int | None
+    currency: str
+    model_id: UUID
+    model_number: int
+    horizon_days: int
+    score: float
+    reasons: list[dict[str, Any]]
+    scored_at: datetime
+
+
+class ScoreList(BaseModel):
+    """Scores."""
+
+    items: list[ScoreRead]
