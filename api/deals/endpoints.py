@@ -24,11 +24,12 @@ from api.deals.schemas import (
 from api.deals.state import Deal, Money, Relations, StageRef
 from api.edge.dependencies import CurrentCaller, IfMatch, OptionalIfMatch, RecordWriter, SignedInWriter, Unit
 from api.edge.fields import SearchText
-from api.edge.pages import Page, PageOf
+from api.edge.pages import Page, PageOf, Wished
 from api.edge.routing import problems, slice_router
 from api.kernel import custom
 from api.kernel.constraints import UnknownReference
 from api.kernel.errors import NotFound, PreconditionFailed, PreconditionRequired
+from api.kernel.filters import BadFilter
 from api.kernel.owners import check_owner
 from api.kernel.unit_of_work import Row, UnitOfWork
 from api.kernel.visibility import owners_seen
@@ -131,13 +132,13 @@ async def create_deal(body: DealCreate, caller: SignedInWriter, unit: Unit, resp
     return deal_answer(records.shown(unit, change.deal, source))
 
 
-@router.get("")
+@router.get("", responses=problems(BadFilter))
 async def list_deals(
-    caller: CurrentCaller, unit: Unit, page: Page, only: Annotated[DealFilter, Depends(_filter)]
+    caller: CurrentCaller, unit: Unit, page: Page, only: Annotated[DealFilter, Depends(_filter)], wish: Wished
 ) -> PageOf[DealRead]:
     """List the deals you see, newest first."""
     owner_ids = await owners_seen(unit, caller)
-    rows, cursor = await records.list_deals(unit, only, owner_ids=owner_ids, page=page)
+    rows, cursor = await records.list_deals(unit, only, owner_ids=owner_ids, page=page, wish=wish)
     return PageOf[DealRead].model_validate({"items": rows, "next_cursor": cursor}, from_attributes=True)
 
 

@@ -15,10 +15,11 @@ from sqlalchemy.orm import InstrumentedAttribute, aliased
 from api.db.statements import Statement, as_pattern, compiled, contains, is_one_of
 from api.deals.rules import Change
 from api.deals.state import Deal, StageRef, replay
-from api.edge.pages import Pagination, read_page
+from api.edge.pages import Pagination, asked, read_page
 from api.kernel.constraints import Problems, UnknownReference, unknown
 from api.kernel.custom import Definition, defining, definitions
 from api.kernel.errors import NotFound, PreconditionFailed
+from api.kernel.filters import Wish, fields_of
 from api.kernel.labels import finding_or_creating
 from api.kernel.listing import Listing
 from api.kernel.unit_of_work import Bound, Row, UnitOfWork
@@ -124,6 +125,9 @@ _DEALS = Listing(
     newest_first=True,
 )
 
+#: What a list of deals can be narrowed and sorted by.
+FIELDS = fields_of(DealRow, source=_source.label, lost_reason=_reason.label)
+
 _STAGE_COLUMNS = (Stage.id, Stage.pipeline_id, Stage.kind, Stage.is_retired)
 _stages = select(*_STAGE_COLUMNS).where(Stage.organization_id == _organization)
 # the lock is the one that the deal's foreign key takes anyway: movers do not wait for each other, nobody retires it
@@ -210,11 +214,12 @@ async def read_deal(unit: UnitOfWork, target: DealTarget) -> Mapping[str, Any]:
 
 
 async def list_deals(
-    unit: UnitOfWork, only: DealFilter, *, owner_ids: Owners, page: Pagination
+    unit: UnitOfWork, only: DealFilter, *, owner_ids: Owners, page: Pagination, wish: Wish | None = None
 ) -> tuple[list[Row], str | None]:
     """A page of the visible deals that a filter lets through, newest first, and the next page's cursor."""
     given = {**only.given(), "owner_ids": None if owner_ids is None else list(owner_ids)}
-    return await read_page(unit, _DEALS, given, page=page)
+    ask = await asked(unit, wish, "deal", FIELDS, DealRow.__table__.c.custom)
+    return await read_page(unit, _DEALS, given, page=page, ask=ask)
 
 
 async def read_history(

@@ -11,12 +11,15 @@ from uuid import UUID
 from fastapi import Depends, Query, Request
 from pydantic import BaseModel
 from pydantic_core import from_json, to_json
+from sqlalchemy import ColumnElement
 from sqlalchemy.orm import InstrumentedAttribute
 
 from api.edge.dependencies import Claims
 from api.edge.security import AccessClaims, decode_base64, encode_base64
 from api.edge.services import services_of
+from api.kernel.custom import defining, definitions
 from api.kernel.errors import InvalidCursor
+from api.kernel.filters import Ask, Fields, Wish, read, resolve
 from api.kernel.listing import Listing
 from api.kernel.unit_of_work import Row, UnitOfWork
 
@@ -74,9 +77,11 @@ Page = Annotated[Pagination, Depends(_pagination)]
 
 
 async def read_page(
-    unit: UnitOfWork, listing: Listing, given: Mapping[str, object], *, page: Pagination
+    unit: UnitOfWork, listing: Listing, given: Mapping[str, object], *, page: Pagination, ask: Ask | None = None
 ) -> tuple[list[Row], str | None]:
     """The rows of one page of a list, in one wait, and the cursor of the next page."""
+    if ask is not None:
+        return await _read_asked(unit, listing, given, page=page, ask=ask)
     columns = listing.order
     after = None if page.after is None else [_typed(*pair) for pair in zip(columns, page.after, strict=True)]
     [rows] = await unit.fetch_all(listing.bind(given, after=after, limit=page.limit + 1))
@@ -84,6 +89,54 @@ async def read_page(
         return rows, None
     rows.pop()
     return rows, page.cursor([getattr(rows[-1], column.key) for column in columns])
+
+
+async def _read_asked(
+    unit: UnitOfWork, listing: Listing, given: Mapping[str, object], *, page: Pagination, ask: Ask
+) -> tuple[list[Row], str | None]:
+    [rows] = await unit.fetch_all(listing.bind(given, after=page.after, limit=page.limit + 1, ask=ask))
+    if len(rows) <= page.limit:
+        return rows, None
+    rows.pop()
+    last = rows[-1]
+    return rows, page.cursor([last.id] if ask.sort is None else [last.sort_key, last.id])
+
+
+async def _wish(
+    filter: Annotated[  # noqa: A002 # the parameter's name
+        str | None,
+        Query(
+            max_length=8000,
+            description="Conditions that must all hold, as JSON: `[[field, operator, value], …]`. Operators are `=`,"
+            " `!=`, `in`, `<`, `<=`, `>`, `>=`, `contains` and `empty`; fields are those of the answer, custom ones"
+            " as `custom.<id>`.",
+            examples=['[["amount_minor", ">=", 100000]]'],
+        ),
+    ] = None,
+    sort: Annotated[
+        str | None,
+        Query(max_length=200, description="A field; `-` before it for the largest first. Default newest first."),
+    ] = None,
+) -> Wish | None:
+    return read(filter, sort)
+
+
+#: `?filter=&sort=`.
+Wished = Annotated[Wish | None, Depends(_wish)]
+
+
+async def asked(
+    unit: UnitOfWork, wish: Wish | None, noun: str, fields: Fields, custom: ColumnElement[Any] | None
+) -> Ask | None:
+    """What a caller wishes of a list, as SQL. Waits only where custom fields have to be looked at.
+
+    Raises:
+        BadFilter: the list cannot follow it.
+    """
+    if wish is None:
+        return None
+    found = definitions((await unit.fetch_all(defining(noun)))[0]) if wish.needs_custom else []
+    return resolve(wish, fields, custom, found)
 
 
 def _typed(column: InstrumentedAttribute[Any], value: Any) -> Any:  # noqa: ANN401 # a JSON value becomes the column's

@@ -17,12 +17,13 @@ from pydantic.fields import FieldInfo
 from api.db.statements import as_pattern
 from api.edge.dependencies import CurrentCaller, IfMatch, RecordWriter, Unit
 from api.edge.fields import SearchText
-from api.edge.pages import Page, PageOf, read_page
+from api.edge.pages import Page, PageOf, Wished, asked, read_page
 from api.edge.routing import problems, slice_router
 from api.kernel import records
 from api.kernel.constraints import UnknownReference
 from api.kernel.custom import BadCustomValue, CustomValueTaken
 from api.kernel.errors import NotFound, PreconditionFailed, PreconditionRequired
+from api.kernel.filters import BadFilter
 from api.kernel.records import ExternalIdTaken, RecordKind
 from api.kernel.visibility import owners_seen
 
@@ -54,10 +55,15 @@ def record_router(kind: RecordKind, *, prefix: str, body: type[BaseModel]) -> AP
         return read_model.model_validate(made)
 
     async def list_(
-        caller: CurrentCaller, unit: Unit, page: Page, only: Annotated[dict[str, Any], Depends(_filter(kind))]
+        caller: CurrentCaller,
+        unit: Unit,
+        page: Page,
+        only: Annotated[dict[str, Any], Depends(_filter(kind))],
+        wish: Wished,
     ) -> BaseModel:
         given = {**only, "owners": await owners_seen(unit, caller)}
-        rows, next_cursor = await read_page(unit, kind.listing, given, page=page)
+        ask = await asked(unit, wish, kind.noun, kind.fields, kind.model.__table__.c.get("custom"))
+        rows, next_cursor = await read_page(unit, kind.listing, given, page=page, ask=ask)
         return page_model.model_validate({"items": rows, "next_cursor": next_cursor}, from_attributes=True)
 
     async def read(record_id: UUID, caller: CurrentCaller, unit: Unit) -> BaseModel:
@@ -94,7 +100,15 @@ def record_router(kind: RecordKind, *, prefix: str, body: type[BaseModel]) -> AP
         response_model=read_model,
         responses=problems(*bad_references),
     )
-    add("", "GET", list_, f"list_{plural}", f"List the {plural} you see, newest first.", response_model=page_model)
+    add(
+        "",
+        "GET",
+        list_,
+        f"list_{plural}",
+        f"List the {plural} you see, newest first.",
+        response_model=page_model,
+        responses=problems(BadFilter),
+    )
     add(
         one,
         "GET",

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
 from api.db.statements import Bound, Statement, compiled
+from api.kernel.filters import Ask
 
 Order = InstrumentedAttribute[Any] | ColumnElement[Any]
 
@@ -30,9 +31,18 @@ class Listing:
         self._query, self._filters, self._newest_first = query, dict(filters), newest_first
         self._statements: dict[tuple[frozenset[str], bool], Statement] = {}
 
-    def bind(self, given: Mapping[str, object], *, after: Sequence[object] | None, limit: int) -> Bound:
-        """The statement of one page: rows that the given filters let through (None is no filter), after a place."""
+    def bind(
+        self, given: Mapping[str, object], *, after: Sequence[object] | None, limit: int, ask: Ask | None = None
+    ) -> Bound:
+        """The statement of one page: rows that the given filters let through (None is no filter), after a place.
+
+        One that somebody composed (`ask`) is planned for its own values.
+        """
         used = {name: value for name, value in given.items() if value is not None}
+        if ask is not None:
+            query = self._query.where(*(self._filters[name] for name in sorted(used)))
+            asked = ask.narrow(query, self.order[-1], after=after, limit=limit)
+            return compiled(asked, is_prepared=False).bind(**used)
         shape = (frozenset(used), after is not None)
         statement = self._statements.get(shape)
         if statement is None:

@@ -20,6 +20,7 @@ from api.kernel import custom, labels
 from api.kernel.constraints import Problems, UnknownReference, unknown
 from api.kernel.custom import Custom
 from api.kernel.errors import Conflict, CrmError, NotFound, PreconditionFailed
+from api.kernel.filters import Fields, fields_of
 from api.kernel.listing import Listing
 from api.kernel.owners import active_user
 from api.kernel.unit_of_work import Row, UnitOfWork, Values
@@ -84,11 +85,20 @@ class RecordKind:
         locked = self._query.with_for_update(of=self.model)
         return Listing(locked, filters=self._conditions, order=(self.model.id,))
 
+    @cached_property
+    def fields(self) -> Fields:
+        """What a list of them can be narrowed and sorted by."""
+        return fields_of(self.model, **{name: self._aliases[name].label for name in self.labels})
+
+    @cached_property
+    def _aliases(self) -> dict[str, Any]:
+        return {name: aliased(PicklistValue, name=name) for name in self.labels}
+
     @property
     def _query(self) -> Select[Any]:
         query: Select[Any] = select(self.model).where(self.model.organization_id == bindparam("organization_id"))
         for name in self.labels:
-            value = aliased(PicklistValue, name=name)
+            value = self._aliases[name]
             its_id = self._column(f"{name}_id")
             joined = and_(value.organization_id == self.model.organization_id, value.id == its_id)
             query = query.outerjoin(value, joined).add_columns(value.label.label(name))

@@ -8,10 +8,11 @@ from fastapi import Depends, Query, Response
 from api.db.statements import as_pattern
 from api.edge.dependencies import CurrentCaller, IfMatch, OptionalIfMatch, RecordWriter, Unit
 from api.edge.fields import Instant, SearchText
-from api.edge.pages import Page, PageOf, read_page
+from api.edge.pages import Page, PageOf, Wished, asked, read_page
 from api.edge.routing import problems, slice_router
 from api.kernel.constraints import UnknownReference
 from api.kernel.errors import NotFound, PreconditionFailed, PreconditionRequired
+from api.kernel.filters import BadFilter
 from api.kernel.links import check_links
 from api.kernel.owners import check_user
 from api.kernel.visibility import owners_seen
@@ -53,13 +54,14 @@ async def create_task(body: TaskCreate, caller: RecordWriter, unit: Unit, respon
     return TaskRead.model_validate(change.after)
 
 
-@router.get("")
+@router.get("", responses=problems(BadFilter))
 async def list_tasks(
-    caller: CurrentCaller, unit: Unit, page: Page, only: Annotated[dict[str, Any], Depends(_filter)]
+    caller: CurrentCaller, unit: Unit, page: Page, only: Annotated[dict[str, Any], Depends(_filter)], wish: Wished
 ) -> PageOf[TaskRead]:
     """List the tasks you see, newest first."""
     given = {**only, "owners": await owners_seen(unit, caller)}
-    rows, cursor = await read_page(unit, records.TASKS, given, page=page)
+    ask = await asked(unit, wish, "task", records.FIELDS, None)
+    rows, cursor = await read_page(unit, records.TASKS, given, page=page, ask=ask)
     return PageOf(items=[TaskRead.model_validate(row) for row in rows], next_cursor=cursor)
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Boolean, bindparam, or_, select
 from api.db.statements import Bound, compiled, contains, is_one_of
 from api.kernel.constraints import Problems, unknown
 from api.kernel.errors import NotFound, PreconditionFailed
+from api.kernel.filters import fields_of
 from api.kernel.links import LINKED
 from api.kernel.listing import Listing
 from api.kernel.states import as_state, rows_of
@@ -38,6 +39,8 @@ _conditions = {
 }
 #: Tasks, the newest first.
 TASKS = Listing(_tasks, filters=_conditions, order=(TaskRow.id,), newest_first=True)
+#: What a list of tasks can be narrowed and sorted by.
+FIELDS = fields_of(TaskRow)
 _LOCKED = Listing(_tasks.with_for_update(of=TaskRow), filters=_conditions, order=(TaskRow.id,))
 
 

@@ -43,6 +43,7 @@ async def foreign_ids(account: Account) -> dict[str, str]:
     field = await account.made(
         "/v1/custom-fields", json={"record_kind": "deal", "name": "CANARY field", "type": "number"}
     )
+    view = await account.made("/v1/views", json={"name": "CANARY view", "record_kind": "deal"})
     return {
         "organization_id": str(account.organization_id),
         "user_id": str(rep.user_id),
@@ -53,6 +54,7 @@ async def foreign_ids(account: Account) -> dict[str, str]:
         "stage_id": pipeline["stages"][0]["id"],
         "deal_id": deal["id"],
         "custom_field_id": field["id"],
+        "view_id": view["id"],
         "task_id": task["id"],
         "note_id": note["id"],
         "activity_id": call["id"],
