@@ -23,7 +23,7 @@ from api.edge.services import Services, build_services
 from api.edge.telemetry import RequestFigures, Telemetry
 from api.kernel.errors import Unavailable
 from api.metrics.pipeline import read_reports, render_figures
-from contracts.settings import ApiSettings, DatabaseSettings, WarehouseSettings
+from contracts.settings import ApiSettings, DatabaseSettings, MailSettings, WarehouseSettings
 
 _PING = compiled(text("select 1 from transport_epoch limit 1"))
 
@@ -38,10 +38,14 @@ beside an ISO 4217 code, instants are RFC 3339 in UTC.
 
 
 def create_app(
-    settings: ApiSettings, database: DatabaseSettings, *, warehouse: WarehouseSettings | None = None
+    settings: ApiSettings,
+    database: DatabaseSettings,
+    *,
+    warehouse: WarehouseSettings | None = None,
+    mail: MailSettings | None = None,
 ) -> FastAPI:
     """The API, ready to be served. Connections open when it starts to serve."""
-    services = build_services(settings, database, warehouse=warehouse)
+    services = build_services(settings, database, warehouse=warehouse, mail=mail)
     registry = CollectorRegistry()
     app = FastAPI(
         title="Sluice",
@@ -75,6 +79,8 @@ def _slices() -> Iterator[APIRouter]:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     services: Services = app.state.services
+    await services.post.close()
+    await services.limiter.close()
     await services.database.close()
     services.figure_threads.shutdown(cancel_futures=True)
     if services.figures is not None:

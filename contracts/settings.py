@@ -285,9 +285,16 @@ class ApiSettings(FileSettings, SecretSettings):
     api_drain_seconds: float = Field(
         default=1.0, ge=0, le=60, description="How long /readyz says no before a stopping process refuses connections."
     )
+    public_url: str = Field(
+        default="http://127.0.0.1:8501", description="Where people find the dashboards: links in mails lead there."
+    )
     trusted_proxies: int = Field(
         default=0, ge=0, le=9, description="Proxies before the API: so many last entries of X-Forwarded-For count."
     )
+    limits_are_on: bool = Field(default=True, description="Whether anybody can ask too often.")
+    limit_account_per_minute: int = Field(default=3_000, ge=1, description="Requests of one person or key.")
+    limit_organization_per_minute: int = Field(default=12_000, ge=1, description="Requests of one organization.")
+    redis_url: SecretStr | None = Field(default=None, description="Keeps limits in Redis instead of PostgreSQL.")
     access_token_seconds: int = Field(default=900, ge=60)
     refresh_token_seconds: int = Field(default=30 * 86400, ge=3600, description="Absolute life of a sign-in.")
     refresh_grace_seconds: int = Field(

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from api.main import create_app
 from contracts.access import Role
-from contracts.settings import ApiSettings, DatabaseSettings, WarehouseSettings
+from contracts.settings import ApiSettings, DatabaseSettings, MailSettings, WarehouseSettings
 from tests.conftest import Database
 
 PASSWORD = "a long enough phrase"
@@ -28,7 +28,9 @@ _numbers = itertools.count(1)
 
 def api_settings(**changes: Any) -> ApiSettings:
     """Settings with cheap password hashes."""
-    return ApiSettings(**{"secret_key": SecretStr(SECRET_KEY), "password_hash_memory_kib": 64, **changes})
+    return ApiSettings(
+        **{"secret_key": SecretStr(SECRET_KEY), "password_hash_memory_kib": 64, "limits_are_on": False, **changes}
+    )
 
 
 @dataclass
@@ -146,11 +148,16 @@ class Api:
 
 
 async def start_api(
-    database: Database, *, pool_size: int = 10, warehouse: WarehouseSettings | None = None, **settings: Any
+    database: Database,
+    *,
+    pool_size: int = 10,
+    warehouse: WarehouseSettings | None = None,
+    mail: MailSettings | None = None,
+    **settings: Any,
 ) -> Api:
     """The API on a database. Close it afterwards, in the same event loop."""
     database_settings = DatabaseSettings(database_url=SecretStr(database.app_url), database_pool_size=pool_size)
-    app = create_app(api_settings(**settings), database_settings, warehouse=warehouse)
+    app = create_app(api_settings(**settings), database_settings, warehouse=warehouse, mail=mail)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     return Api(app, httpx.AsyncClient(transport=transport, base_url="http://api", timeout=60))
 

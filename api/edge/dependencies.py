@@ -13,10 +13,12 @@ from typing import Annotated, Any
 from fastapi import Depends, Header, Request, Security
 from fastapi.security import HTTPBearer
 from sqlalchemy import text
+from starlette.requests import HTTPConnection
 
-from api.db.statements import compiled
+from api.db.statements import Bound, compiled
 from api.edge import idempotency
 from api.edge.addresses import address_of
+from api.edge.limits import Allowance, Wanted, judge
 from api.edge.permissions import PERMISSIONS
 from api.edge.routing import Unit, unit_of
 from api.edge.security import AccessClaims, read_key
@@ -99,14 +101,37 @@ async def _enter(request: Request, claims: AccessClaims, roles: Collection[Role]
     """Have the organization entered by the request's first wait, if a role is among `roles`."""
     unit = await unit_of(request)
     key = None if unit.is_reading else await idempotency.key_of(request, user_id=claims.user_id)
-    unit.open_with(_opening(request, claims, key, roles, is_reading=unit.is_reading))
+    limiter, wanted = services_of(request).limiter, wanted_by(request, claims)
+    request.state.standing = await limiter.take_elsewhere(wanted)
+    toll = limiter.statements(wanted)
+    unit.open_with(_opening(request, claims, key, roles, is_reading=unit.is_reading, toll=toll, wanted=wanted))
     return unit
 
 
+def wanted_by(request: HTTPConnection, claims: AccessClaims) -> list[Wanted]:
+    """The allowances that a request of somebody's takes from: the account's, or the key's, and the organization's."""
+    settings = services_of(request).settings
+    if not settings.limits_are_on:
+        return []
+    of_one, of_all = settings.limit_account_per_minute, settings.limit_organization_per_minute
+    kind, whose = ("account", claims.user_id) if claims.digest is None else ("key", claims.session_id)
+    return [
+        Allowance(kind, of_one, burst=of_one // 5).of(f"{claims.organization_id}{whose}"),
+        Allowance("organization", of_all, burst=of_all // 5).of(str(claims.organization_id)),
+    ]
+
+
 def _opening(
-    request: Request, claims: AccessClaims, key: idempotency.Key | None, roles: Collection[Role], *, is_reading: bool
+    request: Request,
+    claims: AccessClaims,
+    key: idempotency.Key | None,
+    roles: Collection[Role],
+    *,
+    is_reading: bool,
+    toll: Sequence[Bound],
+    wanted: Sequence[Wanted],
 ) -> Opening:
-    """Enters the organization and claims the key, in one wait."""
+    """Takes from the allowances, enters the organization and claims the key, in one wait."""
     if claims.digest is None:
         statements = [_ENTER_BY_SESSION.bind(session_id=claims.session_id, read_only=is_reading)]
     else:
@@ -115,7 +140,9 @@ def _opening(
         statements.append(key.claim())
 
     def admit(answers: Sequence[list[Row]]) -> Context:
-        entered, *claimed = answers
+        if toll:
+            request.state.standing = judge(wanted, answers[0])
+        entered, *claimed = answers[len(toll) :]
         row = entered[0] if entered else None
         request.state.caller = caller = _caller(request, claims, row)
         _check_permission(request, caller, roles, lacks_second_factor=row is not None and row.lacks_second_factor)
@@ -124,7 +151,7 @@ def _opening(
             request.state.idempotency_key = key
         return caller.context
 
-    return Opening(claims.organization_id, statements, admit)
+    return Opening(claims.organization_id, statements, admit, toll)
 
 
 def _caller(request: Request, claims: AccessClaims, row: Row | None) -> Caller:

@@ -4,6 +4,8 @@ Not the mail of conversations: that goes through the mailboxes that people conne
 (`SLUICE_SMTP_HOST`), nothing is sent, and the operator gets links from the command line.
 """
 
+import asyncio
+import logging
 from dataclasses import dataclass
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -13,7 +15,9 @@ import aiosmtplib
 
 from contracts.settings import MailSettings
 
-_SECONDS = 20
+_SECONDS, _CLOSING_SECONDS = 20, 5
+_PAUSES = (2, 10, 60, 180)
+_log = logging.getLogger(__name__)
 
 
 class MailNotSentError(Exception):
@@ -33,6 +37,46 @@ class Mail:
     text: str
     #: Names the mail for ever, so that a repetition is recognizable.
     message_id: str | None = None
+
+
+class Post:
+    """Sends mails after the answer: whoever asks learns nothing from how long it takes, and waits for no server.
+
+    A mail that cannot be sent is tried again for a few minutes. One that is lost with the process is asked for again.
+    """
+
+    def __init__(self, mailer: "Mailer") -> None:
+        self._mailer = mailer
+        self._sending = set[asyncio.Task[None]]()
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether anything is sent at all."""
+        return self._mailer.is_configured
+
+    def send(self, mail: Mail) -> None:
+        """Have a mail sent soon; nothing happens without a server."""
+        if self.is_configured:
+            task = asyncio.create_task(self._send(mail))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+
+    async def close(self) -> None:
+        """Wait a moment for what is being sent."""
+        if self._sending:
+            await asyncio.wait(self._sending, timeout=_CLOSING_SECONDS)
+
+    async def _send(self, mail: Mail) -> None:
+        for pause in (*_PAUSES, None):
+            try:
+                await self._mailer.send(mail)
+            except MailNotSentError as error:
+                if pause is None or error.is_final:
+                    _log.error("a mail was not sent: %s", error)
+                    return
+                await asyncio.sleep(pause)
+            else:
+                return
 
 
 class Mailer:

@@ -110,13 +110,20 @@ _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
 )
 #: What only people do, never a program with a key.
 _PEOPLE: tuple[tuple[frozenset[Role], str], ...] = (
-    (EVERYBODY, "list_api_keys create_api_key revoke_api_key"),
+    (EVERYBODY, "list_api_keys create_api_key revoke_api_key list_sessions revoke_session"),
+    (ADMINISTRATORS, "invite list_invitations revoke_invitation"),
     (EVERYBODY, "list_notifications read_notification"),
     (ADMINISTRATORS, "open_checkout open_portal preview_change change_subscription"),
 )
 #: What people do with their own sign-in.
-_ONESELF = "log_out"
-_OPEN = "sign_up log_in refresh_sign_in receive_delivery"
+_ONESELF = (
+    "log_out change_password ask_for_address_link begin_second_factor confirm_second_factor remove_second_factor"
+    " list_my_organizations switch_organization"
+)
+_OPEN = (
+    "sign_up log_in refresh_sign_in ask_for_password_link set_password_by_link prove_address accept_invitation"
+    " receive_delivery"
+)
 
 
 def _rows() -> Iterator[Permission]:

@@ -10,8 +10,11 @@ import binascii
 import hashlib
 import hmac
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
 from uuid import UUID
 
 from argon2 import PasswordHasher
@@ -20,12 +23,17 @@ from joserfc import jwt
 from joserfc.jwk import OctKey
 from pydantic_core import from_json
 
-from api.kernel.errors import Unauthenticated
+from api.kernel.errors import Unauthenticated, Unavailable
 
 _ISSUER = "sluice"
 _AUDIENCE = "sluice-api"
 _TOKEN_TYPE = "at+jwt"  # noqa: S105 # a media type
 _ALGORITHMS = ["HS256"]
+_SALT_BYTES = 16
+#: More hashes than this wait for none: who comes then is told so at once.
+_MOST_WAITING = 100
+T = TypeVar("T")
+
 _HEADER = {"alg": _ALGORITHMS[0], "typ": _TOKEN_TYPE}
 
 
@@ -52,29 +60,47 @@ class Signer:
 
 
 class Passwords:
-    """argon2id hashes, few at a time: each takes tens of MiB, so unbounded sign-ins would exhaust memory."""
+    """argon2id hashes, few at a time: each takes tens of MiB, so unbounded sign-ins would exhaust memory.
 
-    def __init__(self, *, memory_kib: int, concurrency: int) -> None:
+    The hashes of one address share a salt that only holders of the secret key can tell. So one hash finds whose
+    password it is, however many people have registered the address, and takes the same work where there is nobody.
+    """
+
+    def __init__(self, signer: Signer, *, memory_kib: int, concurrency: int) -> None:
+        self._signer = signer
         self._hasher = PasswordHasher(time_cost=1, memory_cost=memory_kib, parallelism=1)
         self._slots = asyncio.Semaphore(concurrency)
-        self._nobody = self._hasher.hash(secrets.token_urlsafe(16))
+        self._waiting = 0
 
-    async def hash(self, password: str) -> str:
-        """Hash for storage."""
-        async with self._slots:
-            return await asyncio.to_thread(self._hasher.hash, password)
+    async def hash(self, password: str, *, email: str) -> str:
+        """Hash for storage, and to find whose password it is. `email` is spelled as it is compared."""
+        salt = self._signer.sign("password-salt", email.encode())[:_SALT_BYTES]
+        return await self._work(partial(self._hasher.hash, password, salt=salt))
 
-    async def verify(self, password: str, stored: str | None) -> bool:
-        """Whether `password` belongs to the stored hash. Takes the same work where there is none."""
-        async with self._slots:
-            matches = await asyncio.to_thread(self._verify, password, stored or self._nobody)
-        return matches and stored is not None
+    async def verify(self, password: str, stored: str) -> bool:
+        """Whether `password` belongs to a hash with another salt or cost."""
+        return await self._work(partial(self._verify, password, stored))
+
+    async def _work(self, work: Callable[[], T]) -> T:
+        if self._waiting >= _MOST_WAITING:
+            raise Unavailable("Too many people sign in at this moment. Try again in a moment.")
+        self._waiting += 1
+        try:
+            async with self._slots:
+                return await asyncio.to_thread(work)
+        finally:
+            self._waiting -= 1
 
     def _verify(self, password: str, stored: str) -> bool:
         try:
             return self._hasher.verify(stored, password)
         except (Argon2Error, InvalidHashError):
             return False
+
+
+def salt_of(password_hash: str) -> str:
+    """The beginning of a hash: its algorithm, cost and salt."""
+    return password_hash.rpartition("$")[0]
 
 
 @dataclass(frozen=True)

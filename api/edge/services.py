@@ -5,10 +5,13 @@ from dataclasses import dataclass
 
 from starlette.requests import HTTPConnection
 
+from api.edge.limits import Limiter
+from api.edge.mail import Mailer, Post
 from api.edge.security import AccessTokens, Passwords, RefreshTokens, Signer
 from api.edge.threads import figure_threads
 from api.kernel.database import Database
-from contracts.settings import ApiSettings, BillingSettings, DatabaseSettings, WarehouseSettings
+from api.kernel.secrets import Secrets
+from contracts.settings import ApiSettings, BillingSettings, DatabaseSettings, MailSettings, WarehouseSettings
 from metrics.answers import Figures
 from metrics.publication import is_duckdb
 
@@ -24,29 +27,41 @@ class Services:
     passwords: Passwords
     access_tokens: AccessTokens
     refresh_tokens: RefreshTokens
+    vault: Secrets
+    limiter: Limiter
+    post: Post
     warehouse: WarehouseSettings | None
     figures: Figures | None
     figure_threads: ThreadPoolExecutor
 
 
 def build_services(
-    settings: ApiSettings, database: DatabaseSettings, *, warehouse: WarehouseSettings | None
+    settings: ApiSettings,
+    database: DatabaseSettings,
+    *,
+    warehouse: WarehouseSettings | None,
+    mail: MailSettings | None = None,
 ) -> Services:
     """The parts, from settings. Opens no connection yet. Without a warehouse, metrics are unavailable."""
     signer = Signer(settings.secret_key.get_secret_value())
     warehouse_url = warehouse.warehouse_url.get_secret_value() if warehouse else ""
+    connected = Database(database.database_url.get_secret_value(), pool_size=database.database_pool_size)
+    redis = settings.redis_url
     return Services(
         settings=settings,
         billing=BillingSettings(),
-        database=Database(database.database_url.get_secret_value(), pool_size=database.database_pool_size),
+        database=connected,
         signer=signer,
         passwords=Passwords(
-            memory_kib=settings.password_hash_memory_kib, concurrency=settings.password_hash_concurrency
+            signer, memory_kib=settings.password_hash_memory_kib, concurrency=settings.password_hash_concurrency
         ),
         access_tokens=AccessTokens(signer, seconds=settings.access_token_seconds),
         refresh_tokens=RefreshTokens(
             signer, seconds=settings.refresh_token_seconds, grace_seconds=settings.refresh_grace_seconds
         ),
+        vault=Secrets.of(settings),
+        limiter=Limiter(connected, redis_url=redis.get_secret_value() if redis else None),
+        post=Post(Mailer(mail or MailSettings())),
         warehouse=warehouse,
         figures=Figures(warehouse_url, memory_limit=warehouse.figures_memory_limit) if warehouse else None,
         figure_threads=figure_threads(in_process=not warehouse or is_duckdb(warehouse_url)),

@@ -9,6 +9,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
+from api.edge.limits import Standing
 from api.edge.logs import correlation_id as current_correlation_id
 from api.edge.problems import problem_response
 from api.kernel.errors import CrmError
@@ -67,7 +68,7 @@ class Telemetry:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), header]
+                message["headers"] = [*message.get("headers", ()), header, *_standing(scope)]
             await send(message)
 
         try:
@@ -88,6 +89,14 @@ class Telemetry:
         if scope["path"] not in _QUIET_PATHS:
             fields = {"method": scope["method"], "route": route, "status": status, "ms": round(seconds * 1000, 1)}
             _log.info("request", extra={"fields": fields})
+
+
+def _standing(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """How the caller's allowance stands, where one was taken from."""
+    standing: Standing | None = scope["state"].get("standing")
+    if standing is None:
+        return []
+    return [(name.lower().encode(), value.encode()) for name, value in standing.headers.items()]
 
 
 def _correlation_id(given: str | None) -> UUID:

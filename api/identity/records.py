@@ -1,8 +1,4 @@
-"""Statements of users, their sign-ins, and of people.
-
-People are found and made under the role that sees across organizations; nothing of them leaves this slice. Each such
-statement is sent together with both changes of role, so no other statement ever runs under it.
-"""
+"""Statements of users and their sign-ins, in one organization. Those of people are in `people`."""
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -11,56 +7,24 @@ from uuid import UUID
 from sqlalchemy import Boolean, bindparam, func, or_, select, text
 from uuid_utils.compat import uuid7
 
-from api.db.statements import Bound, compiled, is_one_of
-from api.identity.passwords import Credential
-from api.identity.rules import EmailTaken, Ended, NewUser, PasswordNotYours, SignIn, User, create_user
+from api.db.statements import compiled, is_one_of
+from api.identity.people import add_people
+from api.identity.rules import EmailTaken, Ended, NewUser, SignIn, User, create_user
+from api.kernel.auditing import note
 from api.kernel.changes import Change
 from api.kernel.listing import Listing
 from api.kernel.states import as_state, as_states, only, rows_of
 from api.kernel.unit_of_work import Row, UnitOfWork
 from api.kernel.writing import write
-from api.models.person import Person
 from api.models.session import SignIn as SignInRow
 from api.models.team import TeamMember
 from api.models.user import User as UserRow
 from api.organizations.records import READ as READ_ORGANIZATION
 from contracts.access import Role
+from contracts.events.identity import UserLoggedIn
 
-#: More registrations of one address than this are not tried at a sign-in. The oldest come first, so whoever registers
-#: another's address later cannot lock its owner out.
-_MOST_TRIED = 5
 _PROBLEMS = {"uq_users_email": EmailTaken, "uq_users_person": EmailTaken}
 _TABLES = {User: UserRow, SignIn: SignInRow}
-
-_BECOME_AUTH = compiled(text("select set_config('role', 'sluice_auth', true)"))
-_BECOME_APP = compiled(text("select set_config('role', 'sluice_app', true)"))
-
-_CREDENTIALS = compiled(
-    select(Person.id, Person.password_hash)
-    .where(func.lower(Person.email) == bindparam("email"), Person.password_hash.is_not(None))
-    .order_by(Person.created_at, Person.id)
-    .limit(_MOST_TRIED)
-)
-_MEMBERSHIPS = compiled(
-    select(UserRow.organization_id, UserRow.id.label("user_id"))
-    .where(UserRow.person_id == bindparam("person_id"), UserRow.is_active)
-    .order_by(UserRow.created_at, UserRow.id)
-)
-_ADD_PEOPLE = compiled(
-    text("""
-insert into people (id, email, name, password_hash)
-select * from unnest(
-    cast(:ids as uuid[]), cast(:emails as text[]), cast(:names as text[]), cast(:password_hashes as text[])
-)
-""")
-)
-# nothing for a person who belongs to several organizations
-_SET_PASSWORD = compiled(
-    text("""
-update people set password_hash = :password_hash, updated_at = now()
-where id = :person_id and (select count(*) from users where person_id = :person_id) <= 1 returning id
-""")
-)
 
 _USERS = rows_of(User, UserRow)
 READ_USER = compiled(_USERS.where(UserRow.id == bindparam("user_id")))
@@ -99,51 +63,25 @@ _END = """
 update sessions set revoked_at = clock_timestamp(), revoked_because = :because
 where organization_id = :organization_id and {} and revoked_at is null
 """
+_SIGNS_IN = compiled(
+    text("""
+update users set version = :version, sign_ins = sign_ins + 1
+where organization_id = :organization_id and id = :user_id
+""")
+)
+_MARK_FACTOR = compiled(
+    text("update sessions set has_second_factor = true where organization_id = :organization_id and id = :session_id")
+)
+SIGN_INS = Listing(
+    rows_of(SignIn, SignInRow)
+    .add_columns(SignInRow.created_at)
+    .where(SignInRow.revoked_at.is_(None), SignInRow.expires_at > func.now()),
+    filters={"user_id": SignInRow.user_id == bindparam("user_id")},
+    order=(SignInRow.id,),
+    newest_first=True,
+)
 _END_ONE = compiled(text(_END.format("id = :session_id")))
 _END_ALL = compiled(text(_END.format("user_id = :user_id")))
-
-
-async def credentials_of(unit: UnitOfWork, *, email: str) -> list[Credential]:
-    """Registrations of an address that have a password, oldest first."""
-    rows = await _across_organizations(unit, _CREDENTIALS.bind(email=email.lower()))
-    return [Credential(row.id, row.password_hash) for row in rows]
-
-
-async def memberships_of(unit: UnitOfWork, *, person_id: UUID) -> list[Row]:
-    """`organization_id` and `user_id` of each active membership of a person, oldest first."""
-    return await _across_organizations(unit, _MEMBERSHIPS.bind(person_id=person_id))
-
-
-async def add_people(unit: UnitOfWork, users: Sequence[User], *, password_hash: str | None = None) -> None:
-    """Register the addresses of new users."""
-    await _across_organizations(
-        unit,
-        _ADD_PEOPLE.bind(
-            ids=[user.person_id for user in users],
-            emails=[user.email for user in users],
-            names=[user.name for user in users],
-            password_hashes=[password_hash] * len(users),
-        ),
-    )
-
-
-async def set_password(unit: UnitOfWork, user: User, password_hash: str) -> None:
-    """Give a person another password; all sign-ins end.
-
-    Raises:
-        PasswordNotYours: they belong to several organizations. Nothing is done.
-    """
-    changed = await _across_organizations(
-        unit, _SET_PASSWORD.bind(person_id=user.person_id, password_hash=password_hash)
-    )
-    if not changed:
-        raise PasswordNotYours
-    end_all(unit, user_id=user.id, because=Ended.PASSWORD)
-
-
-async def _across_organizations(unit: UnitOfWork, statement: Bound) -> list[Row]:
-    _, rows, _ = await unit.fetch_all(_BECOME_AUTH.bind(), statement, _BECOME_APP.bind())
-    return rows
 
 
 async def find_user(unit: UnitOfWork, user_id: UUID) -> User:
@@ -153,6 +91,12 @@ async def find_user(unit: UnitOfWork, user_id: UUID) -> User:
         NotFound: no such user here.
     """
     return only(User, await unit.fetch(READ_USER, user_id=user_id), "user")
+
+
+async def look_for_user(unit: UnitOfWork, user_id: UUID) -> User | None:
+    """One user, if there is such a one here."""
+    found = as_states(User, await unit.fetch(READ_USER, user_id=user_id))
+    return found[0] if found else None
 
 
 async def read_me(unit: UnitOfWork, user_id: UUID) -> tuple[Row, Row, UUID | None]:
@@ -188,9 +132,25 @@ async def make_user(unit: UnitOfWork, new: NewUser, *, by: Role | None, password
     return change.after
 
 
-def begin_sign_in(unit: UnitOfWork, user_id: UUID, *, life: timedelta) -> SignIn:
-    """Sign a user in."""
-    sign_in = SignIn(id=uuid7(), user_id=user_id, expires_at=unit.now + life, rotated_at=unit.now)
+def note_sign_in(unit: UnitOfWork, user: User) -> None:
+    """Tell that a locked user signs in: an event of theirs, and no change of what others read of them."""
+    unit.execute(_SIGNS_IN, user_id=user.id, version=user.version + 1)
+    unit.emit(UserLoggedIn(), aggregate_id=user.id, aggregate_version=user.version + 1)
+
+
+def begin_sign_in(
+    unit: UnitOfWork, user_id: UUID, *, life: timedelta, user_agent: str | None, has_second_factor: bool
+) -> SignIn:
+    """Sign a user in, from where the unit's context says."""
+    sign_in = SignIn(
+        id=uuid7(),
+        user_id=user_id,
+        expires_at=unit.now + life,
+        rotated_at=unit.now,
+        address=unit.context.address,
+        user_agent=user_agent,
+        has_second_factor=has_second_factor,
+    )
     write(unit, [Change(None, sign_in)], _TABLES)
     return sign_in
 
@@ -206,11 +166,18 @@ def write_sign_in(unit: UnitOfWork, change: Change[SignIn]) -> None:
     write(unit, [change], _TABLES)
 
 
-def end(unit: UnitOfWork, *, session_id: UUID) -> None:
-    """End one sign-in because its user asks for it; its access tokens die with it."""
-    unit.execute(_END_ONE, session_id=session_id, because=Ended.LOGOUT)
+def end(unit: UnitOfWork, *, session_id: UUID, because: Ended = Ended.LOGOUT) -> None:
+    """End one sign-in; its access tokens die with it."""
+    unit.execute(_END_ONE, session_id=session_id, because=because)
+    note(unit, "sign_in.ended", resource="sign_in", resource_id=session_id, after={"because": because})
 
 
 def end_all(unit: UnitOfWork, *, user_id: UUID, because: Ended) -> None:
     """End all sign-ins of a user."""
     unit.execute(_END_ALL, user_id=user_id, because=because)
+    note(unit, "user.signed_out", resource="user", resource_id=user_id, after={"because": because})
+
+
+def mark_second_factor(unit: UnitOfWork, *, session_id: UUID) -> None:
+    """Note that a sign-in has shown a second factor."""
+    unit.execute(_MARK_FACTOR, session_id=session_id)

@@ -15,7 +15,8 @@ from uuid_utils.compat import uuid7
 from api.kernel.changes import Change, Versioned, revised
 from api.kernel.errors import Conflict, Forbidden
 from contracts.access import DEFAULT_SCOPES, RecordScope, Role
-from contracts.events.identity import UserCreated, UserLoggedIn, UserUpdated
+from contracts.addresses import spelled
+from contracts.events.identity import UserCreated, UserUpdated
 
 
 class EmailTaken(Conflict):
@@ -53,6 +54,12 @@ class User(Versioned):
     role: Role
     record_scope: RecordScope
     is_active: bool = True
+    sign_ins: int = 0
+
+    @property
+    def shown_version(self) -> int:
+        """What readers hold on to: a sign-in is an event and so a version, but no change of what they read."""
+        return self.version - self.sign_ins
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +82,7 @@ def create_user(new: NewUser, now: datetime, *, by: Role | None, occurred_at: da
     Raises:
         OwnersAreForOwners: as it says.
     """
-    _require_may_grant(new.role, by=by)
+    require_may_grant(new.role, by=by)
     scope = new.record_scope or DEFAULT_SCOPES[new.role]
     user = User(
         id=new.id,
@@ -114,7 +121,7 @@ def update_user(
         return None
     after = revised(user, now, **changed)
     for role in (user.role, after.role):
-        _require_may_grant(role, by=by)
+        require_may_grant(role, by=by)
     is_leaving = user.role is Role.OWNER and ("role" in changed or changed.get("is_active") is False)
     if is_leaving and not has_other_owner:
         raise LastOwner
@@ -122,17 +129,12 @@ def update_user(
     return Change(user, after, event)
 
 
-def log_in(user: User, now: datetime) -> Change[User]:
-    """Note that a user begins a sign-in."""
-    return Change(user, revised(user, now), UserLoggedIn())
+def require_may_grant(role: Role, *, by: Role | None) -> None:
+    """Insist that whoever has the role `by` may make somebody a `role`.
 
-
-def spelled(email: str) -> str:
-    """The one spelling of an address: nobody tells two people apart by capitals."""
-    return email.strip().lower()
-
-
-def _require_may_grant(role: Role, *, by: Role | None) -> None:
+    Raises:
+        OwnersAreForOwners: as it says.
+    """
     if role is Role.OWNER and by not in (Role.OWNER, None):
         raise OwnersAreForOwners
 
@@ -148,6 +150,9 @@ class SignIn:
     generation: int = 1
     revoked_at: datetime | None = None
     revoked_because: str | None = None
+    address: str | None = None
+    user_agent: str | None = None
+    has_second_factor: bool = False
 
 
 class Ended(StrEnum):
@@ -157,6 +162,8 @@ class Ended(StrEnum):
     PASSWORD = "password"  # noqa: S105 # a reason
     DISABLED = "disabled"
     REUSE = "reuse"
+    REVOKED = "revoked"
+    SECOND_FACTOR = "second_factor"
 
 
 def refresh(

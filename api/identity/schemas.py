@@ -1,7 +1,7 @@
 """Bodies and answers of sign-in and users."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, EmailStr, Field, JsonValue
@@ -62,6 +62,11 @@ class SignIn(BaseModel):
     email: GivenEmail
     password: GivenPassword
     organization_id: UUID | None = Field(default=None, description="Which organization; default the oldest membership.")
+    code: str | None = Field(
+        default=None,
+        max_length=60,
+        description="Of the second factor, where there is one: a one-time or recovery code.",
+    )
 
 
 class Refresh(BaseModel):
@@ -86,6 +91,131 @@ class SignedUp(Tokens):
 
     organization_id: UUID
     user_id: UUID
+
+
+class Address(BaseModel):
+    """Whoever lost their password."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    email: GivenEmail
+
+
+class Link(BaseModel):
+    """What a link from a mail holds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    token: str = Field(max_length=300)
+
+
+class NewPasswordByLink(Link):
+    """A new password, by a link from a mail."""
+
+    password: NewPassword
+
+
+class PasswordChange(BaseModel):
+    """One's own password."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    current_password: GivenPassword
+    new_password: NewPassword
+
+
+class Code(BaseModel):
+    """A one-time code, or a recovery code."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    code: str = Field(max_length=60)
+
+
+class SecondFactorSeed(BaseModel):
+    """What an authenticator needs. Confirm it with a code."""
+
+    seed: str
+    uri: str = Field(description="The same for a picture that authenticators read.")
+
+
+class RecoveryCodes(BaseModel):
+    """Codes for whoever loses their device, each good once. Shown this once."""
+
+    recovery_codes: list[str]
+
+
+class Membership(BaseModel):
+    """An organization that the person is a member of."""
+
+    id: UUID
+    name: str
+    role: Role
+    is_present: bool = Field(description="Whether this sign-in is in it.")
+    requires_second_factor: bool
+
+
+class Switch(BaseModel):
+    """Which organization to go on in."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    organization_id: UUID
+
+
+class SessionRead(BaseModel):
+    """A sign-in that goes on."""
+
+    id: UUID
+    user_id: UUID
+    is_present: bool = Field(description="Whether it is the one that asks.")
+    address: str | None
+    user_agent: str | None
+    has_second_factor: bool
+    created_at: datetime
+    rotated_at: datetime = Field(description="When it was last gone on with.")
+    expires_at: datetime
+
+
+class InvitationCreate(BaseModel):
+    """Somebody to invite."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"email": "kim@example.com"}]})
+
+    email: Email
+    name: Name | None = Field(default=None, description="They may say otherwise.")
+    role: Role = Role.REP
+    record_scope: RecordScope | None = Field(default=None, description="Default: what is usual for the role.")
+    team_id: UUID | None = None
+
+
+class InvitationRead(BaseModel):
+    """An invitation that waits."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    email: str
+    name: str
+    role: Role
+    record_scope: RecordScope
+    team_id: UUID | None
+    invited_by: UUID
+    created_at: datetime
+    expires_at: datetime
+
+
+class InvitationMade(InvitationRead):
+    """An invitation that was just made."""
+
+    is_mailed: bool = Field(description="Whether a mail is on its way. Otherwise hand over the link.")
+    link: str | None = Field(description="Where no mail is sent: give it to the person, and to nobody else.")
+
+
+class Acceptance(NewPasswordByLink):
+    """Taking up an invitation, with the password that one has already or a new one."""
+
+    name: Name | None = None
 
 
 class UserCreate(BaseModel):
@@ -144,6 +274,13 @@ class UserRead(BaseModel):
     is_active: bool
     created_at: datetime
     updated_at: datetime
+
+
+def user_answer(user: Any) -> UserRead:  # noqa: ANN401 # a state, or a row that has its columns
+    """A user as they are read. Sign-ins, which are events of theirs, are no new version of it."""
+    read = UserRead.model_validate(user)
+    read.version -= user.sign_ins
+    return read
 
 
 class MeRead(UserRead):

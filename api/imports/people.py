@@ -5,7 +5,8 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from api.identity.records import add_people, write_users
+from api.identity.people import add_people
+from api.identity.records import write_users
 from api.identity.rules import NewUser, User, create_user
 from api.imports.batch import Batch
 from api.imports.directory import Directory

@@ -65,6 +65,8 @@ class Opening:
     organization_id: UUID
     statements: Sequence[Bound]
     admit: Callable[[Sequence[list[Row]]], Context]
+    #: Statements of a transaction of their own, which stays whatever becomes of this one; their rows come first.
+    before: Sequence[Bound] = ()
 
 
 def entering(context: Context, *, is_reading: bool = False) -> Opening:
@@ -213,17 +215,19 @@ class UnitOfWork:
         after = [_COMMIT] if then_commit else [] if self._is_reading else [_CLOCK]
         answers = await self._answers([*before, *queries, *after])
         if opening is not None:
-            self._context = opening.admit(answers[first - len(opening.statements) : first])
+            toll = answers[1 : 1 + len(opening.before)] if opening.before else []
+            self._context = opening.admit([*toll, *answers[first - len(opening.statements) : first]])
         if after == [_CLOCK]:
             self._now = answers[-1][0].now
         return answers[len(before) : len(before) + len(queries)]
 
     def _way_in(self, opening: Opening | None) -> list[Bound]:
+        toll = [_BEGIN, *opening.before, _COMMIT] if opening and opening.before else []
         if self._is_reading:
             # each wait is a transaction of its own: it shows what is committed, as statements of one would
-            return list(opening.statements) if opening else [_READ_ON.bind()] if self._implied else []
+            return [*toll, *opening.statements] if opening else [_READ_ON.bind()] if self._implied else []
         begin = [_BEGIN] if self._connection is None else []
-        return [*begin, *(opening.statements if opening else ())]
+        return [*toll, *begin, *(opening.statements if opening else ())]
 
     def _take_queue(self) -> list[Bound]:
         queue, self._queue = self._queue, []

@@ -5,6 +5,7 @@ from dataclasses import fields
 from typing import Any
 from uuid import UUID
 
+from api.kernel.auditing import note_changes
 from api.kernel.changes import Change
 from api.kernel.unit_of_work import UnitOfWork
 from api.models.base import Base
@@ -29,6 +30,7 @@ def write(unit: UnitOfWork, changes: Iterable[Change[Any]], tables: Mapping[type
             )
     for kind, table in tables.items():
         rows = [change for (of, _), change in by_row.items() if of is kind]
+        note_changes(unit, table, rows)
         changed = [change for change in rows if change.before is not None]
         names = [field.name for field in fields(kind)]
         moved = [

@@ -15,6 +15,7 @@ class ApiKey(TenantRow):
     """A program's key, known by the digest of its secret. One with a `role` of its own is a service's."""
 
     __tablename__ = "api_keys"
+    __audited__ = ("api_key", ("user_id", "name", "hint", "scopes", "role", "expires_at", "revoked_at"))
 
     user_id: Mapped[UUID]
     name: Mapped[str]
@@ -31,6 +32,7 @@ class Invitation(TenantRow):
     """Somebody who may become a user, by a link that only whoever reads their mail has."""
 
     __tablename__ = "invitations"
+    __audited__ = ("invitation", ("email", "role", "record_scope", "team_id", "accepted_at", "revoked_at"))
 
     email: Mapped[str]
     name: Mapped[str]

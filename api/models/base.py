@@ -25,6 +25,8 @@ class Base(DeclarativeBase):
     """Everything that is mapped."""
 
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
+    #: What the audit log calls such a row, and the columns whose changes it notes; None: no change is noted.
+    __audited__: ClassVar[tuple[str, tuple[str, ...]] | None] = None
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         str: Text,
         datetime: DateTime(timezone=True),

@@ -13,6 +13,10 @@ class Organization(Base):
     """One organization. Its id is its `organization_id`."""
 
     __tablename__ = "organizations"
+    __audited__ = (
+        "organization",
+        ("name", "time_zone", "currency", "week_start", "fiscal_year_start_month", "requires_second_factor"),
+    )
 
     organization_id: Mapped[UUID] = mapped_column(primary_key=True)
     name: Mapped[str]

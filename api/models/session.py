@@ -13,6 +13,7 @@ class SignIn(TenantRow):
     """One sign-in. Refresh token number `generation` is the active one; an older one that returns ends the sign-in."""
 
     __tablename__ = "sessions"
+    __audited__ = ("sign_in", ("user_id", "address", "user_agent", "has_second_factor", "revoked_because"))
 
     user_id: Mapped[UUID]
     generation: Mapped[int] = mapped_column(default=1)

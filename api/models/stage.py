@@ -11,6 +11,7 @@ class Stage(Aggregate):
     """One stage. Known by id and kind, never by name; a retired one keeps its row, because histories refer to it."""
 
     __tablename__ = "stages"
+    __audited__ = ("stage", ("pipeline_id", "name", "kind", "position", "target_days", "is_retired"))
 
     pipeline_id: Mapped[UUID]
     name: Mapped[str]

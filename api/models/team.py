@@ -12,6 +12,7 @@ class Team(Aggregate):
     """One team. Its manager need not be a member."""
 
     __tablename__ = "teams"
+    __audited__ = ("team", ("name", "parent_team_id", "manager_id", "is_active"))
 
     name: Mapped[str]
     parent_team_id: Mapped[UUID | None]
@@ -23,6 +24,7 @@ class TeamMember(TenantRow):
     """A user's time in a team: half-open, `ended_at` null while it lasts. A user is in one team at a time."""
 
     __tablename__ = "team_members"
+    __audited__ = ("team_member", ("team_id", "user_id", "started_at", "ended_at"))
 
     team_id: Mapped[UUID]
     user_id: Mapped[UUID]

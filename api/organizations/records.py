@@ -5,6 +5,7 @@ from dataclasses import asdict
 from sqlalchemy import bindparam, select, text
 
 from api.db.statements import compiled
+from api.kernel.auditing import note_changes
 from api.kernel.changes import Change
 from api.kernel.states import only
 from api.kernel.unit_of_work import UnitOfWork
@@ -19,7 +20,8 @@ _LOCK = compiled(_SELECT.with_for_update(key_share=True))
 _UPDATE = compiled(
     text("""
 update organizations set name = :name, time_zone = :time_zone, currency = :currency, week_start = :week_start,
-    fiscal_year_start_month = :fiscal_year_start_month, version = :version, updated_at = :updated_at
+    fiscal_year_start_month = :fiscal_year_start_month, requires_second_factor = :requires_second_factor,
+    version = :version, updated_at = :updated_at
 where organization_id = :organization_id
 """)
 )
@@ -43,5 +45,6 @@ def write_change(unit: UnitOfWork, change: Change[Organization]) -> None:
         unit.insert(OrganizationRow, row | {"created_at": created_at})
     else:
         unit.execute(_UPDATE, **row)
+    note_changes(unit, OrganizationRow, [change])
     if change.event is not None:
         unit.emit(change.event, aggregate_id=organization_id, aggregate_version=change.after.version)

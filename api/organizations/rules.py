@@ -21,6 +21,7 @@ class Organization(Versioned):
     currency: str
     week_start: int
     fiscal_year_start_month: int
+    requires_second_factor: bool = False
 
 
 def create_organization(

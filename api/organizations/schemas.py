@@ -58,6 +58,9 @@ class OrganizationUpdate(BaseModel):
     currency: CurrencyCode = ""
     week_start: WeekStart = 1
     fiscal_year_start_month: FiscalMonth = 1
+    requires_second_factor: bool = Field(
+        default=False, description="Whether people who have no second factor can do nothing but set one up."
+    )
 
 
 class OrganizationRead(BaseModel):
@@ -75,5 +78,6 @@ class OrganizationRead(BaseModel):
     currency: str
     week_start: int
     fiscal_year_start_month: int
+    requires_second_factor: bool = False
     created_at: datetime
     updated_at: datetime
