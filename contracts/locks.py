@@ -18,6 +18,8 @@ REWRITE_RAW = 7_221_196
 #: Classes, each with a hash of the consumer's name: who consumes; an event is consumed (shared) or the lease goes over.
 CONSUMERS = 7_221_197
 CONSUMER_GATE = 7_221_198
+#: Class, with a hash of a rule's id: who counts its firings near its quota.
+RULE_QUOTA = 7_221_199
 
 #: Seeds, of an import's id and of an organization's: who works on the import, and one import of it at a time.
 IMPORT_JOB_SEED = 7_221_190_002

@@ -45,6 +45,7 @@ from runtime.new import SkeletonError
 from runtime.new import app as new
 from runtime.process import ProcessError
 from runtime.processes import PROCESSES, Process
+from runtime.rules_command import app as rules
 from runtime.score_command import app as score
 from runtime.serve import describe_settings
 from runtime.stack import Stack, StackError, prepare_stack
@@ -179,6 +180,7 @@ def accept_derived() -> None:
 app.add_typer(new, name="new")
 app.add_typer(billing, name="billing")
 app.add_typer(score, name="score")
+app.add_typer(rules, name="rules")
 
 
 @app.command()

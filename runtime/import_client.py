@@ -72,6 +72,14 @@ class ImportClient:
                 return found
             time.sleep(_POLL_SECONDS)
 
+    def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask something else of the API.
+
+        Raises:
+            ImportRefusedError: the API refuses, or does not answer.
+        """
+        return self._call("POST", path, json=dict(body))
+
     def save_errors(self, import_id: str, target: Path) -> None:
         """Download the failed rows into a file."""
         with self._http.stream("GET", f"/v1/imports/{import_id}/errors", headers=self._headers()) as answer:

@@ -90,7 +90,8 @@ class Subject:
     def _learn_of(self, fact: Fact) -> None:
         if fact.type == "lead.scored" and fact.data.get("score") is not None:
             self.scores.append(float(fact.data["score"]))
-            self.score_model = fact.data.get("model_version")
+            number = fact.data.get("model_number")
+            self.score_model = None if number is None else str(number)
 
     def _learn_deal(self, fact: Fact) -> None:
         if fact.type in _ENTRIES and self._is_newest("stage", fact.occurred_at):

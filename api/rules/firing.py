@@ -20,6 +20,8 @@ from contracts.events.envelope import ActorKind
 
 #: How long a chain of causes may be.
 DEEPEST = 8
+#: More firings of a rule than ever happen at the same time.
+_AT_ONCE = 50
 
 #: Why a rule was turned off, in words.
 _LOOPS = {
@@ -51,7 +53,7 @@ async def fire(unit: UnitOfWork, firing: Firing, *, later: Sequence[Fact]) -> st
     `later` are the record's events since what the rule saw: of another's, they may have made the action stale.
     """
     rule, run_id = firing.rule, uuid7()
-    standing = (await unit.fetch(records.STANDING, rule_id=rule.rule_id, subject_id=firing.subject.id))[0]
+    standing = await _standing(unit, firing)
     if not await records.claim_run(unit, run_id, _as_run(firing)):
         return None
     acting = _acting(unit, firing)
@@ -67,6 +69,17 @@ async def fire(unit: UnitOfWork, firing: Firing, *, later: Sequence[Fact]) -> st
     if outcome.code in _LOOPS:
         await _turn_off(unit, firing, outcome.code)
     return outcome.code
+
+
+async def _standing(unit: UnitOfWork, firing: Firing) -> Row:
+    """How the rule stands. Near its quota firings go one by one, or several at once would all be the last."""
+    ids = {"rule_id": firing.rule.rule_id, "subject_id": firing.subject.id}
+    [standing] = await unit.fetch(records.STANDING, **ids)
+    if standing.fired_this_hour + _AT_ONCE >= firing.rule.document.most_per_hour:
+        unit.execute(records.ONE_BY_ONE, rule_id=firing.rule.rule_id)
+        await unit.send()  # what the lock waited for is seen by the next statement
+        [standing] = await unit.fetch(records.STANDING, **ids)
+    return standing
 
 
 def _objection(firing: Firing, standing: Row, later: Sequence[Fact]) -> Outcome | None:

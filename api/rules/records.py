@@ -27,6 +27,7 @@ from api.rules.document import Document, Mode
 from api.rules.facts import Fact
 from api.rules.matching import Rulebook, RuleVersion
 from api.rules.rules import Change, Rule
+from contracts import locks
 
 _organization: Any = bindparam("organization_id")
 PROBLEMS: Problems = {"fk_rules_owner_id": unknown("owner_id", "active user")}
@@ -142,6 +143,7 @@ select r.mode, r.version, r.deleted_at is not null as is_deleted,
 from rules r where r.organization_id = :organization_id and r.id = :rule_id
 """)
 )
+ONE_BY_ONE = compiled(text(f"select pg_advisory_xact_lock({locks.RULE_QUOTA}, hashtext(cast(:rule_id as text)))"))
 _OPEN = """
 select d.id from deals d
 where d.organization_id = :organization_id and d.status = 'open' and d.deleted_at is null

@@ -36,6 +36,7 @@ from tests.dashboards.counting import (
 )
 from tests.dashboards.double_billing import PAID, serve_billing
 from tests.dashboards.double_notes import serve_notes
+from tests.dashboards.double_rules import serve_rules
 
 
 @dataclass
@@ -141,6 +142,7 @@ def application(double: Double) -> FastAPI:
     _serve_metrics(app, double)
     serve_notes(app, double.notes, problem=_problem)
     serve_billing(app, double.billing)
+    serve_rules(app)
 
     @app.get("/v1/me")
     def me() -> Row:

@@ -296,6 +296,32 @@ MUTATIONS = (
         ("tests/api/test_consumer.py",),
     ),
     Mutation(
+        "a_rule_acts_on_what_it_has_acted_on",
+        (
+            Edit(
+                "api/rules/firing.py",
+                "    if not await records.claim_run(unit, run_id, _as_run(firing)):\n        return None\n",
+                "    await records.claim_run(unit, run_id, _as_run(firing))\n",
+            ),
+        ),
+        ("tests/api/rules/test_firing.py", "tests/api/rules/test_replay.py"),
+    ),
+    Mutation(
+        "rules_chain_without_end",
+        (Edit("api/rules/firing.py", "fact.depth >= DEEPEST", "fact.depth >= 10 * DEEPEST"),),
+        ("tests/api/rules/test_firing.py",),
+    ),
+    Mutation(
+        "a_rule_acts_though_somebody_was_faster",
+        (Edit("api/rules/firing.py", "one.type in watched and not _is_own(one, firing)", "one.type in ()"),),
+        ("tests/api/rules/test_firing.py",),
+    ),
+    Mutation(
+        "events_are_judged_by_the_newest_version_of_a_rule",
+        (Edit("api/rules/matching.py", "reversed(versions) if one.valid_from <= at", "reversed(versions) if at"),),
+        ("tests/api/rules/test_firing.py",),
+    ),
+    Mutation(
         "published_amounts_are_not_compared",
         (
             Edit(

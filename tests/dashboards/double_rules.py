@@ -1,0 +1,56 @@
+"""The double's rules: one that is there, templates, its log and its replay."""
+
+from typing import Any
+
+from fastapi import FastAPI, Response
+
+Row = dict[str, Any]
+
+DOCUMENT: Row = {
+    "trigger": {"kind": "time_in_stage", "days": 14.0, "stage_id": None},
+    "when": "deal.amount > 1000.0",
+    "actions": [{"do": "task.create", "with": {"title": "Move on"}}],
+}
+
+
+def serve_rules(app: FastAPI) -> None:
+    """Serve `/v1/rules`."""
+    rule: Row = {"id": "r1", "name": "**Stalled** deal", "mode": "live", "version": 3, "document": DOCUMENT}
+    rule["disabled_because"] = None
+    run: Row = {"fired_at": "2026-11-20T10:00:00Z", "subject_id": "d1", "outcome": "skipped_stale", "rule_version": 3}
+    run |= {"detail": "deal.stage.changed came after what the rule saw.", "facts": {"deal.amount": 2000.0}}
+
+    @app.get("/v1/rules")
+    def rules() -> Row:
+        return {"items": [rule], "next_cursor": None}
+
+    @app.get("/v1/rules/templates")
+    def templates() -> list[Row]:
+        return [{"key": "stalled", "name": "Stalled deal", "about": "", "document": DOCUMENT, "fill_in": []}]
+
+    @app.get("/v1/rules/r1")
+    def read(response: Response) -> Row:
+        response.headers["ETag"] = f'"{rule["version"]}"'
+        return rule
+
+    @app.patch("/v1/rules/r1")
+    def change(body: Row) -> Row:
+        rule.update(body, version=rule["version"] + 1)
+        return rule
+
+    @app.get("/v1/rules/r1/runs")
+    def runs() -> Row:
+        return {"items": [run], "next_cursor": None}
+
+    @app.get("/v1/rules/r1/undo")
+    def undo() -> list[Row]:
+        return [{"can_undo": True}]
+
+    @app.post("/v1/rules/r1/backtest")
+    def backtest() -> Row:
+        fired = {"subject_id": "d1", "at": "2026-11-20T10:00:00Z", "facts": {}, "status_now": "won"}
+        fired["next_by_people"] = "deal.stage.changed"
+        return {
+            "fired": 1, "records": 1, "won": 3, "lost": 1, "open": 0, "others_won": 1, "others_lost": 1,
+            "firings": [fired],
+        }  # fmt: skip

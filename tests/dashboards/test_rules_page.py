@@ -1,0 +1,44 @@
+"""The rules page: a rule is found, changed, replayed and looked up in its log."""
+
+from collections.abc import Callable
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.dashboards import double as double_of_api
+from tests.dashboards.double import Double
+
+
+@pytest.fixture(autouse=True)
+def _administrator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(double_of_api.ME, "role", "admin")
+
+
+def test_a_rule_is_changed_with_its_version(open_page: Callable[..., AppTest], double: Double) -> None:
+    page = open_page("rules")
+    assert not page.exception
+    page.selectbox[2].select("off")
+    page.text_area[0].set_value("deal.amount > 5000.0")
+    next(button for button in page.button if button.label == "Save").click()
+    page.run()
+    assert not page.exception
+    assert page.text_area[0].value == "deal.amount > 5000.0"
+    assert ("/v1/rules/r1", {}) in double.asked
+
+
+def test_a_replay_says_how_often_and_what_became_of_it(open_page: Callable[..., AppTest]) -> None:
+    page = open_page("rules")
+    next(button for button in page.button if button.label == "Replay").click()
+    page.run()
+    assert not page.exception
+    figures = {metric.label: metric.value for metric in page.metric}
+    assert figures["Would have fired"] == "1"
+    assert figures["Of these won"].startswith("75")
+    assert figures["Of the others won"].startswith("50")
+
+
+def test_the_log_says_why_nothing_was_done(open_page: Callable[..., AppTest]) -> None:
+    page = open_page("rules")
+    log = page.dataframe[-1].value
+    assert list(log["Came of it"]) == ["skipped stale"]
+    assert "1 stand as the rule left them" in page.caption[-1].value
