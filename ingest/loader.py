@@ -24,10 +24,12 @@ from contracts.settings import KafkaSettings, RelayDatabaseSettings, WarehouseSe
 from contracts.warehouse import duckdb_folder
 from ingest.backoff import Backoff
 from ingest.epoch import EpochTopic
+from ingest.event_log import RewriteUnderWayError, sole_rewriter
 from ingest.heartbeat import Heartbeat
 from ingest.leases import IDLE_SECONDS, SharedWork
 from ingest.loading import Progress, Session, SessionOverError
 from ingest.outbox import newest_epoch
+from ingest.rebuild import lacks_history, replace_raw
 from ingest.sinks import open_sink
 from ingest.sinks.interface import OffsetConflictError, SinkUnavailableError
 
@@ -140,6 +142,9 @@ class Loader:
                 self._say("waiting", "the broker's epoch is over, and no relay has declared the next one yet")
                 stop.wait(_WAIT_FOR_EPOCH_SECONDS)
                 return
+            if self._url is not None and lacks_history(self._url, sink, marker.epoch):
+                self._say("rebuilding", "the warehouse holds no event: taking them from PostgreSQL")
+                logger.warning("the warehouse lost its events: %s taken from PostgreSQL", self._heal(self._url))
             session = Session(
                 sink,
                 transport.topic,
@@ -151,6 +156,14 @@ class Loader:
                 self._run_on,
             )
             session.load(stop)
+
+    def _heal(self, url: str) -> int:
+        """Make raw anew; another loader, or a person, may be at it, and then there is nothing left to do."""
+        try:
+            with sole_rewriter(url), closing(open_sink(self.warehouse)) as sink:
+                return replace_raw(url, sink) if sink.holds_nothing() else 0
+        except (RewriteUnderWayError, psycopg.Error) as error:
+            raise SinkUnavailableError(f"the warehouse lost its events, and they cannot be taken: {error}") from error
 
     def _is_newest(self, epoch: UUID) -> bool:
         """Whether PostgreSQL, where it can be asked, knows of no newer epoch: after a restore what the broker holds is

@@ -109,6 +109,8 @@ class Session:
 
     def _look_around(self) -> None:
         """Whether the broker still holds the epoch, which partitions to read, and how far behind they are."""
+        if self.sink.is_gone():
+            raise SessionOverError("the warehouse's raw events were removed")
         with self._topic_lock:
             if not self.topic.is_intact(self.marker):
                 raise SessionOverError("the broker has lost its data")

@@ -31,6 +31,17 @@ _COUNT = "select (select count(*) from event_log) - (select count(*) from outbox
 #: No row in the outbox: published and in the warehouse long ago.
 _IS_PUBLISHED = "not exists (select from outbox o where o.position = e.position and o.published_at is null)"
 
+# an event that waits, or was published in this epoch, is brought by the loader
+_LACKS = """
+select exists (
+    select from event_log e
+    where not exists (
+        select from outbox o
+        where o.position = e.position and (o.published_at is null or o.published_epoch = %(epoch)s)
+    )
+)
+"""
+
 Progress = Callable[[int, int], None]
 
 
@@ -60,6 +71,17 @@ def replace_raw(relay_database_url: str, sink: RawSink, *, progress: Progress | 
             # an epoch that began meanwhile has offsets which this snapshot could not set
             if newest_epoch(snapshot) == epoch:
                 return total
+
+
+def lacks_history(relay_database_url: str, sink: RawSink, epoch: UUID) -> bool:
+    """Whether raw is empty though events were published that the broker's present epoch will not bring again: the
+    warehouse is new or was removed, and only PostgreSQL has them.
+    """
+    if not sink.holds_nothing():
+        return False
+    with psycopg.connect(relay_database_url, autocommit=True, connect_timeout=5) as connection:
+        row = connection.execute(_LACKS, {"epoch": epoch}).fetchone()
+    return bool(row and row[0])
 
 
 def _take_snapshot(url: str, snapshot: psycopg.Connection) -> tuple[UUID | None, int, dict[Partition, int]]:

@@ -13,6 +13,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -115,6 +116,34 @@ class PublishedFolder:
             raise FileNotFoundError(self.path_of(version))
         replace_file(self.root / _CURRENT, version.version + "\n")
 
+    def report_damage(self, version: PublishedVersion) -> None:
+        """Tell the publisher, who looks for it, that a version's file cannot be read."""
+        with suppress(OSError):  # a reader may not be allowed to write; the publisher looks at files, too
+            self._damage_path(version).touch()
+
+    def is_damaged(self, version: PublishedVersion) -> bool:
+        """Whether a version's file is gone, or was reported."""
+        return not self.path_of(version).is_file() or self._damage_path(version).exists()
+
+    def readable(self) -> PublishedVersion | None:
+        """The version that CURRENT names or, where its file is damaged, the newest one before; None without any."""
+        current = self.current()
+        if current is None or not self.is_damaged(current):
+            return current
+        older = [one for one in self.versions() if one.version < current.version and not self.is_damaged(one)]
+        return older[-1] if older else None
+
+    def discard(self, version: PublishedVersion) -> None:
+        """Remove the damaged current version, let readers open what is readable. The caller holds the build lock."""
+        older = self.readable()
+        if older is not None:
+            self.point_to(older)
+        else:
+            (self.root / _CURRENT).unlink(missing_ok=True)
+        self.path_of(version).unlink(missing_ok=True)
+        self._record_path(version).unlink(missing_ok=True)
+        self._damage_path(version).unlink(missing_ok=True)
+
     def versions(self) -> list[PublishedVersion]:
         """All versions whose files are there, oldest first."""
         names = sorted(path.stem for path in self.root.glob("*.duckdb") if _NAME.match(path.stem))
@@ -167,7 +196,11 @@ class PublishedFolder:
         for version in doomed:
             self.path_of(version).unlink(missing_ok=True)
             self._record_path(version).unlink(missing_ok=True)
+            self._damage_path(version).unlink(missing_ok=True)
         return doomed
+
+    def _damage_path(self, version: PublishedVersion) -> Path:
+        return self.path_of(version).with_suffix(".damaged")
 
     def _record_path(self, version: PublishedVersion) -> Path:
         return self.path_of(version).with_suffix(".json")

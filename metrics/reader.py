@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -155,6 +155,12 @@ class _Opened:
         self._hold.close()
 
 
+def _is_damage(error: duckdb.Error) -> bool:
+    """Whether DuckDB says that a file is not what it wrote; of a wrong checksum it does so by an error of no kind."""
+    kinds = (duckdb.IOException, duckdb.SerializationException, duckdb.InternalException, duckdb.FatalException)
+    return type(error) is duckdb.Error or isinstance(error, kinds)
+
+
 #: How often the current version may vanish while it is being opened: each time a whole round of versions was published.
 _OPENING_ATTEMPTS = 5
 
@@ -169,8 +175,8 @@ class DuckDBReader:
         self._opened: _Opened | None = None
 
     def current(self) -> PublishedVersion:
-        """The version that CURRENT names."""
-        version = self._folder.current()
+        """The version that CURRENT names; while its file is damaged, the one before."""
+        version = self._folder.readable()
         if version is None:
             raise WarehouseNotReadyError("No version of the warehouse has been published yet.")
         return version
@@ -191,6 +197,11 @@ class DuckDBReader:
             raise WarehouseNotReadyError("This part of the warehouse has not been published yet.") from error
         except (duckdb.InterruptException, duckdb.OutOfMemoryException) as error:
             raise TooExpensiveError from error
+        except duckdb.Error as error:
+            if not _is_damage(error):
+                raise
+            self._report(opened.version, error)
+            raise WarehouseNotReadyError("The figures' file is damaged; the version before answers now.") from error
         finally:
             timer.cancel()
             cursor.close()
@@ -214,10 +225,19 @@ class DuckDBReader:
             return self._opened
 
     def _open_current(self) -> _Opened:
-        for _ in range(_OPENING_ATTEMPTS - 1):
-            with suppress(FileNotFoundError):
-                return _Opened(self.current(), self._folder, memory_limit=self._memory_limit)
-        return _Opened(self.current(), self._folder, memory_limit=self._memory_limit)
+        for _ in range(_OPENING_ATTEMPTS):
+            version = self.current()
+            try:
+                return _Opened(version, self._folder, memory_limit=self._memory_limit)
+            except FileNotFoundError:  # taken back in this instant
+                continue
+            except duckdb.Error as error:
+                self._report(version, error)
+        raise WarehouseNotReadyError("No version of the warehouse can be read.")
+
+    def _report(self, version: PublishedVersion, error: duckdb.Error) -> None:
+        _log.error("published version %s is damaged, the one before answers: %s", version.version, error)
+        self._folder.report_damage(version)
 
     def _release(self, opened: _Opened) -> None:
         with self._lock:

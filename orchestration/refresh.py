@@ -8,7 +8,9 @@ import logging
 import threading
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from time import monotonic
 
 import dagster as dg
@@ -16,19 +18,23 @@ import dagster as dg
 from contracts.settings import OrchestrationSettings
 from contracts.warehouse import Part, Speed
 from ingest.heartbeat import Heartbeat
-from orchestration.build.dbt import Project, load_project
+from metrics.publication import is_duckdb
+from metrics.status import Refresh, RefreshState
+from orchestration.build.dbt import DbtError, Project, file_times, forget_projects, is_edited, load_project
+from orchestration.build.lock import build_lock
 from orchestration.build.parts import EVENTS
 from orchestration.build.progress import read_progress
 from orchestration.build.raw_state import RawState, RawWatch, watch_raw
 from orchestration.defs.assets import Record
 from orchestration.instance import open_instance
-from orchestration.publish import last_publication
+from orchestration.publish import discard_damaged, is_damaged, last_publication
 from orchestration.update import update
 from orchestration.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
 
 _BACK_OFF_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
+_LOOK_SECONDS = 2.0  # between two looks at the models
 _REST, _LONGEST_REST_SECONDS = 0.5, 10.0  # between two updates, as a share of the one before
 
 
@@ -46,6 +52,8 @@ class Refresher:
     _not_before: float = field(default=0.0, init=False)
     _is_settled: bool = field(default=False, init=False)
     _settle_at: float = field(default=0.0, init=False)
+    _files: dict[Path, int] = field(default_factory=file_times, init=False)
+    _looked_at: float = field(default=0.0, init=False)
 
     @classmethod
     def over(cls, warehouse: Warehouse, instance: dg.DagsterInstance, *, settled_seconds: float = 300.0) -> "Refresher":
@@ -57,6 +65,11 @@ class Refresher:
         """Update where raw has something new, a failure's pause is over, or settled parts are due: whether all of it
         succeeded; None where nothing was done.
         """
+        if monotonic() - self._looked_at > _LOOK_SECONDS:
+            self._looked_at = monotonic()
+            if not self._take_up_edits():
+                return False
+            self._replace_damaged()
         is_pausing = monotonic() < self._not_before
         if is_pausing and EVENTS in self._failed:
             return None
@@ -69,6 +82,44 @@ class Refresher:
             self._is_settled, self._settle_at = not failed, monotonic() + self.settled_seconds
             results.append(not failed)
         return all(results) if results else None
+
+    def _take_up_edits(self) -> bool:
+        """Build what a data engineer has edited, without being started anew; false where that cannot be read."""
+        if not is_edited(self._files):
+            return True
+        files = file_times()
+        forget_projects()
+        try:
+            digest = self._project.digest
+        except DbtError as error:
+            logger.warning("the edited models cannot be read, and are not built: %s", error)
+            now = datetime.now(UTC)
+            unread = Refresh(status=RefreshState.FAILED, started_at=now, finished_at=now, error=str(error))
+            self.warehouse.status.update(last_refresh=unread)
+            return False
+        logger.info("the models were edited: building anew what changed (%s)", digest)
+        self._files = files
+        self._begin_anew()
+        return True
+
+    def _replace_damaged(self) -> None:
+        """Publish at once where what was published is gone or cannot be read."""
+        url = self.warehouse.url
+        if not is_duckdb(url) or not (is_damaged(url) or self._is_gone()):
+            return
+        with build_lock(url, holder="the refresh", wait_seconds=self.warehouse.lock_seconds):
+            damaged = discard_damaged(url)
+        logger.error("the published version %s is damaged or gone; publishing anew", damaged.version if damaged else "")
+        self._begin_anew()
+
+    def _is_gone(self) -> bool:
+        """Whether there is no published version, though this process has made one."""
+        return self._done is not None and EVENTS not in self._failed and last_publication(self.warehouse.url) is None
+
+    def _begin_anew(self) -> None:
+        self._done, self._not_before = None, 0.0
+        self._is_settled, self._settle_at = False, 0.0
+        self.__dict__.pop("_published_version", None)
 
     @property
     def is_failing(self) -> bool:

@@ -164,6 +164,15 @@ class DeltaSink:
         self._refresh()
         return self._table.transaction_version(RAW_GENERATION) or 0
 
+    def holds_nothing(self) -> bool:
+        """Whether there is no row."""
+        self._refresh()
+        return not self._table.file_uris()
+
+    def is_gone(self) -> bool:
+        """Whether somebody removed the folder."""
+        return not (self._folder / "_delta_log").is_dir()
+
     def _rewrite(self, commit: Callable[[CommitProperties], None], transactions: list[Transaction]) -> None:
         """Commit a rewrite over the newest version, again where somebody else was faster."""
         for _ in range(_ATTEMPTS):

@@ -110,6 +110,12 @@ class RawSink(Protocol):
     def hashes(self, key: GroupKey) -> dict[UUID, set[int]]:
         """Content hash of each event of a group; more than one where copies differ."""
 
+    def holds_nothing(self) -> bool:
+        """Whether there is no row, as in a warehouse that is new, or was removed."""
+
+    def is_gone(self) -> bool:
+        """Whether the relation that was opened is no longer there. Cheap."""
+
     def compact(self) -> Compaction | None:
         """Tidy up after many small commits; None where the warehouse does so by itself. Nobody is disturbed.
 

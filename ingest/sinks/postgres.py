@@ -115,6 +115,18 @@ class PostgresSink:
         with self._transaction() as connection:
             return _read_generation(connection)
 
+    def holds_nothing(self) -> bool:
+        """Whether there is no row."""
+        with self._transaction() as connection:
+            row = connection.execute(f"select not exists (select from {RAW_SCHEMA}.{RAW_EVENTS})").fetchone()
+            return bool(row and row[0])
+
+    def is_gone(self) -> bool:
+        """Whether somebody dropped the table."""
+        with self._transaction() as connection:
+            row = connection.execute(f"select to_regclass('{RAW_SCHEMA}.{RAW_EVENTS}') is null").fetchone()
+            return bool(row and row[0])
+
     def group_sums(self) -> dict[GroupKey, GroupSum]:
         """Distinct events per group."""
         query = sql.SQL(

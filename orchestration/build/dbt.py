@@ -7,6 +7,7 @@ nowhere else). A parsed project is kept, so that a warm refresh pays for its que
 import hashlib
 import json
 import os
+import re
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from dbt.contracts.graph.manifest import Manifest
 from dbt_common.events.base_types import EventMsg
 
 from contracts.settings import WarehouseSettings
-from contracts.warehouse import RAW_EVENTS, RAW_SCHEMA, Group, Part, Speed, duckdb_folder
+from contracts.warehouse import RAW_EVENTS, RAW_SCHEMA, Group, Mart, Part, Speed, duckdb_folder
 from orchestration.build.database import build_path
 from orchestration.build.time_zones import database_version
 
@@ -50,6 +51,7 @@ class NodeResult:
     seconds: float
     message: str | None = None
     failures: int | None = None
+    sql: str = ""  # as it ran, with the names of this warehouse
 
     @property
     def is_success(self) -> bool:
@@ -131,6 +133,42 @@ class Project:
 
 
 _projects: dict[tuple[str, str], Project] = {}
+
+_FLOATS = re.compile(r"double|float|real", re.IGNORECASE)
+
+
+def _check_types(manifest: Manifest) -> None:
+    """Refuse floats in published marts: their sums depend on the order of rows, so that engines and builds disagree.
+
+    Raises:
+        DbtError: a column is one.
+    """
+    for node in manifest.nodes.values():
+        for column in node.columns.values() if Mart.named(node.name) else ():
+            if _FLOATS.search(str(column.data_type or "")):
+                raise DbtError(
+                    f"column {column.name} is a {column.data_type}. Sums of floats depend on the order of rows: make it"
+                    " a bigint of the smallest unit, or a numeric(38, n)",
+                    node=node.name,
+                )
+
+
+def is_edited(since: Mapping[Path, int]) -> bool:
+    """Whether the project's files are others than when `file_times` was asked."""
+    return file_times() != since
+
+
+def file_times() -> dict[Path, int]:
+    """The project's files, and when each was last written: what tells, at the price of a look, that it was edited."""
+    folders = [PROJECT_DIR / name for name in ("models", "macros", "tests")]
+    files = [PROJECT_DIR / "dbt_project.yml", *(path for one in folders for path in one.rglob("*") if path.is_file())]
+    return {path: path.stat().st_mtime_ns for path in files}
+
+
+def forget_projects() -> None:
+    """Have the project parsed again at its next use."""
+    with _lock:
+        _projects.clear()
 
 
 def load_project(warehouse: WarehouseSettings, *, target_path: Path) -> Project:
@@ -265,6 +303,7 @@ def _parsed(variables: Mapping[str, str], target_path: Path) -> Project:
     key = (_target(variables), variables.get("SLUICE_DBT_DATABASE", ""))
     if key not in _projects:
         manifest: Any = _run(["parse"], target=key[0], target_path=target_path).result
+        _check_types(manifest)
         _projects[key] = Project(manifest)
     return _projects[key]
 
@@ -357,6 +396,7 @@ def _results(result: dbtRunnerResult) -> list[NodeResult]:
             seconds=node.execution_time,
             message=node.message,
             failures=node.failures,
+            sql=getattr(node.node, "compiled_code", None) or "",
         )
         for node in answer.results
         if node not in hooks

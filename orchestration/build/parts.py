@@ -14,6 +14,7 @@ from contracts.warehouse import Group, Part, Speed
 from orchestration.build import dbt
 from orchestration.build.database import open_build
 from orchestration.build.dbt import DbtError, NodeResult, OnNode, Project
+from orchestration.build.failures import say_what_failed
 from orchestration.build.progress import Progress, confirm, doubt, is_any, newest_types, progress_of, read_progress
 from orchestration.build.raw_state import generation_of, read_version
 from orchestration.build.time_zones import keep_time_zones
@@ -172,6 +173,7 @@ class Builder:
                 tests=self._tests,
                 on_node=self._on_node,
             )
+            nodes = say_what_failed(self._url, nodes)
         done.nodes += nodes
         for part in parts:
             if why := _failure(nodes, wanted[part]):

@@ -15,6 +15,7 @@ from ingest.sinks import open_sink
 from metrics.status import Check, CheckState
 from orchestration.build.dbt import Project, load_project, run_tests
 from orchestration.build.equality import compare_with_full_refresh
+from orchestration.build.failures import say_what_failed
 from orchestration.build.lock import build_lock
 from orchestration.build.raw_quality import judge_raw
 from orchestration.defs.assets import (
@@ -121,7 +122,8 @@ def define_quality_checks(project: Project) -> list[dg.AssetChecksDefinition]:
         """Run the models' tests over all rows; an update looks at those that it computed."""
         wanted = {key.name for key in context.selected_asset_check_keys}
         with _turn(warehouse, context.run.run_id):
-            tests = run_tests(warehouse.settings, target_path=warehouse.dbt_target_path)
+            found = run_tests(warehouse.settings, target_path=warehouse.dbt_target_path)
+            tests = say_what_failed(warehouse.url, found)
         for node in tests:
             if node.name in wanted:
                 shown = evaluation_of(project, node)

@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 from importlib.metadata import version as distribution_version
 from typing import Any
 
+import duckdb
+
 from contracts.warehouse import Mart, Part
-from metrics.publication import PublishedFolder, is_duckdb, read_postgres_record, warehouse_folder
+from metrics.publication import PublishedFolder, PublishedVersion, is_duckdb, read_postgres_record, warehouse_folder
 from orchestration.build.progress import read_progress
 from orchestration.publish.journal import Built
 from orchestration.publish.to_duckdb import PublishError as PublishError
@@ -90,6 +92,33 @@ def publish(
     else:
         record = publish_to_postgres(warehouse_url, sound=sound, describe=describe, now=now)
     return Publication(**record)
+
+
+def discard_damaged(warehouse_url: str) -> PublishedVersion | None:
+    """Take a published version out of use whose file is gone or cannot be opened; answers which. Readers have the one
+    before. The caller holds the build lock, and publishes anew.
+    """
+    folder = PublishedFolder(warehouse_folder(warehouse_url))
+    current = folder.current()
+    if current is None or not is_damaged(warehouse_url):
+        return None
+    folder.discard(current)
+    return current
+
+
+def is_damaged(warehouse_url: str) -> bool:
+    """Whether the current version's file is gone, was reported by a reader, or cannot be opened."""
+    folder = PublishedFolder(warehouse_folder(warehouse_url))
+    current = folder.current()
+    if current is None:
+        return False
+    if folder.is_damaged(current):
+        return True
+    try:
+        duckdb.connect(folder.path_of(current), read_only=True, config={"enable_external_access": "false"}).close()
+    except duckdb.Error:
+        return True
+    return False
 
 
 def last_publication(warehouse_url: str) -> Publication | None:

@@ -14,6 +14,7 @@ from threading import Event
 import psycopg
 import pytest
 
+from contracts.topics import EVENT_TOPICS, PARTITIONS_PER_TOPIC
 from ingest.leases import Share, SharedWork
 from ingest.loader import Loader
 from ingest.relay import Relay
@@ -151,13 +152,14 @@ def _partitions(database: Database, process: str) -> int:
 
 @one_sink
 def test_w4_two_loaders_share_the_work_and_one_takes_over(database: Database, settings: Settings) -> None:
+    half = len(EVENT_TOPICS) * PARTITIONS_PER_TOPIC // 2
     with (
         running(lambda stop: Relay(*settings).run(stop)),
         running(lambda stop: _loader(settings).run(stop)),
         _process(database, settings) as process,
     ):
         eventually(
-            lambda: [_partitions(database, name) for name in ("loader", "loader-2")] == [15, 15],
+            lambda: [_partitions(database, name) for name in ("loader", "loader-2")] == [half, half],
             seconds=60,
             what="they share",
         )

@@ -1,0 +1,101 @@
+"""A data engineer edits models while the refresh runs: it builds them, or says why not."""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from contracts.warehouse import Mart
+from metrics.status import CheckState, RefreshState
+from orchestration import refresh
+from orchestration.build import dbt
+from orchestration.publish import last_publication
+from tests.orchestration.conftest import Installation
+from tests.orchestration.test_refresh import latest_check
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the project that is the one in use."""
+    folder = tmp_path / "dbt_project"
+    shutil.copytree(dbt.PROJECT_DIR, folder, ignore=shutil.ignore_patterns("target", "logs"))
+    monkeypatch.setattr(dbt, "PROJECT_DIR", folder)
+    monkeypatch.setattr(dbt, "_projects", {})
+    monkeypatch.setattr(refresh, "_LOOK_SECONDS", 0.0)
+    return folder
+
+
+def _edit(path: Path, before: str, after: str) -> None:
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after, 1))
+
+
+class TestEditedModels:
+    def test_are_built_without_a_restart_and_without_an_event(
+        self, project: Path, make_installation: Callable[[], Installation]
+    ) -> None:
+        installation = make_installation()
+        installation.new_deal()
+        assert installation.refresher.refresh_if_due() is True
+        before = last_publication(installation.url)
+        assert installation.refresher.refresh_if_due() is None
+
+        model = project / "models" / "marts" / "sales" / "fct_deals.sql"
+        text = model.read_text()
+        model.write_text(f"{text}\n-- another thought\n")
+        assert installation.refresher.refresh_if_due() is True
+        after = last_publication(installation.url)
+        assert before is not None
+        assert after is not None
+        assert after.manifest_hash != before.manifest_hash
+        assert installation.refresher.refresh_if_due() is None
+
+    def test_that_cannot_be_read_are_said_and_readers_keep_what_they_have(
+        self, project: Path, make_installation: Callable[[], Installation]
+    ) -> None:
+        installation = make_installation()
+        installation.new_deal()
+        assert installation.refresher.refresh_if_due() is True
+        published = last_publication(installation.url)
+        model = project / "models" / "marts" / "sales" / "fct_deals.sql"
+        text = model.read_text()
+        model.write_text("select {{ ref('no_such_model') }}")
+        assert installation.refresher.refresh_if_due() is False
+        status = installation.warehouse.status.read().last_refresh
+        assert status is not None
+        assert status.status is RefreshState.FAILED
+        assert "no_such_model" in str(status.error)
+        assert last_publication(installation.url) == published
+
+        # floats in a published mart are refused where they are written
+        model.write_text(text)
+        schema = project / "models" / "marts" / "sales" / "_sales__models.yml"
+        _edit(schema, "data_type: bigint", "data_type: double")
+        assert installation.refresher.refresh_if_due() is False
+        status = installation.warehouse.status.read().last_refresh
+        assert status is not None
+        assert "is a double. Sums of floats depend on the order of rows" in str(status.error)
+
+        _edit(schema, "data_type: double", "data_type: bigint")
+        assert installation.refresher.refresh_if_due() is not False
+        status = installation.warehouse.status.read().last_refresh
+        assert status is not None
+        assert status.status is RefreshState.OK
+
+
+def test_a_failed_check_names_column_count_and_keys(
+    project: Path, make_installation: Callable[[], Installation]
+) -> None:
+    _edit(project / "models" / "marts" / "sales" / "_sales__models.yml", "kind: [open, won, lost]", "kind: [won, lost]")
+    installation = make_installation()
+    installation.new_deal()
+    assert installation.refresher.refresh_if_due() is False
+    failed = [one for one in installation.warehouse.status.read().checks if one.status is CheckState.FAILED]
+    (sound,) = [one for one in failed if "dim_stages_has_sound_rows" in one.name]
+    stage = r"organization_id [0-9a-f-]{36}, stage_id [0-9a-f-]{36}, valid_from .*, known_from .*"
+    assert re.fullmatch(rf"kind is unknown in \d+ rows, such as {stage} and {stage}", sound.message), sound.message
+    shown = latest_check(installation, Mart.DIM_STAGES, "dim_stages_has_sound_rows")
+    assert shown.description == sound.message
