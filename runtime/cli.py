@@ -2,8 +2,10 @@
 
 import json
 import os
+import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -37,7 +39,8 @@ from runtime.billing_command import app as billing
 from runtime.checks import run_checks
 from runtime.demo import DEMO_PASSWORD, DEMO_USERS, DemoError, fill
 from runtime.embedded.postgres import PostgresSetupError
-from runtime.home import Home, HomeError
+from runtime.figures import Figures
+from runtime.home import PROJECT, Home, HomeError
 from runtime.import_client import ImportRefusedError
 from runtime.import_command import import_command
 from runtime.migrate import migrate
@@ -65,6 +68,8 @@ console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
 _URL = "SLUICE_DATABASE_RELAY_URL"
+#: The demo's figures take a minute.
+_FIGURES_SECONDS = 240
 
 #: What has read definitions and models when it started.
 _RELOADED = ("api", "refresh", "dagster", "dashboards")
@@ -112,6 +117,19 @@ def _fill_and_watch(stack: Stack, supervisor: Supervisor) -> None:
             supervisor.stop_all()  # without the API the thread ends, too
             return
     filling.result()
+    _wait_for_figures(stack, supervisor)
+
+
+def _wait_for_figures(stack: Stack, supervisor: Supervisor) -> None:
+    """Ready is what a person can look at: wait until the figures of the demo are published."""
+    settings, began = stack.environment(), time.monotonic()
+    figures = Figures(settings["SLUICE_DATABASE_RELAY_URL"], settings["SLUICE_WAREHOUSE_URL"])
+    if figures.are_seen():
+        return
+    _say("building the demo's figures")
+    supervisor.watch(until=lambda: figures.are_seen() or time.monotonic() - began > _FIGURES_SECONDS)
+    if not figures.are_seen() and not supervisor.is_stopping:
+        _say("The figures take longer than usual on this machine; they appear by themselves.")
 
 
 def _print_welcome(stack: Stack, *, demo: bool) -> None:
@@ -166,6 +184,13 @@ def check(
 ) -> None:
     """All linters, types and tests; with arguments, pytest alone with these."""
     raise typer.Exit(run_checks(console, everything=everything, pytest_arguments=context.args))
+
+
+@app.command()
+def screenshots() -> None:
+    """Take the README's pictures anew, of the running demo."""
+    command = [sys.executable, "-m", "tests.screenshots", "--url", running_stack().dashboards_url]
+    raise typer.Exit(subprocess.run(command, cwd=PROJECT, check=False).returncode)
 
 
 @app.command("accept")

@@ -23,7 +23,7 @@ from runtime.stack import StackError
 from runtime.status import running_stack
 
 _OUTCOMES = ("created", "updated", "unchanged", "failed")
-_ROW_FAILED, _NOT_STARTED = 1, 2
+_ROW_FAILED, _NOT_STARTED, _LEFT = 1, 2, 130
 _SHOWN_PROBLEMS = 10
 
 
@@ -185,7 +185,15 @@ def import_files(
             for entity, figures in found["progress"].items():
                 advance(entity.replace("_", " "), figures["done"], figures["total"])
 
-        done = client.follow(started["id"], watch=show)
+        try:
+            done = client.follow(started["id"], watch=show)
+        except KeyboardInterrupt:
+            console.print(
+                f"\nThe import goes on without this command: GET /v1/imports/{started['id']} says how far it is."
+                " The same files may be imported again at any time; no row counts twice.",
+                markup=False,
+            )
+            raise typer.Exit(_LEFT) from None
     _show_outcomes(done, console)
     for warning in done["warnings"]:
         console.print(f"note: {warning}", markup=False)

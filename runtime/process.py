@@ -7,6 +7,7 @@ killed: nothing keeps a port or a data folder after a crash.
 import ctypes
 import http.client
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+
+#: A log begins anew beyond this size; one older file is kept.
+LOG_BYTES = 10_000_000
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
@@ -94,6 +98,17 @@ class ManagedProcess:
             group=self.spec.group,
             extra_groups=[] if self.spec.user is not None else None,
         )
+
+    def rotate_log(self, limit: int = LOG_BYTES) -> None:
+        """Let a log that has grown beyond the limit begin anew; what it held is beside it, with `.1` at its end."""
+        if self.log_path is None:
+            return
+        with suppress(FileNotFoundError):
+            if self.log_path.stat().st_size <= limit:
+                return
+            with suppress(OSError):  # on a full disk the old lines are lost, and the log stays bounded
+                shutil.copyfile(self.log_path, self.log_path.with_name(f"{self.log_path.name}.1"))
+            os.truncate(self.log_path, 0)  # the process goes on writing at its end
 
     def is_running(self) -> bool:
         """Whether the process lives."""

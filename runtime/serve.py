@@ -5,10 +5,12 @@ The rooms are imported by name when their process starts: a relay that imported 
 
 import gc
 import importlib
+import logging
 import os
 import signal
 import sys
 import threading
+import time
 from types import FrameType
 
 from pydantic import ValidationError
@@ -18,7 +20,10 @@ from runtime.process import ProcessError
 from runtime.processes import GROUPS, PROCESSES
 from runtime.supervisor import Supervisor
 
+logger = logging.getLogger("runtime")
+
 _LEAST_URGENT = 19
+_OURS = ("api", "bus", "dashboards", "ingest", "models_ml", "orchestration", "runtime")
 
 
 def serve(name: str, *arguments: str) -> int:
@@ -58,6 +63,7 @@ def _run_room(module: str, *arguments: str) -> None:
 
     signal.signal(signal.SIGTERM, ask_to_stop)
     signal.signal(signal.SIGINT, ask_to_stop)
+    _log_with_times()
     room = importlib.import_module(module)
     # what is imported stays. Python's collector would look through all of it again and again (in the API a tenth of
     # a second each time), and therefore wait until a quarter as much has become garbage
@@ -68,8 +74,20 @@ def _run_room(module: str, *arguments: str) -> None:
         gc.unfreeze()  # so that modules are torn down as they expect to be
 
 
+def _log_with_times() -> None:
+    """One line for what happens, with its instant in UTC. Of others' libraries only warnings; the API logs as JSON."""
+    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    for package in _OURS:
+        logging.getLogger(package).setLevel(logging.INFO)
+
+
 def _run_group(name: str) -> None:
-    supervisor = Supervisor(say=lambda text: print(text, file=sys.stderr, flush=True))
+    _log_with_times()
+    supervisor = Supervisor(say=logger.info)
     supervisor.install_signal_handlers()
     try:
         with GROUPS[name]() as group:

@@ -119,11 +119,12 @@ class Supervisor:
             self.write_state()
 
     def _weigh(self, name: str, supervised: _Supervised, now: float) -> None:
-        limit = supervised.process.spec.memory_limit
-        if limit is None or now - supervised.weighed_at < _WEIGH_SECONDS:
+        if now - supervised.weighed_at < _WEIGH_SECONDS:
             return
         supervised.weighed_at = now
-        if (held := supervised.process.memory()) > limit:
+        supervised.process.rotate_log()
+        limit = supervised.process.spec.memory_limit
+        if limit is not None and (held := supervised.process.memory()) > limit:
             self._say(f"{name} holds {held / 1e6:.0f} MB, more than its {limit / 1e6:.0f}: it has to start anew")
             supervised.process.stop()
 

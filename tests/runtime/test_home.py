@@ -10,7 +10,9 @@ from pathlib import Path
 
 import duckdb
 import pytest
+import typer
 from pydantic import SecretStr
+from rich.console import Console
 from typer.testing import CliRunner
 
 from contracts.settings import WarehouseSettings
@@ -18,6 +20,8 @@ from ingest.sinks import open_sink
 from runtime import home as home_module
 from runtime.cli import app
 from runtime.home import Home
+from runtime.import_client import ImportClient, ImportFile
+from runtime.import_command import import_files
 from runtime.process import ManagedProcess, ProcessSpec, die_with_parent
 from runtime.stack import lock_holder, prepare_stack
 from runtime.supervisor import Supervisor
@@ -25,6 +29,8 @@ from runtime.supervisor import Supervisor
 _SUPERVISOR = """
 import json, os, pathlib, sys, time
 from runtime.home import Home
+from runtime.import_client import ImportClient, ImportFile
+from runtime.import_command import import_files
 from runtime.stack import prepare_stack
 stack = prepare_stack(int(sys.argv[1]))
 with stack.lock():
@@ -108,6 +114,19 @@ class TestImport:
         assert done.exit_code == 2
         assert "not running here" in done.output
         assert "--api-url" in done.output
+
+    def test_whoever_breaks_off_learns_that_it_goes_on(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def break_off(*_given: object, **_more: object) -> dict[str, object]:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(ImportClient, "start", lambda *_given: {"id": "0190"})
+        monkeypatch.setattr(ImportClient, "follow", break_off)
+        with ImportClient("http://127.0.0.1:1", token="none") as client, pytest.raises(typer.Exit) as left:
+            import_files(client, [ImportFile(tmp_path)], options={}, console=Console(width=500))
+        assert left.value.exit_code == 130
+        assert "goes on without this command: GET /v1/imports/0190" in capsys.readouterr().out
 
 
 class TestFullDisk:

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from runtime.embedded.broker import EmbeddedBroker
-from runtime.process import ProcessError, ProcessSpec
+from runtime.process import ManagedProcess, ProcessError, ProcessSpec
 from runtime.supervisor import Supervisor
 from tests.eventually import eventually
 
@@ -98,3 +98,16 @@ def test_a_process_that_ends_while_starting_is_named_with_its_last_words(supervi
     with pytest.raises(ProcessError, match=r"(?s)api ended with code 1 .*no settings"):
         supervisor.wait_ready("api")
     supervisor.stop_all()
+
+
+def test_a_log_that_has_grown_begins_anew_and_the_process_goes_on_writing(tmp_path: Path) -> None:
+    code = "import sys, time\nfor n in range(10**6):\n    print('line', n, flush=True)\n    time.sleep(0.001)"
+    process = ManagedProcess(_spec(code), log_path=tmp_path / "worker.log")
+    process.start()
+    eventually(lambda: process.log_path is not None and process.log_path.stat().st_size > 2_000, what="it writes")
+    process.rotate_log(limit=1_000)
+    assert (tmp_path / "worker.log.1").read_text().startswith("line 0\n")
+    eventually(lambda: "line" in (tmp_path / "worker.log").read_text(), what="it writes on")
+    process.kill()
+    assert "\0" not in (tmp_path / "worker.log").read_text()
+    assert (tmp_path / "worker.log").stat().st_size < 10_000_000
