@@ -152,11 +152,22 @@ def application(double: Double) -> FastAPI:
     def pipelines() -> Row:
         return {"items": [pipeline_answer(key) for key in STAGES], "next_cursor": None}
 
+    for path in _EMPTY:
+        app.get(path)(_nothing)
+
     @app.get("/v1/freshness")
     def freshness() -> Row:
         return double.freshness
 
     return app
+
+
+#: Lists that are there, with nothing in them.
+_EMPTY = tuple(f"/v1/{name}" for name in ("companies", "contacts", "custom-fields", "deals", "notes", "tasks"))
+
+
+def _nothing() -> Row:
+    return {"items": [], "next_cursor": None}
 
 
 def _serve_sign_in(app: FastAPI, double: Double) -> None:

@@ -1,0 +1,52 @@
+"""Companies: those one sees, and one of them by `?id=`."""
+
+import streamlit as st
+
+from dashboards import client, record, states
+from dashboards.answers import Me
+from dashboards.pages import Page
+from dashboards.record import Shown
+from dashboards.session import SignIn
+
+PAGE = Page("Companies", icon="apartment", group="Work", position=4)
+
+_FIELDS = (
+    Shown("name", "Name"),
+    Shown("domain", "Domain"),
+    Shown("industry", "Industry"),
+    Shown("employee_count", "Employees", "number"),
+    Shown("country", "Country"),
+)
+
+
+def render(who: SignIn, me: Me) -> None:
+    """Draw the page."""
+    st.title("Companies", anchor=False)
+    with states.explained():
+        record_id = st.query_params.get("id")
+        if record_id:
+            _one(who, me, record_id)
+        else:
+            _all(who)
+
+
+def _one(who: SignIn, me: Me, record_id: str) -> None:
+    path = f"/v1/companies/{record_id}"
+    found = record.shown(who, path)
+    st.text(found["name"])
+    left, right = st.columns(2)
+    with left:
+        record.edit(who, path, found, _FIELDS)
+        record.edit_custom(who, path, found, record.custom_fields(who, "companies"))
+    with right:
+        record.timeline(who, me, "companies", record_id)
+
+
+def _all(who: SignIn) -> None:
+    q = st.text_input("Search", placeholder="Part of a name")
+    items = client.get(who, "/v1/companies", {"limit": 100, "q": q or None})["items"]
+    if not items:
+        states.nothing_here("No companies", "None is called so." if q else "Import them, or add one with the API.")
+        return
+    columns = {"name": "Name", "domain": "Domain", "industry": "Industry", "country": "Country"}
+    record.table(items, columns, address="companies")

@@ -1,0 +1,129 @@
+"""Deals: a list or a board by stage, and one of them by `?id=`."""
+
+from typing import Any
+
+import streamlit as st
+
+from dashboards import client, money, record, states
+from dashboards.answers import Me, Pipeline
+from dashboards.pages import Page
+from dashboards.record import Shown
+from dashboards.session import SignIn
+
+PAGE = Page("Deals", icon="handshake", group="Work", position=2)
+
+_FIELDS = (
+    Shown("title", "Title"),
+    Shown("amount_minor", "Amount in minor units", "number"),
+    Shown("close_date", "Expected to close on", "date"),
+    Shown("source", "Source"),
+)
+_CARDS, _ROWS = 10, 100
+
+
+def render(who: SignIn, me: Me) -> None:
+    """Draw the page."""
+    st.title("Deals", anchor=False)
+    with states.explained():
+        record_id = st.query_params.get("id")
+        pipelines = client.pipelines(who)
+        if record_id:
+            _one(who, me, record_id, pipelines)
+        elif not pipelines:
+            states.nothing_here("No pipeline", "An administrator makes one under Pipelines.")
+        else:
+            _all(who, pipelines)
+
+
+def _one(who: SignIn, me: Me, record_id: str, pipelines: list[Pipeline]) -> None:
+    path = f"/v1/deals/{record_id}"
+    found = record.shown(who, path)
+    st.text(f"{found['title']} · {money.amount(found['amount_minor'], found['currency'])}")
+    for name, label in (("contact_id", "Contact"), ("company_id", "Company")):
+        if found[name]:
+            address = "contacts" if name == "contact_id" else "companies"
+            st.link_button(label, f"/{address}?id={found[name]}")
+    left, right = st.columns(2)
+    with left:
+        _move(who, found.body, pipelines, key="of the page")
+        record.edit(who, path, found, _FIELDS)
+        record.edit_custom(who, path, found, record.custom_fields(who, "deals"))
+    with right:
+        record.timeline(who, me, "deals", record_id)
+
+
+def _all(who: SignIn, pipelines: list[Pipeline]) -> None:
+    names = {pipeline.id: pipeline.name for pipeline in pipelines}
+    left, middle, right = st.columns([2, 2, 1], vertical_alignment="bottom")
+    chosen = left.selectbox("Pipeline", list(names), format_func=lambda key: names[key])
+    q = middle.text_input("Search", placeholder="Part of a title")
+    shape = right.segmented_control("As", ["Board", "List"], default="Board")
+    pipeline = next(one for one in pipelines if one.id == chosen)
+    if shape == "List":
+        _list(who, pipeline, q)
+    else:
+        _board(who, pipeline, q)
+
+
+def _list(who: SignIn, pipeline: Pipeline, q: str) -> None:
+    parameters = {"pipeline_id": pipeline.id, "q": q or None, "limit": _ROWS}
+    items = client.get(who, "/v1/deals", parameters)["items"]
+    if not items:
+        states.nothing_here("No deals", "None of those you see is like this.")
+        return
+    stages = {stage.id: stage.name for stage in pipeline.stages}
+    rows = [
+        item
+        | {
+            "stage": stages.get(item["stage_id"], "retired stage"),
+            "amount": money.amount(item["amount_minor"], item["currency"]),
+        }
+        for item in items
+    ]
+    columns = {"title": "Title", "stage": "Stage", "amount": "Amount", "close_date": "Closes", "status": "Status"}
+    record.table(rows, columns, address="deals")
+    if len(items) == _ROWS:
+        st.caption(f"The newest {_ROWS} are shown; search for others.")
+
+
+def _board(who: SignIn, pipeline: Pipeline, q: str) -> None:
+    stages = [stage for stage in pipeline.stages if stage.kind == "open"]
+    for column, stage in zip(st.columns(len(stages)), stages, strict=True):
+        with column:
+            st.text(stage.name)
+            parameters = {"stage_id": stage.id, "q": q or None, "limit": _CARDS + 1}
+            items = client.get(who, "/v1/deals", parameters)["items"]
+            for item in items[:_CARDS]:
+                with st.container(border=True):
+                    st.text(item["title"])
+                    st.text(money.amount(item["amount_minor"], item["currency"]))
+                    st.link_button("Open", f"/deals?id={item['id']}")
+                    with st.popover("Move"):
+                        _move(who, item, [pipeline], key=item["id"])
+            if len(items) > _CARDS:
+                st.caption(f"The newest {_CARDS}; the list has more.")
+            elif not items:
+                st.caption("None")
+
+
+def _move(who: SignIn, deal: dict[str, Any], pipelines: list[Pipeline], *, key: str) -> None:
+    stages = [stage for one in pipelines if one.id == deal["pipeline_id"] for stage in one.stages]
+    names = {stage.id: stage.name for stage in stages}
+    kinds = {stage.id: stage.kind for stage in stages}
+    if deal["stage_id"] not in names:
+        return
+    with st.form(f"move {key}"):
+        place = list(names).index(deal["stage_id"])
+        target = st.selectbox("Stage", list(names), index=place, format_func=lambda one: names[one])
+        reason = st.text_input("Why, if it is lost")
+        is_sent = st.form_submit_button("Move", icon=":material/arrow_forward:")
+    if not is_sent or target == deal["stage_id"]:
+        return
+    body = {"stage_id": target} | ({"reason": reason} if kinds[target] == "lost" and reason else {})
+    try:
+        client.post(who, f"/v1/deals/{deal['id']}/move", body)
+    except (client.ConflictError, client.RefusedError) as error:
+        st.error(error.message)
+        return
+    record.forget(f"/v1/deals/{deal['id']}")
+    st.rerun()

@@ -1,0 +1,137 @@
+"""A rep's and an administrator's pages, against the API itself: they write, and show what is there then."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+import streamlit as st
+import uvicorn
+from pydantic import SecretStr
+from streamlit.testing.v1 import AppTest
+
+from api.main import create_app
+from contracts.settings import DatabaseSettings
+from dashboards import client, session
+from tests.conftest import Database
+from tests.factories import PASSWORD, api_settings, new_email
+
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture
+def url(make_database: Callable[[], Database], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The API over HTTP, known to the dashboards."""
+    app = create_app(api_settings(), DatabaseSettings(database_url=SecretStr(make_database().app_url)))
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        bound.listen()
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+        thread.start()
+        address = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        monkeypatch.setenv("SLUICE_API_URL", address)
+        st.cache_data.clear()
+        yield address
+        client.close()
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def who(url: str) -> session.SignIn:
+    """The owner of a new organization."""
+    email = new_email("owner")
+    body = {"email": email, "password": PASSWORD, "name": "Robin", "organization_name": "Acme"}
+    assert httpx.post(f"{url}/v1/auth/signup", json=body).status_code == 201
+    return client.log_in(email, PASSWORD)
+
+
+@pytest.fixture
+def opened(who: session.SignIn) -> Open:
+    """Opens a page as that person, with an address's parameters."""
+
+    def opened(name: str, **address: str) -> AppTest:
+        script = (
+            f"from dashboards.views import {name}\n"
+            "from dashboards import client, session\n"
+            "who = session.current()\n"
+            f"{name}.render(who, client.me(who))\n"
+        )
+        page = AppTest.from_string(script, default_timeout=60)
+        page.session_state["sign_in"] = who
+        for key, value in address.items():
+            page.query_params[key] = value
+        return page.run()
+
+    return opened
+
+
+def press(page: AppTest, label: str) -> AppTest:
+    """Press the first button of this label."""
+    return next(button for button in page.button if button.label == label).click().run()
+
+
+def said(page: AppTest) -> str:
+    assert not page.exception
+    kinds = (page.text, page.caption, page.warning, page.error, page.subheader)
+    return "\n".join(str(element.value) for kind in kinds for element in kind)
+
+
+def deal(who: session.SignIn, **fields: Any) -> dict[str, Any]:
+    [pipeline] = client.pipelines(who)
+    return client.post(who, "/v1/deals", {"title": "400 *seats*", "pipeline_id": pipeline.id, **fields}).body
+
+
+def test_a_task_is_added_and_done_on_my_day(opened: Open, who: session.SignIn) -> None:
+    deal(who)
+    page = opened("my_day")
+    page.text_input[0].input("Call <Ada>")
+    page = press(page, "Add")
+    assert "Later or undated (1)" in [expander.label for expander in page.expander]
+    assert "Call <Ada>" in said(page)
+    assert "400 *seats*" in str(page.dataframe[0].value)
+    press(page, "Done")
+    assert client.get(who, "/v1/tasks", {"is_completed": "false"})["items"] == []
+
+
+def test_a_deal_is_moved_and_noted_and_its_text_stays_text(opened: Open, who: session.SignIn) -> None:
+    made = deal(who)
+    board = opened("deals")
+    assert "400 *seats*" in said(board)
+    page = opened("deals", id=made["id"])
+    stages = client.pipelines(who)[0].stages
+    page.selectbox[0].select(stages[1].id)
+    page = press(page, "Move")
+    assert client.get(who, f"/v1/deals/{made['id']}")["stage_id"] == stages[1].id
+    page.text_area[0].input("**Likes** it")
+    page = press(page, "Add")
+    assert "**Likes** it" in said(page)
+
+
+def test_a_conflict_shows_both_values_and_lets_people_decide(opened: Open, who: session.SignIn) -> None:
+    made = client.post(who, "/v1/contacts", {"name": "Ada"}).body
+    path = f"/v1/contacts/{made['id']}"
+    page = opened("contacts", id=made["id"])
+    page.text_input[0].input("Ada L.")
+    client.patch(who, path, {"name": "Ada K."}, etag='"1"')
+    page = press(page, "Save")
+    assert "Nothing of yours is saved yet" in said(page)
+    assert list(page.dataframe[0].value.iloc[0]) == ["Name", "Ada L.", "Ada K."]
+    assert client.get(who, path)["name"] == "Ada K."
+    press(page, "Save mine")
+    assert client.get(who, path)["name"] == "Ada L."
+
+
+def test_fields_and_stages_are_set_up(opened: Open, who: session.SignIn) -> None:
+    page = opened("custom_fields")
+    page.text_input[0].input("Seats")
+    press(page, "Add")
+    [field] = client.get(who, "/v1/custom-fields")["items"]
+    assert (field["name"], field["record_kind"], field["is_personal"]) == ("Seats", "deal", True)
+    made = deal(who)
+    assert "Seats" in [widget.label for widget in opened("deals", id=made["id"]).text_input]
+    page = opened("pipelines")
+    assert len(page.dataframe) == 1
