@@ -247,6 +247,9 @@ class FileSettings(_Settings):
     """Where uploaded files lie: shared by the API and its worker."""
 
     files_path: Path = Field(default=Path(".sluice/files"), description="Uploaded import files and their error files.")
+    files_keep_days: int = Field(
+        default=7, ge=1, description="How long an import's files stay after its end; its error file needs them."
+    )
 
 
 class SecretSettings(_Settings):

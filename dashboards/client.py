@@ -5,7 +5,7 @@ Answers of figures are kept for seconds, by sign-in and parameters; what the ver
 is kept of pipelines and people. How requests travel, and the errors that a person may meet, is `transport`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +80,19 @@ def post(sign_in: SignIn, path: str, body: Json | None = None, *, key: str | Non
     """
     headers = {"Idempotency-Key": key} if key else {}
     return _written(transport.send(sign_in, "POST", path, json={} if body is None else body, headers=headers))
+
+
+def upload(sign_in: SignIn, path: str, files: Sequence[tuple[str, tuple[str, bytes]]], **fields: str) -> Json:
+    """Send files as a form, each by the field that says what it holds."""
+    return transport.body_of(transport.send(sign_in, "POST", path, form=transport.Form(files, fields)))
+
+
+def get_file(sign_in: SignIn, path: str) -> bytes:
+    """A file, as it is now."""
+    response = transport.send(sign_in, "GET", path)
+    if not response.is_success:
+        transport.body_of(response)
+    return response.content
 
 
 def patch(sign_in: SignIn, path: str, body: Json, *, etag: str | None) -> Resource:

@@ -12,7 +12,8 @@ An expired access token is replaced unseen. Errors that a person may meet:
     └── RefusedError           the API refused the question, or failed; says why, and of which fields
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -24,11 +25,21 @@ Frozen = tuple[tuple[str, str | int], ...]
 Json = dict[str, Any]
 
 _TIMEOUT = httpx.Timeout(20.0, connect=4.0)
+#: Files travel for a while, and are read to their end before the answer.
+_UPLOAD_TIMEOUT = httpx.Timeout(600.0, connect=4.0)
 #: Figures of the version that a page names, as the deals behind them are: people who compare the two rather wait.
 _HEADERS = {"User-Agent": "sluice-dashboards", "Cache-Control": "no-cache"}
 
 #: One pool of connections per address of the API.
 _clients: dict[str, httpx.Client] = {}
+
+
+@dataclass(frozen=True)
+class Form:
+    """Files to be sent, each by the field that says what it holds, with its name and bytes; and text fields."""
+
+    files: Sequence[tuple[str, tuple[str, bytes]]]
+    fields: Mapping[str, str]
 
 
 class ApiError(Exception):
@@ -104,13 +115,15 @@ def send(
     parameters: Frozen = (),
     json: Json | None = None,
     headers: Mapping[str, str] | None = None,
+    form: Form | None = None,
 ) -> httpx.Response:
     """What the API answers this person, with a new access token where the old one has expired."""
     token = sign_in.access_token
-    response = _send(method, path, token=token, parameters=parameters, json=json, headers=headers)
+    response = _send(method, path, token=token, parameters=parameters, json=json, headers=headers, form=form)
     if response.status_code == httpx.codes.UNAUTHORIZED:
         _refresh(sign_in, token)
-        response = _send(method, path, token=sign_in.access_token, parameters=parameters, json=json, headers=headers)
+        again = sign_in.access_token
+        response = _send(method, path, token=again, parameters=parameters, json=json, headers=headers, form=form)
     return response
 
 
@@ -169,11 +182,19 @@ def _send(
     parameters: Frozen = (),
     json: Json | None = None,
     headers: Mapping[str, str] | None = None,
+    form: Form | None = None,
 ) -> httpx.Response:
     signed = {"Authorization": f"Bearer {token}"} if token else {}
     try:
         return _http(DashboardSettings().api_url).request(
-            method, path, params=dict(parameters), json=json, headers={**signed, **(headers or {})}
+            method,
+            path,
+            params=dict(parameters),
+            json=json,
+            headers={**signed, **(headers or {})},
+            files=list(form.files) if form else None,
+            data=dict(form.fields) if form else None,
+            timeout=_UPLOAD_TIMEOUT if form else _TIMEOUT,
         )
     except httpx.TimeoutException as error:
         raise UnreachableError("Sluice took too long to answer.") from error

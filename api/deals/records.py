@@ -19,6 +19,7 @@ from api.edge.pages import Pagination, asked, read_page
 from api.kernel.constraints import Problems, UnknownReference, unknown
 from api.kernel.custom import Definition, defining, definitions
 from api.kernel.errors import NotFound, PreconditionFailed
+from api.kernel.external_ids import own_ids
 from api.kernel.filters import Wish, fields_of
 from api.kernel.labels import finding_or_creating
 from api.kernel.listing import Listing
@@ -189,7 +190,11 @@ _FIRINGS = compiled(
 )  # fmt: skip
 _known = (
     DealRow.organization_id == _organization,
-    is_one_of(DealRow.external_id, "external_ids"),
+    # exports give deals without an id of another system our own
+    or_(
+        is_one_of(DealRow.external_id, "external_ids"),
+        and_(DealRow.external_id.is_(None), is_one_of(DealRow.id, "own_ids")),
+    ),
     DealRow.deleted_at.is_(None),
 )
 _MANY_DEALS = compiled(
@@ -289,13 +294,13 @@ async def _fetch_with_value(
 
 
 async def lock_known(unit: UnitOfWork, external_ids: Sequence[str]) -> dict[str, Deal]:
-    """The deals that have these ids in another system, locked in the order of their own ids."""
-    ids = list(external_ids)
-    deals, events = await unit.fetch_all(_MANY_DEALS.bind(external_ids=ids), _MANY_EVENTS.bind(external_ids=ids))
+    """The deals that have these ids in another system, or ours where they have none; locked in the order of ours."""
+    ids = {"external_ids": list(external_ids), "own_ids": own_ids(external_ids)}
+    deals, events = await unit.fetch_all(_MANY_DEALS.bind(**ids), _MANY_EVENTS.bind(**ids))
     histories: dict[UUID, list[Row]] = {deal.id: [] for deal in deals}
     for event in events:
         histories[event.aggregate_id].append(event)
-    return {deal.external_id: _deal(deal._asdict(), histories[deal.id]) for deal in deals}
+    return {deal.external_id or str(deal.id): _deal(deal._asdict(), histories[deal.id]) for deal in deals}
 
 
 def write(unit: UnitOfWork, *, new: Iterable[Change] = (), known: Iterable[Change] = ()) -> None:

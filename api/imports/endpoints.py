@@ -17,6 +17,7 @@ from api.imports.error_file import write_error_file
 from api.imports.job import as_json, stored_files, try_out
 from api.imports.options import ImportOptions
 from api.imports.presets import Entity
+from api.imports.revert import ImportNotEnded, RevertRead, revert
 from api.imports.schemas import ImportPreview, ImportRead, job_answer, preview_answer
 from api.imports.uploads import (
     LARGEST_UPLOAD,
@@ -141,6 +142,15 @@ async def read_import_errors(import_id: UUID, request: Request, caller: Administ
         filename=f"import-{import_id}-errors.csv",
         background=BackgroundTask(path.unlink, missing_ok=True),
     )
+
+
+@router.post("/{import_id}/revert", responses=problems(Forbidden, NotFound, ImportNotEnded))
+async def revert_import(import_id: UUID, caller: Administrator, unit: Unit) -> RevertRead:
+    """Take back the deals that an import created and nobody touched since, some thousands at a time.
+
+    Ask again while `remaining` is not 0. What the import changed, and what it created besides deals, stays.
+    """
+    return await revert(unit, import_id)
 
 
 async def _preview(unit: UnitOfWork, uploaded: Upload) -> ImportPreview:

@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
+from api.edge.cells import guard
 from api.imports.files import ImportFile, open_file, with_histories_beside
 from api.imports.headings import repeated
 from api.imports.options import ImportOptions
 from api.imports.problems import FileProblem
-from api.imports.source import OWN_HEADING_PREFIX, Source, SourceRow, guard
+from api.imports.source import OWN_HEADING_PREFIX, Source, SourceRow
 from api.kernel.unit_of_work import Row
 
 _OWN = tuple(f"{OWN_HEADING_PREFIX}{name}" for name in ("file", "row", "field", "value", "problem", "fix"))
@@ -55,7 +56,7 @@ def _source(file: ImportFile, options: ImportOptions) -> Source | None:
     """The file as it was read; None where it is gone."""
     try:
         return open_file(file, options).source
-    except (FileProblem, FileNotFoundError):
+    except FileProblem:
         return None
 
 

@@ -79,6 +79,8 @@ def match_headings(name: str, headings: Sequence[str], meaning: Meaning) -> Matc
         for column in meaning.columns.values()
         if column.is_required and not {column.name, *INSTEAD.get((meaning.entity, column.name), ())} & positions.keys()
     ]
+    if meaning.entity is Entity.USERS and not {"email", "name"} & positions.keys():
+        missing = ["email or name"]
     if missing:
         raise FileProblem(
             name,

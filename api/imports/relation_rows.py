@@ -34,7 +34,7 @@ async def write_companies(batch: Batch, directory: Directory, frame: pl.DataFram
     """Write a chunk of companies. A row is a known company's by its external id, else by its name."""
     rows = frame.to_dicts()
     known = await companies_named(batch, [row["name"] for row in rows], [row["external_id"] for row in rows], lock=True)
-    by_id = {one.external_id: one for one in known if one.external_id}
+    by_id = {one.external_id or str(one.id): one for one in known}
     by_name = _grouped((one.name.lower(), one) for one in known)
     wanted = []
     for row in rows:
@@ -63,7 +63,7 @@ async def write_contacts(batch: Batch, directory: Directory, frame: pl.DataFrame
     rows = frame.to_dicts()
     companies = await load_companies(batch, rows)
     known = await contacts_like(batch, rows)
-    by_id = {one.external_id: one for one in known if one.external_id}
+    by_id = {one.external_id or str(one.id): one for one in known}
     by_email = _grouped((one.email.lower(), one) for one in known if one.email)
     by_place = _grouped(((one.name.lower(), one.company_id), one) for one in known)
     wanted = []
@@ -129,11 +129,14 @@ def _write(
     create(batch, kind, new)
     batch.count(entity, RowResult.CREATED, rows=len(new))
     known = [(record._asdict(), fields) for record, fields in wanted if record is not None]
-    decided = [
-        records.change(kind, state, {name: value for name, value in fields.items() if value is not None})
-        for state, fields in known
-    ]
+    decided = [records.change(kind, state, _said(state, fields)) for state, fields in known]
     changed = [decision for decision in decided if decision is not None]
     records.write_changed(batch.unit, kind, changed)
     for decision in decided:
         batch.count(entity, RowResult.UNCHANGED if decision is None else RowResult.UPDATED)
+
+
+def _said(state: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row says of a known record. Our own id, by which an export tells of it, is no other system's."""
+    said = {name: value for name, value in fields.items() if value is not None}
+    return {name: value for name, value in said.items() if name != "external_id" or value != str(state["id"])}

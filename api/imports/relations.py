@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, or_, select
+from sqlalchemy import and_, bindparam, func, or_, select
 from uuid_utils.compat import uuid7
 
 from api.companies.records import COMPANIES
@@ -18,6 +18,7 @@ from api.imports.batch import Batch
 from api.imports.directory import UnknownNameError
 from api.imports.options import Creatable
 from api.kernel import records
+from api.kernel.external_ids import own_ids
 from api.kernel.records import RecordKind
 from api.kernel.unit_of_work import Row as Found
 from api.models.company import Company
@@ -31,7 +32,11 @@ _company = (
     select(Company.__table__)
     .where(
         Company.organization_id == _organization,
-        or_(is_one_of(func.lower(Company.name), "names"), is_one_of(Company.external_id, "external_ids")),
+        or_(
+            is_one_of(func.lower(Company.name), "names"),
+            is_one_of(Company.external_id, "external_ids"),
+            and_(Company.external_id.is_(None), is_one_of(Company.id, "own_ids")),
+        ),
     )
     .order_by(Company.id)
 )
@@ -43,6 +48,7 @@ _contact = (
         Contact.organization_id == _organization,
         or_(
             is_one_of(Contact.external_id, "external_ids"),
+            and_(Contact.external_id.is_(None), is_one_of(Contact.id, "own_ids")),
             is_one_of(func.lower(Contact.email), "emails"),
             is_one_of(func.lower(Contact.name), "names"),
         ),
@@ -152,15 +158,15 @@ def _make_companies(batch: Batch, known: Companies, wanted: Sequence[tuple[str |
 
 def _enter_company(known: Companies, id_: UUID, name: str, external_id: str | None) -> None:
     known.by_name.setdefault(name.lower(), set()).add(id_)
-    if external_id:
-        known.by_id[external_id] = id_
+    known.by_id[external_id or str(id_)] = id_
 
 
 async def companies_named(
     batch: Batch, names: Sequence[str], external_ids: Sequence[str | None], *, lock: bool = False
 ) -> list[Found]:
     """Companies that have one of the names or external ids."""
-    wanted = {"names": [name.lower() for name in names], "external_ids": [one for one in external_ids if one]}
+    ids = [one for one in external_ids if one]
+    wanted = {"names": [name.lower() for name in names], "external_ids": ids, "own_ids": own_ids(ids)}
     return await batch.unit.fetch(_LOCKED_COMPANIES if lock else _COMPANIES, **wanted)
 
 
@@ -168,8 +174,10 @@ async def load_contacts(batch: Batch, rows: Sequence[Row], companies: Companies)
     """The contacts that rows name; missing ones are made if the options allow, at the row's company."""
     emails = {row["contact_email"]: row for row in rows if row["contact_email"] and not row["contact_external_id"]}
     ids = {row["contact_external_id"] for row in rows if row["contact_external_id"]}
-    found = await batch.unit.fetch(_CONTACTS, external_ids=list(ids), emails=list(emails), names=[])
-    known = Contacts(by_id={one.external_id: one.id for one in found if one.external_id})
+    found = await batch.unit.fetch(
+        _CONTACTS, external_ids=list(ids), own_ids=own_ids(ids), emails=list(emails), names=[]
+    )
+    known = Contacts(by_id={one.external_id or str(one.id): one.id for one in found})
     for one in found:
         if one.email:
             known.by_email.setdefault(one.email.lower(), set()).add(one.id)
@@ -198,6 +206,7 @@ async def contacts_like(batch: Batch, rows: Sequence[Row]) -> list[Found]:
     return await batch.unit.fetch(
         _LOCKED_CONTACTS,
         external_ids=[row["external_id"] for row in rows if row["external_id"]],
+        own_ids=own_ids(row["external_id"] for row in rows),
         emails=[row["email"] for row in rows if row["email"]],
         names=[row["name"].lower() for row in rows if not row["email"]],
     )

@@ -88,6 +88,8 @@ class PreviewedFile(BaseModel):
     delimiter: str
     columns: list[str] = Field(description="Columns that were found, by their own heading or by the map.")
     rows_read: int = Field(description="All rows of the file were read and checked.")
+    headings: list[str] = Field(description="All headings, in order.")
+    known_columns: list[str] = Field(description="Every column that rows of this entity can have.")
     map: dict[str, str] = Field(description="Column by heading, as the file is understood; ready for the option `map`.")
     guesses: list[str] = Field(
         description="What was concluded and could be otherwise: the reason, and the option that says otherwise."
@@ -151,6 +153,8 @@ def _previewed(one: PreparedFile) -> PreviewedFile:
         delimiter=one.source.shape.delimiter,
         columns=columns,
         rows_read=one.row_count,
+        headings=list(one.source.headings) if one.file.beside is None else [],
+        known_columns=list(GENERIC[one.file.entity]),
         map=_map(one),
         guesses=one.guesses,
         first_rows=rows.to_dicts(),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from api.edge.cells import unguard
 from api.imports.encodings import Encoding, find_encoding
 from api.imports.options import ImportOptions
 from api.imports.problems import FileProblem
@@ -24,7 +25,6 @@ _HEAD = 256 * 1024
 _ZIP_MAGIC, _OLD_EXCEL_MAGIC = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 #: Headings that an error file adds; a mended error file is imported without them.
 OWN_HEADING_PREFIX = "sluice_"
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\0")
 
 csv.field_size_limit(MAX_LINE * 2)
 
@@ -61,6 +61,8 @@ def open_source(name: str, path: Path, *, options: ImportOptions, recognise: Rec
     Raises:
         FileProblem: it is empty, is no text, or has no headings.
     """
+    if not path.is_file():
+        raise FileProblem(name, "The file is no longer here.", "Import it anew.")
     with path.open("rb") as stream:
         head = stream.read(_HEAD)
     if not head.replace(b"\0", b"").strip(b"\xef\xbb\xbf\xff\xfe \t\r\n"):
@@ -75,15 +77,6 @@ def open_source(name: str, path: Path, *, options: ImportOptions, recognise: Rec
     with path.open(encoding=encoding.name, errors="replace", newline="") as text:
         headings = _headings(name, text, shape)
     return Source(name=name, path=path, encoding=encoding, shape=shape, headings=headings)
-
-
-def guard(cell: str) -> str:
-    """A cell that no spreadsheet program takes for a formula; reading it back gives the cell again."""
-    return f"'{cell}" if cell.startswith((*_FORMULA_STARTS, "'")) else cell
-
-
-def _unguard(cell: str) -> str:
-    return cell[1:] if cell[:1] == "'" and cell[1:2] in {*_FORMULA_STARTS, "'"} - {""} else cell
 
 
 def _headings(name: str, stream: TextIO, shape: Shape) -> tuple[str, ...]:
@@ -181,4 +174,4 @@ def _checked(number: int, cells: list[str], *, width: int, span: int, too_long: 
             "Quote cells that hold the delimiter.",
         )
     cells.extend([""] * (width - len(cells)))
-    return SourceRow(number, [_unguard(cell) for cell in cells])
+    return SourceRow(number, [unguard(cell) for cell in cells])

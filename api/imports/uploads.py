@@ -130,7 +130,9 @@ async def _prepare(
 
 
 async def _store(incoming: Sequence[tuple[str, UploadFile]], folder: Path) -> list[dict[str, object]]:
-    folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240  # microseconds
+    # whose records they are, nobody else on the machine may read them
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # microseconds
+    folder.mkdir(mode=0o700, exist_ok=True)  # noqa: ASYNC240  # as above
     stored: list[dict[str, object]] = []
     room = LARGEST_UPLOAD
     for number, (field, upload) in enumerate(incoming):

@@ -7,6 +7,7 @@ worker dies, PostgreSQL releases the lock at once, and another worker takes the 
 import asyncio
 import logging
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from uuid_utils.compat import uuid7
 from api.db.pipeline import Connection, Row
 from api.db.statements import Statement, compiled
 from api.imports.job import Claim, ClaimLostError, run_job
+from api.imports.tidying import tidy
 from api.kernel.database import Database
 from contracts import locks
 from contracts.settings import FileSettings
@@ -27,6 +29,8 @@ _log = logging.getLogger(__name__)
 _MOST_ATTEMPTS = 5
 _POLL_SECONDS = 0.3
 _RETRY_SECONDS = 2.0
+#: How often files that nobody needs are looked for.
+_TIDY_SECONDS = 3600.0
 
 _BEGIN, _COMMIT = compiled(text("begin")), compiled(text("commit"))
 _CANDIDATES = compiled(
@@ -54,15 +58,20 @@ where organization_id = :organization_id and id = :id and state in ('queued', 'r
 
 async def run(database: Database, stop: threading.Event) -> None:
     """Do imports as this process is configured."""
-    await work(database, files_path=FileSettings().files_path, stop=stop)
+    settings = FileSettings()
+    await work(database, files_path=settings.files_path, stop=stop, keep_days=settings.files_keep_days)
 
 
-async def work(database: Database, *, files_path: Path, stop: threading.Event) -> None:
+async def work(database: Database, *, files_path: Path, stop: threading.Event, keep_days: int = 7) -> None:
     """Claim and do imports until `stop` is set. Outlives a PostgreSQL that goes away for a while."""
+    tidied_at = 0.0
     while not stop.is_set():
         try:
             connection = await database.pool.take()
             try:
+                if time.monotonic() - tidied_at > _TIDY_SECONDS:
+                    await tidy(connection, files_path, keep_days=keep_days)
+                    tidied_at = time.monotonic()
                 await _work_on(connection, database, files_path=files_path, stop=stop)
             finally:
                 await connection.close()  # and with it every lock
@@ -73,7 +82,8 @@ async def work(database: Database, *, files_path: Path, stop: threading.Event) -
 
 
 async def _work_on(connection: Connection, database: Database, *, files_path: Path, stop: threading.Event) -> None:
-    while not stop.is_set():
+    until = time.monotonic() + _TIDY_SECONDS
+    while not stop.is_set() and time.monotonic() < until:
         claim = await _claim(connection)
         if claim is None:
             await asyncio.sleep(_POLL_SECONDS)

@@ -33,3 +33,12 @@ class ImportCompleted(ImportEvent):
     updated_count: int = Field(ge=0)
     unchanged_count: int = Field(ge=0)
     failed_count: int = Field(ge=0)
+
+
+class ImportReverted(ImportEvent):
+    """Deals that the import created, and nobody touched since, were taken back; those kept have a life of their own."""
+
+    type: ClassVar[str] = "import.reverted"
+
+    reverted_count: int = Field(ge=0)
+    kept_count: int = Field(ge=0)

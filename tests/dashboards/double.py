@@ -35,6 +35,7 @@ from tests.dashboards.counting import (
     team_row,
 )
 from tests.dashboards.double_billing import PAID, serve_billing
+from tests.dashboards.double_imports import serve_imports
 from tests.dashboards.double_notes import serve_notes
 from tests.dashboards.double_rules import serve_rules
 
@@ -51,6 +52,7 @@ class Double:
     freshness: Row = field(default_factory=dict)
     notes: dict[str, Row] = field(default_factory=dict)
     billing: Row = field(default_factory=lambda: deepcopy(PAID))
+    imports: list[Row] = field(default_factory=list)  # forms that were sent
     figures: list[Row] = field(default_factory=list)  # of any metric that it does not count itself
 
     def questions(self, path: str) -> list[Row]:
@@ -143,6 +145,7 @@ def application(double: Double) -> FastAPI:
     serve_notes(app, double.notes, problem=_problem)
     serve_billing(app, double.billing)
     serve_rules(app)
+    serve_imports(app, double.imports)
 
     @app.get("/v1/me")
     def me() -> Row:

@@ -1,0 +1,17 @@
+"""Text in cells of spreadsheets: what a program would take for a formula is marked as text, and read back as it was."""
+
+import re
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\0")
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+
+
+def guard(cell: str) -> str:
+    """A cell that no spreadsheet program takes for a formula; reading it back gives the cell again."""
+    is_risky = cell.startswith((*_FORMULA_STARTS, "'")) and not _NUMBER.fullmatch(cell)
+    return f"'{cell}" if is_risky else cell
+
+
+def unguard(cell: str) -> str:
+    """A cell as it was before it was guarded."""
+    return cell[1:] if cell[:1] == "'" and cell[1:2] in {*_FORMULA_STARTS, "'"} else cell

@@ -1,0 +1,82 @@
+"""Exports hold every row, no formula, and what an import reads back as it was."""
+
+import csv
+import io
+
+import openpyxl
+import pyarrow.parquet as pq
+
+from contracts.access import Role
+from tests.imports.conftest import Importer
+
+_LISTS = ("companies", "contacts", "deals", "deal_stage_history")
+
+
+async def exported(importer: Importer, name: str, **parameters: str) -> bytes:
+    answer = await importer.account.get(f"/v1/exports/{name}", params=parameters)
+    assert answer.status_code == 200, answer.text
+    return answer.content
+
+
+async def test_what_is_exported_is_known_again_in_the_same_organization_and_another(importer: Importer) -> None:
+    await importer.run(
+        {
+            "companies": "external_id,name,industry,employees,country\nC-1,Northwind,Toys,12,DE\nC-2,Northwind,,,\n",
+            "contacts": "name,email,company_external_id,source,phone\nAda,ada@n.example,C-1,Fair,+49 30 1\n",
+            "deals": "external_id,title,stage,amount,currency,created_at,closed_at,company_external_id,contact_email,"
+            "lost_reason\n"
+            '1,"=cmd()",Won,1.250,KWD,2025-01-01,2025-02-01,C-2,ada@n.example,\n'
+            "2,-5,Lost,-50.05,EUR,2025-01-01,2025-02-01 10:30,,,Price\n3,'quoted,Proposal,90000,JPY,2025-01-03,,,,\n",
+            "deal_stage_history": "deal_external_id,stage,entered_at\n3,New,2025-01-03\n3,Proposal,2025-01-09 08:15\n",
+        },
+        create_missing=True,
+        decimal_comma=False,
+    )
+    [pipeline] = (await importer.account.read("/v1/pipelines"))["items"]
+    await importer.account.made("/v1/companies", json={"name": "By hand", "domain": "@hand"})
+    await importer.account.made(
+        "/v1/deals", json={"title": "By hand", "pipeline_id": pipeline["id"], "amount_minor": 12500}
+    )
+    before = importer.one("select count(*) from event_log where aggregate_type in ('deal', 'contact', 'company')")
+    files = {name: await exported(importer, name) for name in _LISTS}
+    done = await importer.run(files)
+    assert (done["counts"]["unchanged"], done["counts"]["failed"]) == (done["counts"]["total"], 0), (
+        await importer.errors(done["id"])
+    )
+    assert (
+        importer.one("select count(*) from event_log where aggregate_type in ('deal', 'contact', 'company')") == before
+    )
+    other = Importer(await importer.account.api.sign_up(), importer.database, importer.files_path)
+    users = await exported(importer, "users")
+    done = await other.run({**files, "users": users.replace(b",owner\r\n", b",admin\r\n")}, create_missing=True)
+    assert done["counts"]["failed"] == 0, await other.errors(done["id"])
+    columns = "title, amount_minor, currency, status, created_at, closed_at, close_date"
+    mine, theirs = (
+        importer.rows(
+            f"select {columns} from deals where organization_id = %s order by title", one.account.organization_id
+        )
+        for one in (importer, other)
+    )
+    assert mine == theirs
+    assert {row["title"] for row in mine} == {"=cmd()", "-5", "'quoted", "By hand"}
+
+
+async def test_every_format_holds_every_row_and_no_formula(importer: Importer) -> None:
+    rows = "".join(f"{n},=1+{n},New,{n}\n" for n in range(1, 5_502))
+    await importer.run({"deals": f"external_id,title,stage,amount\n{rows}"})
+    found = list(csv.DictReader(io.StringIO((await exported(importer, "deals")).decode("utf-8-sig"))))
+    assert len({row["external_id"] for row in found}) == len(found) == 5_501
+    assert all(row["title"].startswith("'=1+") for row in found)
+    table = pq.read_table(io.BytesIO(await exported(importer, "deals", format="parquet")))
+    assert (table.num_rows, table["title"][0].as_py()[:3]) == (5_501, "=1+")
+    workbook = openpyxl.load_workbook(io.BytesIO(await exported(importer, "deals", format="xlsx")), read_only=True)
+    cells = [row[1] for row in workbook.worksheets[0].iter_rows(min_row=2)]
+    assert (len(cells), {cell.data_type for cell in cells}) == (5_501, {"s"})
+
+
+async def test_an_export_shows_what_the_caller_sees(importer: Importer) -> None:
+    rep = await importer.account.add_user(role=Role.REP, record_scope="own")
+    await importer.run({"deals": f"external_id,stage,owner_email\n1,New,{rep.email}\n2,New,\n"})
+    answer = await rep.get("/v1/exports/deals")
+    assert [row["external_id"] for row in csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig")))] == ["1"]
+    assert (await rep.get("/v1/exports/secrets")).status_code == 422
