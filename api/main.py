@@ -1,5 +1,6 @@
 """The application: the routers of all slices, and what surrounds them."""
 
+import hmac
 import pkgutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -10,25 +11,24 @@ from typing import Any
 import psycopg
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from sqlalchemy import text
 
 import api
 from api.db.statements import compiled
+from api.edge.hardening import Hardening
 from api.edge.problems import install_problem_handlers, problem_response
-from api.edge.routing import Problem
+from api.edge.reference import POLICY, reference_page
+from api.edge.routing import LARGEST_BODY, Problem
 from api.edge.services import Services, build_services
 from api.edge.telemetry import RequestFigures, Telemetry
-from api.kernel.errors import Unavailable
+from api.kernel.errors import NotFound, Unavailable
 from api.metrics.pipeline import read_reports, render_figures
 from contracts.settings import ApiSettings, DatabaseSettings, MailSettings, WarehouseSettings
 
 _PING = compiled(text("select 1 from transport_epoch limit 1"))
-
-#: Bodies may have this many bytes; imports say otherwise for themselves.
-LARGEST_BODY = 2 * 1024 * 1024
 
 _DESCRIPTION = """
 The operational API of Sluice. Errors are problems (RFC 9457) with a stable `code`. Lists are cursor pages. A PATCH or
@@ -53,7 +53,9 @@ def create_app(
         description=_DESCRIPTION,
         max_body_size=LARGEST_BODY,
         lifespan=_lifespan,
-        swagger_ui_parameters={"persistAuthorization": True},
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
     )
     app.state.services = services
     app.state.registry = registry
@@ -62,6 +64,7 @@ def create_app(
     for router in (*_slices(), _operations(services, registry)):
         app.router.routes.extend(router.routes)
     install_problem_handlers(app)
+    app.add_middleware(Hardening)
     app.add_middleware(Telemetry, figures=RequestFigures(registry))
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app
@@ -107,8 +110,14 @@ def _operations(services: Services, registry: CollectorRegistry) -> APIRouter:
             return problem_response(Unavailable("PostgreSQL does not answer."))
         return JSONResponse({"status": "ready"})
 
+    @router.get("/docs")
+    async def reference(request: Request) -> Response:
+        return HTMLResponse(reference_page(request.app.openapi()), headers={"Content-Security-Policy": POLICY})
+
     @router.get("/metrics")
-    async def prometheus_figures() -> Response:
+    async def prometheus_figures(request: Request) -> Response:
+        if not _is_of_operators(request, services.settings):
+            return problem_response(NotFound("resource"))
         pipeline = b""
         with suppress(psycopg.Error):  # the figures of this process are there all the same
             async with services.database.reading(None) as unit:
@@ -116,6 +125,17 @@ def _operations(services: Services, registry: CollectorRegistry) -> APIRouter:
         return Response(generate_latest(figures) + pipeline, media_type=CONTENT_TYPE_LATEST)
 
     return router
+
+
+def _is_of_operators(request: Request, settings: ApiSettings) -> bool:
+    """Whether a request comes from this machine, by no proxy, or brings the token of whoever collects figures."""
+    token = settings.metrics_token
+    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if token is not None and hmac.compare_digest(given.encode(), token.get_secret_value().encode()):
+        return True
+    has_proxy = any(name in request.headers for name in ("Forwarded", "X-Forwarded-For", "X-Real-IP"))
+    peer = request.client.host if request.client else ""
+    return not has_proxy and (peer == "::1" or peer.startswith("127."))
 
 
 def _of_all_workers(registry: CollectorRegistry) -> CollectorRegistry:

@@ -17,12 +17,15 @@ from typing import Any
 import uvicorn
 import uvloop
 from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.edge.logs import log_as_json
 from api.main import create_app
 from contracts.settings import ApiSettings, DatabaseSettings, WarehouseSettings
 
 _POLL_SECONDS = 0.2
+#: A client sends the head of a request within so many seconds.
+_HEAD_SECONDS = 15
 #: Running requests get this long to finish before connections are closed.
 _GRACE_SECONDS = 10
 #: Connections that another worker should take are anybody's when it has taken none for so long.
@@ -157,13 +160,53 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets=sockets)
 
 
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's protocol, which waits for a request's head only so long."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """A client has come: its first request is due."""
+        super().connection_made(transport)
+        self._expect_head()
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request has come: its head is due."""
+        super().on_message_begin()
+        self._expect_head()
+
+    def on_headers_complete(self) -> None:
+        """The head is there; the body has times of its own."""
+        self._forget_deadline()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is due any more."""
+        self._forget_deadline()
+        super().connection_lost(exc)
+
+    def _expect_head(self) -> None:
+        self._forget_deadline()
+        self._deadline = asyncio.get_running_loop().call_later(_HEAD_SECONDS, self.transport.abort)
+
+    def _forget_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
 async def _serve(listening: _Listening, stop: threading.Event) -> None:
     log_as_json()
     settings = ApiSettings()
     app = create_app(settings, DatabaseSettings(), warehouse=WarehouseSettings())
     gc.freeze()  # the collector need not look through the app again while requests wait
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_SECONDS, server_header=False
+        app,
+        http=_Protocol,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        server_header=False,
     )
     server = _Server(config, listening)
     watching = asyncio.create_task(_stop_when_told(server, stop, app, settings.api_drain_seconds))

@@ -294,6 +294,9 @@ class ApiSettings(FileSettings, SecretSettings):
     trusted_proxies: int = Field(
         default=0, ge=0, le=9, description="Proxies before the API: so many last entries of X-Forwarded-For count."
     )
+    metrics_token: SecretStr | None = Field(
+        default=None, description="Lets whoever sends it as Bearer read /metrics; without one, only this machine may."
+    )
     limits_are_on: bool = Field(default=True, description="Whether anybody can ask too often.")
     limit_account_per_minute: int = Field(default=3_000, ge=1, description="Requests of one person or key.")
     limit_organization_per_minute: int = Field(default=12_000, ge=1, description="Requests of one organization.")

@@ -31,6 +31,7 @@ from orchestration.build.dbt import DbtError
 from orchestration.build.lock import BuildBusyError
 from orchestration.reconciliation import reconcile_all
 from runtime.accept import accept
+from runtime.access_command import audit, link_command
 from runtime.backup.command import backup, restore
 from runtime.backup.server import BackupError
 from runtime.bars import bars
@@ -281,6 +282,8 @@ def parked(
     console.print(f"{len(events):,} events are parked.")
 
 
+app.command("link")(link_command)
+app.add_typer(audit, name="audit")
 app.command("migrate")(migrate)
 app.command("warehouse")(warehouse_command)
 app.command("sql")(sql_command)

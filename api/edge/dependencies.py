@@ -7,7 +7,6 @@ pipelines, `IfMatch` is the version that the caller read. `Unit` is the unit of 
 """
 
 from collections.abc import Callable, Collection, Coroutine, Sequence
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request, Security
@@ -21,8 +20,9 @@ from api.edge.addresses import address_of
 from api.edge.limits import Allowance, Wanted, judge
 from api.edge.permissions import PERMISSIONS
 from api.edge.routing import Unit, unit_of
-from api.edge.security import AccessClaims, read_key
+from api.edge.security import AccessClaims
 from api.edge.services import services_of
+from api.edge.tokens import claims_of
 from api.kernel.caller import Caller
 from api.kernel.context import Context
 from api.kernel.errors import Forbidden, PreconditionFailed, PreconditionRequired, Unauthenticated
@@ -65,11 +65,7 @@ class _AccessToken(HTTPBearer):
     """What the request's access token, or a program's key, says."""
 
     async def __call__(self, request: Request) -> AccessClaims:  # type: ignore[override]  # read, not only found
-        credentials = await super().__call__(request)
-        if credentials is None:
-            raise Unauthenticated
-        given = credentials.credentials
-        return read_key(given) or services_of(request).access_tokens.read(given, now=datetime.now(UTC))
+        return claims_of(request)
 
 
 _access_token = _AccessToken(
@@ -227,13 +223,42 @@ _IfMatchHeader = Annotated[
 ]
 
 
+class _Versions(int):
+    """Several versions that will do, or any: equal to each of them."""
+
+    _accepted: frozenset[int] | None
+
+    def __new__(cls, accepted: frozenset[int] | None) -> "_Versions":
+        made = super().__new__(cls, 0)
+        made._accepted = accepted
+        return made
+
+    def __eq__(self, other: object) -> bool:
+        return self._accepted is None or other in self._accepted
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = int.__hash__
+
+
 async def _given_version(if_match: _IfMatchHeader = None) -> int | None:
+    """What `If-Match` accepts: one version, several, or by `*` whichever there is (RFC 9110)."""
     if if_match is None:
         return None
-    tag = if_match.strip()
+    if if_match.strip() == "*":
+        return _Versions(None)
+    versions = [_version(tag.strip()) for tag in if_match.split(",")]
+    known = frozenset(version for version in versions if version is not None)
+    if not known:
+        raise PreconditionFailed  # no tag of ours, so not the present one
+    return versions[0] if len(versions) == 1 else _Versions(known)
+
+
+def _version(tag: str) -> int | None:
     digits = tag[1:-1]
     if not 3 <= len(tag) <= 20 or tag[0] != '"' or tag[-1] != '"' or not (digits.isascii() and digits.isdigit()):
-        raise PreconditionFailed  # not a tag of ours, so not the present one
+        return None
     return int(digits)
 
 

@@ -128,7 +128,9 @@ def _kept(key: Key, response: Response) -> dict[str, object]:
 
 
 async def _fingerprint(request: Request) -> bytes:
-    body = await request.body()
+    # of an upload that is too large to keep in memory, its size has to do
+    is_large = not hasattr(request, "_body")
+    body = request.headers.get("content-length", "").encode() if is_large else await request.body()
     _, _, boundary = request.headers.get("content-type", "").partition("boundary=")
     if boundary:
         # a client draws a new boundary for each attempt

@@ -30,6 +30,7 @@ class Permission:
 
 # scope, roles, whether the record scope narrows it, operations
 _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
+    ("audit:read", ADMINISTRATORS, False, "list_audit_entries"),
     ("billing:read", ADMINISTRATORS, False, "read_billing list_plans list_invoices"),
     (
         "accounts:read",
@@ -119,7 +120,7 @@ _PEOPLE: tuple[tuple[frozenset[Role], str], ...] = (
 #: What people do with their own sign-in.
 _ONESELF = (
     "log_out change_password ask_for_address_link begin_second_factor confirm_second_factor remove_second_factor"
-    " list_my_organizations switch_organization"
+    " list_my_organizations switch_organization read_my_limits"
 )
 _OPEN = (
     "sign_up log_in refresh_sign_in ask_for_password_link set_password_by_link prove_address accept_invitation"

@@ -8,12 +8,21 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from api.kernel.errors import Conflict, CrmError, InvalidRequest, Unavailable, Unprocessable
 
+#: A body with thousands of mistakes is told of the first ones.
+_MOST_ERRORS = 50
 _MEDIA_TYPE = "application/problem+json"
 
-_CODES = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_large", 415: "unsupported_media_type"}
+_CODES = {
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    413: "payload_too_large",
+    415: "unsupported_media_type",
+}
 
 #: Another attempt may succeed: a lock or statement took too long, two transactions blocked each other, no connection.
 _RETRIABLE = (
@@ -75,7 +84,16 @@ async def _on_http_exception(request: Request, error: HTTPException) -> JSONResp
         "instance": request.scope["path"],
         "correlation_id": str(request.state.correlation_id),
     }
-    return JSONResponse(document, status_code=error.status_code, headers=error.headers, media_type=_MEDIA_TYPE)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return JSONResponse(document, status_code=error.status_code, headers=headers, media_type=_MEDIA_TYPE)
+
+
+def _methods(request: Request) -> set[str]:
+    """Every method of the path, also of routes that declare one each."""
+    fitting = (route for route in request.app.router.routes if route.matches(request.scope)[0] is not Match.NONE)
+    return {method for route in fitting for method in getattr(route, "methods", None) or ()}
 
 
 async def _on_invalid_request(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -88,8 +106,10 @@ async def _on_invalid_request(request: Request, error: RequestValidationError) -
         "type": "urn:sluice:problem:validation_failed",
         "instance": request.scope["path"],
         "correlation_id": str(request.state.correlation_id),
-        "errors": [_field_problem(item) for item in found],
+        "errors": [_field_problem(item) for item in found[:_MOST_ERRORS]],
     }
+    if len(found) > _MOST_ERRORS:
+        document["detail"] = f"{document['detail']} The first {_MOST_ERRORS} of {len(found)} are shown."
     return JSONResponse(document, status_code=wrong.status, media_type=_MEDIA_TYPE)
 
 

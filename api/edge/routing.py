@@ -20,11 +20,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.edge import idempotency
+from api.edge.permissions import PERMISSIONS
 from api.edge.services import services_of
+from api.edge.tokens import claims_of
 from api.kernel.database import begun
 from api.kernel.errors import CrmError
 from api.kernel.unit_of_work import UnitOfWork
 
+#: Bodies may have this many bytes; imports say otherwise for themselves.
+LARGEST_BODY = 2 * 1024 * 1024
 #: Requests by these methods read; their transactions can do nothing else.
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -53,6 +57,9 @@ class TransactionRoute(APIRoute):
         """Wrap FastAPI's handler: commit after the answer is rendered, before it is sent."""
         answer = super().get_route_handler()
         waits_for_others, is_resource = self.waits_for_others, _is_resource(self.response_model)
+        permission = PERMISSIONS.get(self.name)
+        is_open = permission is not None and permission.is_open
+        is_large = (self.max_body_size or 0) > LARGEST_BODY
         fields = get_flat_params(self.dependant)
         parameters = frozenset(field.alias for field in fields if isinstance(field.field_info, Query))
 
@@ -60,7 +67,10 @@ class TransactionRoute(APIRoute):
             if request.scope["query_string"]:
                 _refuse_unknown(request, parameters)
             if not waits_for_others and request.method == "POST" and idempotency.HEADER in request.headers:
-                await request.body()  # the fingerprint needs it, and forms would consume it
+                if not is_open:
+                    claims_of(request)  # nobody's body is read
+                if not is_large:
+                    await request.body()  # the fingerprint needs it, and forms would consume it
             try:
                 return await _in_unit(request, answer, is_resource, waits_for_others or request.method in SAFE_METHODS)
             except idempotency.Replay as replay:

@@ -5,15 +5,17 @@ from uuid import UUID
 
 from fastapi import Request, Response
 
-from api.edge.dependencies import CurrentCaller, Unit
+from api.edge.dependencies import Claims, CurrentCaller, Unit, wanted_by
 from api.edge.pages import Page, PageOf, read_page
 from api.edge.permissions import ADMINISTRATORS
 from api.edge.routing import problems, slice_router
+from api.edge.services import services_of
 from api.identity import links, people, records, rules, second_factor
 from api.identity.callers import TheClient, TheServices
 from api.identity.passwords import WeakPassword, require_strong
 from api.identity.schemas import (
     Code,
+    LimitRead,
     Membership,
     PasswordChange,
     RecoveryCodes,
@@ -150,6 +152,23 @@ async def list_my_organizations(caller: CurrentCaller, unit: Unit) -> PageOf[Mem
             requires_second_factor=place.requires_second_factor,
         )
         for place in places
+    ]
+    return PageOf(items=found, next_cursor=None)
+
+
+@me_router.get("/limits")
+async def read_my_limits(request: Request, caller: CurrentCaller, claims: Claims) -> PageOf[LimitRead]:
+    """How one's allowances stand: one's own, or the key's, and the organization's."""
+    standings = await services_of(request).limiter.show(*wanted_by(request, claims))
+    found = [
+        LimitRead(
+            name=one.allowance.name,
+            per_minute=one.allowance.per_minute,
+            limit=one.allowance.burst + 1,
+            remaining=one.remaining,
+            reset_seconds=one.reset_seconds,
+        )
+        for one in standings
     ]
     return PageOf(items=found, next_cursor=None)
 

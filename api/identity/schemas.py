@@ -155,6 +155,16 @@ class Membership(BaseModel):
     requires_second_factor: bool
 
 
+class LimitRead(BaseModel):
+    """An allowance of requests."""
+
+    name: str = Field(description="account, key or organization.")
+    per_minute: float = Field(description="How it refills.")
+    limit: int = Field(description="How many may come at once when it is whole.")
+    remaining: int
+    reset_seconds: int = Field(description="Until it is whole again.")
+
+
 class Switch(BaseModel):
     """Which organization to go on in."""
 

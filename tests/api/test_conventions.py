@@ -125,7 +125,7 @@ class TestPrecondition:
         assert now.json() == won.json()
         assert now.headers["ETag"] == won.headers["ETag"] == '"2"'
 
-    @pytest.mark.parametrize("tag", ['"99"', '"1', "1", 'W/"1"', "*", '""', '"²"', '"' + "9" * 40 + '"'])
+    @pytest.mark.parametrize("tag", ['"99"', '"1', "1", 'W/"1"', '""', '"²"', '"' + "9" * 40 + '"'])
     async def test_p3_any_other_tag_is_412(self, owner: Account, tag: str) -> None:
         headers = {"If-Match": tag.encode()}
         answer = await owner.call("PATCH", f"/v1/organizations/{owner.organization_id}", headers=headers, json={})

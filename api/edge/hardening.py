@@ -1,0 +1,81 @@
+"""What every answer says to browsers and caches, and how long a body may take to arrive.
+
+A body that trickles in holds memory and a socket, never a connection to PostgreSQL; it is cut off when it is slower
+than any network that people work over.
+"""
+
+import asyncio
+import time
+
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+#: A part of a body comes within so many seconds, and the whole of it at this rate once the first seconds have passed.
+_PART_SECONDS, _FIRST_SECONDS, _BYTES_PER_SECOND = 15.0, 15.0, 1_000.0
+
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    # answers hold tokens and people's data; what may be kept says so itself
+    "Cache-Control": "no-store",
+}
+
+
+class Hardening:
+    """ASGI middleware around the routes."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_hardened(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, _Body(receive).receive, send_hardened)
+
+
+class _Body:
+    """A request's body as it arrives."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._began_at = time.monotonic()
+        self._bytes = 0
+        self._is_whole = False
+
+    async def receive(self) -> Message:
+        """The next part.
+
+        Raises:
+            HTTPException: 408, it comes too slowly.
+        """
+        if self._is_whole:  # what comes now is the news that the client has gone
+            return await self._receive()
+        try:
+            async with asyncio.timeout(_PART_SECONDS):
+                message = await self._receive()
+        except TimeoutError as error:
+            raise _too_slow() from error
+        self._bytes += len(message.get("body", b""))
+        self._is_whole = not message.get("more_body", False)
+        late = time.monotonic() - self._began_at - _FIRST_SECONDS
+        if not self._is_whole and late > 0 and self._bytes < late * _BYTES_PER_SECOND:
+            raise _too_slow()
+        return message
+
+
+def _too_slow() -> HTTPException:
+    return HTTPException(408, "The body came too slowly.", headers={"Connection": "close"})

@@ -1,0 +1,22 @@
+"""What a request's `Authorization` claims: an access token of ours, or a program's key. Asks no database."""
+
+from datetime import UTC, datetime
+
+from starlette.requests import HTTPConnection
+
+from api.edge.security import AccessClaims, read_key
+from api.edge.services import services_of
+from api.kernel.errors import Unauthenticated
+
+
+def claims_of(request: HTTPConnection) -> AccessClaims:
+    """What the credentials claim.
+
+    Raises:
+        Unauthenticated: there are none, or they cannot be ours.
+    """
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not given.strip():
+        raise Unauthenticated
+    text = given.strip()
+    return read_key(text) or services_of(request).access_tokens.read(text, now=datetime.now(UTC))
