@@ -7,7 +7,7 @@ from streamlit.navigation.page import StreamlitPage
 
 from dashboards import client, links, session, sidebar, states
 from dashboards.answers import Me
-from dashboards.pages import find_views
+from dashboards.pages import find_views, remember
 from dashboards.session import SignIn
 from dashboards.views import sign_in
 
@@ -58,6 +58,7 @@ def main() -> None:
                 default=not pages,
             )
             pages.setdefault(view.page.group, []).append(page)
+    remember({page.url_path: page for group in pages.values() for page in group})
     opened = st.navigation(pages, position="sidebar" if me else "hidden")
     if who is not None and me is not None:
         sidebar.render(who, me)

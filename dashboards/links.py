@@ -13,6 +13,9 @@ Value = TypeVar("Value")
 
 _STORE = "choices"
 
+#: How the choice of a panel's row is called, behind the panel's name.
+ROW = "_row"
+
 
 def keep() -> None:
     """Take over what people chose since the last run, whichever page they are on now. Called first in every run."""
@@ -53,8 +56,13 @@ def one_of(options: list[str]) -> Callable[[str], str | None]:
 
 
 def publish(choices: Mapping[str, str | None]) -> None:
-    """Write the choices into the address; what is None stands for the default and is left out."""
-    wanted = {key: value for key, value in choices.items() if value}
+    """Write the choices into the address; what is None stands for the default and is left out.
+
+    The row that a panel has open stays: whoever draws the panel reads and sets it later.
+    """
+    opened = {key: text for key, text in st.query_params.items() if key.endswith(ROW)}
+    opened |= {key: value for key, value in _store().items() if key.endswith(ROW)}
+    wanted = {key: value for key, value in {**opened, **choices}.items() if value}
     if st.query_params.to_dict() != wanted:
         st.query_params.from_dict(wanted)
 

@@ -1,9 +1,12 @@
 """The pages of the navigation. A view that declares `PAGE` beside its `render` is one; nothing lists them by hand."""
 
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+
+import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
 from dashboards import views
 from dashboards.answers import Me
@@ -38,6 +41,23 @@ class View:
     page: Page
     path: str
     render: Callable[[SignIn, Me], None]
+
+
+_PAGES = "pages"
+
+
+def remember(pages: Mapping[str, StreamlitPage]) -> None:
+    """The pages of this run by address, for links between them."""
+    st.session_state[_PAGES] = dict(pages)
+
+
+def link(path: str, label: str) -> None:
+    """A link to another page, with the scope that both share."""
+    page = st.session_state.get(_PAGES, {}).get(path)
+    if page is None:
+        st.caption(label)
+        return
+    st.page_link(page, label=label, icon=":material/arrow_forward:")
 
 
 def find_views() -> list[View]:

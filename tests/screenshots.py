@@ -81,7 +81,7 @@ def take(url: str, folder: Path, *, email: str, password: str) -> list[Path]:
 
     with browser() as chrome:
         page = chrome.new_page(viewport={"width": _WIDTH, "height": 1000}, color_scheme="light", locale="en-GB")
-        sign_in(page, f"{url}/?by=team", email=email, password=password)
+        sign_in(page, f"{url}/funnel?by=team", email=email, password=password)
         expect(page.get_by_text("Deals behind a figure")).to_be_visible(timeout=_PATIENCE)
         shoot(page, "funnel", 1490)
         click_stage(page, 1)

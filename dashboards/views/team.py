@@ -9,7 +9,7 @@ from dashboards.controls import Scope
 from dashboards.pages import Page
 from dashboards.session import SignIn
 
-PAGE = Page("Team", icon="groups", group="Analyse", position=2)
+PAGE = Page("Team", icon="groups", group="Analyse", position=6)
 
 LEVELS = {"owner": "Owner", "team": "Team", "top_team": "Top team"}
 _MOST_BARS = 15

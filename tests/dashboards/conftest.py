@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import streamlit as st
@@ -37,9 +38,9 @@ def sign_in(api_url: str) -> session.SignIn:
 
 @pytest.fixture
 def open_page(sign_in: session.SignIn) -> Callable[..., AppTest]:
-    """Opens a page (`funnel`, `team`, `data_health`) as the signed-in manager, with an address's parameters."""
+    """Opens a page (`funnel`, `team`, `data_health`) as the signed-in manager, with an address and choices kept."""
 
-    def open_page(name: str, **address: str) -> AppTest:
+    def open_page(name: str, *, kept: dict[str, Any] | None = None, **address: str) -> AppTest:
         script = (
             f"from dashboards.views import {name}\n"
             "from dashboards import client, session, states\n"
@@ -49,6 +50,8 @@ def open_page(sign_in: session.SignIn) -> Callable[..., AppTest]:
         )
         page = AppTest.from_string(script, default_timeout=60)
         page.session_state["sign_in"] = sign_in
+        if kept is not None:
+            page.session_state["choices"] = dict(kept)
         for key, value in address.items():
             page.query_params[key.rstrip("_")] = value
         return page.run()

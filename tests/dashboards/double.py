@@ -53,6 +53,7 @@ class Double:
     notes: dict[str, Row] = field(default_factory=dict)
     billing: Row = field(default_factory=lambda: deepcopy(PAID))
     imports: list[Row] = field(default_factory=list)  # forms that were sent
+    totals: list[Row] = field(default_factory=list)
     figures: list[Row] = field(default_factory=list)  # of any metric that it does not count itself
 
     def questions(self, path: str) -> list[Row]:
@@ -231,7 +232,12 @@ def _serve_metrics(app: FastAPI, double: Double) -> None:
 
     @app.get("/v1/metrics/{metric}")
     def any_other(metric: str, request: Request) -> Row:
-        return _answer(double, metric, dict(request.query_params), double.figures)
+        return _answer(double, metric, dict(request.query_params), double.figures) | {"totals": double.totals}
+
+    @app.get("/v1/metrics/{metric}/rows")
+    def any_other_rows(metric: str, request: Request) -> Row:
+        assert metric
+        return _page(double.deals[:2], dict(request.query_params))
 
 
 ME = {

@@ -18,7 +18,7 @@ def test_every_page_opens_under_its_title(view: View, open_page: Callable[..., A
     assert [title.value for title in page.title] == [view.page.title]
 
 
-def test_pages_have_places_of_their_own_and_the_funnel_comes_first() -> None:
-    assert VIEWS[0].path == "funnel"
+def test_pages_have_places_of_their_own_and_today_comes_first() -> None:
+    assert VIEWS[0].path == "today"
     places = [(view.path, view.page.title, (view.page.group, view.page.position)) for view in VIEWS]
     assert all(len(set(column)) == len(VIEWS) for column in zip(*places, strict=True))

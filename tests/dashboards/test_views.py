@@ -242,7 +242,7 @@ class TestApp:
         assert "password is not right" in words(page)
         page.text_input(key="password").input("sluice-demo")
         page.button[0].click().run()
-        assert "Funnel" in words(page)
+        assert "Today" in words(page)
         assert "Northwind Traders" in words(page)
         page.button(key="sign_out").click().run()
         assert page.text_input(key="email")

@@ -1,0 +1,50 @@
+"""What a comparison says, as a manager would: the difference, what made it, and whether it could be chance. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dashboards import money
+
+
+def difference(total: Mapping[str, Any], what: str) -> str:
+    """For example: `Won of all fell from 31 % (62 of 200) to 24 % (48 of 200), by 7.0 points. …`"""
+    now, before = total.get("conversion"), total.get("conversion_earlier")
+    if now is None or before is None:
+        return f"{what}: one of the two periods has no deals, so that there is nothing to compare."
+    part, whole = ("won", "cohort") if "cohort" in total else ("entered", "entered_before")
+    numbers = [
+        f"{money.share(rate)} ({money.count(total[part + suffix])} of {money.count(total[whole + suffix])})"
+        for rate, suffix in ((before, "_earlier"), (now, ""))
+    ]
+    points = money.points(now - before)
+    if points is None:
+        return f"{what} stayed at {numbers[1]}; it was {numbers[0]}."
+    verb = "rose" if now > before else "fell"
+    size = points.lstrip("+-").replace(" pts", " points")
+    return f"{what} {verb} from {numbers[0]} to {numbers[1]}, by {size}. {certainty(total)}"
+
+
+def certainty(total: Mapping[str, Any]) -> str:
+    """Whether the difference could be chance."""
+    low, high = total.get("low"), total.get("high")
+    if low is None or high is None:
+        return ""
+    between = f"between {money.points(low) or '0 pts'} and {money.points(high) or '0 pts'}"
+    if total.get("is_chance"):
+        return f"That could be chance: with 95 % confidence the true change lies {between}, so it may be none."
+    return f"That is hardly chance: with 95 % confidence the true change lies {between}."
+
+
+def cause(groups: Sequence[Mapping[str, Any]], names: Mapping[str, str], by: str) -> str:
+    """What the rates of groups did and what their mix did, and which group did most."""
+    known = [row for row in groups if row.get("rate_effect") is not None]
+    if not known:
+        return ""
+    rate, mix = (sum(row[name] for row in known) for name in ("rate_effect", "mix_effect"))
+    most = max(known, key=lambda row: abs(row["rate_effect"] + row["mix_effect"]))
+    effect = money.points(most["rate_effect"] + most["mix_effect"]) or "0 pts"
+    parts = [money.points(effect) or "0 pts" for effect in (rate, mix)]
+    return (
+        f"Of it {parts[0]} because the {by}s convert differently, and {parts[1]} because there are more or fewer deals "
+        f"of some of them. {names[str(most['group'])]} did most: {effect}."
+    )

@@ -1,0 +1,59 @@
+"""The cohorts page: how far the deals of each week, month or quarter came, at equal age."""
+
+import streamlit as st
+
+from dashboards import charts, client, controls, figures, frames, links, money, states
+from dashboards.answers import Me
+from dashboards.pages import Page
+from dashboards.session import SignIn
+
+PAGE = Page("Cohorts", icon="grid_on", group="Analyse", position=9)
+
+_PIECES = {
+    "month": "Month",
+    "week": "Week",
+    "quarter": "Quarter",
+    "fiscal_quarter": "Fiscal quarter",
+    "owner": "Owner",
+    "source": "Source",
+}
+_AGES = {"": "As they stand now", "30": "After 30 days", "90": "After 90 days", "180": "After 180 days"}
+
+
+def render(who: SignIn, me: Me) -> None:
+    """Draw the page."""
+    organization = me.organization
+    with states.explained():
+        version = states.version_to_show(who)
+        states.page_head("Cohorts", who, organization.zone, follows=links.chosen("as_of_mode") != "then")
+        known = client.pipelines(who)
+        if not known:
+            states.nothing_here("There is no pipeline yet", "Create one, or import your deals, and come back.")
+            return
+        scope = controls.scope_bar(organization, known)
+        left, right = st.columns(2)
+        with left:
+            piece = controls.choose("Deals created per", "cohort_by", _PIECES)
+        with right:
+            age = controls.choose("Each read", "cohort_age", _AGES)
+        links.publish(scope.link() | {"cohort_by": piece, "cohort_age": age or None})
+        usual = controls.USUAL.parameters()
+        asked = {**scope.parameters(), **usual, "group_by": piece, "window_days": int(age) if age else None}
+        answer = client.funnel(who, asked, version=version)
+        if not answer.totals:
+            states.nothing_here("No deals were created in this period", "Choose another one above.")
+            return
+        cells = frames.group_cells(answer, money.count, most=26)
+        with st.container(border=True):
+            if (shown := cells["group_key"].nunique()) < len(answer.totals):
+                st.caption(f"{shown} of {len(answer.totals)} shown; all in the table.")
+            st.altair_chart(
+                charts.cohorts(cells, states.palette()), key="cohort_cells", alt="Share of each cohort per stage"
+            )
+            states.provenance(answer, figures.describe(scope, organization, "Deals created in the period"))
+        every = frames.group_cells(answer, money.count, most=len(answer.totals))
+        table = every.pivot(index=["rank", "group", "size"], columns="stage", values="text").reset_index()
+        order = [
+            answer.label(row.stage_id) for row in frames.shown(answer.rows[: len(answer.rows) // len(answer.totals)])
+        ]
+        st.dataframe(table[["group", "size", *order]], hide_index=True, alt="Share of each cohort per stage")

@@ -1,0 +1,76 @@
+"""The forecast page: what a period will bring, as it is now and as it was issued when the period began."""
+
+from datetime import UTC, datetime, time
+
+import streamlit as st
+
+from dashboards import client, controls, figures, links, money, states
+from dashboards.answers import FiguresAnswer, Me, Organization
+from dashboards.controls import Scope
+from dashboards.figures import Column, Panel
+from dashboards.pages import Page
+from dashboards.periods import PeriodName
+from dashboards.session import SignIn
+
+PAGE = Page("Forecast", icon="insights", group="Analyse", position=7)
+
+_BY = {"owner": "Owner", "team": "Team", "source": "Source"}
+_COLUMNS = [
+    Column("forecast_minor", "Forecast", "money"),
+    Column("booked_amount_minor", "Won already", "money"),
+    Column("weighted_amount_minor", "Open, weighted", "money"),
+    Column("due_amount_minor", "Open, whole", "money"),
+    Column("best_case_minor", "Best case", "money"),
+    Column("due_deals", "Open deals due"),
+]
+
+
+def render(who: SignIn, me: Me) -> None:
+    """Draw the page."""
+    organization = me.organization
+    with states.explained():
+        version = states.version_to_show(who)
+        states.page_head("Forecast", who, organization.zone, follows=links.chosen("as_of_mode") != "then")
+        if not links.chosen("period") and "period" not in st.query_params:
+            links.choose("period", PeriodName.THIS_QUARTER.value)
+        scope = controls.scope_bar(organization, client.pipelines(who), with_all=True)
+        by = controls.choose("Forecast by", "forecast_by", _BY)
+        links.publish(scope.link() | {"forecast_by": by})
+        _tiles(who, organization, scope, version)
+        asked = {**scope.parameters(), "group_by": by}
+        answer = client.figures(who, "forecast", asked, version=version)
+        panel = Panel("forecast", _COLUMNS, measure="due_deals", heading=_BY[by])
+        question = figures.describe(
+            scope, organization, f"Won in the period, and open with a close date in it, by {_BY[by].lower()}"
+        )
+        figures.draw(who, organization, answer, asked, panel, question=question, version=version)
+
+
+def _tiles(who: SignIn, organization: Organization, scope: Scope, version: str | None) -> None:
+    now = _first(client.figures(who, "forecast", scope.parameters(), version=version))
+    begins = datetime.combine(scope.period.start, time(), tzinfo=organization.zone)
+    issued = None
+    if begins < datetime.now(UTC):
+        then = {**scope.parameters(), "as_of": begins.astimezone(UTC).isoformat()}
+        issued = _issued(who, then, version)
+    shown = [
+        ("Forecast", now.get("forecast_minor", 0)),
+        ("Won already", now.get("booked_amount_minor", 0)),
+        ("Best case", now.get("best_case_minor", 0)),
+        ("Forecast when the period began", issued),
+    ]
+    for column, (label, value) in zip(st.columns(len(shown)), shown, strict=True):
+        column.metric(label, money.short_amount(value, organization.currency), border=True, height="stretch")
+    st.caption("Weighted by how often deals of each stage were won in the year before. What was issued then stays.")
+
+
+def _issued(who: SignIn, asked: dict[str, str | int | None], version: str | None) -> int | None:
+    """What was forecast then; None where nothing was known yet."""
+    try:
+        return int(_first(client.figures(who, "forecast", asked, version=version)).get("forecast_minor", 0))
+    except client.RefusedError:
+        return None
+
+
+def _first(answer: FiguresAnswer) -> dict[str, int]:
+    return answer.rows[0] if answer.rows else {}

@@ -1,0 +1,98 @@
+"""The pipeline page: what was open on any day, in which stage and at which worth, against another day."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import streamlit as st
+
+from dashboards import client, controls, figures, links, states
+from dashboards.answers import Me
+from dashboards.figures import Column, Panel
+from dashboards.pages import Page
+from dashboards.session import SignIn
+
+PAGE = Page("Pipeline as of", icon="stacked_bar_chart", group="Analyse", position=5)
+
+_PANEL = Panel(
+    "weighted_pipeline",
+    [
+        Column("open_amount_minor", "Open amount", "money"),
+        Column("earlier_amount", "Then", "money"),
+        Column("open_deals", "Open deals"),
+        Column("earlier_deals", "Deals then"),
+        Column("win_probability", "Won of such deals", "share"),
+        Column("weighted_amount_minor", "Weighted", "money"),
+    ],
+    measure="open_deals",
+    heading="Stage",
+    is_ranked=False,
+)
+_STALLED = Panel(
+    "stalled_deals",
+    [
+        Column("stalled_deals", "Stuck deals"),
+        Column("stalled_amount_minor", "Amount", "money"),
+        Column("median_days", "Median days there", "days"),
+    ],
+    measure="stalled_deals",
+    heading="Stage",
+)
+
+
+def render(who: SignIn, me: Me) -> None:
+    """Draw the page."""
+    organization = me.organization
+    with states.explained():
+        version = states.version_to_show(who)
+        states.page_head("Pipeline as of", who, organization.zone)
+        known = client.pipelines(who)
+        if not known:
+            states.nothing_here("There is no pipeline yet", "Create one, or import your deals, and come back.")
+            return
+        today = datetime.now(UTC).astimezone(organization.zone).date()
+        with st.container(border=True, key="scope_bar"):
+            columns = st.columns(3)
+            with columns[0]:
+                pipeline = controls.pipeline(known) or known[0]
+            with columns[1]:
+                day = _day("As it stood on", "on", today, today)
+            with columns[2]:
+                earlier = _day("Against", "against", today - timedelta(days=28), today)
+        links.publish({"pipeline": pipeline.id, "on": day.isoformat(), "against": earlier.isoformat()})
+        asked = _asked(pipeline.id, day, today)
+        answer = client.figures(who, "weighted_pipeline", asked, version=version)
+        then = client.figures(who, "pipeline_value", _asked(pipeline.id, earlier, today), version=version)
+        past = {row["stage_id"]: row for row in then.rows}
+        rows = [
+            row
+            | {
+                "earlier_amount": past.get(row["stage_id"], {}).get("open_amount_minor", 0),
+                "earlier_deals": past.get(row["stage_id"], {}).get("open_deals", 0),
+            }
+            for row in answer.rows
+        ]
+        question = f"Open on {day:%-d %b %Y}, against {earlier:%-d %b %Y} · {pipeline.name} · as known now"
+        compared = answer.model_copy(update={"rows": rows})
+        figures.draw(who, organization, compared, asked, _PANEL, question=question, version=version)
+        st.subheader("Stuck deals", anchor=False)
+        st.caption("Open deals that are in their stage for longer than its target, or 30 days where it has none.")
+        stalled = client.figures(who, "stalled_deals", asked, version=version)
+        figures.draw(who, organization, stalled, asked, _STALLED, question=question, version=version)
+
+
+def _day(label: str, key: str, default: date, latest: date) -> date:
+    links.restore(key, default, _read)
+    chosen: date = st.date_input(label, key=key, format="YYYY-MM-DD", max_value=latest, persist_state="session")
+    return min(chosen, latest)
+
+
+def _read(text: str) -> date | None:
+    try:
+        found = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found <= date.today() + timedelta(days=1) else None  # noqa: DTZ011  # a bound, not a day of anybody's
+
+
+def _asked(pipeline_id: str, day: date, today: date) -> dict[str, str | int | None]:
+    """Of today the question is of now, so that it follows what happens."""
+    return {"pipeline_id": pipeline_id, "at": None if day >= today else day.isoformat()}

@@ -1,0 +1,153 @@
+"""The first page: what changed since last week, what the quarter will bring, what is stuck, and where answers are."""
+
+from datetime import UTC, date, datetime, time, timedelta
+
+import streamlit as st
+
+from dashboards import client, figures, links, money, states
+from dashboards.answers import FiguresAnswer, Me, Organization
+from dashboards.figures import Column, Panel
+from dashboards.pages import Page, link
+from dashboards.periods import PeriodName, named
+from dashboards.session import SignIn
+
+PAGE = Page("Today", icon="today", group="Today", position=1)
+
+#: What managers ask -> the page that answers it.
+QUESTIONS = {
+    "Why did conversion change?": "compare",
+    "Is it significant?": "compare",
+    "Which rep?": "team",
+    "Which stage got slower?": "speed",
+    "Which deals are stuck?": "pipeline",
+    "What will we close this quarter?": "forecast",
+    "Where do lost deals go?": "lost-reasons",
+    "Which source brings money?": "sources",
+    "How did each month's deals do?": "cohorts",
+    "Where in the funnel do they stay?": "funnel",
+}
+
+_HELP = Panel(
+    "stalled_deals",
+    [
+        Column("stalled_deals", "Stuck deals"),
+        Column("stalled_amount_minor", "Amount", "money"),
+        Column("median_days", "Median days there", "days"),
+    ],
+    measure="stalled_deals",
+    heading="Owner",
+)
+
+Asked = dict[str, str | int | None]
+
+
+def render(who: SignIn, me: Me) -> None:
+    """Draw the page."""
+    organization = me.organization
+    with states.explained():
+        version = states.version_to_show(who)
+        states.page_head("Today", who, organization.zone)
+        if not client.pipelines(who):
+            states.nothing_here("There is no pipeline yet", "Create one, or import your deals, and come back.")
+            return
+        today = datetime.now(UTC).astimezone(organization.zone).date()
+        links.publish({})
+        _week(who, organization, today, version)
+        _quarter(who, organization, today, version)
+        st.subheader("Who needs help?", anchor=False)
+        asked: Asked = {"group_by": "owner"}
+        stalled = by_owner(client.figures(who, "stalled_deals", asked, version=version))
+        figures.draw(
+            who,
+            organization,
+            stalled,
+            asked,
+            _HELP,
+            question="Open longer than the stage's target · as known now",
+            version=version,
+        )
+        _restated(who, organization, today, version)
+        st.subheader("Ask further", anchor=False)
+        columns = st.columns(2)
+        for number, (question, path) in enumerate(QUESTIONS.items()):
+            with columns[number % 2]:
+                link(path, question)
+
+
+def by_owner(answer: FiguresAnswer) -> FiguresAnswer:
+    """The owners that have anything stuck, stage by stage."""
+    return answer.model_copy(update={"rows": [row for row in answer.rows if row["stalled_deals"]]})
+
+
+def _week(who: SignIn, organization: Organization, today: date, version: str | None) -> None:
+    """Seven whole days against the seven before: equal age, so that colours are right."""
+    st.subheader("What changed since last week?", anchor=False)
+    this, last = (_period(today, days) for days in (7, 14))
+    tiles = [
+        ("Created", "deals_created", "deals_created", False),
+        ("Closed-won", "bookings", "deals_won", False),
+        ("Booked", "bookings", "won_amount_minor", True),
+        ("Lost", "lost_reasons", "deals_lost", False),
+    ]
+    for column, (label, metric, figure, is_money) in zip(st.columns(len(tiles)), tiles, strict=True):
+        now, before = (
+            _figure(client.figures(who, metric, {**asked, "group_by": "none"}, version=version), figure)
+            for asked in (this, last)
+        )
+        written = money.short_amount(now, organization.currency) if is_money else money.count(now)
+        then = money.short_amount(before, organization.currency) if is_money else money.count(before)
+        column.metric(
+            label,
+            written,
+            money.change(now, before),
+            delta_color="inverse" if label == "Lost" else "normal",
+            border=True,
+            height="stretch",
+            help=f"In the seven days up to yesterday; {then} in the seven before.",
+        )
+    st.caption(
+        f"{this['from']} up to {this['to']}, against the seven days before. "
+        "Closed-won counts by closing date, not by creation."
+    )
+
+
+def _quarter(who: SignIn, organization: Organization, today: date, version: str | None) -> None:
+    st.subheader("What will we close this quarter?", anchor=False)
+    period = named(PeriodName.THIS_QUARTER, today, fiscal_start_month=organization.fiscal_year_start_month)
+    asked: Asked = {"from": period.start.isoformat(), "to": period.end.isoformat()}
+    answer = client.figures(who, "forecast", asked, version=version)
+    columns = [("Forecast", "forecast_minor"), ("Won already", "booked_amount_minor"), ("Best case", "best_case_minor")]
+    for place, (label, figure) in zip(st.columns(len(columns)), columns, strict=True):
+        place.metric(
+            label, money.short_amount(_figure(answer, figure), organization.currency), border=True, height="stretch"
+        )
+    states.provenance(answer, f"{period} · all pipelines · as known now")
+
+
+def _restated(who: SignIn, organization: Organization, today: date, version: str | None) -> None:
+    """Whether last quarter's bookings are still what they were a week ago."""
+    st.subheader("Has the past changed?", anchor=False)
+    period = named(PeriodName.LAST_QUARTER, today, fiscal_start_month=organization.fiscal_year_start_month)
+    asked: Asked = {"from": period.start.isoformat(), "to": period.end.isoformat()}
+    then = datetime.combine(today - timedelta(days=7), time(), tzinfo=organization.zone).astimezone(UTC)
+    now = _figure(client.figures(who, "bookings", asked, version=version), "won_amount_minor")
+    before = _figure(
+        client.figures(who, "bookings", {**asked, "as_of": then.isoformat()}, version=version), "won_amount_minor"
+    )
+    amount = money.amount(now, organization.currency)
+    if now == before:
+        st.text(f"No: bookings of {period} are {amount}, as they were known a week ago.")
+        return
+    st.text(
+        f"Yes: bookings of {period} are {amount}; a week ago {money.amount(before, organization.currency)} were known. "
+        "Facts that came later, or were corrected, changed them."
+    )
+
+
+def _period(today: date, days: int) -> Asked:
+    first = today - timedelta(days=days)
+    return {"from": first.isoformat(), "to": (first + timedelta(days=7)).isoformat()}
+
+
+def _figure(answer: FiguresAnswer, name: str) -> int:
+    return int(answer.rows[0].get(name) or 0) if answer.rows else 0

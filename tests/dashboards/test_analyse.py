@@ -1,0 +1,113 @@
+"""The pages of Today and Analyse: what they ask, and what they say of the answers."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboards import sentences, states
+from tests.dashboards.double import Double
+
+Open = Callable[..., AppTest]
+
+#: A row with every figure that any of the pages shows.
+ROW: dict[str, Any] = {
+    "group": "o1", "pipeline_id": "new", "stage_id": "new-0", "position": 0, "kind": "open", "currency": "EUR",
+    "deals_created": 12, "deals_won": 5, "deals_lost": 3, "win_rate": 0.625, "won_amount_minor": 99_999_900,
+    "lost_amount_minor": 1_000, "median_days": 12.0, "p90_days": 30.0, "visited": 9, "still_here": 2, "target_days": 10,
+    "amount_per_win_minor": 2e7, "median_cycle_days": 20.0, "velocity_minor_per_day": 1_234.5, "open_deals": 4,
+    "open_amount_minor": 5_000, "win_probability": 0.25, "closed_deals": 8, "weighted_amount_minor": 1_250,
+    "stalled_deals": 2, "stalled_amount_minor": 700, "booked_amount_minor": 100, "due_amount_minor": 900,
+    "forecast_minor": 325, "best_case_minor": 1_000, "due_deals": 2,
+}  # fmt: skip
+TOTAL: dict[str, Any] = {
+    "stage_id": None, "from_stage_id": None, "group": None, "is_total": True, "won": 48, "cohort": 200,
+    "conversion": 0.24, "won_earlier": 62, "cohort_earlier": 200, "conversion_earlier": 0.31, "difference": -0.07,
+    "low": -0.156, "high": 0.017, "is_chance": True,
+}  # fmt: skip
+GROUP: dict[str, Any] = TOTAL | {
+    "group": "o1", "is_total": False, "share": 1.0, "share_earlier": 1.0, "rate_effect": -0.07, "mix_effect": 0.0
+}  # fmt: skip
+
+
+def words(page: AppTest) -> str:
+    assert not page.exception, page.exception
+    kinds = (page.title, page.subheader, page.markdown, page.caption, page.error, page.info, page.text)
+    return "\n".join(str(element.value) for kind in kinds for element in kind)
+
+
+@pytest.mark.parametrize(
+    ("view", "metrics"),
+    [
+        ("today", {"deals_created", "bookings", "lost_reasons", "forecast", "stalled_deals"}),
+        ("speed", {"days_in_stage", "sales_cycle_days"}),
+        ("sources", {"velocity"}),
+        ("pipeline", {"weighted_pipeline", "pipeline_value", "stalled_deals"}),
+        ("forecast", {"forecast"}),
+        ("lost_reasons", {"lost_reasons"}),
+        ("compare", {"conversion_change"}),
+    ],
+)
+def test_each_page_asks_its_metrics_and_draws_them(
+    open_page: Open, double: Double, view: str, metrics: set[str]
+) -> None:
+    double.figures, double.totals = [ROW], [TOTAL, GROUP]
+    page = open_page(view)
+    words(page)
+    asked = {path.removeprefix("/v1/metrics/") for path, _ in double.asked if path.startswith("/v1/metrics/")}
+    assert metrics <= asked
+    assert page.dataframe
+    double.figures, double.totals = [], []
+    assert not open_page(view).exception
+
+
+def test_a_row_opens_the_deals_behind_it_in_a_dialog_with_an_address(open_page: Open, double: Double) -> None:
+    double.figures = [ROW | {"group": "s1", "stage_id": None, "deals_won": 2}]
+    page = open_page("sources", velocity_row="s1|")
+    asked = double.questions("/v1/metrics/velocity/rows")[-1]
+    assert (asked["group_by"], asked["group"], asked["measure"]) == ("source", "s1", "deals_won")
+    assert "equals the figure" in words(page)
+
+
+def test_a_table_says_what_the_chart_says(open_page: Open, double: Double) -> None:
+    double.figures = [ROW | {"group": "s1", "stage_id": None}]
+    table = open_page("sources").dataframe[0].value
+    assert list(table["Won amount"]) == ["€1.00M"]
+    assert list(table["Win rate"]) == ["63 %"]
+
+
+def test_the_compare_page_says_whether_it_could_be_chance(open_page: Open, double: Double) -> None:
+    double.totals = [TOTAL, GROUP]
+    said = words(open_page("compare"))
+    assert "fell from 31 % (62 of 200) to 24 % (48 of 200), by 7.0 points" in said
+    assert "That could be chance" in said
+    assert sentences.certainty(TOTAL | {"low": -0.1, "high": -0.01, "is_chance": False}).startswith("That is hardly")
+
+
+def test_choices_stay_when_a_page_is_left(open_page: Open, double: Double) -> None:
+    double.figures = [ROW]
+    page = open_page("sources", pipeline="renewal", period="last_quarter")
+    # as Streamlit does where a page is left: widgets are forgotten, and the address is empty
+    open_page("forecast", kept=page.session_state["choices"])
+    asked = double.questions("/v1/metrics/forecast")[0]
+    first = double.questions("/v1/metrics/velocity")[0]
+    assert asked["pipeline_id"] == "renewal"
+    assert (asked["from"], asked["to"]) == (first["from"], first["to"])
+
+
+def test_a_period_that_ends_before_it_begins_is_explained_and_the_page_stays(open_page: Open, double: Double) -> None:
+    double.figures = [ROW]
+    page = open_page("sources", period="custom", from_="2026-05-01", to="2026-04-01")
+    assert "That is no period" in words(page)
+    assert page.dataframe
+
+
+def test_cohorts_are_read_at_equal_age(open_page: Open, double: Double) -> None:
+    page = open_page("cohorts", cohort_age="90")
+    assert double.questions("/v1/metrics/funnel")[-1]["window_days"] == "90"
+    assert len(page.dataframe[0].value)
+
+
+def test_free_text_is_text() -> None:
+    assert states.plain("![x](http://evil) :red[no] *a*") == r"!\[x\](http\://evil) \:red\[no\] \*a\*"
