@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +23,7 @@ from metrics.query import Answer
 from metrics.question import through_of
 from metrics.reader import Reader, open_reader
 from metrics.registry import Definition
+from metrics.restatements import Restatement, restatements
 from metrics.rows import CellAddress, Page, rows
 from metrics.viewer import Viewer
 
@@ -148,6 +149,22 @@ class Figures:
     ) -> Page:
         """As `metrics.rows.rows`."""
         return rows(self._open(), definition, parameters, cell, viewer=viewer, now=now, limit=limit, after=after)
+
+    def restatements(
+        self,
+        definition: Definition,
+        parameters: Parameters,
+        cell: CellAddress,
+        *,
+        earlier: datetime | date,
+        viewer: Viewer,
+        now: datetime,
+        most: int,
+    ) -> Restatement:
+        """As `metrics.restatements.restatements`."""
+        return restatements(
+            self._open(), definition, parameters, cell, earlier=earlier, viewer=viewer, now=now, most=most
+        )
 
     def close(self) -> None:
         """Close the warehouse."""

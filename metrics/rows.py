@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
-from metrics.compile import Compiled
+from metrics.compile import Compiled, Statement
 from metrics.errors import ParameterError
 from metrics.kinds import kind_of
 from metrics.parameters import Parameters, Unit
@@ -74,7 +74,7 @@ def rows(
         WarehouseNotReadyError: nothing is published, or nothing of this organization.
         UnknownPipelineError, ParameterError: the question does not fit the organization, or there is no such figure.
     """
-    measure = _measure(definition, parameters, cell)
+    measure = measure_of(definition, parameters, cell)
     with reader.session() as session:
         question = ask(session, definition, parameters, viewer=viewer, now=now)
         # the list shows what each fact is worth
@@ -100,7 +100,12 @@ def rows(
     )
 
 
-def _measure(definition: Definition, parameters: Parameters, cell: CellAddress) -> Figure:
+def measure_of(definition: Definition, parameters: Parameters, cell: CellAddress) -> Figure:
+    """The figure that a cell names.
+
+    Raises:
+        ParameterError: there is no such figure, or the cell does not say which of several.
+    """
     measure = definition.measure(cell.measure)
     if measure is None:
         names = ", ".join(each.name for each in definition.measures)
@@ -122,11 +127,8 @@ def _form(definition: Definition, parameters: Parameters) -> re.Pattern[str]:
     return _WORD if dimension is not None and dimension.type == "text" else _UUID
 
 
-def _compile_rows(
-    session: Session, question: Question, cell: CellAddress, measure: Figure, *, after: UUID | None, limit: int
-) -> Compiled:
-    """One statement for the page and the total, so that facts are computed once; an empty page is a row of nulls."""
-    statement = compile_facts(session, question)
+def add_behind(statement: Statement, question: Question, cell: CellAddress, measure: Figure) -> None:
+    """Add `behind`: the facts behind a cell, after `facts`."""
     conditions = [f"f.measure = {statement.bind(kind_of(question.definition).key(question, measure), 'text')}"]
     if measure.is_timed:
         conditions.append("f.days is not null")
@@ -137,6 +139,14 @@ def _compile_rows(
     elif cell.group is not None:
         conditions.append(f"f.group_key = {statement.bind(cell.group, 'text')}")
     statement.step("behind", f"select * from facts f where {' and '.join(conditions)}")
+
+
+def _compile_rows(
+    session: Session, question: Question, cell: CellAddress, measure: Figure, *, after: UUID | None, limit: int
+) -> Compiled:
+    """One statement for the page and the total, so that facts are computed once; an empty page is a row of nulls."""
+    statement = compile_facts(session, question)
+    add_behind(statement, question, cell, measure)
     statement.step(
         "total",
         "select cast(count(*) as bigint) as total_count,\n"

@@ -24,6 +24,7 @@ from metrics.kinds import KINDS
 from metrics.parameters import Parameters, read
 from metrics.query import Answer
 from metrics.registry import Definition, definition_of
+from metrics.restatements import Restatement
 from metrics.rows import CellAddress, Page
 from metrics.viewer import Viewer
 
@@ -162,6 +163,25 @@ async def find_rows(
     with _problems():
         return await _in_figure_thread(
             services, partial(rows, definition, parameters, cell, viewer=viewer, now=now, limit=limit, after=after)
+        )
+
+
+async def find_restatements(
+    services: Services,
+    definition: Definition,
+    parameters: Parameters,
+    cell: CellAddress,
+    *,
+    earlier: datetime | date,
+    viewer: Viewer,
+    now: datetime,
+    most: int,
+) -> Restatement:
+    """What changed a figure since it was known at `earlier`."""
+    ask = figures_of(services).restatements
+    with _problems():
+        return await _in_figure_thread(
+            services, partial(ask, definition, parameters, cell, earlier=earlier, viewer=viewer, now=now, most=most)
         )
 
 

@@ -18,7 +18,7 @@ from api.kernel.errors import InvalidCursor, NotFound
 from api.metrics import download, service
 from api.metrics.errors import FigureTooExpensive, InvalidParameter, UnknownMetric, WarehouseNotReady
 from api.metrics.explaining import MetricExplanation, explain_metric
-from api.metrics.schemas import FactsBehind, FreshnessRead, MetricAnswer, MetricRead
+from api.metrics.schemas import FactsBehind, FreshnessRead, MetricAnswer, MetricRead, RestatementsRead
 
 metrics_router = slice_router(prefix="/metrics", tags=["metrics"])
 freshness_router = slice_router(prefix="/freshness", tags=["metrics"])
@@ -133,6 +133,25 @@ async def read_metric(
     if if_none_match is not None and tag in (given.strip() for given in if_none_match.split(",")):
         return Response(status_code=304, headers=headers)
     return Response(body, media_type=JSONResponse.media_type, headers=headers)
+
+
+@metrics_router.get("/{name}/restatements", responses=problems(*_ERRORS))
+async def list_restatements(
+    name: str,
+    request: Request,
+    given: Given,
+    cell: Cell,
+    caller: CurrentCaller,
+    unit: Unit,
+    from_as_of: Annotated[str, Query(max_length=100, description="The figure as known then,")],
+    to_as_of: Annotated[Text, Query(description="and as known then; now if left out.")] = None,
+) -> RestatementsRead:
+    """List the facts that changed a figure between two instants of knowledge; they add up to the difference."""
+    del from_as_of, to_as_of
+    asked = {field: value for field, value in given.items() if field not in _CELL_FIELDS}
+    return await service.list_restatements(
+        unit, caller, services=services_of(request), name=name, given=asked, cell=cell
+    )
 
 
 def _of_today(answer: service.Answered) -> dict[str, str]:

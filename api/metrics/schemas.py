@@ -115,6 +115,32 @@ class FactsBehind(BaseModel):
     warehouse_version: str | None = None
 
 
+class Restated(BaseModel):
+    """A fact that changed a figure: what it added before, and adds now (null: it was not, or is not, behind it)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    change: str = Field(description="appeared, gone or changed.")
+    before: int | None
+    after: int | None
+    difference: int
+
+
+class RestatementsRead(BaseModel):
+    """Why a figure is another than it was known to be. `items` and `others_difference` add up to `difference`."""
+
+    metric: str
+    measure: str
+    from_as_of: datetime
+    to_as_of: datetime
+    before: int
+    after: int
+    difference: int
+    items: list[Restated] = Field(description="The facts that changed it, the largest first; a thousand at most.")
+    others: int = Field(description="How many more there are.")
+    others_difference: int
+
+
 class Process(BaseModel):
     """One process of the installation, as it last reported itself."""
 

@@ -21,6 +21,7 @@ from api.metrics.asking import (
     continued,
     figures_of,
     find_answer,
+    find_restatements,
     find_rows,
     place_after,
     read_address,
@@ -36,6 +37,8 @@ from api.metrics.schemas import (
     FreshnessRead,
     MetricAnswer,
     MetricRead,
+    Restated,
+    RestatementsRead,
     Total,
     VersionRead,
 )
@@ -45,6 +48,9 @@ from metrics.publication import PublishedVersion
 from metrics.registry import Definition, definitions, registry
 from metrics.status import PipelineStatus, open_status_store
 from metrics.viewer import Viewer
+
+#: Facts that a list of restatements names one by one.
+_MOST_RESTATED = 1_000
 
 
 def list_metrics() -> list[MetricRead]:
@@ -189,6 +195,49 @@ async def facts_behind(
         warehouse_version=found.warehouse_version if is_of_today else None,
     )
     return behind, place_after(found) if found.has_more else None
+
+
+async def list_restatements(
+    unit: UnitOfWork,
+    caller: Caller,
+    *,
+    services: Services,
+    name: str,
+    given: Mapping[str, str],
+    cell: Mapping[str, str],
+) -> RestatementsRead:
+    """The facts that changed a figure between two instants of knowledge."""
+    asked = dict(given)
+    earlier, later = asked.pop("from_as_of", ""), asked.pop("to_as_of", "")
+    definition, known = read_question(name, asked | {"as_of": earlier})
+    if known.as_of is None or "as_of" in given:
+        raise InvalidParameter(ParameterError("from_as_of", "is required, and to_as_of takes the place of as_of"))
+    _, parameters = read_question(name, asked | {"as_of": later})
+    address = read_address(definition, parameters, cell)
+    viewer, now = await _viewer(unit, caller), datetime.now(UTC)
+    async with _whose_pipeline(unit, parameters):
+        found = await find_restatements(
+            services,
+            definition,
+            parameters,
+            address,
+            earlier=known.as_of,
+            viewer=viewer,
+            now=now,
+            most=_MOST_RESTATED,
+        )
+    return RestatementsRead(
+        metric=name,
+        measure=address.measure,
+        from_as_of=found.from_as_of,
+        to_as_of=found.to_as_of,
+        before=found.before,
+        after=found.after,
+        difference=found.difference,
+        items=[Restated(**item) for item in found.items],
+        others=found.others,
+        others_difference=found.others_difference,
+    )
 
 
 async def read_freshness(unit: UnitOfWork, caller: Caller, *, services: Services) -> FreshnessRead:

@@ -107,12 +107,14 @@ class TestManager:
                 outside.append(request.url)
 
         page.on("request", note)
-        sign_in(page, dashboards, email=EMAIL, password=PASSWORD)
+        sign_in(page, f"{dashboards}/funnel", email=EMAIL, password=PASSWORD)
         expect(page.get_by_text("Northwind Traders")).to_be_visible()
         expect(page.get_by_text("definition funnel v1")).to_be_visible()
 
+        page.get_by_role("button", name="How it is counted").click()
         choose(page, "A stage counts the deals that", "Went through every stage in order")
         expect(page.get_by_text("went through every stage in order", exact=False).last).to_be_visible()
+        page.keyboard.press("Escape")
         settle(page)
         assert double.questions("/v1/metrics/funnel")[-1]["order"] == "strict"
         assert address(page)["order"] == ["strict"]
@@ -124,7 +126,7 @@ class TestManager:
         assert outside == []
 
     def test_stays_signed_in_through_a_reload_and_in_a_new_tab(self, dashboards: str, page: Page) -> None:
-        sign_in(page, f"{dashboards}/?order=visited", email=EMAIL, password=PASSWORD)
+        sign_in(page, f"{dashboards}/funnel?order=visited", email=EMAIL, password=PASSWORD)
         settle(page)
         cookies = {cookie["name"]: cookie for cookie in page.context.cookies()}
         kept = cookies["sluice_sign_in"]
@@ -154,7 +156,7 @@ class TestManager:
         expect(page.get_by_text("2 deals appear twice.").first).to_be_visible(timeout=PATIENCE)
 
     def test_sees_new_figures_without_doing_anything(self, dashboards: str, page: Page, double: Double) -> None:
-        sign_in(page, dashboards, email=EMAIL, password=PASSWORD)
+        sign_in(page, f"{dashboards}/funnel", email=EMAIL, password=PASSWORD)
         expect(page.get_by_text("3 events behind")).to_be_visible(timeout=PATIENCE)
         double.deals = double.deals[:450]
         shown = page.get_by_test_id("stMetricValue").first.inner_text()

@@ -8,7 +8,10 @@ import pytest
 
 from contracts.stages import Outcome
 from metrics.errors import ParameterError
-from metrics.registry import definitions
+from metrics.parameters import read
+from metrics.registry import definition_of, definitions
+from metrics.restatements import Restatement, restatements
+from metrics.rows import CellAddress
 from tests.event_history import BEGINNING, EventLog, Pipeline, days
 from tests.metrics.conftest import Asker
 
@@ -89,3 +92,42 @@ def test_an_instant_at_the_ends_of_time_is_refused(instant: str, log: EventLog, 
         given: dict[str, Any] = {"pipeline_id": pipeline.id} if "pipeline_id" in definition.parameters else {}
         with pytest.raises(ParameterError, match="as_of: must lie between 1970-01-01 and 2200-01-01"):
             asker.answer(metric, as_of=instant, **given)
+
+
+def test_restatements_list_the_facts_that_changed_a_figure_and_add_up(
+    log: EventLog, pipeline: Pipeline, ask: Ask
+) -> None:
+    deals = [log.deal(pipeline, at=BEGINNING + days(number), amount_minor=100 * number) for number in range(5)]
+    for deal in deals[:3]:
+        log.win(deal, at=BEGINNING + days(10))
+    then = BEGINNING + days(20)
+    log.set_amount(deals[1], 777, at=BEGINNING + days(9), recorded=then + days(1))
+    log.win(deals[3], at=BEGINNING + days(11), recorded=then + days(2))
+    log.delete(deals[2], at=then + days(3))
+    asker = ask(log)
+
+    def compare(measure: str, most: int = 10) -> Restatement:
+        definition = definition_of("bookings")
+        parameters = read(definition, {"from": "2026-01-01", "to": "2026-12-01"})
+        return restatements(
+            asker.reader,
+            definition,
+            parameters,
+            CellAddress(measure),
+            earlier=then,
+            viewer=asker.viewer(),
+            now=asker.now,
+            most=most,
+        )
+
+    amount = compare("won_amount_minor")
+    assert (amount.before, amount.after) == (300, 777 + 300)
+    assert [(item["change"], item["difference"]) for item in amount.items] == [
+        ("changed", 677),
+        ("appeared", 300),
+        ("gone", -200),
+    ]
+    assert sum(item["difference"] for item in amount.items) == amount.difference
+    few = compare("won_amount_minor", most=1)
+    assert (few.others, few.items[0]["difference"] + few.others_difference) == (2, few.difference)
+    assert compare("deals_won").difference == 0

@@ -148,6 +148,29 @@ class TestReadMetric:
         named = await owner.read("/v1/metrics/funnel", params=asked | {"group_by": "source", "names": "today"})
         assert "Website" in named["labels"].values()
 
+    async def test_restatements_say_which_deals_changed_a_figure(
+        self, owner: Account, refresh: Callable[[], None]
+    ) -> None:
+        pipeline = await first_pipeline(owner)
+        await make_deal(owner, pipeline)
+        refresh()
+        known = (await owner.read("/v1/metrics/deals_created"))["as_of"]
+        late = await make_deal(owner, pipeline, occurred_at="2026-01-05T10:00:00Z")
+        refresh()
+        asked = {"from": "2026-01-01", "to": "2100-01-01", "from_as_of": known, "measure": "amount_minor"}
+        found = await owner.read("/v1/metrics/deals_created/restatements", params=asked)
+        assert (found["before"], found["after"], found["difference"]) == (5_000, 10_000, 5_000)
+        assert [(item["deal_id"], item["change"], item["difference"]) for item in found["items"]] == [
+            (late["id"], "appeared", 5_000)
+        ]
+        for wrong in ({"from_as_of": ""}, {"from_as_of": "9999-12-31"}, {"to_as_of": "1990-01-01"}, {"as_of": known}):
+            answer = await owner.get("/v1/metrics/deals_created/restatements", params=asked | wrong)
+            assert answer.status_code == 422, wrong
+        timed = await owner.get(
+            "/v1/metrics/sales_cycle_days/restatements", params={"from_as_of": known, "measure": "median_days"}
+        )
+        assert timed.status_code == 422
+
     async def test_a_download_holds_every_fact_behind_a_figure(
         self, owner: Account, refresh: Callable[[], None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
