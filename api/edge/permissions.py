@@ -106,6 +106,7 @@ _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
     ("tasks:write", WRITERS, True, "create_task update_task complete_task reopen_task delete_task"),
     ("teams:read", EVERYBODY, False, "list_teams read_team list_team_members"),
     ("teams:write", ADMINISTRATORS, False, "create_team update_team add_team_member remove_team_member"),
+    ("search:read", EVERYBODY, True, "search"),
     ("views:read", EVERYBODY, False, "list_views read_view"),
     ("views:write", EVERYBODY, False, "create_view update_view delete_view"),
     ("users:read", EVERYBODY, False, "list_users read_user"),

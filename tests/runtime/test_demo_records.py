@@ -1,0 +1,51 @@
+"""What the demo adds by hand is there once, however often it is filled."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from api.main import create_app
+from contracts.settings import DatabaseSettings
+from runtime import demo_records
+from tests.conftest import Database
+from tests.factories import PASSWORD, api_settings, new_email
+
+
+class Caller:
+    """The owner of a new organization."""
+
+    def __init__(self, http: TestClient) -> None:
+        self._http = http
+        body = {"email": new_email("owner"), "password": PASSWORD, "name": "Robin", "organization_name": "Acme"}
+        http.headers["Authorization"] = f"Bearer {http.post('/v1/auth/signup', json=body).json()['access_token']}"
+
+    def call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        answer = self._http.request(method, path, **request)
+        assert answer.is_success, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def items(self, path: str, **parameters: str | int) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.call("GET", path, params=parameters)["items"]
+        return found
+
+
+@pytest.fixture
+def owner(database: Database) -> Iterator[Caller]:
+    from_settings = DatabaseSettings.model_validate({"database_url": database.app_url})
+    with TestClient(create_app(api_settings(), from_settings)) as http:
+        yield Caller(http)
+
+
+def test_each_once(owner: Caller) -> None:
+    [pipeline] = owner.items("/v1/pipelines")
+    for number in range(3):
+        owner.call("POST", "/v1/deals", json={"title": f"D{number}", "pipeline_id": pipeline["id"]})
+    for _ in range(2):
+        demo_records.add(owner, pipeline["id"])
+    counts = {
+        name: len(owner.items(f"/v1/{name}")) for name in ("tasks", "notes", "activities", "views", "custom-fields")
+    }
+    assert counts == {"tasks": 3, "notes": 3, "activities": 3, "views": 1, "custom-fields": 2}
