@@ -147,7 +147,8 @@ class TestManager:
         sign_in(page, f"{dashboards}/team?level=team", email=EMAIL, password=PASSWORD)
         expect(page.get_by_text("per team at the time")).to_be_visible(timeout=PATIENCE)
         choose(page, "Team", "Enterprise")
-        expect(page.get_by_text("Enterprise, won")).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_text("Enterprise, won").first).to_be_visible(timeout=PATIENCE)
+        page.keyboard.press("Escape")
 
         page.get_by_role("link", name="Data health").click()
         expect(page.get_by_text("All is well.")).to_be_visible(timeout=PATIENCE)
