@@ -44,6 +44,8 @@ _BLANK_GROUPS = rf"^[0-9]{{1,3}}((?:{_BLANK}[0-9]{{3}})+|(?:['’][0-9]{{3}})+)(
 _DOT = r"^([0-9]+|[1-9][0-9]{0,2}(,[0-9]{3})+|[1-9][0-9]?(,[0-9]{2})+,[0-9]{3})?(\.[0-9]*)?$"
 _COMMA = r"^([0-9]+|[1-9][0-9]{0,2}(\.[0-9]{3})+)?(,[0-9]*)?$"
 _EITHER = r"^[1-9][0-9]{0,2}[.,][0-9]{3}$"
+#: Where a minus may stand, in one place at a time.
+_SIGN_PLACES = ("minus", "inner", "trailing", "open")
 #: So many cells with a comma before exactly three digits, and none otherwise, are thousands.
 _ENOUGH_GROUPS = 3
 
@@ -152,9 +154,10 @@ def _groups(cell: pl.Expr) -> pl.Expr:
 
 
 def _raw_number(cell: pl.Expr) -> pl.Expr:
-    number = _groups(cell).struct.field("number")
-    is_balanced = _groups(cell).struct.field("open").is_null() == _groups(cell).struct.field("close").is_null()
-    return pl.when(is_balanced).then(number)
+    groups = _groups(cell)
+    is_balanced = groups.struct.field("open").is_null() == groups.struct.field("close").is_null()
+    signs = (groups.struct.field(name).is_not_null().cast(pl.Int8) for name in _SIGN_PLACES)
+    return pl.when(is_balanced & (pl.sum_horizontal(*signs) <= 1)).then(groups.struct.field("number"))
 
 
 def _has_blank_groups(cell: pl.Expr) -> pl.Expr:
@@ -170,7 +173,7 @@ def _number(cell: pl.Expr) -> pl.Expr:
 
 def _is_negative(cell: pl.Expr) -> pl.Expr:
     groups = _groups(cell)
-    minus = pl.coalesce(*(groups.struct.field(name) for name in ("minus", "inner", "trailing", "open"))).fill_null("")
+    minus = pl.coalesce(*(groups.struct.field(name) for name in _SIGN_PLACES)).fill_null("")
     return minus.is_in(["-", "−", "("])
 
 

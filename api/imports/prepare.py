@@ -25,6 +25,8 @@ from api.imports.values import ReadingRules, clean, read
 #: Rows per chunk: of deals and the like one transaction's worth, of histories what reads quickly.
 CHUNK_ROWS = 2_000
 _HISTORY_CHUNK_ROWS = 50_000
+#: Rows that are looked at together: what a look costs by itself is shared by many.
+_BLOCK_ROWS = 20_000
 
 ROW, FILE = "_row", "_file"
 #: How rows below a table begin that are none of its rows.
@@ -79,19 +81,23 @@ def prepare_file(
     _tell_of_file(prepared, [] if file.beside is not None else opened.matched.ignored)
     notes = ColumnNotes({name: GENERIC[file.entity][name] for name in positions}, ROW)
     size = _HISTORY_CHUNK_ROWS if file.entity in HISTORIES else CHUNK_ROWS
-    for number, chunk in enumerate(_chunks(opened.rows(), size)):
-        text = _frame(chunk, positions, prepared)
+    blocks: list[Path] = []
+    for number, block in enumerate(_blocks(opened.rows())):
+        text = _frame(block, positions, prepared)
         notes.look(text)
-        path = folder / f"{file.entity.value}-{index}-{number:06d}.parquet"
-        text.write_parquet(path, compression="lz4")
-        prepared.chunks.append(path)
+        blocks.append(folder / f"{file.entity.value}-{index}-text-{number:06d}.parquet")
+        text.write_parquet(blocks[-1], compression="lz4")
     verdicts = notes.verdicts(options)
     prepared.guesses += [f"{file.name}: {name} {one.note}." for name, one in verdicts.items() if one.note]
     prepared.warnings += [f"{file.name}: {words}." for words in notes.words()]
     rules = replace(rules, verdicts=verdicts)
-    for path in prepared.chunks:
-        checked = _check(pl.read_parquet(path), prepared, rules=rules).with_columns(pl.lit(index).alias(FILE))
-        checked.write_parquet(path, compression="lz4")
+    for block_path in blocks:
+        checked = _check(pl.read_parquet(block_path), prepared, rules=rules).with_columns(pl.lit(index).alias(FILE))
+        block_path.unlink()
+        for start in range(0, max(checked.height, 1), size):
+            path = folder / f"{file.entity.value}-{index}-{len(prepared.chunks):06d}.parquet"
+            checked.slice(start, size).write_parquet(path, compression="lz4")
+            prepared.chunks.append(path)
     prepared.warnings += [f"{file.name}: left out: {count} rows {why}." for why, count in prepared.left_out.items()]
     return prepared
 
@@ -108,9 +114,9 @@ def _tell_of_file(prepared: PreparedFile, ignored: Sequence[str]) -> None:
         prepared.guesses.append(f"{name}: {guess} (the option encoding says otherwise).")
 
 
-def _chunks(rows: Iterator[SourceRow], size: int) -> Iterator[list[SourceRow]]:
-    while chunk := list(islice(rows, size)):
-        yield chunk
+def _blocks(rows: Iterator[SourceRow]) -> Iterator[list[SourceRow]]:
+    while block := list(islice(rows, _BLOCK_ROWS)):
+        yield block
 
 
 def _frame(rows: Sequence[SourceRow], positions: dict[str, int], prepared: PreparedFile) -> pl.DataFrame:

@@ -127,7 +127,7 @@ class TestColumns:
 
     async def test_currency_signs_and_signs_of_amounts_are_read(self, importer: Importer) -> None:
         cells = ['"$1,000.00"', "£500", '"¥90,000"', '"R$ 15,000.00"', "90 000 ₽", '"1,000.00 USD"', "($33.52)", "-50",
-                 "kr 10", "5 apples"]  # fmt: skip
+                 "kr 10", "5 apples", "--5"]  # fmt: skip
         body = "external_id,stage,amount\n" + "".join(f"{n},New,{cell}\n" for n, cell in enumerate(cells))
         done = await importer.run({"deals": body})
         assert amounts(importer) == {
