@@ -9,7 +9,7 @@ from dashboards import client, links, session, sidebar, states
 from dashboards.answers import Me
 from dashboards.pages import find_views, remember
 from dashboards.session import SignIn
-from dashboards.views import sign_in
+from dashboards.views import mailed_link, sign_in
 
 #: The theme has no setting for the margins beside the content, and tables need the room.
 #: On a phone a chart drops its columns of figures before it drops its bars.
@@ -41,6 +41,9 @@ def main() -> None:
     st.set_page_config(page_title="Sluice", page_icon=sidebar.ICON, layout="wide")
     st.html(_WIDER)
     links.keep()
+    if mailed_link.is_asked():
+        mailed_link.render()
+        return
     who = session.current()
     me: Me | None = None
     if who is not None:

@@ -43,9 +43,23 @@ class Resource:
         return self.body[name]
 
 
-def log_in(email: str, password: str) -> SignIn:
-    """Sign in with a person's own account. Raises RefusedError with the API's words for a wrong password."""
-    return transport.log_in(email, password)
+def log_in(email: str, password: str, code: str | None = None) -> SignIn:
+    """Sign in with a person's own account.
+
+    Raises:
+        RefusedError: with the API's words for a wrong password; its code is `second_factor_needed` where a code lacks.
+    """
+    return transport.log_in(email, password, code)
+
+
+def post_signed_out(path: str, body: Json) -> Json:
+    """Do something that needs no sign-in, such as following a link from a mail."""
+    return transport.post_signed_out(path, body)
+
+
+def signed_in(tokens: Json) -> SignIn:
+    """The sign-in that an answer of tokens begins."""
+    return SignIn(access_token=tokens["access_token"], refresh_token=tokens["refresh_token"])
 
 
 def log_out(sign_in: SignIn) -> None:

@@ -90,13 +90,21 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 }
 
 
-def log_in(email: str, password: str) -> SignIn:
-    """Sign in with a person's own account. Raises RefusedError for a wrong password."""
-    response = _send("POST", "/v1/auth/login", json={"email": email.strip(), "password": password})
+def log_in(email: str, password: str, code: str | None = None) -> SignIn:
+    """Sign in with a person's own account. Raises RefusedError for a wrong password, or a code that lacks."""
+    given = {"email": email.strip(), "password": password} | ({"code": code} if code else {})
+    response = _send("POST", "/v1/auth/login", json=given)
     if response.status_code == httpx.codes.UNAUTHORIZED:
+        if response.json().get("code") == "second_factor_needed":
+            raise RefusedError("Enter the code that your authenticator shows.", code="second_factor_needed")
         raise RefusedError("The e-mail address or the password is not right.", code="wrong_credentials")
     body = body_of(response)
     return SignIn(access_token=body["access_token"], refresh_token=body["refresh_token"])
+
+
+def post_signed_out(path: str, body: Json) -> Json:
+    """Do something that needs no sign-in."""
+    return body_of(_send("POST", path, json=body))
 
 
 def log_out(sign_in: SignIn) -> None:

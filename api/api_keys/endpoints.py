@@ -11,7 +11,7 @@ from api.api_keys.rules import ApiKey, KeyBeyondItsMaker, UnknownScope, require_
 from api.api_keys.schemas import ApiKeyCreate, ApiKeyMade, ApiKeyRead
 from api.edge.dependencies import CurrentCaller, Unit
 from api.edge.pages import Page, PageOf, read_page
-from api.edge.permissions import ADMINISTRATORS
+from api.edge.permissions import ADMINISTRATORS, scopes_of
 from api.edge.routing import problems, slice_router
 from api.edge.security import draw_key
 from api.kernel.changes import Change
@@ -28,6 +28,12 @@ async def list_api_keys(caller: CurrentCaller, page: Page, unit: Unit) -> PageOf
     given = {"user_id": None if caller.role in ADMINISTRATORS else caller.user_id}
     found, next_cursor = await read_page(unit, records.KEYS, given, page=page)
     return PageOf(items=[ApiKeyRead.model_validate(key) for key in found], next_cursor=next_cursor)
+
+
+@router.get("/scopes")
+async def list_key_scopes(caller: CurrentCaller) -> PageOf[str]:
+    """List the scopes that one's role can make use of."""
+    return PageOf(items=sorted(scopes_of(caller.role)), next_cursor=None)
 
 
 @router.post("", status_code=201, responses=problems(UnknownScope, KeyBeyondItsMaker))

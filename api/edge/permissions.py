@@ -114,7 +114,7 @@ _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
 )
 #: What only people do, never a program with a key.
 _PEOPLE: tuple[tuple[frozenset[Role], str], ...] = (
-    (EVERYBODY, "list_api_keys create_api_key revoke_api_key list_sessions revoke_session"),
+    (EVERYBODY, "list_api_keys list_key_scopes create_api_key revoke_api_key list_sessions revoke_session"),
     (ADMINISTRATORS, "invite list_invitations revoke_invitation"),
     (EVERYBODY, "list_notifications read_notification"),
     (ADMINISTRATORS, "open_checkout open_portal preview_change change_subscription"),

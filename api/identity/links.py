@@ -21,7 +21,7 @@ _PATHS = {Purpose.PASSWORD: "set-password", Purpose.ADDRESS: "prove-address", Pu
 
 def link_of(services: Services, purpose: Purpose, token: str) -> str:
     """Where a mail leads."""
-    return f"{services.settings.public_url.rstrip('/')}/{_PATHS[purpose]}?token={token}"
+    return f"{services.settings.public_url.rstrip('/')}/?link={_PATHS[purpose]}&token={token}"
 
 
 async def mail_password_links(services: Services, email: str) -> None:

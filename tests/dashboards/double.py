@@ -34,6 +34,7 @@ from tests.dashboards.counting import (
     stage_names,
     team_row,
 )
+from tests.dashboards.double_access import serve_access
 from tests.dashboards.double_billing import PAID, serve_billing
 from tests.dashboards.double_imports import serve_imports
 from tests.dashboards.double_notes import serve_notes
@@ -54,6 +55,7 @@ class Double:
     billing: Row = field(default_factory=lambda: deepcopy(PAID))
     imports: list[Row] = field(default_factory=list)  # forms that were sent
     totals: list[Row] = field(default_factory=list)
+    changed: list[tuple[str, Row]] = field(default_factory=list)  # of people, invitations and keys
     figures: list[Row] = field(default_factory=list)  # of any metric that it does not count itself
 
     def questions(self, path: str) -> list[Row]:
@@ -145,6 +147,7 @@ def application(double: Double) -> FastAPI:
     _serve_metrics(app, double)
     serve_notes(app, double.notes, problem=_problem)
     serve_billing(app, double.billing)
+    serve_access(app, double.changed)
     serve_rules(app)
     serve_imports(app, double.imports)
 

@@ -332,6 +332,78 @@ MUTATIONS = (
         ),
         ("tests/orchestration/test_reconciliation.py::TestMarts",),
     ),
+    Mutation(
+        "a_key_may_do_what_its_scopes_do_not_say",
+        (Edit("api/edge/dependencies.py", "if permission.scope not in caller.scopes:", "if not caller.scopes:"),),
+        ("tests/api/access/test_permissions.py::test_a9_a_key_does_what_its_scopes_say_and_nothing_else",),
+    ),
+    Mutation(
+        "a_revoked_key_goes_on",
+        (
+            Edit(
+                "api/db/migrations/versions/0015_access.py",
+                "and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())",
+                "and (k.expires_at is null or k.expires_at > now())",
+            ),
+        ),
+        ("tests/api/access/test_api_keys.py::test_a9_a_revoked_expired_or_altered_key_is_refused_at_once",),
+    ),
+    Mutation(
+        "roles_are_not_held_against_the_matrix",
+        (
+            Edit(
+                "api/edge/dependencies.py",
+                "if caller.role not in (permission.roles if permission else roles):",
+                "if caller.role not in roles:",
+            ),
+        ),
+        ("tests/api/access/test_permissions.py::test_a10_each_role_may_do_what_the_matrix_says",),
+    ),
+    Mutation(
+        "a_one_time_code_is_good_twice",
+        (
+            Edit(
+                "api/identity/people.py",
+                "and last_counter < :counter returning",
+                "and last_counter <= :counter returning",
+            ),
+        ),
+        (
+            "tests/api/access/test_account.py::TestSecondFactor::test_a4_a_code_is_good_once_of_20_at_once_and_not_after_a_restart",
+        ),
+    ),
+    Mutation(
+        "limits_are_checked_then_set",
+        (
+            Edit(
+                "api/db/migrations/versions/0015_access.py",
+                "where greatest(r.tat, moment) + step <= moment + step * (in_bursts[i] + 1)",
+                "where true",
+            ),
+        ),
+        ("tests/api/access/test_limits.py::test_a11_of_500_at_once_no_more_pass_than_the_burst_and_what_refills",),
+    ),
+    Mutation(
+        "the_audit_log_is_not_chained",
+        (
+            Edit(
+                "api/audit/records.py",
+                "or bytes(row.previous) != before or bytes(row.hash) != whole:",
+                "or bytes(row.previous) != before:",
+            ),
+        ),
+        ("tests/api/access/test_audit.py::test_a19_what_somebody_with_more_rights_changes_breaks_the_chain",),
+    ),
+    Mutation(
+        "sealed_text_opens_in_any_row",
+        (Edit("api/kernel/secrets.py", "organization_id.bytes + purpose.encode()", "organization_id.bytes"),),
+        ("tests/api/test_secrets.py::test_a13_sealed_text_opens_in_its_own_row_and_organization_only",),
+    ),
+    Mutation(
+        "a_changed_password_leaves_sign_ins",
+        (Edit("api/identity/people.py", "if because else []", "if not because else []"),),
+        ("tests/api/access/test_account.py::TestOwnPassword::test_a7_a_change_ends_all_sign_ins_everywhere",),
+    ),
 )
 
 #: What shows in every run of the tests that mutations are noticed; the others are of the long one.

@@ -1,0 +1,94 @@
+"""One's own account: password, second factor, sign-ins, and the organizations that one is a member of."""
+
+import streamlit as st
+
+from dashboards import client, session, states
+from dashboards.answers import Me
+from dashboards.pages import Page
+from dashboards.session import SignIn
+
+PAGE = Page("My account", icon="account_circle", group="Admin", position=10)
+
+_SEED = "second_factor_seed"
+
+
+def render(sign_in: SignIn, me: Me) -> None:
+    """Draw the page."""
+    st.title("My account", anchor=False)
+    st.text(f"{me.name}, {me.email}")
+    with states.explained():
+        _organizations(sign_in)
+    with states.explained():
+        _password(sign_in)
+    with states.explained():
+        _second_factor(sign_in)
+    with states.explained():
+        _sign_ins(sign_in)
+
+
+def _organizations(sign_in: SignIn) -> None:
+    places = client.get_all(sign_in, "/v1/me/organizations")
+    others = {place["id"]: place["name"] for place in places if not place["is_present"]}
+    if not others:
+        return
+    st.subheader("Organizations", anchor=False)
+    chosen = st.selectbox("Go on in", list(others), format_func=others.__getitem__)
+    if st.button("Switch", type="primary"):
+        tokens = client.post(sign_in, "/v1/auth/switch", {"organization_id": chosen})
+        session.begin(SignIn(access_token=tokens["access_token"], refresh_token=tokens["refresh_token"]))
+        st.rerun()
+
+
+def _password(sign_in: SignIn) -> None:
+    st.subheader("Password", anchor=False)
+    with st.form("password", clear_on_submit=True):
+        current = st.text_input("Present password", type="password", autocomplete="current-password")
+        new = st.text_input("New password", type="password", autocomplete="new-password")
+        done = st.form_submit_button("Change it", help="Ends all sign-ins, also this one.")
+    if done and current and new:
+        client.post(sign_in, "/v1/me/password", {"current_password": current, "new_password": new})
+        session.end("Your password was changed. Sign in with the new one.")
+        st.rerun()
+
+
+def _second_factor(sign_in: SignIn) -> None:
+    st.subheader("Second factor", anchor=False)
+    seed = st.session_state.get(_SEED)
+    if seed is None:
+        if st.button("Set up an authenticator"):
+            st.session_state[_SEED] = client.post(sign_in, "/v1/me/second-factor")["seed"]
+            st.rerun()
+        with st.expander("Do without it again"):
+            code = st.text_input("One last code", key="last_code")
+            if st.button("Remove it") and code:
+                client.post(sign_in, "/v1/me/second-factor/remove", {"code": code})
+                st.success("Your password alone signs you in again.")
+        return
+    st.text("Enter this key in your authenticator, then the code that it shows:")
+    st.code(seed, language=None)
+    code = st.text_input("Code", key="first_code")
+    if st.button("Confirm", type="primary") and code:
+        made = client.post(sign_in, "/v1/me/second-factor/confirm", {"code": code})
+        del st.session_state[_SEED]
+        st.success("From now on signing in asks for a code. Keep these recovery codes: each is good once.")
+        st.code("\n".join(made["recovery_codes"]), language=None)
+
+
+def _sign_ins(sign_in: SignIn) -> None:
+    st.subheader("Where you are signed in", anchor=False)
+    sessions = client.get_all(sign_in, "/v1/sessions")
+    rows = [
+        {
+            "Since": one["created_at"][:16].replace("T", " "),
+            "From": one["address"] or "–",
+            "With": one["user_agent"] or "–",
+            "This one": one["is_present"],
+        }
+        for one in sessions
+    ]
+    st.dataframe(rows, hide_index=True)
+    others = [one for one in sessions if not one["is_present"]]
+    if others and st.button("End all others"):
+        for one in others:
+            client.delete(sign_in, f"/v1/sessions/{one['id']}")
+        st.rerun()

@@ -1,0 +1,71 @@
+"""Keys with which programs call the API: made, shown once, revoked."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import streamlit as st
+
+from dashboards import client, states
+from dashboards.answers import Me
+from dashboards.pages import Page
+from dashboards.session import SignIn
+
+PAGE = Page("Keys", icon="key", group="Admin", position=6)
+
+_LIVES = {"30 days": 30, "a year": 365, "for ever": None}
+
+
+def render(sign_in: SignIn, me: Me) -> None:
+    """Draw the page."""
+    st.title("Keys", anchor=False)
+    with states.explained():
+        keys = client.get_all(sign_in, "/v1/api-keys")
+        _list(sign_in, keys)
+    with states.explained():
+        _make(sign_in, me)
+
+
+def _list(sign_in: SignIn, keys: list[dict[str, Any]]) -> None:
+    rows = [
+        {
+            "Name": key["name"],
+            "Ends with": key["hint"],
+            "May": ", ".join(key["scopes"]),
+            "Acts as": key["role"] or "whoever made it",
+            "Until": (key["expires_at"] or "for ever")[:10],
+            "Last used": (key["last_used_at"] or "never")[:16].replace("T", " "),
+            "State": "revoked" if key["revoked_at"] else "in use",
+        }
+        for key in keys
+    ]
+    if rows:
+        st.dataframe(rows, hide_index=True)
+    else:
+        st.text("There are no keys yet.")
+    live = {key["id"]: f"{key['name']} (…{key['hint']})" for key in keys if not key["revoked_at"]}
+    if live:
+        chosen = st.selectbox("Revoke", list(live), format_func=live.__getitem__)
+        if st.button("Revoke it", help="It is refused from now on."):
+            client.delete(sign_in, f"/v1/api-keys/{chosen}")
+            st.rerun()
+
+
+def _make(sign_in: SignIn, me: Me) -> None:
+    st.subheader("A new key", anchor=False)
+    is_administrator = me.role in {"owner", "admin"}
+    scopes = client.get(sign_in, "/v1/api-keys/scopes").body["items"]
+    with st.form("key"):
+        name = st.text_input("Name")
+        chosen = st.multiselect("May", scopes)
+        life = st.selectbox("Is good for", list(_LIVES), index=1)
+        of_service = is_administrator and st.checkbox(
+            "Of a service", help="It goes on when you leave, with your role, and sees all records."
+        )
+        done = st.form_submit_button("Make it", type="primary")
+    if done and name.strip() and chosen:
+        days = _LIVES[life]
+        until = (datetime.now(UTC) + timedelta(days=days)).isoformat() if days else None
+        body = {"name": name.strip(), "scopes": chosen, "expires_at": until, "role": me.role if of_service else None}
+        made = client.post(sign_in, "/v1/api-keys", body)
+        st.success("Copy it now: it is not shown again.")
+        st.code(made["key"], language=None)

@@ -1,0 +1,63 @@
+"""Where links from mails lead: to set a password, to prove an address, to join an organization. Needs no sign-in."""
+
+import streamlit as st
+
+from dashboards import client, session
+
+_KIND, _TOKEN = "link", "token"  # names of parameters
+
+
+def is_asked() -> bool:
+    """Whether the address is one of a mail's."""
+    return st.query_params.get(_KIND) in _PAGES and _TOKEN in st.query_params
+
+
+def render() -> None:
+    """Do what the link is for."""
+    _, middle, _ = st.columns([1, 1.1, 1])
+    with middle:
+        try:
+            _PAGES[st.query_params[_KIND]](st.query_params[_TOKEN])
+        except client.ApiError as error:
+            st.error(error.message, icon=":material/error:")
+
+
+def _set_password(token: str) -> None:
+    st.header("Set your password", anchor=False)
+    with st.form("set_password"):
+        password = st.text_input("New password", type="password", autocomplete="new-password")
+        done = st.form_submit_button("Set it", type="primary", width="stretch")
+    if done and password:
+        client.post_signed_out("/v1/auth/password", {"token": token, "password": password})
+        _leave("Your password is set. Sign in with it.")
+
+
+def _prove_address(token: str) -> None:
+    st.header("Is this your address?", anchor=False)
+    if st.button("Yes, it is mine", type="primary", width="stretch"):
+        client.post_signed_out("/v1/auth/address", {"token": token})
+        _leave("Thank you: your address is proven.")
+
+
+def _join(token: str) -> None:
+    st.header("Join your team in Sluice", anchor=False)
+    with st.form("join"):
+        name = st.text_input("Your name", autocomplete="name")
+        password = st.text_input(
+            "Password", type="password", help="If you use Sluice elsewhere with this address: the one you have."
+        )
+        done = st.form_submit_button("Join", type="primary", width="stretch")
+    if done and password:
+        body = {"token": token, "password": password, "name": name.strip() or None}
+        session.begin(client.signed_in(client.post_signed_out("/v1/auth/join", body)))
+        _leave(None)
+
+
+def _leave(notice: str | None) -> None:
+    if notice:
+        st.session_state["sign_in_notice"] = notice
+    st.query_params.clear()
+    st.rerun()
+
+
+_PAGES = {"set-password": _set_password, "prove-address": _prove_address, "join": _join}

@@ -1,0 +1,145 @@
+"""People, their roles and teams, and who is invited: for administrators."""
+
+from typing import Any
+
+import streamlit as st
+
+from dashboards import client, states
+from dashboards.answers import Me
+from dashboards.pages import Page
+from dashboards.session import SignIn
+
+PAGE = Page("People", icon="group", group="Admin", position=1, roles=frozenset({"owner", "admin"}))
+
+_ROLES = ("owner", "admin", "manager", "rep", "analyst")
+_SCOPES = {"own": "own records", "team": "the team's", "subtree": "all teams below", "all": "everybody's"}
+_NO_TEAM = "no team"
+
+
+def render(sign_in: SignIn, me: Me) -> None:
+    """Draw the page."""
+    st.title("People", anchor=False)
+    with states.explained():
+        users = client.get_all(sign_in, "/v1/users")
+        teams = [team for team in client.get_all(sign_in, "/v1/teams") if team["is_active"]]
+        people, invited, in_teams = st.tabs(["People and roles", "Invitations", "Teams"])
+        with people, states.explained():
+            _people(sign_in, users)
+        with invited, states.explained():
+            _invitations(sign_in, me, teams)
+        with in_teams, states.explained():
+            _teams(sign_in, users, teams)
+
+
+def _people(sign_in: SignIn, users: list[dict[str, Any]]) -> None:
+    rows = [
+        {
+            "Name": user["name"],
+            "E-mail": user["email"],
+            "Role": user["role"],
+            "Sees": _SCOPES[user["record_scope"]],
+            "Active": user["is_active"],
+        }
+        for user in users
+    ]
+    st.dataframe(rows, hide_index=True)
+    by_id = {user["id"]: user for user in users}
+    chosen = st.selectbox("Change", list(by_id), format_func=lambda one: _called(by_id[one]), key="person")
+    user = client.get(sign_in, f"/v1/users/{chosen}")
+    with st.form(f"user_{chosen}"):
+        role = st.selectbox("Role", _ROLES, _ROLES.index(user["role"]))
+        scopes = list(_SCOPES)
+        scope = st.selectbox("Sees", scopes, scopes.index(user["record_scope"]), format_func=_SCOPES.__getitem__)
+        is_active = st.checkbox("Active", user["is_active"], help="Whoever is not loses access at once.")
+        done = st.form_submit_button("Save", type="primary")
+    if done:
+        body = {"role": role, "record_scope": scope, "is_active": is_active}
+        client.patch(sign_in, f"/v1/users/{chosen}", body, etag=user.etag)
+        st.rerun()
+    _sign_ins(sign_in, chosen)
+
+
+def _sign_ins(sign_in: SignIn, user_id: str) -> None:
+    sessions = client.get_all(sign_in, "/v1/sessions", {"user_id": user_id})
+    st.text(f"{len(sessions)} sign-ins go on.")
+    others = [session for session in sessions if not session["is_present"]]
+    if others and st.button("End them", icon=":material/logout:"):
+        for session in others:
+            client.delete(sign_in, f"/v1/sessions/{session['id']}")
+        st.rerun()
+
+
+def _invitations(sign_in: SignIn, me: Me, teams: list[dict[str, Any]]) -> None:
+    waiting = client.get_all(sign_in, "/v1/invitations")
+    rows = [{"E-mail": one["email"], "Role": one["role"], "Until": one["expires_at"][:10]} for one in waiting]
+    if rows:
+        st.dataframe(rows, hide_index=True)
+    else:
+        st.text("Nobody is invited.")
+    names = {None: _NO_TEAM} | {team["id"]: team["name"] for team in teams}
+    with st.form("invite", clear_on_submit=True):
+        email = st.text_input("E-mail address")
+        roles = _ROLES if me.role == "owner" else _ROLES[1:]
+        role = st.selectbox("Role", roles, roles.index("rep"))
+        team = st.selectbox("Team", list(names), format_func=names.__getitem__)
+        done = st.form_submit_button("Invite", type="primary")
+    if done and email.strip():
+        made = client.post(sign_in, "/v1/invitations", {"email": email.strip(), "role": role, "team_id": team})
+        if made["is_mailed"]:
+            st.success(f"An invitation is on its way to {made['email']}.")
+        else:
+            st.info("No mail server is configured. Give this link to the person, and to nobody else:")
+            st.code(made["link"], language=None)
+    if waiting:
+        by_id = {one["id"]: one["email"] for one in waiting}
+        taken = st.selectbox("Take back", list(by_id), format_func=by_id.__getitem__)
+        if st.button("Take it back"):
+            client.delete(sign_in, f"/v1/invitations/{taken}")
+            st.rerun()
+
+
+def _teams(sign_in: SignIn, users: list[dict[str, Any]], teams: list[dict[str, Any]]) -> None:
+    names = {user["id"]: _called(user) for user in users}
+    for depth, team in _as_tree(teams):
+        manager = names.get(team["manager_id"])
+        led = f", led by {manager}" if manager else ""
+        st.text(f"{'↳ ' * depth}{team['name']}{led}")
+    if not teams:
+        st.text("There are no teams yet.")
+    parents = {None: "none"} | {team["id"]: team["name"] for team in teams}
+    managers = {None: "nobody"} | names
+    with st.form("team", clear_on_submit=True):
+        name = st.text_input("New team")
+        parent = st.selectbox("Below", list(parents), format_func=parents.__getitem__)
+        manager_id = st.selectbox("Led by", list(managers), format_func=managers.__getitem__)
+        made = st.form_submit_button("Make it", type="primary")
+    if made and name.strip():
+        body = {"name": name.strip(), "parent_team_id": parent, "manager_id": manager_id}
+        client.post(sign_in, "/v1/teams", body)
+        st.rerun()
+    if teams:
+        called = {team["id"]: team["name"] for team in teams}
+        with st.form("member"):
+            who = st.selectbox("Person", list(names), format_func=names.__getitem__)
+            into = st.selectbox("Joins", list(called), format_func=called.__getitem__)
+            joins = st.form_submit_button("Move them", help="A person is in one team at a time.")
+        if joins:
+            client.post(sign_in, f"/v1/teams/{into}/members", {"user_id": who})
+            st.success("Done.")
+
+
+def _as_tree(
+    teams: list[dict[str, Any]], parent: str | None = None, depth: int = 0
+) -> list[tuple[int, dict[str, Any]]]:
+    """Teams with their depth, each below the one that it belongs to."""
+    known = {team["id"] for team in teams}
+    here = [
+        team
+        for team in teams
+        if team["parent_team_id"] == parent or (parent is None and team["parent_team_id"] not in known)
+    ]
+    return [row for team in here for row in ((depth, team), *_as_tree(teams, team["id"], depth + 1))]
+
+
+def _called(user: dict[str, Any]) -> str:
+    return f"{user['name']} ({user['email']})"
