@@ -221,6 +221,30 @@ class BackupSettings(_Settings):
     )
 
 
+class AiSettings(_Settings):
+    """The language model that drafts: any endpoint that speaks OpenAI's API. Without a key there are no drafts."""
+
+    openai_api_key: SecretStr | None = Field(default=None, description="Key of the endpoint; unset: no drafts.")
+    openai_base_url: str = Field(default="https://api.openai.com/v1", description="Where the API answers.")
+    openai_model: str = Field(default="gpt-5-mini", description="The model that is asked.")
+    openai_fallback_model: str = Field(default="", description="The model that is asked where the first one fails.")
+    openai_seconds: float = Field(default=60.0, gt=0, description="How long an answer may take.")
+    openai_input_price: int = Field(default=250_000, ge=0, description="Micro-dollars for a million tokens read.")
+    openai_output_price: int = Field(default=2_000_000, ge=0, description="Micro-dollars for a million tokens written.")
+    ai_monthly_budget: int = Field(
+        default=20_000_000, ge=0, description="Micro-dollars that an organization may spend in a calendar month (UTC)."
+    )
+    ai_redacts: bool = Field(default=True, description="Whether names, addresses and numbers of people stay here.")
+    ai_link_hosts: str = Field(
+        default="", description="Hosts, with commas between, that links in drafts may lead to; others are taken out."
+    )
+
+    @property
+    def is_ai_on(self) -> bool:
+        """Whether there is a model to ask."""
+        return self.openai_api_key is not None
+
+
 class BillingSettings(_Settings):
     """Stripe. Without a key there is no billing, and everything is allowed."""
 

@@ -69,6 +69,7 @@ class Group(StrEnum):
     ACTIVITIES = "activities"
     RECORDS = "records"
     BILLING = "billing"
+    DRAFTS = "drafts"
 
 
 class Speed(StrEnum):
@@ -116,6 +117,8 @@ class Mart(StrEnum):
     FCT_CUSTOM_VALUES = "fct_custom_values", Group.RECORDS
     FCT_SUBSCRIPTIONS = "fct_subscriptions", Group.BILLING
     FCT_INVOICES = "fct_invoices", Group.BILLING
+    FCT_DRAFTS = "fct_drafts", Group.DRAFTS
+    FCT_DRAFT_STEPS = "fct_draft_steps", Group.DRAFTS
 
 
 class Part(NamedTuple):

@@ -83,6 +83,8 @@ _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
         ),
     ),
     ("deals:write", WRITERS, True, "create_deal update_deal delete_deal move_deal win_deal lose_deal reopen_deal"),
+    ("drafts:read", EVERYBODY, True, "list_drafts read_draft"),
+    ("drafts:write", WRITERS, True, "create_draft stream_draft update_draft reject_draft"),
     ("exports:read", EVERYBODY, True, "export_list"),
     ("imports:read", ADMINISTRATORS, False, "list_imports read_import read_import_errors"),
     ("imports:write", ADMINISTRATORS, False, "start_import show_import_preview revert_import"),
@@ -117,6 +119,7 @@ _PEOPLE: tuple[tuple[frozenset[Role], str], ...] = (
     (EVERYBODY, "list_api_keys list_key_scopes create_api_key revoke_api_key list_sessions revoke_session"),
     (ADMINISTRATORS, "invite list_invitations revoke_invitation"),
     (EVERYBODY, "list_notifications read_notification"),
+    (WRITERS, "approve_draft send_draft"),
     (ADMINISTRATORS, "open_checkout open_portal preview_change change_subscription"),
 )
 #: What people do with their own sign-in.

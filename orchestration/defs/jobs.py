@@ -101,10 +101,7 @@ def full_refresh() -> None:
     update_warehouse()
 
 
-@dg.job(
-    description="Merge the small files of raw, and delete those that nobody reads any more.",
-    op_retry_policy=dg.RetryPolicy(max_retries=2, delay=20),  # a loader or a full disk may be in its way
-)
+@dg.job(description="Merge the small files of raw, and delete those that nobody reads any more.")
 def compact_raw() -> None:
     """Compact raw."""
     compact()

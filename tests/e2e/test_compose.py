@@ -52,7 +52,7 @@ _READS: dict[str, list[type[BaseSettings]]] = {
     ],
     "api": [
         settings.ApiSettings, settings.DatabaseSettings, settings.WarehouseSettings,
-        settings.MailSettings, settings.OutgoingSettings, settings.BillingSettings,
+        settings.MailSettings, settings.OutgoingSettings, settings.AiSettings, settings.BillingSettings,
     ],
     "worker": [
         settings.WorkerDatabaseSettings, settings.WorkerSettings, settings.FileSettings, settings.KafkaSettings,

@@ -161,7 +161,7 @@ def test_a_ratio_of_declared_facts_needs_no_code(log: EventLog) -> None:
 
 def test_a_definition_that_its_entity_does_not_carry_is_refused() -> None:
     with pytest.raises(UnknownEntityError):
-        _definition("bookings", entity="invoice")
+        _definition("bookings", entity="elephant")
     with pytest.raises(ValueError, match="dimensions must be among"):
         _definition("sign_ins", dimensions=["none", "source"])
     with pytest.raises(ValueError, match="clocks must be among"):
@@ -180,22 +180,22 @@ class _Drafts(MemoryReader):
         connection: duckdb.DuckDBPyConnection = self._connection
         known = "timestamptz '2026-01-05 00:00:00+00', null"
         connection.execute(
-            "create table fct_drafts (organization_id uuid, draft_id uuid, author_id uuid, channel text,"
+            "create table fct_letters (organization_id uuid, draft_id uuid, author_id uuid, channel text,"
             " generated_at timestamptz, known_from timestamptz, known_to timestamptz)"
         )
         connection.execute(
-            "create table fct_draft_steps (organization_id uuid, draft_id uuid, number bigint,"
+            "create table fct_letter_steps (organization_id uuid, draft_id uuid, number bigint,"
             " step text, next_step text,"
             " entered_at timestamptz, left_at timestamptz, known_from timestamptz, known_to timestamptz)"
         )
         for place, (draft_id, path) in enumerate(paths.items()):
             channel = ("mail", "chat")[place % 2]
             values: list[Any] = [log.organization_id, draft_id, author_id, channel, BEGINNING]
-            connection.execute(f"insert into fct_drafts values (?, ?, ?, ?, ?, {known})", values)
+            connection.execute(f"insert into fct_letters values (?, ?, ?, ?, ?, {known})", values)
             for number, step in enumerate(path):
                 is_last = number == len(path) - 1
                 connection.execute(
-                    f"insert into fct_draft_steps values (?, ?, ?, ?, ?, ?, ?, {known})",
+                    f"insert into fct_letter_steps values (?, ?, ?, ?, ?, ?, ?, {known})",
                     [
                         log.organization_id, draft_id, number, step, None if is_last else path[number + 1],
                         BEGINNING + days(number), None if is_last else BEGINNING + days(number + 1),
@@ -206,11 +206,11 @@ class _Drafts(MemoryReader):
 _DRAFT = Entity.model_validate(
     {
         "name": "draft", "label": "Draft", "plural": "drafts", "description": "A drafted message.",
-        "mart": "fct_drafts", "id": "draft_id", "owner": "author_id",
+        "mart": "fct_letters", "id": "draft_id", "owner": "author_id",
         "clocks": {"generated": {"at": "generated_at"}},
         "dimensions": {"channel": {"column": "channel", "type": "text"}},
         "steps": {
-            "mart": "fct_draft_steps", "number": "number", "stage": "step", "next_stage": "next_step",
+            "mart": "fct_letter_steps", "number": "number", "stage": "step", "next_stage": "next_step",
             "entered": "entered_at", "left": "left_at",
             "stages": [
                 {"stage": "generated", "label": "Generated", "kind": "open"},

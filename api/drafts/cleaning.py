@@ -1,0 +1,70 @@
+"""What a model wrote, made fit to be looked at and sent: plain text, links to allowed hosts alone, no instructions."""
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterable
+from urllib.parse import urlsplit
+
+from api.drafts.prompts import LONGEST_TEXT
+
+REMOVED = "[link removed]"
+
+_MARKDOWN_LINK = re.compile(r"!?\[([^\]\n]*)\]\(\s*<?([^)\s>]+)>?[^)]*\)")
+_TAG = re.compile(r"</?[A-Za-z][^<>]*>")
+_URL = re.compile(
+    r"(?:[a-z][a-z0-9+.-]*://|www\.)[^\s<>\"')\]]+|\b(?:javascript|data|mailto|file):[^\s<>\"'\]]+", re.IGNORECASE
+)
+_BARE_HOST = re.compile(r"(?<![\w@.-])(?:[a-z0-9-]+\.)+(?:[a-z]{2,24})(?:/[^\s<>\"')\]]*)", re.IGNORECASE)
+
+
+class UnusableError(ValueError):
+    """What the model wrote cannot be shown: says why."""
+
+
+def clean(text: str, *, canary: str, hosts: Collection[str]) -> str:
+    """The text as a person may see it.
+
+    Raises:
+        UnusableError: it is empty, or repeats its instructions.
+    """
+    if canary in text:
+        raise UnusableError("The model repeated its instructions; its text was thrown away.")
+    kept = tidy(text, hosts=hosts)
+    if not kept:
+        raise UnusableError("The model wrote nothing.")
+    return kept
+
+
+def tidy(text: str, *, hosts: Collection[str]) -> str:
+    """Plain text, without links to other hosts."""
+    kept = "".join(one for one in text if one in "\n\t" or unicodedata.category(one)[0] != "C")
+    kept = _MARKDOWN_LINK.sub(lambda found: f"{found.group(1)} {found.group(2)}".strip(), kept)
+    kept = _TAG.sub("", kept)
+    kept = _URL.sub(lambda found: _allowed(found.group(), hosts), kept)
+    kept = _BARE_HOST.sub(lambda found: _allowed(found.group(), hosts), kept)
+    return kept.strip()[:LONGEST_TEXT]
+
+
+def _allowed(link: str, hosts: Collection[str]) -> str:
+    whole = link if "://" in link else f"https://{link}"
+    try:
+        parts = urlsplit(whole)
+        host = (parts.hostname or "").rstrip(".").lower()
+    except ValueError:
+        return REMOVED
+    is_web = parts.scheme.lower() in ("http", "https") and parts.username is None
+    return link if is_web and host in hosts else REMOVED
+
+
+def hosts_of(setting: str, texts: Iterable[str]) -> frozenset[str]:
+    """Hosts that links may lead to: those of the setting, and those that we ourselves wrote of."""
+    found = {host.strip().lower() for host in setting.split(",") if host.strip()}
+    for text in texts:
+        for link in _URL.findall(text):
+            try:
+                parts = urlsplit(link if "://" in link else f"https://{link}")
+            except ValueError:
+                continue
+            if parts.scheme.lower() in ("http", "https") and parts.hostname and parts.username is None:
+                found.add(parts.hostname.rstrip(".").lower())
+    return frozenset(found)

@@ -1,0 +1,70 @@
+"""Bodies of `/v1/drafts`."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from api.drafts.prompts import LONGEST_TEXT
+from api.drafts.rules import DraftState
+from contracts.events.drafts import DraftKind
+
+_Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_TEXT)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class DraftCreate(_Body):
+    """What is to be drafted: a reply in a conversation, or about a deal the next action or a summary."""
+
+    kind: DraftKind
+    conversation_id: UUID | None = None
+    deal_id: UUID | None = None
+    wish: Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)] | None = Field(
+        default=None, description="What you want it to say, in your words."
+    )
+
+
+class DraftUpdate(_Body):
+    """Another text."""
+
+    text: _Text
+
+
+class Approval(_Body):
+    """Which text is approved."""
+
+    text_hash: str = Field(pattern=r"^[0-9a-f]{64}$", description="`text_hash` of the draft that you read.")
+
+
+class DraftRead(BaseModel):
+    """A draft."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    version: int
+    kind: DraftKind
+    state: DraftState
+    conversation_id: UUID | None
+    deal_id: UUID | None
+    author_id: UUID | None
+    prompt: str
+    model: str
+    inputs_hash: str
+    cited: list[str]
+    action: str | None
+    text: str
+    text_hash: str = Field(description="SHA-256 of the text: what an approval is of.")
+    input_tokens: int
+    output_tokens: int
+    cost_micro: int = Field(description="Micro-dollars.")
+    approved_by: UUID | None
+    approved_at: datetime | None
+    message_id: UUID | None
+    failure: str | None
+    created_at: datetime
+    updated_at: datetime

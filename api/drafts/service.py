@@ -1,0 +1,159 @@
+"""Has a draft written: reserves it, asks the model with nothing held, and keeps what came of it."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from secrets import token_hex
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from api.drafts import records, rules
+from api.drafts.cleaning import UnusableError, clean, hosts_of, tidy
+from api.drafts.model import Model, ModelUnavailable, Written
+from api.drafts.prompts import ACTIONS, PROMPTS, Asked
+from api.drafts.records import Inputs
+from api.drafts.redaction import Redaction
+from api.drafts.rules import Draft, DraftState
+from api.edge.entitlements import Limit, require_room
+from api.kernel.changes import Change
+from api.kernel.context import Context
+from api.kernel.database import Database
+from api.kernel.errors import Conflict, CrmError
+from contracts.events.drafts import DraftKind
+from contracts.settings import AiSettings, BillingSettings
+
+#: A draft that is being written for longer than that was abandoned.
+_ABANDONED = timedelta(minutes=5)
+
+
+class BudgetSpent(CrmError):
+    """The organization's budget of this month is spent."""
+
+    status, code, title = 402, "ai_budget_spent", "The month's budget is spent"
+
+    def __init__(self, spent: int, budget: int) -> None:
+        super().__init__(
+            f"Drafts of this month have cost ${spent / 1e6:.2f} of ${budget / 1e6:.2f}. The next month begins anew; an"
+            " operator may raise SLUICE_AI_MONTHLY_BUDGET."
+        )
+
+
+class DraftInProgress(Conflict):
+    """The same request is being worked on."""
+
+    code = "request_in_progress"
+
+    def __init__(self) -> None:
+        super().__init__("This draft is being written.", headers={"Retry-After": "2"})
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked for, by whom. `request_key` is the same for the same request."""
+
+    request_key: str
+    kind: DraftKind
+    author_id: UUID | None
+    inputs: Inputs
+    wish: str | None = None
+
+
+class Drafting:
+    """One draft on its way: `begin`, then `write` unless it was there already."""
+
+    def __init__(self, database: Database, context: Context, settings: AiSettings, billing: BillingSettings) -> None:
+        self._database, self._context = database, context
+        self._settings, self._billing = settings, billing
+
+    async def begin(self, wanted: Wanted) -> Draft:
+        """Reserve a draft within budget and plan; one that the same request made is answered as it is.
+
+        Raises:
+            BudgetSpent, PlanLimitReached, DraftInProgress: as they say.
+        """
+        async with self._database.unit(self._context) as unit:
+            spent = await records.spent_this_month(unit)
+            known = await records.find_by_key(unit, wanted.request_key)
+            if known is not None and known.state is DraftState.GENERATING and unit.now - known.updated_at < _ABANDONED:
+                raise DraftInProgress
+            if known is not None and known.state not in (DraftState.GENERATING, DraftState.FAILED):
+                return known
+            if spent >= self._settings.ai_monthly_budget:
+                raise BudgetSpent(spent, self._settings.ai_monthly_budget)
+            await require_room(unit, self._billing, Limit.AI_DRAFTS, records.USED)
+            if known is not None:
+                again = replace(known, state=DraftState.GENERATING, updated_at=unit.now)
+                records.write_change(unit, Change(known, again))
+                return again
+            draft = Draft(
+                id=uuid7(),
+                version=0,
+                created_at=unit.now,
+                updated_at=unit.now,
+                request_key=wanted.request_key,
+                kind=wanted.kind,
+                state=DraftState.GENERATING,
+                conversation_id=wanted.inputs.conversation_id,
+                deal_id=wanted.inputs.deal_id,
+                author_id=wanted.author_id,
+                prompt=PROMPTS[wanted.kind].name,
+                cited=[],
+            )
+            records.write_change(unit, Change(None, draft))
+            return draft
+
+    async def write(self, model: Model, draft: Draft, wanted: Wanted) -> AsyncIterator[str | Draft]:
+        """What is written so far, again and again, and at the end the draft.
+
+        Raises:
+            ModelUnavailable: nothing usable came; the draft is kept as failed.
+        """
+        people = Redaction(wanted.inputs.people, is_on=self._settings.ai_redacts)
+        asked = Asked(PROMPTS[wanted.kind], people.hide(wanted.inputs.facts), people.hide(wanted.wish), token_hex(8))
+        hosts = hosts_of(self._settings.ai_link_hosts, wanted.inputs.ours)
+        try:
+            async for part in model.write(asked):
+                if isinstance(part, Written):
+                    yield await self._keep(draft, asked, part, people, hosts)
+                elif asked.canary not in part:
+                    yield tidy(people.show(part), hosts=hosts)
+        except UnusableError as error:
+            await self._fail(draft, str(error))
+            raise ModelUnavailable(str(error)) from error
+        except BaseException as error:  # also a reader who goes away
+            await self._fail(draft, str(error) or "It was broken off.")
+            raise
+
+    async def _keep(
+        self, draft: Draft, asked: Asked, written: Written, people: Redaction, hosts: frozenset[str]
+    ) -> Draft:
+        text = clean(people.show(written.answer["text"]), canary=asked.canary, hosts=hosts)
+        cited = written.answer.get("cited")
+        action = written.answer.get("action")
+        prices = self._settings.openai_input_price, self._settings.openai_output_price
+        cost = written.input_tokens * prices[0] + written.output_tokens * prices[1]
+        async with self._database.unit(self._context) as unit:
+            locked = await records.lock_draft(unit, draft.id, owners=None)
+            change = rules.generated(
+                locked,
+                unit.now,
+                model=written.model,
+                inputs_hash=asked.hash,
+                cited=sorted({one for one in cited if one in asked.facts}) if isinstance(cited, list) else [],
+                action=action if action in ACTIONS else None,
+                written=text,
+                text=text,
+                input_tokens=written.input_tokens,
+                output_tokens=written.output_tokens,
+                cost_micro=-(-cost // 1_000_000),
+            )
+            records.write_change(unit, change)
+        return change.after
+
+    async def _fail(self, draft: Draft, why: str) -> None:
+        async with self._database.unit(self._context) as unit:
+            locked = await records.lock_draft(unit, draft.id, owners=None)
+            if locked.state is DraftState.GENERATING:
+                failed = replace(locked, state=DraftState.FAILED, failure=why[:500], updated_at=unit.now)
+                records.write_change(unit, Change(locked, failed))

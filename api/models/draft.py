@@ -1,0 +1,38 @@
+"""Drafts that a language model wrote, and what people made of them."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+
+from api.models.base import Aggregate
+
+
+class Draft(Aggregate):
+    """One draft. `written` is what the model wrote, `text` what people made of it."""
+
+    __tablename__ = "drafts"
+
+    request_key: Mapped[str]
+    kind: Mapped[str]
+    state: Mapped[str]
+    conversation_id: Mapped[UUID | None]
+    deal_id: Mapped[UUID | None]
+    author_id: Mapped[UUID | None]
+    prompt: Mapped[str]
+    model: Mapped[str]
+    inputs_hash: Mapped[str]
+    cited: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    action: Mapped[str | None]
+    written: Mapped[str]
+    text: Mapped[str]
+    input_tokens: Mapped[int]
+    output_tokens: Mapped[int]
+    cost_micro: Mapped[int]
+    approved_by: Mapped[UUID | None]
+    approved_hash: Mapped[str | None]
+    approved_at: Mapped[datetime | None]
+    message_id: Mapped[UUID | None]
+    failure: Mapped[str | None]
