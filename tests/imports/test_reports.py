@@ -137,6 +137,7 @@ class TestColumns:
         assert [(row, field) for row, field, _ in await errors_of(importer, done)] == [
             ("10", "amount"),
             ("11", "amount"),
+            ("12", "amount"),
         ]
 
     async def test_words_for_nothing_are_nothing(self, importer: Importer) -> None:
