@@ -70,6 +70,7 @@ class Group(StrEnum):
     RECORDS = "records"
     BILLING = "billing"
     DRAFTS = "drafts"
+    SCORING = "scoring"
 
 
 class Speed(StrEnum):
@@ -110,6 +111,7 @@ class Mart(StrEnum):
     FCT_DEALS = "fct_deals", Group.SALES, Speed.LIVE
     FUNNEL_DAILY = "funnel_daily", Group.SALES
     PIPELINE_DAILY = "pipeline_daily", Group.SALES
+    LEAD_FEATURES = "lead_features", Group.SALES
     TEAM_PERFORMANCE_DAILY = "team_performance_daily", Group.SALES
     FCT_SIGN_INS = "fct_sign_ins", Group.ACCESS
     FCT_ACTIVITIES = "fct_activities", Group.ACTIVITIES
@@ -119,6 +121,7 @@ class Mart(StrEnum):
     FCT_INVOICES = "fct_invoices", Group.BILLING
     FCT_DRAFTS = "fct_drafts", Group.DRAFTS
     FCT_DRAFT_STEPS = "fct_draft_steps", Group.DRAFTS
+    FCT_SCORES = "fct_scores", Group.SCORING
 
 
 class Part(NamedTuple):

@@ -1,7 +1,8 @@
 """Rows that are there twice: what is in the training rows and in the judging rows would be remembered, not foreseen.
 
-Exact copies always count. Copies under another identifier or instant count where rows are rich: leaving out any one
-column, hardly more of them are equal. Where rows are poor (few categories), equal ones are what one expects.
+Exact copies count where rows have an identifier. Without one, or under another one or another instant, copies count
+where rows are rich: leaving out any one column, hardly more of them are equal. Where rows are poor (few categories),
+equal ones are what one expects.
 """
 
 import numpy as np
@@ -12,18 +13,25 @@ from models_ml.columns import Column
 _RICH = 2.0
 
 
-def repeated(columns: list[Column], won: np.ndarray, *, apart: set[str]) -> np.ndarray:
-    """Positions of rows that repeat an earlier one, outcome included; `apart` names identifiers and the time."""
+def repeated(columns: list[Column], won: np.ndarray, *, identifiers: set[str], instants: set[str]) -> np.ndarray:
+    """Positions of rows that repeat an earlier one, outcome included."""
     hashes = {column.name: _hash(column, place) for place, column in enumerate(columns)}
     outcome = pl.Series(won).hash(seed=len(columns))
-    later = ~_fold([*hashes.values(), outcome]).is_first_distinct()
-    rest = [hashes[column.name] for column in columns if column.name not in apart]
-    if len(rest) > 1 and len(rest) < len(columns):
-        whole = _fold([*rest, outcome])
-        pairs = _equal_pairs(whole)
-        if pairs and all(_equal_pairs(whole ^ without) <= _RICH * pairs for without in rest):
-            later |= ~whole.is_first_distinct()
+    later = pl.Series(np.zeros(len(won), dtype=bool))
+    if identifiers & hashes.keys():
+        later |= ~_fold([*hashes.values(), outcome]).is_first_distinct()
+    named = [hashed for name, hashed in hashes.items() if name not in identifiers]
+    bare = [hashed for name, hashed in hashes.items() if name not in identifiers | instants]
+    for parts in (named, bare):
+        if len(parts) > 1 and _are_rich(parts, outcome):
+            later |= ~_fold([*parts, outcome]).is_first_distinct()
     return np.flatnonzero(later.to_numpy())
+
+
+def _are_rich(parts: list[pl.Series], outcome: pl.Series) -> bool:
+    whole = _fold([*parts, outcome])
+    pairs = _equal_pairs(whole)
+    return pairs > 0 and all(_equal_pairs(whole ^ without) <= _RICH * pairs for without in parts)
 
 
 def _hash(column: Column, place: int) -> pl.Series:

@@ -65,11 +65,8 @@ def _train(columns: list[Column], outcome: Outcome, settings: Settings) -> Train
     suspicion.leaks |= known_only_when_closed(
         columns, outcome, {*settings.allowed, *([settings.time] if settings.time else [])}
     )
-    apart = {
-        *suspicion.identifiers,
-        *(column.name for column in columns if column.kind == "instant" or column.name == settings.time),
-    }
-    copies = repeated(known, won, apart=apart) if len(won) else np.array([], dtype=int)
+    instants = {column.name for column in columns if column.kind == "instant" or column.name == settings.time}
+    copies = repeated(known, won, identifiers=set(suspicion.identifiers), instants=instants)
     kept = pl.Series(np.setdiff1d(np.arange(len(won)), copies))
     known, won = [column.take(kept) for column in known], won[kept.to_numpy()]
     known_time = known_time.take(kept) if known_time else None

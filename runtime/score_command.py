@@ -2,6 +2,7 @@
 
 import csv
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,12 +12,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from contracts.settings import WarehouseSettings
+from metrics.reader import open_reader
 from models_ml.columns import Column, columns_of
-from models_ml.errors import UnknownColumnError
+from models_ml.errors import ScoringError, UnknownColumnError
 from models_ml.outcome import OPEN, Outcome, read_outcome
 from models_ml.reading import find_column, read_csv
 from models_ml.scoring import explain
 from models_ml.training import Settings, Trained, features_of, train
+from orchestration.scoring import HORIZON_DAYS, ScoresClient, is_better, learn, read_features
+from runtime.stack import known_stack
+from runtime.status import use_running_stack
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -25,7 +31,7 @@ _SHOWN = 8
 
 @app.callback()
 def scores() -> None:
-    """Scores: judge anybody's CSV, honestly."""
+    """Judge anybody's CSV; train, look at, and take back the model that scores deals."""
 
 
 @app.command("csv")
@@ -66,6 +72,111 @@ def score_csv(
         print_card(console, shown)
     if scores:
         _write_scores(scores, trained, columns, outcome)
+
+
+_ApiUrl = Annotated[str | None, typer.Option(envvar="SLUICE_API_URL", help="Default: the stack of this folder.")]
+_Token = Annotated[str | None, typer.Option(envvar="SLUICE_TOKEN", help="A key with scores:write, or a token.")]
+_Email = Annotated[str | None, typer.Option(help="Who signs in, without a token.")]
+_Password = Annotated[str | None, typer.Option(envvar="SLUICE_PASSWORD", help="Asked for when it is needed.")]
+
+
+@app.command("train")
+def train_model(
+    *,
+    horizon: Annotated[
+        int, typer.Option(min=1, max=3650, help="Days within which a deal is to be won.")
+    ] = HORIZON_DAYS,
+    shadow: Annotated[bool, typer.Option("--shadow", help="Keep the model without promoting it.")] = False,
+    api_url: _ApiUrl = None,
+    token: _Token = None,
+    email: _Email = None,
+    password: _Password = None,
+) -> None:
+    """Train on the published warehouse, promote what is no worse than the present model, and score what is open."""
+    console = Console(highlight=False)
+    client = _client(api_url, token, email, password)
+    with (
+        closing(open_reader(WarehouseSettings().warehouse_url.get_secret_value())) as reader,
+        reader.session() as session,
+    ):
+        features, data_version = read_features(session, client.organization_id), str(session.version)
+    present = client.present()
+    trained = learn(features, horizon_days=horizon)
+    kept = client.keep(trained, data_version=data_version, horizon_days=horizon)
+    console.print(f"Model {kept['number']} is kept as a shadow.")
+    print_card(console, kept["card"])
+    if refusal := is_better(trained.card, present):
+        console.print(f"Not promoted: {refusal}", markup=False)
+    elif not shadow:
+        client.promote(kept["id"])
+        done = client.write(kept, features)
+        console.print(
+            f"Promoted. {done['written']:,} deals scored, {done['held_out']:,} are in the slice without scores."
+        )
+
+
+@app.command("run")
+def run_scores(
+    *, api_url: _ApiUrl = None, token: _Token = None, email: _Email = None, password: _Password = None
+) -> None:
+    """Score the open deals with the promoted model, as they stand in the published warehouse."""
+    client = _client(api_url, token, email, password)
+    present = client.present()
+    if present is None:
+        raise ScoringError("No model is promoted; ./sluice score train makes one.")
+    with (
+        closing(open_reader(WarehouseSettings().warehouse_url.get_secret_value())) as reader,
+        reader.session() as session,
+    ):
+        features = read_features(session, client.organization_id)
+    done = client.write(present, features)
+    Console(highlight=False).print(", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in done.items()))
+
+
+@app.command("card")
+def show_card(
+    *,
+    number: Annotated[int | None, typer.Option(help="Number of the model; the promoted one by default.")] = None,
+    json_output: Annotated[bool, typer.Option("--json")] = False,
+    api_url: _ApiUrl = None,
+    token: _Token = None,
+    email: _Email = None,
+    password: _Password = None,
+) -> None:
+    """The card of a model."""
+    models = _client(api_url, token, email, password).models()
+    wanted = [one for one in models if (one["number"] == number if number else one["state"] == "promoted")]
+    if not (wanted or (models and number is None)):
+        raise ScoringError("There is no such model; ./sluice score train makes one.")
+    model = wanted[0] if wanted else models[0]
+    if json_output:
+        print(json.dumps(model, indent=2, ensure_ascii=False))
+        return
+    console = Console(highlight=False)
+    console.print(f"Model {model['number']}, {model['state']}, of {model['created_at']}", markup=False)
+    print_card(console, model["card"])
+
+
+@app.command("rollback")
+def roll_back(
+    *, api_url: _ApiUrl = None, token: _Token = None, email: _Email = None, password: _Password = None
+) -> None:
+    """Bring back the model that was promoted before the present one."""
+    client = _client(api_url, token, email, password)
+    client.call("POST", "/v1/scores/rollback")
+    present = client.present()
+    Console(highlight=False).print(f"Model {present['number'] if present else 'none'} scores again.")
+
+
+def _client(api_url: str | None, token: str | None, email: str | None, password: str | None) -> ScoresClient:
+    stack = use_running_stack(unless_named="SLUICE_WAREHOUSE_URL") or known_stack()
+    url = api_url or stack.api_url
+    if token is None:
+        email = email or typer.prompt("E-mail")
+        password = password or typer.prompt("Password", hide_input=True)
+        answer = ScoresClient.at(url, "").call("POST", "/v1/auth/login", {"email": email, "password": password})
+        token = str(answer["access_token"])
+    return ScoresClient.at(url, token)
 
 
 def _write_scores(file: Path, trained: Trained, columns: list[Column], outcome: Outcome) -> None:

@@ -168,3 +168,8 @@
         analyze {{ table }};
     {%- endfor %}
 {%- endmacro %}
+
+{#- Whole days from one instant to another. -#}
+{% macro whole_days(start, end) -%}
+    cast(floor((extract(epoch from {{ end }}) - extract(epoch from {{ start }})) / 86400) as integer)
+{%- endmacro %}

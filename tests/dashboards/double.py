@@ -39,6 +39,7 @@ from tests.dashboards.double_billing import PAID, serve_billing
 from tests.dashboards.double_imports import serve_imports
 from tests.dashboards.double_notes import serve_notes
 from tests.dashboards.double_rules import serve_rules
+from tests.dashboards.double_scores import model, serve_scores
 
 
 @dataclass
@@ -56,6 +57,7 @@ class Double:
     imports: list[Row] = field(default_factory=list)  # forms that were sent
     totals: list[Row] = field(default_factory=list)
     changed: list[tuple[str, Row]] = field(default_factory=list)  # of people, invitations and keys
+    score_models: list[Row] = field(default_factory=lambda: [model()])
     figures: list[Row] = field(default_factory=list)  # of any metric that it does not count itself
 
     def questions(self, path: str) -> list[Row]:
@@ -150,6 +152,7 @@ def application(double: Double) -> FastAPI:
     serve_access(app, double.changed)
     serve_rules(app)
     serve_imports(app, double.imports)
+    serve_scores(app, double.score_models)
 
     @app.get("/v1/me")
     def me() -> Row:

@@ -23,7 +23,7 @@ def query(warehouse: WarehouseSettings, statement: str) -> list[Row]:
     """Run a statement against the build (marts by their bare names) and answer its rows."""
     url = warehouse.warehouse_url.get_secret_value()
     if url.startswith("duckdb"):
-        with duckdb.connect(f"{urlsplit(url).path}/build/warehouse.duckdb") as connection:
+        with duckdb.connect(f"{urlsplit(url).path}/.build/warehouse.duckdb") as connection:
             answer = connection.execute(statement)
             names = [column[0] for column in answer.description]
             return [_row(names, values) for values in answer.fetchall()]

@@ -115,6 +115,11 @@ class TestLeaks:
         clean = judge(write(leads.frame, tmp_path / "clean.csv"), "outcome", *more)
         assert card["auc"] == pytest.approx(clean["auc"], abs=0.01)
 
+    def test_rows_of_few_categories_are_alike_and_no_copies(self, tmp_path: Path) -> None:
+        leads = Leads(3_000)
+        card = judge(write(leads.frame.select("source", "outcome"), tmp_path / "poor.csv"), "outcome")
+        assert (card["duplicates"], card["rows"]["won"] + card["rows"]["lost"]) == (0, 3_000)
+
     def test_somebody_may_vouch_for_a_column(self, tmp_path: Path) -> None:
         card = judge(write(Leads(3_000).with_leaks(), tmp_path / "x.csv"), "outcome", "--allow", "is_customer")
         assert "is_customer" in card["model"]["features"]

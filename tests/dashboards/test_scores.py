@@ -1,0 +1,33 @@
+"""The scores page: whom to call and why, what the model is worth, and what to do where there is none."""
+
+from collections.abc import Callable
+
+from streamlit.testing.v1 import AppTest
+
+from tests.dashboards.double import Double
+
+
+def test_it_says_whom_to_call_and_why_and_what_the_model_is_worth(open_page: Callable[..., AppTest]) -> None:
+    page = open_page("scores")
+    calls = page.dataframe[0].value
+    assert list(calls["Deal"]) == ["400 seats *for* Acme", "Pilot"]
+    assert list(calls["Because"]) == ["Moves 5 raises the odds by 80 %", "nothing stands out"]
+    assert "Beats the base rate" in page.success[0].value
+    assert page.metric[0].label == "Tells won from lost (AUC)"
+    assert len(page.dataframe[1].value) == 10
+
+
+def test_a_model_that_abstains_says_why_and_names_nobody_to_call(
+    open_page: Callable[..., AppTest], double: Double
+) -> None:
+    [model] = double.score_models
+    abstaining = {**model["card"], "verdict": "abstains", "reasons": ["Too few rows: 8 are won."], "auc": None}
+    model |= {"state": "shadow", "card": abstaining}
+    page = open_page("scores")
+    assert "Too few rows" in page.warning[0].value
+    assert [part.value for part in page.subheader] == ["Model 3", "All models"]
+
+
+def test_without_a_model_it_says_how_one_is_made(open_page: Callable[..., AppTest], double: Double) -> None:
+    double.score_models.clear()
+    assert "sluice score train" in " ".join(part.value for part in open_page("scores").markdown)

@@ -1,0 +1,106 @@
+"""Learning from `lead_features` and scoring what is open: what teaches, what is written."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from models_ml import storage
+from models_ml.errors import ScoringError
+from orchestration.scoring import TIME, is_better, learn, scores_of, teaching_rows
+
+START = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+def features(deals: int, *, seed: int = 0) -> pl.DataFrame:
+    """Deals in two instants each; the more often one moved, the likelier it is won. The newest fifth is still open."""
+    random, rows = np.random.default_rng(seed), []
+    for number in range(deals):
+        at = START + timedelta(hours=6 * number)
+        moves = float(random.integers(0, 6))
+        won = random.random() < 1 / (1 + np.exp(1.5 - 0.6 * moves))
+        closed = at + timedelta(days=float(random.integers(5, 60))) if number < deals * 0.8 else None
+        for step in range(2):
+            rows.append(  # noqa: PERF401  # random numbers are drawn in order
+                {
+                    "deal_id": f"00000000-0000-7000-8000-{number:012d}",
+                    TIME: at + timedelta(hours=step),
+                    "is_present": closed is None and step == 1,
+                    "outcome": None if closed is None else "won" if won else "lost",
+                    "outcome_at": closed,
+                    "pipeline_id": "p",
+                    "stage_id": f"stage {number % 3}",
+                    "source_id": None if number % 5 == 0 else f"source {number % 4}",
+                    "amount_minor": float(random.integers(1, 1000)),
+                    "has_company": True,
+                    "has_contact": bool(number % 2),
+                    "moves": moves,
+                    "changes": float(step),
+                    "days_since_created": 0.0,
+                    "days_in_stage": 0.0,
+                    "days_to_close_date": None,
+                }
+            )
+    return pl.DataFrame(
+        rows, schema_overrides={"outcome_at": pl.Datetime("us", "UTC"), "days_to_close_date": pl.Float64}
+    )
+
+
+class TestTeaching:
+    def test_a_deal_teaches_once_and_open_ones_are_no_losses(self) -> None:
+        rows = teaching_rows(features(400), horizon_days=90)
+        assert len(rows) == rows["deal_id"].n_unique() == 400
+        young = rows.filter(pl.col("outcome").is_null())
+        assert len(young) == 80
+        assert young["won"].null_count() == 80  # twenty days old: their ninety are not over
+
+    def test_a_win_after_the_horizon_is_none(self) -> None:
+        rows = teaching_rows(features(400), horizon_days=10)
+        late = rows.filter((pl.col("outcome") == "won") & (pl.col("outcome_at") - pl.col(TIME) > timedelta(days=10)))
+        assert len(late) > 20
+        assert set(late["won"]) == {"no"}
+
+    def test_without_deals_it_says_so(self) -> None:
+        with pytest.raises(ScoringError, match="No deal"):
+            teaching_rows(features(1).head(0))
+
+
+class TestScoring:
+    def test_what_is_open_is_scored_with_reasons_by_a_stored_model(self) -> None:
+        history = features(2_500)
+        trained = learn(history)
+        assert trained.card["verdict"] == "published", trained.card["reasons"]
+        assert trained.model is not None
+        stored = storage.dump(trained.model)
+        scores = list(scores_of(stored, storage.fingerprint(stored), history))
+        assert len(scores) == 500
+        by_deal = {one["deal_id"]: one for one in scores}
+        moves = dict(history.filter(pl.col("is_present")).select("deal_id", "moves").iter_rows())
+        often = np.mean([by_deal[deal]["score"] for deal in by_deal if moves[deal] == 5])
+        never = np.mean([by_deal[deal]["score"] for deal in by_deal if moves[deal] == 0])
+        assert often > never + 0.2
+        assert any("Moves" in reason["words"] for one in scores for reason in one["reasons"])
+
+    def test_learning_twice_gives_the_same_bytes(self) -> None:
+        once, again = (learn(features(1_200)) for _ in range(2))
+        assert once.card == again.card
+        assert once.model is not None
+        assert again.model is not None
+        assert storage.dump(once.model) == storage.dump(again.model)
+
+    def test_a_worse_model_does_not_take_the_place_of_the_present_one(self) -> None:
+        def card(auc: float, verdict: str = "published") -> dict[str, Any]:
+            return {
+                "verdict": verdict,
+                "reasons": ["why"],
+                "auc": auc,
+                "brier": 0.25 - auc / 10,
+                "brier_reference": 0.25,
+            }
+
+        assert is_better(card(0.7), None) is None
+        assert is_better(card(0.69), {"card": card(0.7)}) is None
+        assert "worse" in (is_better(card(0.6), {"card": card(0.7)}) or "")
+        assert is_better(card(0.9, "abstains"), None) == "why"
