@@ -35,7 +35,7 @@ async def mail_password_links(services: Services, email: str) -> None:
 async def password_links(services: Services, email: str) -> list[tuple[str, str]]:
     """For each person of an address (the one who proved it, if one has): their organizations, and the link."""
     async with services.database.reading(None) as unit:
-        found = await people.of_address(unit, email)
+        found = await people.of_address(unit, spelled(email))
         known = [one for one in found if one.is_proven] or found
         places = [await people.memberships_of(unit, person_id=one.id) for one in known]
     return [(_listed(where), password_link(services, one)) for one, where in zip(known, places, strict=True)]

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import BigInteger
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -28,8 +29,8 @@ class Subscription(Aggregate):
     plan: Mapped[str]
     status: Mapped[str]
     interval: Mapped[str]
-    seats: Mapped[int]
-    monthly_minor: Mapped[int]
+    seats: Mapped[int] = mapped_column(BigInteger)
+    monthly_minor: Mapped[int] = mapped_column(BigInteger)
     currency: Mapped[str]
     started_at: Mapped[datetime]
     trial_ends_at: Mapped[datetime | None]
@@ -49,12 +50,12 @@ class Invoice(Aggregate):
     subscription_id: Mapped[UUID | None]
     number: Mapped[str | None]
     status: Mapped[str]
-    total_minor: Mapped[int]
-    tax_minor: Mapped[int]
-    paid_minor: Mapped[int]
+    total_minor: Mapped[int] = mapped_column(BigInteger)
+    tax_minor: Mapped[int] = mapped_column(BigInteger)
+    paid_minor: Mapped[int] = mapped_column(BigInteger)
     currency: Mapped[str]
-    seats: Mapped[int]
-    payment_attempts: Mapped[int]
+    seats: Mapped[int] = mapped_column(BigInteger)
+    payment_attempts: Mapped[int] = mapped_column(BigInteger)
     issued_at: Mapped[datetime]
     page_url: Mapped[str | None]
     pdf_url: Mapped[str | None]
@@ -84,6 +85,6 @@ class StripeEvent(Base):
     body: Mapped[bytes]
     received_at: Mapped[datetime]
     due_at: Mapped[datetime]
-    attempts: Mapped[int] = mapped_column(default=0)
+    attempts: Mapped[int] = mapped_column(BigInteger, default=0)
     done_at: Mapped[datetime | None]
     problem: Mapped[str | None]

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Text
+from sqlalchemy import BigInteger, Text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -28,9 +28,9 @@ class Draft(Aggregate):
     action: Mapped[str | None]
     written: Mapped[str]
     text: Mapped[str]
-    input_tokens: Mapped[int]
-    output_tokens: Mapped[int]
-    cost_micro: Mapped[int]
+    input_tokens: Mapped[int] = mapped_column(BigInteger)
+    output_tokens: Mapped[int] = mapped_column(BigInteger)
+    cost_micro: Mapped[int] = mapped_column(BigInteger)
     approved_by: Mapped[UUID | None]
     approved_hash: Mapped[str | None]
     approved_at: Mapped[datetime | None]

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Float, Integer
+from sqlalchemy import BigInteger, Float
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -16,14 +16,14 @@ class ScoreModel(TenantRow):
 
     __tablename__ = "score_models"
 
-    number: Mapped[int] = mapped_column(Integer)
+    number: Mapped[int] = mapped_column(BigInteger)
     state: Mapped[str]
     artefact: Mapped[str]
     sha256: Mapped[str]
     card: Mapped[dict[str, Any]] = mapped_column(JSONB)
     data_version: Mapped[str]
     code_version: Mapped[str]
-    horizon_days: Mapped[int] = mapped_column(Integer)
+    horizon_days: Mapped[int] = mapped_column(BigInteger)
     promoted_at: Mapped[datetime | None]
 
 

@@ -11,14 +11,14 @@ depends_on = None
 
 _TABLES = f"""
 create table score_models ({ROW_COLUMNS},
-    number integer not null check (number > 0),
+    number bigint not null check (number > 0),
     state text not null check (state in ('shadow', 'promoted', 'retired')),
     artefact text not null check (length(artefact) <= 20000000),
     sha256 text not null check (length(sha256) = 64),
     card jsonb not null,
     data_version text not null check (length(data_version) <= 100),
     code_version text not null check (length(code_version) <= 100),
-    horizon_days integer not null check (horizon_days between 1 and 3650),
+    horizon_days bigint not null check (horizon_days between 1 and 3650),
     promoted_at timestamptz,
     constraint uq_score_models_number unique (organization_id, number)
 );
