@@ -71,6 +71,7 @@ class Group(StrEnum):
     BILLING = "billing"
     DRAFTS = "drafts"
     SCORING = "scoring"
+    AUTOMATION = "automation"
 
 
 class Speed(StrEnum):
@@ -116,6 +117,7 @@ class Mart(StrEnum):
     FCT_SIGN_INS = "fct_sign_ins", Group.ACCESS
     FCT_ACTIVITIES = "fct_activities", Group.ACTIVITIES
     FCT_TASKS = "fct_tasks", Group.ACTIVITIES
+    FCT_RULE_FIRINGS = "fct_rule_firings", Group.AUTOMATION
     FCT_CUSTOM_VALUES = "fct_custom_values", Group.RECORDS
     FCT_SUBSCRIPTIONS = "fct_subscriptions", Group.BILLING
     FCT_INVOICES = "fct_invoices", Group.BILLING

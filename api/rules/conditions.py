@@ -106,7 +106,11 @@ def check(document: Document, *, now: datetime) -> None:
     _check_names(condition, roots, document.when)
     try:
         answer = condition.program.execute(context_of([condition], roots, now))
-    except (TypeError, ValueError, KeyError, RuntimeError) as error:
+    except KeyError as error:
+        if "deal.custom" in condition.fields:  # which custom fields a deal has is known only when it is looked at
+            return
+        raise BadCondition(_explained(error)) from error
+    except (TypeError, ValueError, RuntimeError) as error:
         raise BadCondition(_explained(error)) from error
     if not isinstance(answer, bool):
         raise BadCondition(f"it must answer true or false, and answers {answer!r} ({type(answer).__name__}).")
