@@ -22,6 +22,7 @@ BENCHMARKS = (
     "outage",
     "rebuild",
     "restore",
+    "rules",
 )
 
 #: Run by name only: these take long.
