@@ -23,6 +23,7 @@ BENCHMARKS = (
     "rebuild",
     "restore",
     "rules",
+    "scoring",
 )
 
 #: Run by name only: these take long.

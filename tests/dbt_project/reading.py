@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from contextlib import closing
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -75,6 +76,6 @@ def _row(names: list[str], values: tuple[Any, ...]) -> Row:
 def _plain(value: object) -> object:
     if isinstance(value, datetime):
         return value.astimezone(UTC)
-    if value is None or isinstance(value, bool | int | str | date | UUID):
+    if value is None or isinstance(value, bool | int | str | date | UUID | Decimal):
         return value
     raise TypeError(f"{type(value)} is no type of a mart: {value!r}")
