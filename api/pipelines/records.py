@@ -125,7 +125,7 @@ async def hold_pipelines(unit: UnitOfWork, pipeline_ids: Sequence[UUID]) -> list
     Raises:
         NotFound: one of them is none of this organization.
     """
-    ids = list(pipeline_ids)
+    ids = list(dict.fromkeys(pipeline_ids))  # who knows some by former names, too, names them twice
     found, stages = await unit.fetch_all(
         _HOLD_PIPELINES.bind(pipeline_ids=ids), _STAGES_OF.bind(pipeline_ids=ids, with_retired=False)
     )
