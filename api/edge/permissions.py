@@ -113,6 +113,18 @@ _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
     ("views:write", EVERYBODY, False, "create_view update_view delete_view"),
     ("users:read", EVERYBODY, False, "list_users read_user"),
     ("users:write", ADMINISTRATORS, False, "create_user update_user"),
+    (
+        "webhooks:read",
+        ADMINISTRATORS,
+        False,
+        "list_webhooks list_webhook_event_types read_webhook list_webhook_deliveries",
+    ),
+    (
+        "webhooks:write",
+        ADMINISTRATORS,
+        False,
+        ("create_webhook update_webhook delete_webhook rotate_webhook_secret replay_webhook_delivery test_webhook"),
+    ),
 )
 #: What only people do, never a program with a key.
 _PEOPLE: tuple[tuple[frozenset[Role], str], ...] = (

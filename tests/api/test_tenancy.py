@@ -44,6 +44,8 @@ async def foreign_ids(account: Account) -> dict[str, str]:
         "/v1/custom-fields", json={"record_kind": "deal", "name": "CANARY field", "type": "number"}
     )
     view = await account.made("/v1/views", json={"name": "CANARY view", "record_kind": "deal"})
+    webhook = await account.made("/v1/webhooks", json={"url": "https://example.com/CANARY"})
+    delivery = await account.made(f"/v1/webhooks/{webhook['id']}/test")
     return {
         "organization_id": str(account.organization_id),
         "user_id": str(rep.user_id),
@@ -55,6 +57,8 @@ async def foreign_ids(account: Account) -> dict[str, str]:
         "deal_id": deal["id"],
         "custom_field_id": field["id"],
         "view_id": view["id"],
+        "webhook_id": webhook["id"],
+        "delivery_id": delivery["id"],
         "task_id": task["id"],
         "note_id": note["id"],
         "activity_id": call["id"],
