@@ -6,6 +6,7 @@ from orchestration.build.dbt import Project, load_project
 from orchestration.defs import billing
 from orchestration.defs.assets import define_assets
 from orchestration.defs.jobs import define_jobs, define_quality_checks, define_schedules
+from orchestration.defs.sensors import first_quality
 from orchestration.warehouse import Warehouse
 
 
@@ -17,6 +18,7 @@ def build_defs(*, warehouse: Warehouse, project: Project) -> dg.Definitions:
         asset_checks=checks,
         jobs=[*define_jobs(checks), billing.reconcile_stripe],
         schedules=[*define_schedules(), billing.NIGHTLY],
+        sensors=[first_quality],
         resources={"warehouse": warehouse},
         executor=dg.in_process_executor,
     )

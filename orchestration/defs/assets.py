@@ -5,19 +5,29 @@ a third of what the same takes in a run (24 events: 0.33 s of processor instead 
 """
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from time import monotonic
+from typing import Any
 
 import dagster as dg
 
 from contracts.warehouse import Mart
 from orchestration.build.dbt import NodeResult, Project
 from orchestration.build.raw_quality import RawCheck
-from orchestration.publish.checks import Finding, check_names
+from orchestration.publish.checks import QUICK_CHECKS, Finding, check_names
 from orchestration.update import Update
 
 RAW_EVENTS = dg.AssetKey(["raw", "events"])
 COMPACTED_EVENTS = dg.AssetKey(["raw", "compacted_events"])
 PUBLISHED = dg.AssetKey("published_warehouse")
+
+_OWNER = "team:warehouse"
+_RAW_CHECKS = {
+    RawCheck.IDS_PRESENT: "Every event says what it is, whose, of what, and its number.",
+    RawCheck.TYPES_KNOWN: "Every event is of a type that this release knows.",
+    RawCheck.INSTANTS_PLAUSIBLE: "No event happened, or was learned, later than it was loaded.",
+    RawCheck.VERSIONS_CONTIGUOUS: "Of no aggregate an event is missing between its first and its last.",
+}
 
 #: Dagster keeps such events until they are wiped.
 _KEPT_SECONDS = 86_400.0
@@ -33,6 +43,8 @@ def define_assets(project: Project) -> list[dg.AssetSpec]:
             key=node.name,
             group_name=str(node.config.group),
             description=node.description,
+            owners=[_owner_of(project, str(node.config.group))],
+            metadata={"dagster/column_schema": _schema(node)} if node.columns else {},
             kinds={"dbt", node.config.materialized},
             tags={"speed": node.config.meta["speed"]},
             deps=[
@@ -43,12 +55,18 @@ def define_assets(project: Project) -> list[dg.AssetSpec]:
         if name.startswith("model.")
     ]
     raw = dg.AssetSpec(
-        RAW_EVENTS, group_name="raw", description="Every event the loader took from Kafka, at least once."
+        RAW_EVENTS,
+        group_name="raw",
+        owners=[_OWNER],
+        description="Every event the loader took from Kafka, at least once.",
     )
     compacted = dg.AssetSpec(
         COMPACTED_EVENTS,
         group_name="raw",
         deps=[RAW_EVENTS],
+        owners=[_OWNER],
+        # the only one that the clock makes; all else follows the events, and is as old as the last of them
+        freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=1)),
         description=(
             "The raw relation after its small files were merged and the replaced ones deleted. Loader, refresh and "
             "readers go on meanwhile; no row changes."
@@ -57,6 +75,7 @@ def define_assets(project: Project) -> list[dg.AssetSpec]:
     published = dg.AssetSpec(
         PUBLISHED,
         group_name="published",
+        owners=[_OWNER],
         deps=[dg.AssetKey(mart.value) for mart in Mart],
         description="The version of the marts that the API reads. A group stays as it is while a check of it fails.",
     )
@@ -66,16 +85,48 @@ def define_assets(project: Project) -> list[dg.AssetSpec]:
 def define_checks(project: Project) -> list[dg.AssetCheckSpec]:
     """The tests of the models and the quick checks of a build: where one fails, its group is not published anew."""
     tests = [
-        dg.AssetCheckSpec(node.name, asset=_tested(project, name), blocking=True, description=node.description)
+        dg.AssetCheckSpec(node.name, asset=_tested(project, name), blocking=True, description=_promise(node))
         for name, node in project.manifest.nodes.items()
         if name.startswith("test.")
     ]
-    return [*tests, *(dg.AssetCheckSpec(name, asset=mart.value, blocking=True) for name, mart in check_names())]
+    quick = [
+        dg.AssetCheckSpec(name, asset=mart.value, blocking=True, description=QUICK_CHECKS[name])
+        for name, mart in check_names()
+    ]
+    return [*tests, *quick]
 
 
 def raw_check_specs() -> list[dg.AssetCheckSpec]:
     """The checks of raw."""
-    return [dg.AssetCheckSpec(check.value, asset=RAW_EVENTS) for check in RawCheck]
+    return [dg.AssetCheckSpec(check.value, asset=RAW_EVENTS, description=_RAW_CHECKS[check]) for check in RawCheck]
+
+
+def _owner_of(project: Project, group: str) -> str:
+    """Who answers for a group's models, as dbt's groups say."""
+    found = next((one for one in project.manifest.groups.values() if one.name == group), None)
+    return f"team:{found.owner.name}" if found is not None and found.owner.name else _OWNER
+
+
+def _schema(node: Any) -> dg.TableSchema:  # noqa: ANN401  # dbt's own
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(column.name, str(column.data_type or ""), description=column.description)
+            for column in node.columns.values()
+        ]
+    )
+
+
+def _promise(node: Any) -> str:  # noqa: ANN401  # dbt's own
+    """What a test holds; of `sound_rows` what its arguments say."""
+    if node.description or not (known := getattr(node, "test_metadata", None)):
+        return str(node.description)
+    asked = known.kwargs
+    parts = [f"One row per {', '.join(asked.get('key', []))}"]
+    nullable = asked.get("nullable") or []
+    parts.append(f"no nulls but in {', '.join(nullable)}" if nullable else "no nulls")
+    parts += [f"{column} is one of {', '.join(values)}" for column, values in (asked.get("accepted") or {}).items()]
+    parts += [f"{last} is not before {first}" for first, last in asked.get("ordered") or []]
+    return "; ".join(parts) + "."
 
 
 def events_of(done: Update, project: Project) -> Iterator[AssetEvent]:

@@ -101,7 +101,10 @@ def full_refresh() -> None:
     update_warehouse()
 
 
-@dg.job(description="Merge the small files of raw, and delete those that nobody reads any more.")
+@dg.job(
+    description="Merge the small files of raw, and delete those that nobody reads any more.",
+    op_retry_policy=dg.RetryPolicy(max_retries=2, delay=20),  # a loader or a full disk may be in its way
+)
 def compact_raw() -> None:
     """Compact raw."""
     compact()

@@ -20,6 +20,13 @@ GROWING_MARTS = {
     Mart.FCT_DEALS: "deals as known",
 }
 
+#: What each check of a build holds.
+QUICK_CHECKS = {
+    "no_fewer_rows": "The new version has at least the rows of the published one: facts are never taken back.",
+    "no_fewer_events": "The new version counts at least the events of the published one.",
+    "nothing_from_the_future": "The newest event was learned before now, as far as clocks agree.",
+}
+
 #: How far clocks of two machines may be apart.
 _CLOCK_TOLERANCE = timedelta(minutes=5)
 

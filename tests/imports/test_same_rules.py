@@ -109,3 +109,14 @@ async def test_a_file_may_speak_of_a_known_pipeline_before_a_new_one(importer: I
     assert [[stage["name"] for stage in one["stages"]] for one in made if one["name"] == "Renewals"] == [
         ["Due", "Kept"]
     ]
+
+
+async def test_a_renamed_pipeline_is_one_under_both_names(importer: Importer) -> None:
+    [pipeline] = (await importer.account.read("/v1/pipelines"))["items"]
+    renamed = await importer.account.patch(f"/v1/pipelines/{pipeline['id']}", version=1, json={"name": "New business"})
+    assert renamed.status_code == 200
+    lines = "".join(f"{number},{name},Fresh\n" for number, name in enumerate((pipeline["name"], "New business")))
+    done = await importer.run({"deals": f"external_id,pipeline,stage\n{lines}"}, create_missing=True)
+    assert done["state"] == "completed", done["error"]
+    assert (done["counts"]["created"], done["counts"]["failed"]) == (2, 0)
+    assert len((await importer.account.read("/v1/pipelines"))["items"]) == 1

@@ -5,6 +5,7 @@ After a change that is meant: `SLUICE_ACCEPT=1 pytest tests/orchestration/test_d
 
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from contracts.warehouse import Mart
 from orchestration.build.dbt import load_project
 from orchestration.definitions import build_defs
 from orchestration.warehouse import Warehouse
-from tests.warehouse_builder import duckdb_warehouse
+from tests.event_history import EventLog
+from tests.warehouse_builder import duckdb_warehouse, publish_warehouse
 
 SNAPSHOT = Path(__file__).with_name("definitions.json")
 
@@ -49,6 +51,7 @@ def shape(definitions: dg.Definitions) -> dict[str, Any]:
             for job in definitions.resolve_all_job_defs()
             if not job.name.startswith("__")
         },
+        "sensors": sorted(one.name for one in definitions.sensors or []),
         "schedules": {
             one.name: f"{one.cron_schedule} {one.job_name}"
             for one in definitions.schedules or []
@@ -70,3 +73,34 @@ def test_every_mart_is_shown_with_a_check_that_stops_its_publication(definitions
     assert {mart.value for mart in Mart} <= blocking
     published = graph.get(dg.AssetKey("published_warehouse")).parent_keys
     assert {mart.value for mart in Mart} <= {key.to_user_string() for key in published}
+
+
+def test_everything_says_what_it_is_and_who_answers_for_it(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    for key in graph.get_all_asset_keys() - {dg.AssetKey("stripe_reconciliation")}:
+        assert graph.get(key).owners, key
+        assert graph.get(key).description, key
+    silent = [key.name for key in graph.asset_check_keys if not graph.get(key).description]
+    assert silent == []
+    sound = graph.get(dg.AssetCheckKey(dg.AssetKey("dim_stages"), "dim_stages_has_sound_rows"))
+    assert "One row per organization_id, stage_id, valid_from, known_from" in str(sound.description)
+    assert "kind is one of open, won, lost" in str(sound.description)
+
+
+def test_quality_is_looked_at_once_there_is_something_to_look_at(
+    tmp_path: Path, dbt_target: Path, definitions: dg.Definitions
+) -> None:
+    warehouse = Warehouse(settings=duckdb_warehouse(tmp_path), dbt_target_path=dbt_target, event_log_url="")
+    (sensor,) = definitions.sensors or []
+    assert isinstance(sensor, dg.SensorDefinition)
+
+    def look(cursor: str | None) -> object:
+        context = dg.build_sensor_context(cursor=cursor, resources={"warehouse": warehouse})
+        return sensor(context)
+
+    assert isinstance(look(None), dg.SkipReason)
+    log = EventLog()
+    log.organization(at=datetime(2026, 1, 1, tzinfo=UTC))
+    publish_warehouse(warehouse.settings, log.events, target_path=dbt_target)
+    assert isinstance(look(None), dg.RunRequest)
+    assert isinstance(look("20260101T000000000000Z"), dg.SkipReason)
