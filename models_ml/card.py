@@ -195,7 +195,7 @@ def _figures(judged: Judged, suspicion: Suspicion) -> Card:
     )
     return {
         "auc": area.value,
-        "auc_interval": [area.low, area.high],
+        "auc_interval": [max(0.0, area.low), min(1.0, area.high)],
         "average_precision": measures.average_precision(won, forecast),
         "average_precision_reference": rate,
         "brier": measures.brier(won, forecast),

@@ -144,9 +144,10 @@ class ScoresClient:
     http: httpx.Client
 
     @classmethod
-    def at(cls, api_url: str, token: str) -> Self:
-        """A client that shows this token or key."""
-        return cls(httpx.Client(base_url=api_url, timeout=120, headers={"Authorization": f"Bearer {token}"}))
+    def at(cls, api_url: str, token: str | None) -> Self:
+        """A client that shows this token or key, if it has one yet."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return cls(httpx.Client(base_url=api_url, timeout=120, headers=headers))
 
     def call(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401  # JSON
         """What the API answers.

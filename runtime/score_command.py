@@ -174,7 +174,7 @@ def _client(api_url: str | None, token: str | None, email: str | None, password:
     if token is None:
         email = email or typer.prompt("E-mail")
         password = password or typer.prompt("Password", hide_input=True)
-        answer = ScoresClient.at(url, "").call("POST", "/v1/auth/login", {"email": email, "password": password})
+        answer = ScoresClient.at(url, None).call("POST", "/v1/auth/login", {"email": email, "password": password})
         token = str(answer["access_token"])
     return ScoresClient.at(url, token)
 
