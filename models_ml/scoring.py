@@ -15,6 +15,8 @@ from models_ml.model import Model
 _SHOWN = 5
 _LEAST = 0.02
 _DIGITS = 4
+#: From here on a factor says more than a percentage.
+_TIMES = 2.0
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,11 @@ class Reason:
     @property
     def words(self) -> str:
         """As a rep reads it: odds are multiplied, so that reasons of any score compare."""
-        change = np.expm1(abs(self.effect)) * 100
-        verb = "raises" if self.effect > 0 else "lowers"
-        return f"{label(self.column)} {_shown(self.value)} {verb} the odds by {change:.0f} %"
+        factor = float(np.exp(abs(self.effect)))
+        about = f"{label(self.column)} {_shown(self.value)}"
+        if factor >= _TIMES:
+            return f"{about} {'multiplies' if self.effect > 0 else 'divides'} the odds by {factor:.1f}"
+        return f"{about} {'raises' if self.effect > 0 else 'lowers'} the odds by {abs(np.expm1(self.effect)):.0%}"
 
 
 def score(model: Model, columns: Mapping[str, Column]) -> np.ndarray:
@@ -64,4 +68,6 @@ def label(column: str) -> str:
 def _shown(value: str | float | None) -> str:
     if value is None:
         return "(not known)"
-    return f"{value:,.4g}" if isinstance(value, float) else f"“{value}”"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.4g}"
+    return f"“{value}”"

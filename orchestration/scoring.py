@@ -24,7 +24,7 @@ from models_ml.card import Card
 from models_ml.columns import Column, columns_of
 from models_ml.errors import ScoringError
 from models_ml.outcome import read_outcome
-from models_ml.scoring import explain, score
+from models_ml.scoring import Reason, explain, score
 from models_ml.training import Settings, Trained, features_of, train
 
 HORIZON_DAYS = 90
@@ -117,8 +117,10 @@ def is_better(card: Card, present: Mapping[str, Any] | None) -> str | None:
 _WORSE = 0.02
 
 
-def scores_of(model_bytes: bytes, digest: str, features: pl.DataFrame) -> Iterator[dict[str, Any]]:
-    """A score with reasons for each deal that is open, as of its last change."""
+def scores_of(
+    model_bytes: bytes, digest: str, features: pl.DataFrame, *, names: Mapping[str, str]
+) -> Iterator[dict[str, Any]]:
+    """A score with reasons for each deal that is open, as of its last change; `names` are those of stages and such."""
     model = storage.load(model_bytes, expected_sha256=digest)
     present = features.filter(pl.col("is_present"))
     if present.is_empty():
@@ -128,13 +130,24 @@ def scores_of(model_bytes: bytes, digest: str, features: pl.DataFrame) -> Iterat
     read: dict[str, Column] = features_of(columns, time)
     rows = zip(present["deal_id"], present[TIME], score(model, read), explain(model, read), strict=True)
     for deal_id, scored_at, probability, reasons in rows:
-        shown = [{"column": one.column, "words": one.words[:300], "effect": one.effect} for one in reasons]
+        shown = [{"column": one.column, "words": _words(one, names), "effect": one.effect} for one in reasons]
         yield {
             "deal_id": deal_id,
             "score": round(float(probability), 6),
             "reasons": shown,
             "scored_at": scored_at.isoformat(),
         }
+
+
+def _words(reason: Reason, names: Mapping[str, str]) -> str:
+    """As a rep reads it: names for ids, money for minor units."""
+    value = reason.value
+    if isinstance(value, str):
+        value = names.get(value, value)
+    elif reason.column == "amount_minor" and value is not None:
+        value /= 100
+    column = reason.column.removesuffix("_id").removesuffix("_minor")
+    return Reason(column, value, reason.effect).words[:300]
 
 
 @dataclass
@@ -192,6 +205,21 @@ class ScoresClient:
         kept: dict[str, Any] = self.call("POST", "/v1/scores/models", body)
         return kept
 
+    def names(self) -> dict[str, str]:
+        """Names of pipelines, stages and sources by their ids."""
+        found: dict[str, str] = {}
+        for pipeline in self._all("/v1/pipelines"):
+            found[pipeline["id"]] = pipeline["name"]
+            found |= {stage["id"]: stage["name"] for stage in pipeline["stages"]}
+        return found | {value["id"]: value["label"] for value in self._all("/v1/picklists/source")}
+
+    def _all(self, path: str) -> Iterator[dict[str, Any]]:
+        cursor: str | None = ""
+        while cursor is not None:
+            page = self.call("GET", f"{path}?limit=100" + (f"&cursor={cursor}" if cursor else ""))
+            yield from page["items"]
+            cursor = page.get("next_cursor")
+
     def promote(self, model_id: str) -> None:
         """Make it the model that scores."""
         self.call("POST", f"/v1/scores/models/{model_id}/promote")
@@ -199,7 +227,8 @@ class ScoresClient:
     def write(self, model: Mapping[str, Any], features: pl.DataFrame) -> dict[str, int]:
         """Score what is open, and write what changed."""
         artefact = self.call("GET", f"/v1/scores/models/{model['id']}/artefact")
-        scores = list(scores_of(base64.b64decode(artefact["artefact"]), artefact["sha256"], features))
+        stored, digest = base64.b64decode(artefact["artefact"]), artefact["sha256"]
+        scores = list(scores_of(stored, digest, features, names=self.names()))
         done = dict.fromkeys(("written", "unchanged", "held_out", "unknown"), 0)
         for start in range(0, len(scores), _CHUNK):
             body = {"model_id": model["id"], "scores": scores[start : start + _CHUNK]}

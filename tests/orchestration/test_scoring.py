@@ -74,13 +74,15 @@ class TestScoring:
         assert trained.card["verdict"] == "published", trained.card["reasons"]
         assert trained.model is not None
         stored = storage.dump(trained.model)
-        scores = list(scores_of(stored, storage.fingerprint(stored), history))
+        scores = list(scores_of(stored, storage.fingerprint(stored), history, names={"stage 1": "Demo held"}))
         assert len(scores) == 500
         by_deal = {one["deal_id"]: one for one in scores}
         moves = dict(history.filter(pl.col("is_present")).select("deal_id", "moves").iter_rows())
         often = np.mean([by_deal[deal]["score"] for deal in by_deal if moves[deal] == 5])
         never = np.mean([by_deal[deal]["score"] for deal in by_deal if moves[deal] == 0])
         assert often > never + 0.2
+        words = [reason["words"] for one in scores for reason in one["reasons"]]
+        assert not any("“stage 1”" in one for one in words)  # people read names, not ids
         assert any("Moves" in reason["words"] for one in scores for reason in one["reasons"])
 
     def test_learning_twice_gives_the_same_bytes(self) -> None:
