@@ -67,6 +67,7 @@ class Group(StrEnum):
     SALES = "sales"
     ACCESS = "access"
     ACTIVITIES = "activities"
+    CONVERSATIONS = "conversations"
     RECORDS = "records"
     BILLING = "billing"
     DRAFTS = "drafts"
@@ -118,6 +119,8 @@ class Mart(StrEnum):
     FCT_ACTIVITIES = "fct_activities", Group.ACTIVITIES
     FCT_TASKS = "fct_tasks", Group.ACTIVITIES
     FCT_RULE_FIRINGS = "fct_rule_firings", Group.AUTOMATION
+    FCT_CONVERSATIONS = "fct_conversations", Group.CONVERSATIONS
+    FCT_MESSAGES = "fct_messages", Group.CONVERSATIONS
     FCT_CUSTOM_VALUES = "fct_custom_values", Group.RECORDS
     FCT_SUBSCRIPTIONS = "fct_subscriptions", Group.BILLING
     FCT_INVOICES = "fct_invoices", Group.BILLING

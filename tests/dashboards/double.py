@@ -37,6 +37,7 @@ from tests.dashboards.counting import (
 from tests.dashboards.double_access import serve_access
 from tests.dashboards.double_billing import PAID, serve_billing
 from tests.dashboards.double_imports import serve_imports
+from tests.dashboards.double_inbox import inbox_of_one, serve_inbox
 from tests.dashboards.double_notes import serve_notes
 from tests.dashboards.double_rules import serve_rules
 from tests.dashboards.double_scores import model, serve_scores
@@ -58,6 +59,7 @@ class Double:
     totals: list[Row] = field(default_factory=list)
     changed: list[tuple[str, Row]] = field(default_factory=list)  # of people, invitations and keys
     score_models: list[Row] = field(default_factory=lambda: [model()])
+    inbox: Row = field(default_factory=inbox_of_one)
     figures: list[Row] = field(default_factory=list)  # of any metric that it does not count itself
 
     def questions(self, path: str) -> list[Row]:
@@ -147,6 +149,7 @@ def application(double: Double) -> FastAPI:
 
     _serve_sign_in(app, double)
     _serve_metrics(app, double)
+    serve_inbox(app, double.inbox)
     serve_notes(app, double.notes, problem=_problem)
     serve_billing(app, double.billing)
     serve_access(app, double.changed)

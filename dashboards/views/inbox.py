@@ -1,0 +1,149 @@
+"""Inbox: conversations, the messages of one, and what is to be done with it: answer, note, assign, close.
+
+What strangers wrote is shown as text, never as Markdown or HTML.
+"""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import uuid4
+
+import streamlit as st
+
+from dashboards import client, states
+from dashboards.answers import Me
+from dashboards.pages import Page
+from dashboards.session import SignIn
+
+PAGE = Page("Inbox", icon="inbox", group="Work", position=5)
+
+_STATES = {"open": "Open", "snoozed": "Snoozed", "closed": "Closed"}
+_ICONS = {
+    "email": ":material/mail:",
+    "telegram": ":material/send:",
+    "x": ":material/tag:",
+    "linkedin": ":material/work:",
+}
+_SENDS = {
+    "queued": "waits to be sent",
+    "sending": "is being sent",
+    "failed": "was not sent",
+    "unknown": "may have been sent; nobody can say",
+}
+
+
+def render(sign_in: SignIn, me: Me) -> None:
+    """Draw the list beside the conversation that is open."""
+    del me
+    st.title("Inbox")
+    with states.explained():
+        _inbox(sign_in)
+
+
+def _inbox(sign_in: SignIn) -> None:
+    status = st.segmented_control("Status", list(_STATES), default="open", format_func=_STATES.__getitem__)
+    words = st.text_input("Search in subjects and messages", key="inbox-words").strip()
+    parameters = {"status": status, "q": words or None, "contact_id": st.query_params.get("contact_id")}
+    found = client.get_all(sign_in, "/v1/conversations", parameters, most=100)
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        chosen = _list(found)
+    with right:
+        if chosen is None:
+            st.info("No conversation here. Messages come in once an account is connected (Admin, Accounts).")
+        else:
+            _conversation(sign_in, chosen)
+
+
+def _list(found: list[dict[str, Any]]) -> str | None:
+    """The conversations as buttons; answers which one is open."""
+    wanted = st.query_params.get("id")
+    ids = [one["id"] for one in found]
+    chosen = wanted or (ids[0] if ids else None)
+    for one in found:
+        unread = f" · {one['unread_count']} new" if one["unread_count"] else ""
+        label = _plain(f"{one['address']} — {one['subject'] or 'no subject'}{unread}")
+        kind: Literal["primary", "secondary"] = "primary" if one["id"] == chosen else "secondary"
+        if st.button(label, key=f"open-{one['id']}", icon=_ICONS[one["channel"]], type=kind, width="stretch"):
+            st.query_params["id"] = one["id"]
+            st.rerun()
+    st.caption(f"{len(found)} shown")
+    return chosen
+
+
+def _conversation(sign_in: SignIn, conversation_id: str) -> None:
+    path = f"/v1/conversations/{conversation_id}"
+    read = client.get(sign_in, path)
+    st.subheader(_plain(read["subject"] or read["address"]))
+    st.text(f"With {read['address']} · {_STATES[read['status']].lower()}")
+    _assignment(sign_in, path, read)
+    messages = client.get_all(sign_in, f"{path}/messages", most=200)
+    for message in reversed(messages):
+        _message(sign_in, message)
+    if read["unread_count"] and st.button("Mark as read"):
+        client.post(sign_in, f"{path}/seen")
+        st.rerun()
+    _answer(sign_in, path, is_closed=read["status"] == "closed")
+
+
+def _message(sign_in: SignIn, message: dict[str, Any]) -> None:
+    is_ours = message["direction"] != "in"
+    with st.chat_message("assistant" if is_ours else "user"):
+        who = "Note" if message["direction"] == "note" else "We" if is_ours else message["sender"] or "They"
+        st.text(f"{who} · {_instant(message['occurred_at'])}")
+        st.text("This message was taken back." if message["removed_at"] else message["text"])
+        for file in message["details"].get("attachments", []):
+            st.text(f"File: {file['name']} ({file['size']} bytes)")
+        if message["state"] in _SENDS:
+            st.caption(f"This message {_SENDS[message['state']]}.")
+        if message["state"] in ("failed", "unknown"):
+            again, sent = st.columns(2)
+            if again.button("Send again", key=f"retry-{message['id']}"):
+                client.post(sign_in, f"/v1/messages/{message['id']}/retry")
+                st.rerun()
+            if sent.button("It was sent", key=f"confirm-{message['id']}"):
+                client.post(sign_in, f"/v1/messages/{message['id']}/confirm")
+                st.rerun()
+
+
+def _assignment(sign_in: SignIn, path: str, read: client.Resource) -> None:
+    people = {one["id"]: one["name"] for one in client.get_all(sign_in, "/v1/users") if one["is_active"]}
+    choices = [None, *people]
+    present = read["assignee_id"] if read["assignee_id"] in people else None
+    key = f"assignee-{read['id']}-{read['version']}"
+    chosen = st.selectbox(
+        "Assigned to", choices, choices.index(present), key=key, format_func=lambda one: people.get(one, "Nobody")
+    )
+    if chosen != present:
+        try:
+            client.patch(sign_in, path, {"assignee_id": chosen}, etag=read.etag)
+        except client.StaleError:
+            st.warning("Somebody changed this conversation meanwhile. It is shown anew.")
+        st.rerun()
+
+
+def _answer(sign_in: SignIn, path: str, *, is_closed: bool) -> None:
+    key = st.session_state.setdefault("inbox-key", str(uuid4()))
+    canned = {one["title"]: one["text"] for one in client.get_all(sign_in, "/v1/canned-replies")}
+    start = st.selectbox("Begin with", ["", *canned], format_func=lambda one: one or "Nothing") if canned else ""
+    with st.form("inbox-answer", clear_on_submit=True):
+        text = st.text_area("Message", value=canned.get(start, ""))
+        send, note, end = st.columns(3)
+        is_sent = send.form_submit_button("Send", type="primary")
+        is_noted = note.form_submit_button("Keep as a note")
+        is_ended = end.form_submit_button("Reopen" if is_closed else "Close")
+    if (is_sent or is_noted) and text.strip():
+        client.post(sign_in, f"{path}/{'messages' if is_sent else 'notes'}", {"text": text}, key=key)
+        st.session_state["inbox-key"] = str(uuid4())
+        st.rerun()
+    if is_ended:
+        client.post(sign_in, f"{path}/{'reopen' if is_closed else 'close'}")
+        st.rerun()
+
+
+def _instant(text: str) -> str:
+    return datetime.fromisoformat(text).strftime("%d %b %Y, %H:%M UTC")
+
+
+def _plain(text: str) -> str:
+    """Text in a label that would otherwise read Markdown."""
+    return "".join(f"\\{one}" if one in r"\`*_{}[]()#+-.!~|<>$:" else one for one in text)

@@ -1,0 +1,99 @@
+"""The double's conversations and accounts: one of each."""
+
+from typing import Any
+
+from fastapi import FastAPI, Response
+
+Row = dict[str, Any]
+
+HOSTILE = "**Bold** <script>alert(1)</script> [a](https://spy.example)"
+
+
+def inbox_of_one() -> Row:
+    """One conversation with one message, and one account."""
+    conversation = {
+        "id": "c1",
+        "version": 2,
+        "channel": "email",
+        "address": "ada@acme.example",
+        "subject": "400 seats",
+        "status": "open",
+        "assignee_id": None,
+        "unread_count": 1,
+    }
+    message = {
+        "id": "m1",
+        "direction": "in",
+        "state": "received",
+        "sender": "Ada <ada@acme.example>",
+        "text": HOSTILE,
+        "occurred_at": "2026-11-20T10:00:00Z",
+        "removed_at": None,
+        "details": {"attachments": [{"name": "offer.pdf", "type": "application/pdf", "size": 12}]},
+    }
+    account = {
+        "id": "a1",
+        "version": 3,
+        "channel": "telegram",
+        "name": "Berlin",
+        "address": "+4930123",
+        "state": "connecting",
+        "reason": "code_needed",
+        "until": None,
+    }
+    return {"conversation": conversation, "messages": [message], "account": account, "missing": 0, "secret": {}}
+
+
+def serve_inbox(app: FastAPI, inbox: Row) -> None:  # noqa: C901 # a list of answers
+    """Serve what the pages Inbox and Accounts read and write."""
+
+    def page(*items: Row) -> Row:
+        return {"items": list(items), "next_cursor": None}
+
+    @app.get("/v1/conversations")
+    def list_conversations(status: str | None = None) -> Row:
+        found = inbox["conversation"]
+        return page(found) if status in (None, found["status"]) else page()
+
+    @app.get("/v1/conversations/c1")
+    def read_conversation(response: Response) -> Row:
+        response.headers["ETag"] = f'"{inbox["conversation"]["version"]}"'
+        found: Row = inbox["conversation"]
+        return found
+
+    @app.get("/v1/conversations/c1/messages")
+    def list_messages() -> Row:
+        return page(*reversed(inbox["messages"]))
+
+    @app.post("/v1/conversations/c1/{what}")
+    def act(what: str, body: Row | None = None) -> Row:
+        states = {"messages": "queued", "notes": "note"}
+        if what in states:
+            direction = "out" if what == "messages" else "note"
+            made = {**inbox["messages"][0], "id": "m2", "direction": direction, "state": states[what], **(body or {})}
+            inbox["messages"].append(made)
+        elif what == "close":
+            inbox["conversation"]["status"] = "closed"
+        return {}
+
+    @app.get("/v1/canned-replies")
+    def list_canned_replies() -> Row:
+        return page({"title": "Prices", "text": "Our prices"})
+
+    @app.get("/v1/bd-accounts")
+    def list_accounts() -> Row:
+        return page(inbox["account"])
+
+    @app.get("/v1/bd-accounts/a1/health")
+    def read_health() -> Row:
+        return {"health": 0.5, "sent_today": 3, "budget": 97, "signs": {"flood_wait": 1}}
+
+    @app.get("/v1/bd-accounts/a1/days")
+    def list_days() -> Row:
+        day = {"day": "2026-11-20", "provider": 100, "stored": 99, "missing": inbox["missing"], "healed": 0}
+        return page(day)
+
+    @app.post("/v1/bd-accounts/a1/secret")
+    def keep_secret(body: Row) -> Row:
+        inbox["secret"] |= body["values"]
+        return {}

@@ -1,0 +1,50 @@
+"""The pages Inbox and Accounts."""
+
+from collections.abc import Callable
+
+from streamlit.testing.v1 import AppTest
+
+from tests.dashboards.double import Double
+from tests.dashboards.double_inbox import HOSTILE
+
+
+def texts(page: AppTest) -> list[str]:
+    return [element.value for element in page.text]
+
+
+def press(page: AppTest, label: str) -> None:
+    next(button for button in page.button if button.label == label).click().run()
+    assert not page.exception
+
+
+def test_shows_what_strangers_wrote_as_text(open_page: Callable[..., AppTest]) -> None:
+    page = open_page("inbox")
+    assert HOSTILE in texts(page)
+    assert "File: offer.pdf (12 bytes)" in texts(page)
+    assert not any("script" in element.value for element in page.markdown)
+
+
+def test_answers_notes_and_closes(open_page: Callable[..., AppTest], double: Double) -> None:
+    page = open_page("inbox")
+    page.text_area[0].set_value("With pleasure")
+    press(page, "Send")
+    assert double.inbox["messages"][-1]["text"] == "With pleasure"
+    assert any("waits to be sent" in caption.value for caption in page.caption)
+    page.text_area[0].set_value("Ask Kim")
+    press(page, "Keep as a note")
+    assert double.inbox["messages"][-1]["direction"] == "note"
+    press(page, "Close")
+    assert double.inbox["conversation"]["status"] == "closed"
+
+
+def test_an_account_says_what_it_waits_for_and_what_is_missing(
+    open_page: Callable[..., AppTest], double: Double
+) -> None:
+    double.inbox["missing"] = 1
+    page = open_page("accounts")
+    assert "Telegram has sent a code. Enter it here." in [warning.value for warning in page.warning]
+    assert [metric.value for metric in page.metric] == ["50%", "3", "97"]
+    assert "Messages are missing here" in page.error[0].value
+    page.text_input[0].set_value("12345")
+    press(page, "Keep")
+    assert double.inbox["secret"] == {"code": "12345"}
