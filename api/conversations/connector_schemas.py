@@ -56,6 +56,7 @@ class MessageSeen(BaseModel):
 
     provider_id: ProviderId
     thread_key: ProviderId = Field(description="The chat, or the first mail of the thread.")
+    aliases: list[ProviderId] = Field(default_factory=list, max_length=5, description="What else the chat is called.")
     address: ShortText = Field(description="Who else it is with: their address, number or handle.")
     direction: Literal[Direction.IN, Direction.OUT]
     kind: MessageKind = MessageKind.MESSAGE

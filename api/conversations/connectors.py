@@ -80,11 +80,12 @@ async def _changed(unit: UnitOfWork, account_id: UUID, message: Message, one: Me
         return rules.remove(message, at=at, now=unit.now)
     if one.thread_key is None:
         return rules.read(message, at=at, now=unit.now)
-    return await _read_up_to(unit, account_id, one.thread_key, message.occurred_at, at)
+    return await _read_up_to(unit, account_id, message, at)
 
 
-async def _read_up_to(unit: UnitOfWork, account_id: UUID, thread_key: str, up_to: datetime, at: datetime) -> Changes:
-    rows = await unit.fetch(records.UNREAD_UP_TO, account_id=account_id, thread_key=thread_key, up_to=up_to)
+async def _read_up_to(unit: UnitOfWork, account_id: UUID, newest: Message, at: datetime) -> Changes:
+    where = {"account_id": account_id, "conversation_id": newest.conversation_id, "up_to": newest.occurred_at}
+    rows = await unit.fetch(records.UNREAD_UP_TO, **where)
     return [change for one in records.messages(rows) for change in rules.read(one, at=at, now=unit.now)]
 
 
@@ -114,6 +115,7 @@ def _incoming(seen: MessageSeen) -> Incoming:
     return Incoming(
         provider_id=_clean(seen.provider_id),
         thread_key=_clean(seen.thread_key),
+        aliases=tuple(_clean(one) for one in seen.aliases),
         address=seen.address,
         direction=seen.direction,
         kind=seen.kind,

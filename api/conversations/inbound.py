@@ -50,7 +50,8 @@ class _World:
         for reference in reversed(incoming.details.get("references", ())):
             if reference in self.messages:
                 return self.threads.get(self.messages[reference].conversation_id)
-        by_key = (one for one in self.threads.values() if one.thread_key == incoming.thread_key)
+        keys = {incoming.thread_key, *incoming.aliases}
+        by_key = (one for one in self.threads.values() if one.thread_key in keys)
         return next(by_key, None) or self._same_subject(incoming)
 
     def _same_subject(self, incoming: Incoming) -> Conversation | None:
@@ -113,7 +114,7 @@ async def _read(unit: UnitOfWork, account_id: UUID, epoch: int, batch: Sequence[
     named |= {bounced["provider_id"] for incoming in batch if (bounced := incoming.details.get("bounced"))}
     addresses = [incoming.address.lower() for incoming in batch]
     given = {"account_id": account_id, "provider_ids": list(named)}
-    keys = [incoming.thread_key for incoming in batch]
+    keys = [key for incoming in batch for key in (incoming.thread_key, *incoming.aliases)]
     account, [threads, messages] = await accounts.lock_account(
         unit,
         account_id,
@@ -176,7 +177,8 @@ def _unsettled(world: _World, incoming: Incoming) -> Message | None:
         return None
     for message in world.nameless:
         thread = world.threads.get(message.conversation_id)
-        if thread and thread.thread_key == incoming.thread_key and message.text.strip() == incoming.text.strip():
+        is_there = thread is not None and thread.thread_key in (incoming.thread_key, *incoming.aliases)
+        if is_there and message.text.strip() == incoming.text.strip():
             world.nameless.remove(message)
             return message
     return None

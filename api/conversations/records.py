@@ -257,7 +257,7 @@ UNREAD_UP_TO = compiled(
         .where(
             ConversationRow.organization_id == _organization,
             ConversationRow.account_id == bindparam("account_id"),
-            ConversationRow.thread_key == bindparam("thread_key"),
+            ConversationRow.id == bindparam("conversation_id"),
         )
         .scalar_subquery(),
         MessageRow.occurred_at <= bindparam("up_to"),

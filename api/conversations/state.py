@@ -83,6 +83,7 @@ class Incoming:
 
     provider_id: str
     thread_key: str
+    aliases: tuple[str, ...]
     address: str
     direction: Direction
     kind: MessageKind
