@@ -1,0 +1,62 @@
+"""The double's drafts: they are approved by the hash of their text, and sent only then."""
+
+from hashlib import sha256
+from typing import Any
+
+from fastapi import FastAPI
+
+Row = dict[str, Any]
+
+
+def draft_of_one() -> list[Row]:
+    """One draft that waits."""
+    text = "400 seats cost $1,000."
+    return [
+        {
+            "id": "d1",
+            "version": 1,
+            "kind": "reply",
+            "state": "generated",
+            "text": text,
+            "text_hash": hash_of(text),
+            "model": "small",
+            "prompt": "reply@1",
+            "cited": ["deal.stage"],
+            "cost_micro": 350,
+        }
+    ]
+
+
+def hash_of(text: str) -> str:
+    """SHA-256 of a text."""
+    return sha256(text.encode()).hexdigest()
+
+
+def serve_drafts(app: FastAPI, drafts: list[Row]) -> None:
+    """Serve `/v1/drafts` over these."""
+
+    def find(draft_id: str) -> Row:
+        return next(draft for draft in drafts if draft["id"] == draft_id)
+
+    @app.get("/v1/drafts")
+    def list_drafts() -> Row:
+        return {"items": drafts, "next_cursor": None}
+
+    @app.patch("/v1/drafts/{draft_id}")
+    def change(draft_id: str, body: Row) -> Row:
+        draft = find(draft_id)
+        draft |= {"text": body["text"], "text_hash": hash_of(body["text"]), "state": "edited"}
+        draft["version"] += 1
+        return draft
+
+    @app.post("/v1/drafts/{draft_id}/approve")
+    def approve(draft_id: str, body: Row) -> Row:
+        draft = find(draft_id)
+        assert body["text_hash"] == draft["text_hash"]
+        return draft | {"state": "approved"}
+
+    @app.post("/v1/drafts/{draft_id}/{verb}")
+    def decide(draft_id: str, verb: str) -> Row:
+        draft = find(draft_id)
+        draft["state"] = {"send": "sent", "reject": "rejected"}[verb]
+        return draft
