@@ -62,7 +62,7 @@ def main() -> None:
             )
             pages.setdefault(view.page.group, []).append(page)
     remember({page.url_path: page for group in pages.values() for page in group})
-    opened = st.navigation(pages, position="sidebar" if me else "hidden")
+    opened = st.navigation(pages, position="sidebar" if me else "hidden", expanded=True)
     if who is not None and me is not None:
         sidebar.render(who, me)
     opened.run()

@@ -43,7 +43,7 @@ def browser() -> Iterator[Browser]:
 def sign_in(page: Page, url: str, *, email: str, password: str) -> None:
     """Open an address of the dashboards and sign in there."""
     page.goto(url)
-    page.get_by_label("E-mail address").fill(email, timeout=_PATIENCE)
+    page.get_by_label("E-mail address", exact=True).fill(email, timeout=_PATIENCE)
     page.get_by_role("textbox", name="Password").fill(password)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("button", name="Sign out")).to_be_visible(timeout=_PATIENCE)

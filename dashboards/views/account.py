@@ -27,7 +27,7 @@ def render(sign_in: SignIn, me: Me) -> None:
 
 
 def _organizations(sign_in: SignIn) -> None:
-    places = client.get_all(sign_in, "/v1/me/organizations")
+    places = client.get(sign_in, "/v1/me/organizations")["items"]
     others = {place["id"]: place["name"] for place in places if not place["is_present"]}
     if not others:
         return

@@ -139,9 +139,9 @@ class TestManager:
         tab.goto(f"{dashboards}/team")
         expect(tab.get_by_text("definition team_performance v1")).to_be_visible(timeout=PATIENCE)
         tab.get_by_role("button", name="Sign out").click()
-        expect(tab.get_by_label("E-mail address")).to_be_visible(timeout=PATIENCE)
+        expect(tab.get_by_label("E-mail address", exact=True)).to_be_visible(timeout=PATIENCE)
         page.reload()
-        expect(page.get_by_label("E-mail address")).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_label("E-mail address", exact=True)).to_be_visible(timeout=PATIENCE)
 
     def test_sees_team_and_data_health(self, dashboards: str, page: Page, double: Double) -> None:
         sign_in(page, f"{dashboards}/team?level=team", email=EMAIL, password=PASSWORD)
@@ -177,5 +177,5 @@ class TestStranger:
 
     def test_gets_the_sign_in_at_every_address(self, dashboards: str, page: Page) -> None:
         page.goto(f"{dashboards}/team?pipeline=new")
-        expect(page.get_by_label("E-mail address")).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_label("E-mail address", exact=True)).to_be_visible(timeout=PATIENCE)
         expect(page.get_by_text("Northwind")).to_have_count(0)
