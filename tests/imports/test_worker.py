@@ -47,7 +47,8 @@ async def test_a_killed_worker_s_job_goes_on_with_the_same_result(importer: Impo
         second.stop()
     done = [job["counts"]["done"] for job in seen if job["state"] != "queued"]
     assert done == sorted(done)
-    assert len(set(done)) > 4
+    # how far it came is seen before its end, in however few of its steps somebody looks
+    assert any(0 < one < done[-1] for one in done)
     final = seen[-1]
     assert final["state"] == "completed"
     assert final["progress"]["deals"]["created"] == _DEALS - 5
