@@ -15,8 +15,9 @@ import duckdb
 import psycopg
 
 from contracts.warehouse import Mart
-from metrics.entities import Entity, entities
+from metrics.entities import Entity, Steps, entities
 from metrics.publication import PublishedFolder, lock_for_swap, prepare_postgres, record_postgres_version, version_at
+from metrics.registry import definitions
 from tests.event_history import AnyEvent
 
 _BOTH = "valid_from timestamptz, valid_to timestamptz, known_from timestamptz, known_to timestamptz"
@@ -201,6 +202,8 @@ def fill_duckdb(connection: duckdb.DuckDBPyConnection, rows: Rows) -> None:
     for entity in entities().values():
         if entity.mart not in {mart.value for mart in TABLES}:
             connection.execute(f"create table {entity.mart} ({_declared(entity)})")
+            if entity.steps is not None:
+                connection.execute(f"create table {entity.steps.mart} ({_steps(entity, entity.steps)})")
 
 
 def _declared(entity: Entity) -> str:
@@ -208,6 +211,24 @@ def _declared(entity: Entity) -> str:
     columns = {"organization_id": "uuid", entity.id: "uuid", entity.owner: "uuid"}
     columns |= {one.column: one.type for one in entity.dimensions.values()}
     columns |= {name: "timestamptz" for clock in entity.clocks.values() for name in (clock.at, clock.since) if name}
+    if entity.amount is not None:
+        columns |= {entity.amount.column: "bigint", entity.amount.currency: "text"}
+    told_apart = [name for clock in entity.clocks.values() for name in clock.where]
+    told_apart += [
+        name
+        for definition in definitions().values()
+        if definition.entity.name == entity.name
+        for facts in definition.facts.values()
+        for name in facts.where
+    ]
+    columns |= {name: "text" for name in (*entity.rows, *told_apart) if name not in columns}
+    return ", ".join([*(f"{name} {kind}" for name, kind in columns.items()), _KNOWN])
+
+
+def _steps(entity: Entity, steps: Steps) -> str:
+    """The same of the mart of its steps."""
+    columns = {"organization_id": "uuid", entity.id: "uuid", steps.number: "bigint", steps.stage: "text"}
+    columns |= {steps.next_stage: "text", steps.entered: "timestamptz", steps.left: "timestamptz"}
     return ", ".join([*(f"{name} {kind}" for name, kind in columns.items()), _KNOWN])
 
 
