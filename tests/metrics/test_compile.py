@@ -16,7 +16,7 @@ from metrics.parameters import read
 from metrics.publication import PublishedVersion
 from metrics.query import answer
 from metrics.reader import DuckDBSession
-from metrics.registry import definition_of, definitions
+from metrics.registry import Definition, definition_of, definitions
 from metrics.rows import CellAddress, rows
 from metrics.viewer import Viewer
 from tests.event_history import BEGINNING, EventLog, days
@@ -70,7 +70,6 @@ def _log() -> EventLog:
 def _questions(pipeline_id: UUID, stage_id: UUID) -> list[tuple[str, dict[str, str]]]:
     """Every metric, with every value of every parameter that changes its SQL."""
     values = {
-        "cohort": ["created", "closed", f"entered:{stage_id}"],
         "order": ["reached", "visited", "strict"],
         "regress": ["current"],
         "window_days": ["", "7"],
@@ -78,6 +77,8 @@ def _questions(pipeline_id: UUID, stage_id: UUID) -> list[tuple[str, dict[str, s
     }
     found = []
     for metric in definitions().values():
+        entered = f"entered:{_stage_of(metric, stage_id)}"
+        values["cohort"] = [entered if cohort == "entered" else cohort for cohort in metric.cohorts]
         options = [[(name, value) for value in values[name]] for name in metric.parameters if name in values]
         groups = [("group_by", dimension) for dimension in metric.dimensions]
         asked = [dict(choice) for choice in product(*options)]
@@ -86,6 +87,12 @@ def _questions(pipeline_id: UUID, stage_id: UUID) -> list[tuple[str, dict[str, s
         ]
         found += [(metric.name, choice) for choice in asked[:: max(1, len(asked) // 6)]]
     return found
+
+
+def _stage_of(metric: Definition, stage_id: UUID) -> str:
+    """A stage that the metric's entity has."""
+    steps = metric.entity.steps
+    return steps.stages[0].stage if steps and steps.stages else str(stage_id)
 
 
 def test_every_statement_filters_every_relation_by_the_organization() -> None:
@@ -99,7 +106,7 @@ def test_every_statement_filters_every_relation_by_the_organization() -> None:
         parameters = read(metric, given)
         answer(reader, metric, parameters, viewer=viewer, now=NOW)
         measure = metric.measures[0]
-        cell = CellAddress(measure.name, str(pipeline.stages[0].id) if measure.is_per_stage else None)
+        cell = CellAddress(measure.name, _stage_of(metric, pipeline.stages[0].id) if measure.is_per_stage else None)
         rows(reader, metric, parameters, cell, viewer=viewer, now=NOW, limit=10)
     assert len(reader.statements) > 100
     for statement in reader.statements:
