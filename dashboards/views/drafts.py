@@ -22,7 +22,7 @@ def render(sign_in: SignIn, me: Me) -> None:
     with states.explained():
         drafts = [draft for draft in client.get_all(sign_in, "/v1/drafts", most=200) if draft["state"] in _OPEN]
         if not drafts:
-            st.info("No draft waits for a decision. Drafts are asked for by POST /v1/drafts.", icon=":material/info:")
+            st.info("No draft waits for a decision. Ask for one in the inbox.", icon=":material/info:")
             return
         st.caption(f"{money.count(len(drafts))} wait for a decision. Nothing is sent that nobody approved.")
         for draft in drafts:

@@ -138,6 +138,11 @@ def _answer(sign_in: SignIn, path: str, *, is_closed: bool) -> None:
     if is_ended:
         client.post(sign_in, f"{path}/{'reopen' if is_closed else 'close'}")
         st.rerun()
+    if st.button("Draft a reply", icon=":material/edit_note:", help="A language model writes, you decide."):
+        body = {"kind": "reply", "conversation_id": path.rpartition("/")[2]}
+        with st.spinner("Writing"):
+            client.post(sign_in, "/v1/drafts", body, key=str(uuid4()))
+        st.success("The draft waits on the page Drafts. Nothing is sent before you approve it.")
 
 
 def _instant(text: str) -> str:

@@ -42,6 +42,11 @@ def serve_drafts(app: FastAPI, drafts: list[Row]) -> None:
     def list_drafts() -> Row:
         return {"items": drafts, "next_cursor": None}
 
+    @app.post("/v1/drafts", status_code=201)
+    def create(body: Row) -> Row:
+        drafts.append({**draft_of_one()[0], **body, "id": f"d{len(drafts) + 1}"})
+        return drafts[-1]
+
     @app.patch("/v1/drafts/{draft_id}")
     def change(draft_id: str, body: Row) -> Row:
         draft = find(draft_id)
