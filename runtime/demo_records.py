@@ -45,6 +45,7 @@ def add(owner: Caller, pipeline_id: str) -> None:
         task = {"title": "Send the offer" if number % 2 else "Call about the next step", "deal_id": deal["id"]}
         due = (now + timedelta(days=number - 3)).isoformat()
         owner.call("POST", "/v1/tasks", json=task | {"due_at": due, "assignee_id": deal["owner_id"]})
+    _addresses(owner)
     view = {"name": "Large ones", "record_kind": "deal", "filter": [["amount_minor", ">=", 5_000_000]]}
     owner.call("POST", "/v1/views", json=view | {"sort": "-amount_minor", "is_shared": True})
 
@@ -59,3 +60,16 @@ def _fields(owner: Caller) -> list[dict[str, Any]]:
         known.get(one["name"]) or owner.call("POST", "/v1/custom-fields", json={"record_kind": "deal", **one})
         for one in wanted
     ]
+
+
+def _addresses(owner: Caller) -> None:
+    """A few contacts are reached in several ways."""
+    for number, contact in enumerate(owner.items("/v1/contacts", limit=_DEALS)):
+        local = f"private{number}@home.example"
+        more = {
+            "emails": [*contact["emails"], {"type": "personal", "value": local}],
+            "phones": [{"type": "mobile", "value": f"+49 151 2345{number:04d}"}],
+            "handles": [{"type": "telegram", "value": f"@demo_{number}"}],
+        }
+        headers = {"If-Match": f'"{contact["version"]}"'}
+        owner.call("PATCH", f"/v1/contacts/{contact['id']}", json=more, headers=headers)

@@ -123,7 +123,7 @@ async def _read(unit: UnitOfWork, account_id: UUID, epoch: int, batch: Sequence[
     )
     expect_holder(account, epoch, unit.now)
     contacts, found = await unit.fetch_all(
-        records.CONTACTS.bind(channel=account.channel.value, addresses=addresses),
+        records.contacts_at(account.channel, addresses),
         records.NAMELESS.bind(account_id=account_id, thread_ids=[row.id for row in threads]),
     )
     ours = records.messages(found)

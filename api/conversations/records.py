@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Text, and_, any_, bindparam, exists, func, or_, select, text, true
+from sqlalchemy import Text, and_, any_, bindparam, case, exists, func, literal, or_, select, text, true
+from sqlalchemy.dialects.postgresql import ARRAY
 from uuid_utils.compat import uuid7
 
+from api.contacts.channels import keys_of_address
 from api.conversations.state import Changes, Conversation, Link, Message, Send
 from api.db.statements import compiled, contains, is_one_of
 from api.kernel.constraints import Problems, unknown
@@ -18,6 +20,7 @@ from api.kernel.unit_of_work import Bound, Row, UnitOfWork
 from api.kernel.writing import write
 from api.models.bd_account import BdAccount
 from api.models.contact import Contact
+from api.models.contact_channel import ContactChannel
 from api.models.conversation import CannedReply, ChannelIdentity, Suppression
 from api.models.conversation import Conversation as ConversationRow
 from api.models.deal import Deal
@@ -146,9 +149,17 @@ _newest_deal = (
     .scalar_subquery()
 )
 _link = (Contact.id.label("contact_id"), Contact.owner_id, _newest_deal.label("deal_id"))
-#: Contacts that have one of these addresses: said so by somebody, else by their e-mail address or phone.
-CONTACTS = compiled(
-    select(func.lower(ChannelIdentity.address).label("address"), *_link)
+_asked: Any = (
+    func.unnest(
+        bindparam("addresses", type_=ARRAY(Text())),
+        bindparam("kinds", type_=ARRAY(Text())),
+        bindparam("keys", type_=ARRAY(Text())),
+    )
+    .table_valued("address", "kind", "key", name="asked")
+    .render_derived()
+)
+_said = (
+    select(func.lower(ChannelIdentity.address).label("address"), *_link, literal(0).label("rank"))
     .join(
         Contact,
         and_(Contact.organization_id == ChannelIdentity.organization_id, Contact.id == ChannelIdentity.contact_id),
@@ -158,18 +169,38 @@ CONTACTS = compiled(
         ChannelIdentity.channel == bindparam("channel"),
         is_one_of(func.lower(ChannelIdentity.address), "addresses"),
     )
-    .union_all(
-        select(func.lower(Contact.email), *_link).where(
-            Contact.organization_id == _organization, is_one_of(func.lower(Contact.email), "addresses")
+)
+_kept = (
+    select(_asked.c.address, *_link, case((ContactChannel.is_primary, 1), else_=2).label("rank"))
+    .select_from(_asked)
+    .join(
+        ContactChannel,
+        and_(
+            ContactChannel.organization_id == _organization,
+            ContactChannel.kind == _asked.c.kind,
+            ContactChannel.key == _asked.c.key,
         ),
-        select(Contact.phone, *_link).where(
-            Contact.organization_id == _organization, is_one_of(Contact.phone, "addresses")
-        ),
-    ),
-    is_prepared=False,
+    )
+    .join(
+        Contact,
+        and_(Contact.organization_id == ContactChannel.organization_id, Contact.id == ContactChannel.contact_id),
+    )
+)
+_CONTACTS = compiled(_said.union_all(_kept).order_by("rank", "contact_id"), is_prepared=False)
+_handle = (
+    select(ContactChannel.value)
+    .where(
+        ContactChannel.organization_id == Contact.organization_id,
+        ContactChannel.contact_id == Contact.id,
+        ContactChannel.kind == "handle",
+        ContactChannel.type == bindparam("channel"),
+    )
+    .order_by(ContactChannel.position, ContactChannel.id)
+    .limit(1)
+    .scalar_subquery()
 )
 GIVEN_CONTACT = compiled(
-    select(*_link, Contact.email, Contact.phone).where(
+    select(*_link, Contact.email, Contact.phone, _handle.label("handle")).where(
         Contact.organization_id == _organization, Contact.id == bindparam("contact_id")
     )
 )
@@ -369,6 +400,19 @@ def messages(rows: Sequence[Row]) -> list[Message]:
 def sends(rows: Sequence[Row]) -> list[Send]:
     """Rows as states; what stands beside them is left out."""
     return as_states(Send, rows)
+
+
+def contacts_at(channel: Channel, addresses: Iterable[str]) -> Bound:
+    """The statement that finds contacts by addresses: said so by somebody, else by any address that they have."""
+    keyed = [
+        (address.lower(), *key) for address in addresses for key in keys_of_address(channel.value, address.lower())
+    ]
+    return _CONTACTS.bind(
+        channel=channel.value,
+        addresses=[address for address, _, _ in keyed],
+        kinds=[kind for _, kind, _ in keyed],
+        keys=[key for _, _, key in keyed],
+    )
 
 
 def links(rows: Sequence[Row]) -> dict[str, Link]:

@@ -146,14 +146,16 @@ async def _person(unit: UnitOfWork, account: Account, outgoing: Outgoing) -> tup
     if outgoing.contact_id is None:
         if not outgoing.address:
             raise NobodyToWriteTo
-        rows = await unit.fetch(records.CONTACTS, channel=account.channel.value, addresses=[outgoing.address.lower()])
+        [rows] = await unit.fetch_all(records.contacts_at(account.channel, [outgoing.address]))
         link = records.links(rows).get(outgoing.address.lower(), Link())
         return outgoing.address, replace(link, deal_id=outgoing.deal_id or link.deal_id)
-    rows = await unit.fetch(records.GIVEN_CONTACT, contact_id=outgoing.contact_id)
+    rows = await unit.fetch(records.GIVEN_CONTACT, contact_id=outgoing.contact_id, channel=account.channel.value)
     if not rows:
         raise UnknownReference("contact_id", "contact")
     [contact] = rows
-    address = outgoing.address or (contact.email if account.channel is Channel.EMAIL else contact.phone)
+    address = outgoing.address or (
+        contact.email if account.channel is Channel.EMAIL else contact.handle or contact.phone
+    )
     if not address:
         raise NobodyToWriteTo
     return address, Link(contact.contact_id, outgoing.deal_id or contact.deal_id, contact.owner_id)

@@ -5,7 +5,7 @@
 The body of a change and the answers follow from the body of a creation and from the table.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from inspect import Parameter, Signature
 from typing import Annotated, Any
 from uuid import UUID
@@ -37,14 +37,19 @@ _READ_EXAMPLE = {
 }
 
 
-def record_router(kind: RecordKind, *, prefix: str, body: type[BaseModel]) -> APIRouter:
-    """The router of a kind under /v1. `body` is what creates one; `owner_id` is among its fields."""
+def record_router(
+    kind: RecordKind, *, prefix: str, body: type[BaseModel], answered: Mapping[str, Any] | None = None
+) -> APIRouter:
+    """The router of a kind under /v1. `body` is what creates one; `owner_id` is among its fields.
+
+    `answered`: types of the fields that are kept beside its row.
+    """
     plural, one = prefix.strip("/"), f"/{{{kind.noun}_id}}"
     router = slice_router(prefix=prefix, tags=[plural])
-    read_model = _read_model(kind, body)
+    read_model = _read_model(kind, body, answered or {})
     page_model = PageOf[read_model]  # type: ignore[valid-type]  # a class made from the declaration
     record_id = Annotated[UUID, Path(alias=f"{kind.noun}_id")]
-    bad_references = (UnknownReference, ExternalIdTaken, BadCustomValue, CustomValueTaken)
+    bad_references = (UnknownReference, ExternalIdTaken, BadCustomValue, CustomValueTaken, *kind.refusals)
 
     async def create(body: BaseModel, caller: RecordWriter, unit: Unit, response: Response) -> BaseModel:
         given = body.model_dump()
@@ -74,13 +79,14 @@ def record_router(kind: RecordKind, *, prefix: str, body: type[BaseModel]) -> AP
     async def update(
         record_id: UUID, body: BaseModel, caller: RecordWriter, unit: Unit, if_match: IfMatch
     ) -> BaseModel:
+        given = body.model_dump()
         changed = await records.change_record(
             unit,
             kind,
             record_id,
             owners=await owners_seen(unit, caller),
             expected_version=if_match,
-            given=body.model_dump(exclude_unset=True),
+            given={name: given[name] for name in body.model_fields_set},
         )
         return read_model.model_validate(changed)
 
@@ -175,7 +181,7 @@ def _optional(info: FieldInfo) -> Any:  # noqa: ANN401 # a type
     return annotation | None
 
 
-def _read_model(kind: RecordKind, body: type[BaseModel]) -> type[BaseModel]:
+def _read_model(kind: RecordKind, body: type[BaseModel], answered: Mapping[str, Any]) -> type[BaseModel]:
     """The record as it is answered: its id and version, the fields that people fill, and when it was written."""
     columns = kind.model.__table__.c
 
@@ -183,9 +189,10 @@ def _read_model(kind: RecordKind, body: type[BaseModel]) -> type[BaseModel]:
         column = columns[name]
         return column.type.python_type | None if column.nullable else column.type.python_type
 
-    names = [name for name in body.model_fields if name not in kind.labels]
+    names = [name for name in body.model_fields if name not in kind.labels and name not in answered]
     fields: dict[str, Any] = {name: (stored(name), ...) for name in ("id", "version")}
     fields |= {name: (stored(name) if name in names else str | None, ...) for name in body.model_fields}
+    fields |= {name: (type_, ...) for name, type_ in answered.items()}
     fields |= {name: (stored(name), ...) for name in ("created_at", "updated_at")}
     config: Any = body.model_config.get("json_schema_extra") or {}
     [example] = config.get("examples", [{}])

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, and_, bindparam, cast, func, select
+from sqlalchemy import ColumnElement, ScalarSelect, Text, and_, bindparam, cast, func, literal, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from api.db.statements import is_one_of
@@ -17,6 +18,7 @@ from api.kernel.records import Owners
 from api.kernel.unit_of_work import Row, UnitOfWork
 from api.models.company import Company
 from api.models.contact import Contact
+from api.models.contact_channel import ContactChannel
 from api.models.deal import Deal
 from api.models.event_log import EventLogRow
 from api.models.picklist_value import PicklistValue
@@ -61,6 +63,22 @@ def _is(other: Any, model: Any, column: Any) -> ColumnElement[bool]:  # noqa: AN
     return and_(other.organization_id == model.organization_id, other.id == column)
 
 
+def _more(kind: str) -> ScalarSelect[Any]:
+    """A contact's addresses of a kind besides the primary one, each after its type."""
+    one = ContactChannel.type + ": " + ContactChannel.value
+    return (
+        select(func.string_agg(one, aggregate_order_by(literal("; "), ContactChannel.position, ContactChannel.id)))
+        .where(
+            ContactChannel.organization_id == Contact.organization_id,
+            ContactChannel.contact_id == Contact.id,
+            ContactChannel.kind == kind,
+            ~ContactChannel.is_primary,
+        )
+        .correlate(Contact)
+        .scalar_subquery()
+    )
+
+
 _companies = (
     select(
         Company.id,
@@ -83,6 +101,9 @@ _contacts = (
         Contact.name,
         Contact.email,
         Contact.phone,
+        _more("email").label("more_emails"),
+        _more("phone").label("more_phones"),
+        _more("handle").label("handles"),
         Company.name.label("company"),
         _own_id(Company).label("company_external_id"),
         _owner.email.label("owner_email"),
@@ -185,7 +206,10 @@ LISTS: Mapping[Exportable, ExportedList] = {
     ),
     Exportable.CONTACTS: ExportedList(
         _listing(_contacts, Contact.id, owner=Contact.owner_id),
-        ("external_id", "name", "email", "phone", "company", "company_external_id", "owner_email", "source"),
+        (
+            "external_id", "name", "email", "phone", "more_emails", "more_phones", "handles", "company",
+            "company_external_id", "owner_email", "source",
+        ),
     ),
     Exportable.DEALS: ExportedList(
         _listing(_deals, Deal.id, owner=Deal.owner_id),

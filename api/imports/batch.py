@@ -41,6 +41,7 @@ class ImportRun:
     import_id: UUID
     options: ImportOptions
     currency: str
+    time_zone: str
     #: The import's own clock: what it learns without a date of its own was learned now.
     learned_at: datetime
     files: Sequence[PreparedFile]

@@ -116,7 +116,14 @@ def prepare(
         prepare_file(number, file, options=options, rules=rules, folder=work)
         for number, file in enumerate(with_histories_beside(files, options))
     ]
-    run = ImportRun(import_id=import_id, options=options, currency=currency, learned_at=now, files=read)
+    run = ImportRun(
+        import_id=import_id,
+        options=options,
+        currency=currency,
+        time_zone=rules.time_zone,
+        learned_at=now,
+        files=read,
+    )
     return Prepared(run=run, plan=make_plan(read, at_most=at_most))
 
 

@@ -8,13 +8,16 @@ from uuid import UUID
 import polars as pl
 
 from api.companies.records import COMPANIES
+from api.contacts import channels
 from api.contacts.records import CONTACTS
 from api.imports.batch import Batch, Line, RowResult
+from api.imports.channel_cells import BadCellError, joined, read_cells
 from api.imports.directory import Directory, UnknownNameError
 from api.imports.prepare import FILE, ROW
 from api.imports.presets import Entity
 from api.imports.relations import companies_named, contacts_like, create, load_companies
 from api.kernel import records
+from api.kernel.phones import region_of
 from api.kernel.records import RecordKind
 from api.kernel.unit_of_work import Row as Found
 
@@ -61,10 +64,11 @@ async def write_companies(batch: Batch, directory: Directory, frame: pl.DataFram
 async def write_contacts(batch: Batch, directory: Directory, frame: pl.DataFrame) -> None:
     """Write a chunk of contacts. A row is a known contact's by its external id, its e-mail, or its name and company."""
     rows = frame.to_dicts()
+    region = region_of(batch.run.time_zone)
     companies = await load_companies(batch, rows)
     known = await contacts_like(batch, rows)
     by_id = {one.external_id or str(one.id): one for one in known}
-    by_email = _grouped((one.email.lower(), one) for one in known if one.email)
+    by_email = _grouped((email["value"].lower(), one) for one in known for email in one.emails)
     by_place = _grouped(((one.name.lower(), one.company_id), one) for one in known)
     wanted = []
     for row in rows:
@@ -75,8 +79,13 @@ async def write_contacts(batch: Batch, directory: Directory, frame: pl.DataFrame
             by_name = by_place.get((row["name"].lower(), company_id), [])
             same = by_email.get(row["email"], []) if row["email"] else by_name
             record = _known(row, "email" if row["email"] else "name", by_id, same)
+            more = read_cells(row, region)
         except _Refused as refused:
             _fail(batch, row, refused)
+            continue
+        except BadCellError as bad:
+            line = Line(row[FILE], row[ROW])
+            batch.fail(line, bad.column, value=row[bad.column], problem=bad.problem, fix="Correct it, or leave it out.")
             continue
         fields = {
             "name": row["name"],
@@ -87,8 +96,18 @@ async def write_contacts(batch: Batch, directory: Directory, frame: pl.DataFrame
             "source_id": source_id,
             "external_id": row["external_id"],
         }
-        wanted.append((record, fields))
+        if record is not None:
+            more = _with_known(record, fields, more)
+        wanted.append((record, {**fields, **more}))
     _write(batch, CONTACTS, wanted, entity=Entity.CONTACTS)
+
+
+def _with_known(record: Found, fields: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """The lists of a known contact with what a row adds; a primary one that the row changes leads its list."""
+    state = record._asdict()
+    changed = {name: fields[name] for name in ("email", "phone") if fields[name] not in (None, state[name])}
+    lists = channels.follow(state, changed)
+    return {field: joined(field, lists[field], added) for field, added in more.items()}
 
 
 def _find(row: Row, column: str, look_up: Callable[[str | None], UUID | None]) -> UUID | None:
@@ -126,12 +145,23 @@ def _write(
 ) -> None:
     """Create what is new, change what differs. An empty cell leaves what is known."""
     new = [fields for record, fields in wanted if record is None]
-    create(batch, kind, new)
+    ids = create(batch, kind, [{name: fields[name] for name in fields if name not in kind.beside} for fields in new])
+    channels.add(
+        batch.unit,
+        [
+            (one, beside)
+            for one, fields in zip(ids, new, strict=True)
+            if (beside := {name: fields[name] for name in kind.beside if name in fields})
+        ],
+    )
     batch.count(entity, RowResult.CREATED, rows=len(new))
     known = [(record._asdict(), fields) for record, fields in wanted if record is not None]
     decided = [records.change(kind, state, _said(state, fields)) for state, fields in known]
     changed = [decision for decision in decided if decision is not None]
     records.write_changed(batch.unit, kind, changed)
+    for one in changed:
+        if one.beside:
+            kind.keep(batch.unit, one.state["id"], one.beside)  # type: ignore[arg-type]  # an id in every state
     for decision in decided:
         batch.count(entity, RowResult.UNCHANGED if decision is None else RowResult.UPDATED)
 

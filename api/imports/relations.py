@@ -23,6 +23,7 @@ from api.kernel.records import RecordKind
 from api.kernel.unit_of_work import Row as Found
 from api.models.company import Company
 from api.models.contact import Contact
+from api.models.contact_channel import ContactChannel
 
 Row = Mapping[str, Any]
 
@@ -42,21 +43,28 @@ _company = (
 )
 _COMPANIES = compiled(_company, is_prepared=False)
 _LOCKED_COMPANIES = compiled(_company.with_for_update(), is_prepared=False)
+_has_address = Contact.id.in_(
+    select(ContactChannel.contact_id).where(
+        ContactChannel.organization_id == _organization,
+        ContactChannel.kind == "email",
+        is_one_of(ContactChannel.key, "emails"),
+    )
+)
 _contact = (
-    select(Contact.__table__)
+    select(Contact.__table__, *(one.label(name) for name, one in CONTACTS.beside.items()))
     .where(
         Contact.organization_id == _organization,
         or_(
             is_one_of(Contact.external_id, "external_ids"),
             and_(Contact.external_id.is_(None), is_one_of(Contact.id, "own_ids")),
-            is_one_of(func.lower(Contact.email), "emails"),
+            _has_address,
             is_one_of(func.lower(Contact.name), "names"),
         ),
     )
     .order_by(Contact.id)
 )
 _CONTACTS = compiled(_contact, is_prepared=False)
-_LOCKED_CONTACTS = compiled(_contact.with_for_update(), is_prepared=False)
+_LOCKED_CONTACTS = compiled(_contact.with_for_update(of=Contact), is_prepared=False)
 
 
 @dataclass
@@ -179,8 +187,8 @@ async def load_contacts(batch: Batch, rows: Sequence[Row], companies: Companies)
     )
     known = Contacts(by_id={one.external_id or str(one.id): one.id for one in found})
     for one in found:
-        if one.email:
-            known.by_email.setdefault(one.email.lower(), set()).add(one.id)
+        for email in one.emails:
+            known.by_email.setdefault(email["value"].lower(), set()).add(one.id)
     missing = [email for email in emails if email not in known.by_email]
     if missing and batch.options.may_create(Creatable.CONTACTS):
         new = [

@@ -9,6 +9,7 @@ from api.imports.amounts import currency_of, meant_by, minor_units, sign_of
 from api.imports.presets import GENERIC, HISTORIES, Entity
 from api.imports.values import ReadingRules
 from api.imports.zones import to_utc
+from api.kernel import phones
 from contracts.money import LARGEST_AMOUNT_MINOR
 
 KEY = "_key"
@@ -51,10 +52,25 @@ def with_whole_cells(text: pl.DataFrame, entity: Entity) -> pl.DataFrame:
 def with_whole_values(
     values: pl.DataFrame, text: pl.DataFrame, entity: Entity, rules: ReadingRules
 ) -> tuple[pl.DataFrame, list[str]]:
-    """Money, a deal's status and when it closed; and what had to be guessed."""
+    """Money, a deal's status and when it closed, phone numbers; and what had to be guessed."""
+    if entity is Entity.CONTACTS:
+        return _with_phones(values, rules)
     if entity is Entity.DEALS:
         values = _with_closing(values, rules)
     return _with_money(values, text, rules) if "amount" in values.columns else (values, [])
+
+
+def _with_phones(values: pl.DataFrame, rules: ReadingRules) -> tuple[pl.DataFrame, list[str]]:
+    """Phone numbers as E.164; one that cannot be read so stays as it is written, for nobody else knows it."""
+    region = phones.region_of(rules.time_zone)
+    read: dict[str, str] = {}
+    kept: list[str] = []
+    for written in values["phone"].drop_nulls().unique(maintain_order=True):
+        try:
+            read[written] = phones.e164(written, region)
+        except phones.BadPhoneError as error:
+            kept.append(f"Phone numbers such as {written!r} stay as they are written. {error}")
+    return values.with_columns(pl.col("phone").replace(read)), kept[:1]
 
 
 def _with_closing(values: pl.DataFrame, rules: ReadingRules) -> pl.DataFrame:

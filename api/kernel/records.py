@@ -50,7 +50,9 @@ class RecordKind:
 
     `labels`: fields that people give by a label, and their picklists; the column is the field's with `_id`.
     `references`: columns that refer to other records, and what those are called. `searched`: where `?q=` looks.
-    `filters`: columns that a list can be narrowed by.
+    `filters`: columns that a list can be narrowed by. `beside`: fields kept in other rows, and the expressions that
+    read them; such a kind says how it reads bodies (`asking`, `read`) and writes those rows (`keep`), and with which
+    errors it refuses (`refusals`).
     """
 
     model: type[Aggregate]
@@ -62,6 +64,23 @@ class RecordKind:
     labels: Mapping[str, str] = field(default_factory=dict)
     references: Mapping[str, str] = field(default_factory=dict)
     filters: Sequence[str] = ("owner_id",)
+    beside: Mapping[str, ColumnElement[Any]] = field(default_factory=dict)
+    refusals: tuple[type[CrmError], ...] = ()
+
+    def asking(self, given: Mapping[str, Any]) -> list[Bound]:  # noqa: ARG002 # for kinds that ask
+        """What reading a body needs to know."""
+        return []
+
+    def read(self, given: Mapping[str, Any], answers: Sequence[list[Row]]) -> dict[str, Any]:  # noqa: ARG002 # as above
+        """A body in the form that is kept."""
+        return dict(given)
+
+    def keep(self, unit: UnitOfWork, record_id: UUID, beside: Mapping[str, Any]) -> None:
+        """Queue what fields beside the row are now; goes after the row."""
+
+    def follow(self, state: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002 # as above
+        """What fields beside the row become by themselves when these fields change."""
+        return {}
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -102,7 +121,7 @@ class RecordKind:
             its_id = self._column(f"{name}_id")
             joined = and_(value.organization_id == self.model.organization_id, value.id == its_id)
             query = query.outerjoin(value, joined).add_columns(value.label.label(name))
-        return query
+        return query.add_columns(*(expression.label(name) for name, expression in self.beside.items()))
 
     @property
     def _conditions(self) -> dict[str, ColumnElement[bool]]:
@@ -134,6 +153,8 @@ class Decision:
     state: Values
     written: Values
     events: Sequence[Event]
+    #: What is kept in other rows and changed.
+    beside: Mapping[str, Any] = field(default_factory=dict)
 
 
 def create(
@@ -155,6 +176,7 @@ def create(
 def change(kind: RecordKind, before: Values, wanted: Values, *, custom: Custom | None = None) -> Decision | None:
     """A record with other values; None where nothing differs."""
     changed = {name: value for name, value in wanted.items() if before[name] != value}
+    beside = {name: changed[name] for name in kind.beside if name in changed}
     events = _custom_events(kind, custom)
     if changed:
         facts = {name: ({**before, **changed})[name] for name in kind.facts}
@@ -165,7 +187,8 @@ def change(kind: RecordKind, before: Values, wanted: Values, *, custom: Custom |
     if custom is not None and custom.changed:
         changed["custom"] = custom.values
     state = {**before, **changed, "version": version}
-    return Decision(state, {"id": before["id"], **changed, "version": version}, events)
+    written = {name: value for name, value in changed.items() if name not in beside}
+    return Decision(state, {"id": before["id"], **written, "version": version}, events, beside)
 
 
 def _custom_events(kind: RecordKind, custom: Custom | None) -> list[Event]:
@@ -225,8 +248,12 @@ async def create_record(unit: UnitOfWork, kind: RecordKind, given: Mapping[str, 
     decision = create(kind, {name: value for name, value in values.items() if name in kind.columns}, custom=made)
     now = unit.now
     write_new(unit, kind, [decision])
-    custom.claim(unit, kind.noun, decision.state["id"], made)  # type: ignore[arg-type]  # an id in every state
-    return {**dict.fromkeys(kind.labels), **values, **decision.state, "created_at": now, "updated_at": now}
+    record_id: Any = decision.state["id"]
+    if beside := {name: values[name] for name in kind.beside if name in values}:
+        kind.keep(unit, record_id, beside)
+    custom.claim(unit, kind.noun, record_id, made)
+    known = {**dict.fromkeys(kind.labels), **values, **decision.state, "created_at": now, "updated_at": now}
+    return {**known, **kind.follow({}, values)}
 
 
 async def change_record(
@@ -258,15 +285,23 @@ async def change_record(
     if given.get("custom"):
         changed = custom.merge(needed.definitions(answers), before["custom"], given["custom"])
         await custom.check_people(unit, changed)
-    wanted = {name: value for name, value in values.items() if name in kind.columns}
+    wanted = {name: value for name, value in values.items() if name in kind.columns or name in kind.beside}
     decision = change(kind, before, wanted, custom=changed)
     if decision is None:
         return before
     unit.explain(kind.problems(decision.state["external_id"]))
     write_changed(unit, kind, [decision])
+    if decision.beside:
+        kind.keep(unit, record_id, decision.beside)
     if changed is not None:
         custom.claim(unit, kind.noun, record_id, changed)
-    return {**decision.state, **{name: values[name] for name in kind.labels if name in values}, "updated_at": unit.now}
+    labelled = {name: values[name] for name in kind.labels if name in values}
+    return {
+        **decision.state,
+        **kind.follow(before, {**decision.written, **decision.beside}),
+        **labelled,
+        "updated_at": unit.now,
+    }
 
 
 @dataclass(frozen=True)
@@ -277,6 +312,7 @@ class _Needed:
     given: Mapping[str, Any]
     owner: list[Bound]
     labelled: dict[str, Bound]
+    asked: list[Bound]
     defining: list[Bound]
 
     @classmethod
@@ -285,11 +321,11 @@ class _Needed:
         defining = [custom.defining(kind.noun)] if has_custom else []
         named = {name: given[name] for name in kind.labels if given.get(name) is not None}
         found = {name: labels.finding_or_creating(kind.labels[name], label) for name, label in named.items()}
-        return cls(kind, given, active_user(unit, given.get("owner_id")), found, defining)
+        return cls(kind, given, active_user(unit, given.get("owner_id")), found, kind.asking(given), defining)
 
     @property
     def statements(self) -> list[Bound]:
-        return [*self.owner, *self.labelled.values(), *self.defining]
+        return [*self.owner, *self.labelled.values(), *self.asked, *self.defining]
 
     def definitions(self, answers: Sequence[list[Row]]) -> list[custom.Definition]:
         return custom.definitions(answers[-1]) if self.defining else []
@@ -302,7 +338,8 @@ class _Needed:
         owner, found = answers[:after_owner], answers[after_owner : after_owner + len(self.labelled)]
         if owner and not owner[0] and self.given["owner_id"] != present_owner:
             raise UnknownReference("owner_id", "active user")
-        values = dict(self.given)
+        after_labels = after_owner + len(self.labelled)
+        values = self.kind.read(self.given, answers[after_labels : after_labels + len(self.asked)])
         for name in self.kind.labels:
             if name in values:
                 values[f"{name}_id"] = None

@@ -1,5 +1,7 @@
 """Contacts: those one sees, and one of them by `?id=`."""
 
+from typing import Any
+
 import streamlit as st
 
 from dashboards import client, record, states
@@ -10,6 +12,8 @@ from dashboards.session import SignIn
 
 PAGE = Page("Contacts", icon="person", group="Work", position=3)
 
+_KINDS = {"emails": "e-mail address", "phones": "phone number", "handles": "handle"}
+_TYPES = ("work", "personal", "mobile", "other", "telegram", "x", "linkedin", "whatsapp", "signal", "github", "website")
 _FIELDS = (Shown("name", "Name"), Shown("email", "E-mail"), Shown("phone", "Phone"), Shown("source", "Source"))
 
 
@@ -33,9 +37,43 @@ def _one(who: SignIn, me: Me, record_id: str) -> None:
     left, right = st.columns(2)
     with left:
         record.edit(who, path, found, _FIELDS)
+        _addresses(who, path, found)
         record.edit_custom(who, path, found, record.custom_fields(who, "contacts"))
     with right:
         record.timeline(who, me, "contacts", record_id)
+
+
+def _addresses(who: SignIn, path: str, found: client.Resource) -> None:
+    """Where the contact is reached besides; a list is saved as a whole."""
+    for field, kind in _KINDS.items():
+        for place, one in enumerate(found[field]):
+            text, button = st.columns([5, 1], vertical_alignment="center")
+            primary = ", primary" if one.get("is_primary") else ""
+            text.text(f"{one.get('shown', one['value'])} ({one['type']}{primary})")
+            if button.button("", key=f"{path} {field} {place}", icon=":material/delete:", help=f"Remove this {kind}"):
+                _save(who, path, found, field, [other for other in found[field] if other is not one])
+    with st.form(f"address {path}", clear_on_submit=True):
+        field = st.selectbox("Add", list(_KINDS), format_func=lambda name: _KINDS[name])
+        type_ = st.selectbox("Type", _TYPES, help="A handle is of a network, the others are for work or not.")
+        value = st.text_input("Address or number")
+        is_sent = st.form_submit_button("Add", icon=":material/add:")
+    if is_sent and value.strip():
+        _save(who, path, found, field, [*found[field], {"type": type_, "value": value.strip()}])
+
+
+def _save(who: SignIn, path: str, found: client.Resource, field: str, items: list[dict[str, Any]]) -> None:
+    kept = ("type", "value") if field == "handles" else ("type", "value", "is_primary")
+    body = [{name: one[name] for name in kept if name in one} for one in items]
+    try:
+        client.patch(who, path, {field: body}, etag=found.etag)
+    except client.StaleError:
+        st.warning("Somebody changed this while you did. Look at what is there now, then try again.")
+        return
+    except client.RefusedError as error:
+        st.error(error.message)
+        return
+    record.forget(path)
+    st.rerun()
 
 
 def _all(who: SignIn) -> None:

@@ -22,7 +22,9 @@ async def test_what_is_exported_is_known_again_in_the_same_organization_and_anot
     await importer.run(
         {
             "companies": "external_id,name,industry,employees,country\nC-1,Northwind,Toys,12,DE\nC-2,Northwind,,,\n",
-            "contacts": "name,email,company_external_id,source,phone\nAda,ada@n.example,C-1,Fair,+49 30 1\n",
+            "contacts": "name,email,company_external_id,source,phone,more_emails,more_phones,handles\n"
+            "Ada,ada@n.example,C-1,Fair,+49 30 12345,personal: ada@home.example; ada@old.example,"
+            "mobile: +49 151 23456789,telegram: @ada\nBen,,,,call the desk,,,\n",
             "deals": "external_id,title,stage,amount,currency,created_at,closed_at,company_external_id,contact_email,"
             "lost_reason\n"
             '1,"=cmd()",Won,1.250,KWD,2025-01-01,2025-02-01,C-2,ada@n.example,\n'
@@ -50,6 +52,15 @@ async def test_what_is_exported_is_known_again_in_the_same_organization_and_anot
     users = await exported(importer, "users")
     done = await other.run({**files, "users": users.replace(b",owner\r\n", b",admin\r\n")}, create_missing=True)
     assert done["counts"]["failed"] == 0, await other.errors(done["id"])
+    cells = "name, email, kind, type, value, is_primary"
+    join = "contact_channels as h join contacts as c on c.id = h.contact_id where c.organization_id = %s order by 3, 5"
+    mine, theirs = (
+        importer.rows(f"select {cells} from {join}", one.account.organization_id) for one in (importer, other)
+    )
+    assert mine == theirs
+    assert [row["value"] for row in mine] == [
+        "ada@home.example", "ada@n.example", "ada@old.example", "@ada", "+4915123456789", "+493012345", "call the desk"
+    ]  # fmt: skip
     columns = "title, amount_minor, currency, status, created_at, closed_at, close_date"
     mine, theirs = (
         importer.rows(

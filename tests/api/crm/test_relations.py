@@ -36,11 +36,11 @@ CONTACT = Kind(
     {
         "name": "Ada Lovelace",
         "email": "ada@acme.example",
-        "phone": "+49 30 1",
+        "phone": "+49301234567",
         "source": "Website",
         "external_id": "C-1",
     },
-    {"phone": "+49 30 2", "source": "Referral"},
+    {"phone": "+49301234568", "source": "Referral"},
 )
 KINDS = pytest.mark.parametrize("kind", [COMPANY, CONTACT], ids=["companies", "contacts"])
 
@@ -96,8 +96,9 @@ class TestUpdate:
         made = await owner.made(kind.path, kind.full)
         answer = await owner.patch(f"{kind.path}/{made['id']}", kind.change, version=1)
         assert answer.status_code == 200
-        assert {k: v for k, v in answer.json().items() if k != "updated_at"} == {
-            k: v for k, v in (made | kind.change | {"version": 2}).items() if k != "updated_at"
+        follows = ("updated_at", "phones")  # its clock, and the list that the primary number leads
+        assert {k: v for k, v in answer.json().items() if k not in follows} == {
+            k: v for k, v in (made | kind.change | {"version": 2}).items() if k not in follows
         }
         changed = crm.events(made["id"])[-1]["data"]["changed_fields"]
         assert len(changed) == 2
