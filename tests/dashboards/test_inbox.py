@@ -52,7 +52,7 @@ def test_an_account_says_what_it_waits_for_and_what_is_missing(
 
 def test_a_reply_is_drafted_and_waits_for_a_decision(open_page: Callable[..., AppTest], double: Double) -> None:
     page = open_page("inbox")
-    page.button(key=next(one.key for one in page.button if str(one.key).startswith("open-"))).click().run()
+    page.button(key=next(str(one.key) for one in page.button if str(one.key).startswith("open-"))).click().run()
     next(one for one in page.button if one.label == "Draft a reply").click().run()
     assert not page.exception
     assert "waits on the page Drafts" in page.success[0].value
