@@ -18,10 +18,11 @@ from sqlalchemy import text
 
 import api
 from api.db.statements import compiled
+from api.edge.documentation import complete
 from api.edge.hardening import Hardening
 from api.edge.problems import install_problem_handlers, problem_response
 from api.edge.reference import POLICY, reference_page
-from api.edge.routing import LARGEST_BODY, Problem
+from api.edge.routing import LARGEST_BODY
 from api.edge.services import Services, build_services
 from api.edge.telemetry import RequestFigures, Telemetry
 from api.kernel.errors import NotFound, Unavailable
@@ -151,6 +152,6 @@ def _of_all_workers(registry: CollectorRegistry) -> CollectorRegistry:
 def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = Problem.model_json_schema()
+        complete(document)
         app.openapi_schema = document
     return app.openapi_schema

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic.dataclasses import dataclass
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
@@ -22,6 +23,11 @@ def _processors() -> int:
 
 _PREFIX = "SLUICE_"
 _UNESCAPED_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+def _parts(given: object) -> object:
+    """The parts of a text with commas."""
+    return [part.strip() for part in given.split(",") if part.strip()] if isinstance(given, str) else given
 
 
 class _SecretFiles(PydanticBaseSettingsSource):
@@ -287,7 +293,7 @@ class SecretSettings(_Settings):
     @field_validator("secret_keys_before", mode="before")
     @classmethod
     def _listed(cls, given: object) -> object:
-        return [part.strip() for part in given.split(",") if part.strip()] if isinstance(given, str) else given
+        return _parts(given)
 
 
 class MailSettings(_Settings):
@@ -303,8 +309,42 @@ class MailSettings(_Settings):
     smtp_sender: str = Field(default="Sluice <sluice@localhost>", description="From whom the mail is.")
 
 
+@dataclass(frozen=True, kw_only=True)
+class OidcProvider:
+    """An OpenID provider that people may sign in by."""
+
+    key: str = Field(pattern="^[a-z0-9-]{1,40}$", description="Its name in addresses, as `google`.")
+    issuer: str = Field(pattern="^https?://", max_length=500)
+    client_id: str = Field(min_length=1)
+    client_secret: SecretStr
+    label: str = Field(min_length=1, max_length=80, description="What the button says.")
+
+    @field_validator("issuer")
+    @classmethod
+    def _is_safe(cls, issuer: str) -> str:
+        host = urlsplit(issuer).hostname or ""
+        if not issuer.startswith("https://") and host not in ("localhost", "127.0.0.1", "::1"):
+            raise ValueError("an issuer that is not on this machine needs https")
+        return issuer
+
+
 class ApiSettings(FileSettings, SecretSettings):
     """How the API serves and signs."""
+
+    oidc_providers: list[OidcProvider] = Field(
+        default=[],
+        description='Providers to sign in by, as JSON: [{"key": "google", "issuer": "https://accounts.google.com",'
+        ' "client_id": "…", "client_secret": "…", "label": "Google"}].',
+    )
+    oidc_redirects: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Where browsers may come back to, comma separated, beside /sso/return of SLUICE_PUBLIC_URL.",
+    )
+
+    @field_validator("oidc_redirects", mode="before")
+    @classmethod
+    def _redirects(cls, given: object) -> object:
+        return _parts(given)
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=1, le=65535)
@@ -355,13 +395,14 @@ class ChannelSettings(_Settings):
     @field_validator("channels_keys", mode="before")
     @classmethod
     def _listed(cls, given: object) -> object:
-        return [part.strip() for part in given.split(",") if part.strip()] if isinstance(given, str) else given
+        return _parts(given)
 
 
 class DashboardSettings(_Settings):
     """How the dashboards find the API."""
 
     api_url: str = "http://127.0.0.1:8000"
+    public_url: str = Field(default="http://127.0.0.1:8501", description="Where browsers find the dashboards.")
     dashboards_host: str = "127.0.0.1"
     dashboards_port: int = Field(default=8501, ge=1, le=65535)
 

@@ -57,6 +57,13 @@ def post_signed_out(path: str, body: Json) -> Json:
     return transport.post_signed_out(path, body)
 
 
+@st.cache_data(ttl=60, show_spinner=False)
+def sign_in_providers() -> list[Json]:
+    """The providers that people may sign in by."""
+    found: list[Json] = transport.get_signed_out("/v1/auth/oidc")["items"]
+    return found
+
+
 def signed_in(tokens: Json) -> SignIn:
     """The sign-in that an answer of tokens begins."""
     return SignIn(access_token=tokens["access_token"], refresh_token=tokens["refresh_token"])

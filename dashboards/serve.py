@@ -12,7 +12,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from contracts.settings import DashboardSettings
-from dashboards.session import COOKIE, SIGN_INS
+from dashboards import single_sign_on
+from dashboards.session import SIGN_INS, set_cookie
 
 #: The script that Streamlit runs for every page; its `.streamlit/config.toml` lies beside it.
 SCRIPT = Path(__file__).with_name("app.py")
@@ -54,7 +55,7 @@ def application() -> st.App:
     """The pages and the cookie route as one ASGI application. One per process."""
     return st.App(
         SCRIPT,
-        routes=[Route("/sign-in-cookie", _set_cookie, methods=["POST"])],
+        routes=[Route("/sign-in-cookie", _set_cookie, methods=["POST"]), *single_sign_on.ROUTES],
         on_script_error=_apologise,
     )
 
@@ -77,8 +78,7 @@ async def _set_cookie(request: Request) -> Response:
     if key is None:
         return PlainTextResponse("This ticket has been used or is too old.", status_code=410)
     response = PlainTextResponse("", status_code=204)
-    secure = request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
-    response.set_cookie(COOKIE, key, httponly=True, samesite="strict", secure=secure, path="/")
+    set_cookie(request, response, key)
     return response
 
 

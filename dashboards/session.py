@@ -11,6 +11,8 @@ import time
 from dataclasses import dataclass, field
 
 import streamlit as st
+from starlette.requests import Request
+from starlette.responses import Response
 
 COOKIE = "sluice_sign_in"
 
@@ -81,6 +83,16 @@ class SignIns:
 
 #: Shared by all tabs and by the route that sets the cookie.
 SIGN_INS = SignIns()
+
+
+def is_secure(request: Request) -> bool:
+    """Whether the browser came by https, perhaps through a proxy."""
+    return request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
+
+
+def set_cookie(request: Request, response: Response, key: str) -> None:
+    """Give a browser the key of its sign-in."""
+    response.set_cookie(COOKIE, key, httponly=True, samesite="strict", secure=is_secure(request), path="/")
 
 
 def current() -> SignIn | None:

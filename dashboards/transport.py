@@ -107,6 +107,11 @@ def post_signed_out(path: str, body: Json) -> Json:
     return body_of(_send("POST", path, json=body))
 
 
+def get_signed_out(path: str) -> Json:
+    """Read something that needs no sign-in."""
+    return body_of(_send("GET", path))
+
+
 def log_out(sign_in: SignIn) -> None:
     """Revoke the sign-in. An API that cannot be reached leaves the tokens to expire."""
     try:

@@ -137,11 +137,12 @@ _PEOPLE: tuple[tuple[frozenset[Role], str], ...] = (
 #: What people do with their own sign-in.
 _ONESELF = (
     "log_out change_password ask_for_address_link begin_second_factor confirm_second_factor remove_second_factor"
-    " list_my_organizations switch_organization read_my_limits"
+    " list_my_organizations switch_organization read_my_limits list_my_identities link_identity unlink_identity"
 )
 _OPEN = (
     "sign_up log_in refresh_sign_in ask_for_password_link set_password_by_link prove_address accept_invitation"
-    " receive_delivery"
+    " receive_delivery list_sign_in_providers begin_provider_sign_in finish_provider_sign_in"
+    " show_provider_second_factor"
 )
 
 

@@ -10,18 +10,29 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from api.kernel.errors import Conflict, CrmError, InvalidRequest, Unavailable, Unprocessable
+from api.edge.languages import ENGLISH, language_of, translated
+from api.edge.routing import LARGEST_BODY
+from api.kernel.errors import (
+    Conflict,
+    CrmError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    RequestTimeout,
+    Unavailable,
+    Unprocessable,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
 
 #: A body with thousands of mistakes is told of the first ones.
 _MOST_ERRORS = 50
 _MEDIA_TYPE = "application/problem+json"
 
-_CODES = {
-    404: "not_found",
-    405: "method_not_allowed",
-    408: "request_timeout",
-    413: "payload_too_large",
-    415: "unsupported_media_type",
+#: What the framework refuses by itself, as errors of ours.
+_OF_FRAMEWORK: dict[int, type[CrmError]] = {
+    kind.status: kind for kind in (NotFound, MethodNotAllowed, RequestTimeout, PayloadTooLarge, UnsupportedMediaType)
 }
 
 #: Another attempt may succeed: a lock or statement took too long, two transactions blocked each other, no connection.
@@ -35,12 +46,12 @@ _RETRIABLE = (
 
 
 def problem_response(
-    error: CrmError, *, correlation_id: str | None = None, instance: str | None = None
+    error: CrmError, *, correlation_id: str | None = None, instance: str | None = None, language: str = ENGLISH
 ) -> JSONResponse:
     """The answer that an error is."""
-    document = error.problem()
-    document |= {"instance": instance, "correlation_id": correlation_id}
-    return JSONResponse(document, status_code=error.status, headers=error.headers, media_type=_MEDIA_TYPE)
+    document = translated(error.problem(), language) | {"instance": instance, "correlation_id": correlation_id}
+    headers = {"Content-Language": language, "Vary": "Accept-Language", **error.headers}
+    return JSONResponse(document, status_code=error.status, headers=headers, media_type=_MEDIA_TYPE)
 
 
 def install_problem_handlers(app: FastAPI) -> None:
@@ -56,7 +67,12 @@ def install_problem_handlers(app: FastAPI) -> None:
 
 
 def _answer(request: Request, error: CrmError) -> JSONResponse:
-    return problem_response(error, correlation_id=str(request.state.correlation_id), instance=request.scope["path"])
+    return problem_response(
+        error,
+        correlation_id=str(request.state.correlation_id),
+        instance=request.scope["path"],
+        language=language_of(request),
+    )
 
 
 async def _on_crm_error(request: Request, error: CrmError) -> JSONResponse:
@@ -74,20 +90,20 @@ async def _on_database_error(request: Request, error: psycopg.Error) -> JSONResp
 
 
 async def _on_http_exception(request: Request, error: HTTPException) -> JSONResponse:
-    code = _CODES.get(error.status_code, "invalid_request" if error.status_code < 500 else "internal_error")
-    document = {
-        "type": f"urn:sluice:problem:{code}",
-        "title": str(error.detail),
-        "status": error.status_code,
-        "code": code,
-        "detail": str(error.detail),
-        "instance": request.scope["path"],
-        "correlation_id": str(request.state.correlation_id),
-    }
-    headers = dict(error.headers or {})
+    answer = _of_framework(error)
+    answer.headers |= error.headers or {}
     if error.status_code == 405:
-        headers["Allow"] = ", ".join(sorted(_methods(request)))
-    return JSONResponse(document, status_code=error.status_code, headers=headers, media_type=_MEDIA_TYPE)
+        answer.headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return _answer(request, answer)
+
+
+def _of_framework(error: HTTPException) -> CrmError:
+    kind = _OF_FRAMEWORK.get(error.status_code, InvalidRequest if error.status_code < 500 else CrmError)
+    if kind is PayloadTooLarge:
+        return PayloadTooLarge(LARGEST_BODY)
+    if kind is NotFound:
+        return NotFound()
+    return kind() if kind is not InvalidRequest else InvalidRequest(str(error.detail))
 
 
 def _methods(request: Request) -> set[str]:
@@ -100,17 +116,11 @@ async def _on_invalid_request(request: Request, error: RequestValidationError) -
     found = error.errors()
     if any(item["type"] == "json_invalid" for item in found):
         return _answer(request, InvalidRequest("The body is not valid JSON."))
-    wrong = Unprocessable("The request does not fit the schema; `errors` says where.")
-    document = wrong.problem() | {
-        "code": "validation_failed",
-        "type": "urn:sluice:problem:validation_failed",
-        "instance": request.scope["path"],
-        "correlation_id": str(request.state.correlation_id),
-        "errors": [_field_problem(item) for item in found[:_MOST_ERRORS]],
-    }
+    wrong = ValidationFailed()
     if len(found) > _MOST_ERRORS:
-        document["detail"] = f"{document['detail']} The first {_MOST_ERRORS} of {len(found)} are shown."
-    return JSONResponse(document, status_code=wrong.status, media_type=_MEDIA_TYPE)
+        wrong.detail = f"{wrong.detail} The first {_MOST_ERRORS} of {len(found)} are shown."
+    wrong.errors = [_field_problem(item) for item in found[:_MOST_ERRORS]]
+    return _answer(request, wrong)
 
 
 def _field_problem(item: dict[str, Any]) -> dict[str, Any]:

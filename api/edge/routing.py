@@ -149,12 +149,6 @@ def slice_router(
         tags=tags,
         route_class=route_class,
         generate_unique_id_function=lambda route: route.name,
-        responses={
-            "default": {
-                "description": "A problem (RFC 9457)",
-                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-            }
-        },
     )
 
 

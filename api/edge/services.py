@@ -7,6 +7,7 @@ from starlette.requests import HTTPConnection
 
 from api.edge.limits import Limiter
 from api.edge.mail import Mailer, Post
+from api.edge.oidc import OIDC_RETURN, Providers
 from api.edge.security import AccessTokens, Passwords, RefreshTokens, Signer
 from api.edge.threads import figure_threads
 from api.kernel.database import Database
@@ -28,6 +29,7 @@ class Services:
     access_tokens: AccessTokens
     refresh_tokens: RefreshTokens
     vault: Secrets
+    providers: Providers
     limiter: Limiter
     post: Post
     warehouse: WarehouseSettings | None
@@ -43,6 +45,7 @@ def build_services(
     mail: MailSettings | None = None,
 ) -> Services:
     """The parts, from settings. Opens no connection yet. Without a warehouse, metrics are unavailable."""
+    vault = Secrets.of(settings)
     signer = Signer(settings.secret_key.get_secret_value())
     warehouse_url = warehouse.warehouse_url.get_secret_value() if warehouse else ""
     connected = Database(database.database_url.get_secret_value(), pool_size=database.database_pool_size)
@@ -59,7 +62,12 @@ def build_services(
         refresh_tokens=RefreshTokens(
             signer, seconds=settings.refresh_token_seconds, grace_seconds=settings.refresh_grace_seconds
         ),
-        vault=Secrets.of(settings),
+        vault=vault,
+        providers=Providers(
+            settings.oidc_providers,
+            vault,
+            redirects=(f"{settings.public_url.rstrip('/')}{OIDC_RETURN}", *settings.oidc_redirects),
+        ),
         limiter=Limiter(connected, redis_url=redis.get_secret_value() if redis else None),
         post=Post(Mailer(mail or MailSettings())),
         warehouse=warehouse,

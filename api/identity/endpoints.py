@@ -19,7 +19,7 @@ from api.edge.limits import RateLimited
 from api.edge.pages import Page, PageOf, read_page
 from api.edge.routing import problems, slice_router
 from api.edge.security import AccessClaims
-from api.identity import account, invitations, links, people, records, rules, sign_in
+from api.identity import account, invitations, links, oidc_endpoints, people, records, rules, sign_in
 from api.identity.callers import TheClient, TheServices
 from api.identity.passwords import WeakPassword, require_strong
 from api.identity.proofs import LinkNotGood
@@ -238,4 +238,12 @@ async def _set_password(unit: UnitOfWork, user: rules.User, password_hash: str) 
     records.end_all(unit, user_id=user.id, because=rules.Ended.PASSWORD)
 
 
-routers = (auth_router, me_router, users_router, *account.routers, invitations.router, invitations.accept_router)
+routers = (
+    auth_router,
+    me_router,
+    users_router,
+    *account.routers,
+    *oidc_endpoints.routers,
+    invitations.router,
+    invitations.accept_router,
+)

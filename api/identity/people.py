@@ -106,6 +106,12 @@ insert into identities (issuer, subject, person_id) values (:issuer, :subject, :
 on conflict (issuer, subject) do nothing returning person_id
 """)
 )
+_IDENTITIES = compiled(
+    text("select issuer, subject, created_at from identities where person_id = :person_id order by created_at, issuer")
+)
+_DROP_IDENTITY = compiled(
+    text("delete from identities where issuer = :issuer and subject = :subject and person_id = :person_id")
+)
 _FACTOR = compiled(
     text("select sealed, confirmed_at, last_counter, recovery_digests from second_factors where person_id = :person_id")
 )
@@ -243,6 +249,17 @@ async def add_identity(unit: UnitOfWork, *, issuer: str, subject: str, person_id
     """Note that an issuer knows a person by a subject; False if that is somebody's already."""
     [added] = await _across(unit, _ADD_IDENTITY.bind(issuer=issuer, subject=subject, person_id=person_id))
     return bool(added)
+
+
+async def identities_of(unit: UnitOfWork, person_id: UUID) -> list[Row]:
+    """`issuer`, `subject` and `created_at` of the identities that are linked with a person."""
+    [found] = await _across(unit, _IDENTITIES.bind(person_id=person_id))
+    return found
+
+
+async def drop_identity(unit: UnitOfWork, *, issuer: str, subject: str, person_id: UUID) -> None:
+    """Forget that an issuer knows a person."""
+    await _across(unit, _DROP_IDENTITY.bind(issuer=issuer, subject=subject, person_id=person_id))
 
 
 async def factor_of(unit: UnitOfWork, person_id: UUID) -> Row | None:

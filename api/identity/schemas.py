@@ -1,6 +1,7 @@
 """Bodies and answers of sign-in and users."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -84,6 +85,102 @@ class Tokens(BaseModel):
     refresh_token: str
     token_type: str = "Bearer"  # noqa: S105 # a scheme's name
     expires_in: int = Field(description="Life of the access token in seconds.")
+
+
+class ProviderRead(BaseModel):
+    """A provider that one may sign in by."""
+
+    key: str = Field(examples=["google"])
+    label: str = Field(examples=["Google"])
+
+
+class OidcBegin(BaseModel):
+    """Where the browser comes back to."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"redirect_uri": "http://127.0.0.1:8501/sso/return"}]},
+    )
+
+    redirect_uri: ShortText
+
+
+class OidcBegun(BaseModel):
+    """Where to send the browser, and what it keeps meanwhile."""
+
+    authorization_url: str
+    ticket: str = Field(description="For this browser alone; ten minutes.")
+
+
+class OidcReturn(BaseModel):
+    """What the provider sent the browser back with, and the ticket that it kept."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"ticket": "AV1…", "state": "q8Zn…", "code": "S0m3…", "iss": "https://accounts.google.com"}]
+        },
+    )
+
+    ticket: str = Field(max_length=4000)
+    state: str = Field(max_length=400)
+    code: str = Field(max_length=4000)
+    iss: str | None = Field(default=None, max_length=500)
+
+
+class OidcStep(StrEnum):
+    """What is left to do."""
+
+    DONE = "done"
+    SECOND_FACTOR = "second_factor"
+    LINK = "link"
+
+
+class OidcAnswer(BaseModel):
+    """What came of it: tokens; or a token to go on with, by a code, or by signing in otherwise and linking it."""
+
+    step: OidcStep
+    token: str | None = Field(description="For `second_factor` and `link`; a quarter of an hour.")
+    tokens: Tokens | None
+
+
+class OidcContinuation(BaseModel):
+    """A second factor, after the provider."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"token": "AV1…", "code": "123456"}]})
+
+    token: str = Field(max_length=4000)
+    code: str = Field(max_length=64)
+
+
+class IdentityRead(BaseModel):
+    """An identity that is linked with an account."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    issuer: str
+    subject: str
+    created_at: datetime
+
+
+class IdentityLink(BaseModel):
+    """The identity to link."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"token": "AV1…"}]})
+
+    token: str = Field(max_length=4000)
+
+
+class IdentityRemoval(BaseModel):
+    """The identity to unlink."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"issuer": "https://accounts.google.com", "subject": "1093274"}]},
+    )
+
+    issuer: str = Field(max_length=500)
+    subject: str = Field(max_length=255)
 
 
 class SignedUp(Tokens):

@@ -138,7 +138,7 @@ async def sign_in(services: Services, body: SignIn, client: Client) -> Tokens:
     if person_id is None:
         await _note_failure(services, email, client)
         raise WrongCredentials
-    has_factor = await _show_second_factor(services, person_id, body.code, client)
+    has_factor = await show_second_factor(services, person_id, body.code, client)
     async with services.database.reading(None) as unit:
         memberships = await people.memberships_of(unit, person_id=person_id)
     wanted = [found for found in memberships if body.organization_id in {None, found.organization_id}]
@@ -162,8 +162,13 @@ async def enter(services: Services, membership: Row, client: Client, *, has_seco
         return begin(unit, services, user_id, client, has_second_factor=has_second_factor)
 
 
-async def _show_second_factor(services: Services, person_id: UUID, code: str | None, client: Client) -> bool:
-    """Whether the person has a second factor, which `code` then shows."""
+async def show_second_factor(services: Services, person_id: UUID, code: str | None, client: Client) -> bool:
+    """Whether the person has a second factor, which `code` then shows.
+
+    Raises:
+        SecondFactorNeeded: there is one, and no code.
+        WrongCredentials, RateLimited: as they say.
+    """
     async with services.database.reading(None) as unit:
         factor = await people.factor_of(unit, person_id)
     if factor is None or factor.confirmed_at is None:

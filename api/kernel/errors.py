@@ -5,9 +5,12 @@ CrmError                        an answer, not a fault
 ├── Unauthenticated       401   no, expired, forged or revoked credentials
 ├── Forbidden             403   the caller's role may not do this
 ├── NotFound              404   no such resource in the caller's organization
+├── MethodNotAllowed      405   the path does not have this method
+├── RequestTimeout        408   the body came too slowly
 ├── Conflict              409   the present state does not allow it; slices raise subclasses
 ├── PreconditionFailed    412   the resource changed since the caller read it
 ├── PayloadTooLarge       413   the body is larger than this path takes
+├── UnsupportedMediaType  415   the body is of a type that this path does not take
 ├── Unprocessable         422   understood, but its content is wrong; `pointer` names the field
 ├── PreconditionRequired  428   a change without If-Match
 └── Unavailable           503   busy or waiting too long for a lock: safe to try again
@@ -15,6 +18,7 @@ CrmError                        an answer, not a fault
 Slices subclass these beside their rules and keep the arguments as attributes. `code` is what programs branch on.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 
@@ -26,6 +30,8 @@ class CrmError(Exception):
     title: ClassVar[str] = "Internal error"
     detail: str = "Something went wrong."
     pointer: str | None = None
+    #: Each wrong field by itself, where there may be several.
+    errors: Sequence[Mapping[str, Any]] = ()
 
     def __init__(
         self, detail: str | None = None, *, pointer: str | None = None, headers: dict[str, str] | None = None
@@ -44,6 +50,8 @@ class CrmError(Exception):
         }
         if self.pointer is not None:
             document["errors"] = [{"pointer": self.pointer, "code": self.code, "detail": self.detail}]
+        elif self.errors:
+            document["errors"] = self.errors
         return document
 
 
@@ -83,6 +91,20 @@ class NotFound(CrmError):
         super().__init__(f"There is no such {resource}.")
 
 
+class MethodNotAllowed(CrmError):
+    """The path does not have this method; `Allow` lists those it has."""
+
+    status, code, title = 405, "method_not_allowed", "Method not allowed"
+    detail = "This path does not have this method."
+
+
+class RequestTimeout(CrmError):
+    """The body came too slowly."""
+
+    status, code, title = 408, "request_timeout", "Request timeout"
+    detail = "The body came too slowly."
+
+
 class Conflict(CrmError):
     """The request is fine, the present state is not."""
 
@@ -107,10 +129,23 @@ class PayloadTooLarge(CrmError):
         super().__init__(f"The body may have at most {limit} bytes.")
 
 
+class UnsupportedMediaType(CrmError):
+    """The body is of a type that this path does not take."""
+
+    status, code, title = 415, "unsupported_media_type", "Unsupported media type"
+    detail = "The body is of a type that this path does not take."
+
+
 class Unprocessable(CrmError):
     """A field's content is wrong in a way that the schema cannot say."""
 
     status, code, title = 422, "unprocessable", "Invalid content"
+
+
+class ValidationFailed(Unprocessable):
+    """The request does not fit the schema; `errors` says where."""
+
+    code, detail = "validation_failed", "The request does not fit the schema; `errors` says where."
 
 
 class PreconditionRequired(CrmError):

@@ -1,4 +1,5 @@
-"""Where links from mails lead: to set a password, to prove an address, to join an organization. Needs no sign-in."""
+"""Where links from mails lead (to set a password, to prove an address, to join an organization), and the way back from
+a provider that one signs in by. Needs no sign-in."""
 
 import streamlit as st
 
@@ -53,6 +54,32 @@ def _join(token: str) -> None:
         _leave(None)
 
 
+def _link_identity(token: str) -> None:
+    st.header("Is this account yours?", anchor=False)
+    st.text("There is an account with your address. Sign in to it once; from then on the provider is enough.")
+    with st.form("link_identity"):
+        email = st.text_input("E-mail address", autocomplete="username")
+        password = st.text_input("Password", type="password", autocomplete="current-password")
+        code = st.text_input("Code", help="Of your authenticator, if you use one.")
+        done = st.form_submit_button("Sign in and link", type="primary", width="stretch")
+    if done and email and password:
+        sign_in = client.log_in(email, password, code.strip() or None)
+        client.post(sign_in, "/v1/me/identities", {"token": token})
+        session.begin(sign_in)
+        _leave(None)
+
+
+def _second_factor(token: str) -> None:
+    st.header("Your code", anchor=False)
+    with st.form("second_factor"):
+        code = st.text_input("Code", help="Of your authenticator, or a recovery code.", autocomplete="one-time-code")
+        done = st.form_submit_button("Sign in", type="primary", width="stretch")
+    if done and code:
+        body = {"token": token, "code": code.strip()}
+        session.begin(client.signed_in(client.post_signed_out("/v1/auth/oidc/second-factor", body)))
+        _leave(None)
+
+
 def _leave(notice: str | None) -> None:
     if notice:
         st.session_state["sign_in_notice"] = notice
@@ -60,4 +87,7 @@ def _leave(notice: str | None) -> None:
     st.rerun()
 
 
-_PAGES = {"set-password": _set_password, "prove-address": _prove_address, "join": _join}
+_PAGES = {"set-password": _set_password, "prove-address": _prove_address, "join": _join} | {
+    "link-identity": _link_identity,
+    "second-factor": _second_factor,
+}

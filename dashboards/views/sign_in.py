@@ -23,9 +23,20 @@ def render() -> None:
             asked = st.form_submit_button("Sign in", type="primary", width="stretch")
         if asked:
             _try(email, password, code)
+        _offer_providers()
         with st.expander("Forgot your password?"):
             _ask_for_link()
         st.caption("Use the account you use in Sluice. Figures show the deals that you may see there.")
+
+
+def _offer_providers() -> None:
+    """Other ways in, where there are any."""
+    try:
+        found = client.sign_in_providers()
+    except client.ApiError:  # the form says so when it is sent
+        return
+    for one in found:
+        st.link_button(f"Continue with {one['label']}", f"/sso/begin/{one['key']}", width="stretch")
 
 
 def _ask_for_link() -> None:

@@ -275,5 +275,8 @@ class TestOperations:
         names = [operation["operationId"] for operation in operations]
         assert len(names) == len(set(names))
         assert all(name.replace("_", "").isalnum() for name in names)
-        assert all("default" in operation["responses"] for operation in operations)
+        assert all({"422", "429", "503"} <= operation["responses"].keys() for operation in operations)
+        assert {"not_found", "rate_limited", "deal_closed"} <= set(
+            document["components"]["schemas"]["ErrorCode"]["enum"]
+        )
         assert "Problem" in document["components"]["schemas"]
