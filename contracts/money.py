@@ -19,3 +19,7 @@ MINOR_DIGITS: dict[str, int] = {
 
 #: In minor units, of either sign (a credit is negative): beyond any real one, and exact in the doubles of JSON.
 LARGEST_AMOUNT_MINOR = 10**15
+
+#: Decimals of an exchange rate that are kept, and the largest one: together they fit into 64 bits.
+RATE_DIGITS = 9
+LARGEST_RATE = 10**9

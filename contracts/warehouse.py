@@ -73,6 +73,7 @@ class Group(StrEnum):
     DRAFTS = "drafts"
     SCORING = "scoring"
     AUTOMATION = "automation"
+    MONEY = "money"
 
 
 class Speed(StrEnum):
@@ -127,6 +128,7 @@ class Mart(StrEnum):
     FCT_DRAFTS = "fct_drafts", Group.DRAFTS
     FCT_DRAFT_STEPS = "fct_draft_steps", Group.DRAFTS
     FCT_SCORES = "fct_scores", Group.SCORING
+    FCT_EXCHANGE_RATES = "fct_exchange_rates", Group.MONEY
 
 
 class Part(NamedTuple):

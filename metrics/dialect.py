@@ -13,10 +13,16 @@ class Dialect:
     microseconds: str
     #: Type of sums of amounts: many large ones do not fit into 64 bits.
     wide_integer: str
+    #: Division of whole numbers, towards zero.
+    division: str
 
     def bound(self, name: str) -> str:
         """How a statement refers to the bound parameter `name`."""
         return self.placeholder.format(name=name)
+
+    def divided(self, part: str, whole: str) -> str:
+        """The whole quotient of two integer expressions, without its remainder."""
+        return self.division.format(part=part, whole=whole)
 
     def microseconds_between(self, start: str, end: str) -> str:
         """Whole microseconds from one timestamptz expression to another."""
@@ -29,6 +35,7 @@ DUCKDB = Dialect(
     placeholder="${name}",
     microseconds="(epoch_us({end}) - epoch_us({start}))",
     wide_integer="hugeint",
+    division="({part} // {whole})",
 )
 
 POSTGRES = Dialect(
@@ -37,4 +44,5 @@ POSTGRES = Dialect(
     placeholder="%({name})s",
     microseconds="cast(extract(epoch from ({end} - {start})) * 1000000 as bigint)",
     wide_integer="numeric(38, 0)",
+    division="div({part}, {whole})",
 )

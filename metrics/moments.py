@@ -6,9 +6,11 @@ stage_id)` is what the metric looks at; `credited` adds the owner, dimensions an
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from uuid import UUID
 
 from contracts.warehouse import Mart
 from metrics.compile import Statement
+from metrics.money import add_converted
 from metrics.parameters import ENTERED
 from metrics.period import day_start, pieces
 from metrics.question import Question
@@ -42,7 +44,7 @@ def asked_cohort(question: Question) -> Looked:
 
 def add_subjects(statement: Statement, question: Question) -> None:
     """Add `subjects`. A metric that is scoped by the credited owner leaves the viewer's scope to `credited`."""
-    entity = question.entity
+    entity, custom = question.entity, question.parameters.custom
     clocks = [column for clock in entity.clocks.values() for column in (clock.at, clock.since, *clock.where) if column]
     final = [dimension.column for dimension in entity.dimensions.values() if dimension.is_final]
     wanted = [entity.owner, *([entity.stage] if entity.stage else []), *clocks, *_facts_columns(question), *entity.rows]
@@ -53,6 +55,10 @@ def add_subjects(statement: Statement, question: Question) -> None:
     owners = question.viewer.owner_ids
     if question.definition.scope == "owner" and owners is not None:
         conditions.append(statement.any_of(entity.owner, sorted(owners)))
+    if custom is not None:
+        _add_custom(statement, question, "asked_values", custom.field_id)
+        value = statement.bind(custom.value, "text")
+        conditions.append(f"{entity.id} in (select subject_id from asked_values where field_value = {value})")
     columns = ", ".join([f"{entity.id} as subject_id", *dict.fromkeys(wanted)])
     statement.mart("subjects", entity.mart, columns=columns, known_at=question.as_of, conditions=conditions)
 
@@ -141,15 +147,19 @@ def add_credited(statement: Statement, question: Question) -> None:
             f"  case when v.{amount.currency} = {currency} then v.{amount.column} end"
         )
     version = ""
-    if question.is_valued or owners is not None or question.parameters.group_by not in _TOLD_BY_THE_MOMENT:
+    is_told = question.parameters.group_by in _TOLD_BY_THE_MOMENT or question.parameters.custom_group is not None
+    if question.is_valued or owners is not None or not is_told:
         version = _add_versions(statement, question)
     where = "" if owners is None else "\nwhere " + statement.any_of(f"v.{question.entity.owner}", sorted(owners))
+    is_converted = question.is_converted and amount is not None
     statement.step(
-        "credited",
+        "credited_own" if is_converted else "credited",
         f"select m.subject_id, m.measure, m.at, m.days, m.stage_id, {key} as group_key,\n"
         f"  {amounts} as counted_minor\n"
         f"from moments m{version}{joins}{where}",
     )
+    if is_converted:
+        add_converted(statement, question, "credited_own")
 
 
 def _add_versions(statement: Statement, question: Question) -> str:
@@ -181,6 +191,9 @@ def _of_pipeline(statement: Statement, question: Question) -> list[str]:
 
 def _group(statement: Statement, question: Question) -> tuple[str, str]:
     """(expression of the group's key, joins that it needs)."""
+    if (field_id := question.parameters.custom_group) is not None:
+        _add_custom(statement, question, "custom_values", field_id)
+        return "c.field_value", "\nleft join custom_values c on c.subject_id = m.subject_id"
     match question.parameters.group_by:
         case "none":
             return "cast(null as text)", ""
@@ -199,6 +212,17 @@ def _group(statement: Statement, question: Question) -> tuple[str, str]:
             return f"cast(f.{column} as text)", "\njoin subjects f on f.subject_id = m.subject_id"
         case dimension:
             return f"cast(v.{question.entity.dimensions[dimension].column} as text)", ""
+
+
+def _add_custom(statement: Statement, question: Question, name: str, field_id: UUID) -> None:
+    """Add step `name`: the values that a custom field has, as known."""
+    statement.mart(
+        name,
+        Mart.FCT_CUSTOM_VALUES,
+        columns="record_id as subject_id, field_value",
+        known_at=question.as_of,
+        conditions=[f"field_id = {statement.bind(field_id, 'uuid')}"],
+    )
 
 
 def _membership(statement: Statement, question: Question) -> str:

@@ -12,6 +12,7 @@ from metrics import facts
 from metrics.cells import Cells, ratio
 from metrics.compile import Statement
 from metrics.moments import add_credited, add_moments, add_subjects
+from metrics.money import quotient
 from metrics.question import Question
 from metrics.registry import Figure
 
@@ -43,7 +44,9 @@ def build_weighted(statement: Statement, question: Question) -> None:
     _add_credited(statement, question)
     _add_odds(statement, question)
     plain = _COLUMNS.format(measure="c.measure", counted="c.counted_minor")
-    statement.step("facts", f"select {plain} from credited c\nunion all {_weighted('credited')}\n{_history()}")
+    statement.step(
+        "facts", f"select {plain} from credited c\nunion all {_weighted(statement, 'credited')}\n{_history()}"
+    )
 
 
 def build_forecast(statement: Statement, question: Question) -> None:
@@ -71,7 +74,7 @@ def build_forecast(statement: Statement, question: Question) -> None:
     statement.step(
         "placed",
         f"select {plain} from credited c where c.measure <> {name} and c.at <= {at}\n"
-        f"union all select {plain} from due c\nunion all {_weighted('due')}",
+        f"union all select {plain} from due c\nunion all {_weighted(statement, 'due')}",
     )
     statement.step(
         "facts",
@@ -151,8 +154,9 @@ def _add_odds(statement: Statement, question: Question) -> None:
     )
 
 
-def _weighted(source: str) -> str:
-    counted = "cast(round(cast(c.counted_minor as numeric(38, 6)) * o.won / o.closed) as bigint)"
+def _weighted(statement: Statement, source: str) -> str:
+    amount = f"cast(c.counted_minor as {statement.dialect.wide_integer})"
+    counted = quotient(statement, f"{amount} * o.won", "o.closed", halves_go_up=True)
     columns = _COLUMNS.format(measure="'weighted'", counted=counted)
     return f"select {columns} from {source} c join odds o on o.stage_id = c.stage_id"
 

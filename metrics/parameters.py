@@ -12,8 +12,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from contracts.money import MINOR_DIGITS
 from metrics.errors import ParameterError
-from metrics.registry import Definition
+from metrics.registry import CUSTOM, Definition
 
 
 class Order(StrEnum):
@@ -94,6 +95,47 @@ def _parse_instant(value: object) -> object:
     return value
 
 
+class CustomValue(BaseModel):
+    """A custom field of the record, and the value that it is to have."""
+
+    model_config = ConfigDict(frozen=True)
+
+    field_id: UUID
+    value: str
+
+    def __str__(self) -> str:
+        """As it is written in a parameter."""
+        return f"{self.field_id}:{self.value}"
+
+
+def _read_custom(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    field_id, is_there, wanted = value.partition(":")
+    if not is_there:
+        raise ValueError("must be <field_id>:<value>; a choice by its id")
+    return CustomValue(field_id=_field_id(field_id), value=wanted)
+
+
+def _field_id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise ValueError("must name a custom field by its UUID") from None
+
+
+def _read_currency(value: object) -> object:
+    if isinstance(value, str) and value not in MINOR_DIGITS:
+        raise ValueError("must be the ISO 4217 code of a currency in use")
+    return value
+
+
+def _read_group_by(value: object) -> object:
+    if isinstance(value, str) and value.startswith(f"{CUSTOM}:"):
+        return f"{CUSTOM}:{_field_id(value.partition(':')[2])}"
+    return value
+
+
 Day = Annotated[date, Field(ge=_FIRST_DAY, le=_LAST_DAY)]
 
 
@@ -110,12 +152,20 @@ class Parameters(BaseModel):
     regress: Regress = Regress.FURTHEST
     window_days: int | None = Field(default=None, ge=1, le=36_500)
     unit: Unit = Unit.DEALS
-    group_by: str = "none"
+    group_by: Annotated[str, BeforeValidator(_read_group_by)] = "none"
+    currency: Annotated[str | None, BeforeValidator(_read_currency)] = None
+    custom: Annotated[CustomValue | None, BeforeValidator(_read_custom)] = None
     as_of: Annotated[datetime | date | None, BeforeValidator(_read_instant)] = None
     at: Annotated[datetime | date | None, BeforeValidator(_read_instant)] = None
     stalled_days: int = Field(default=30, ge=1, le=3_650)
     before_from: Day | None = None
     before_to: Day | None = None
+
+    @property
+    def custom_group(self) -> UUID | None:
+        """The custom field by which the answer is split, if it is by one."""
+        kind, _, field_id = self.group_by.partition(":")
+        return UUID(field_id) if kind == CUSTOM and field_id else None
 
     @model_validator(mode="after")
     def _period_runs_forward(self) -> "Parameters":
@@ -147,8 +197,10 @@ def read(definition: Definition, given: Mapping[str, str]) -> Parameters:
 
 
 def _check_offered(definition: Definition, parameters: Parameters) -> Parameters:
-    if parameters.group_by not in definition.offered:
-        raise ParameterError("group_by", "must be one of " + ", ".join(definition.offered))
+    kind = CUSTOM if parameters.custom_group else parameters.group_by
+    if kind not in definition.offered or (kind == CUSTOM and not parameters.custom_group):
+        forms = [f"{each}:<field_id>" if each == CUSTOM else each for each in definition.offered]
+        raise ParameterError("group_by", "must be one of " + ", ".join(forms))
     if "cohort" not in definition.parameters:
         return parameters
     cohort = parameters.cohort

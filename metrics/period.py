@@ -34,6 +34,33 @@ def local_day(instant: datetime, zone: ZoneInfo) -> date:
     return instant.astimezone(zone).date()
 
 
+def shifts(first: datetime, last: datetime, zone: ZoneInfo) -> list[tuple[datetime, datetime, timedelta]]:
+    """Spans of time from one instant to another (both within), each with what the zone adds to UTC in it."""
+    found, start, end = [], first, last + timedelta(microseconds=1)
+    while start < end:
+        shift = start.astimezone(zone).utcoffset() or timedelta()
+        following = _end_of_shift(start, end, zone, shift)
+        found.append((start, following, shift))
+        start = following
+    return found
+
+
+def _end_of_shift(start: datetime, end: datetime, zone: ZoneInfo, shift: timedelta) -> datetime:
+    """The first instant after `start` at which the zone adds something else; it does so for more than a day."""
+    before = start
+    while (after := min(before + timedelta(days=1), end)).astimezone(zone).utcoffset() == shift:
+        if after == end:
+            return end
+        before = after
+    while after - before > timedelta(microseconds=1):
+        middle = before + (after - before) / 2
+        if middle.astimezone(zone).utcoffset() == shift:
+            before = middle
+        else:
+            after = middle
+    return after
+
+
 @dataclass(frozen=True)
 class Calendar:
     """How an organization names its days: the ISO weekday on which weeks begin, the month in which fiscal years do."""

@@ -32,6 +32,7 @@ class Answer:
     labels: dict[str, str]
     notes: list[str]
     totals: list[dict[str, Any]] = field(default_factory=list)
+    other_currencies: list[dict[str, Any]] = field(default_factory=list)
 
 
 def answer(reader: Reader, definition: Definition, parameters: Parameters, *, viewer: Viewer, now: datetime) -> Answer:
@@ -46,6 +47,7 @@ def answer(reader: Reader, definition: Definition, parameters: Parameters, *, vi
         percentiles = definition.percentiles
         cells = Cells(session.fetch(compile_cells(compile_facts(session, question), percentiles)), percentiles)
         rows, totals = _shape(session, question, cells)
+        others = _other_currencies(session, question, cells)
         version = version_of(session, definition)
     return Answer(
         metric=definition.name,
@@ -59,6 +61,7 @@ def answer(reader: Reader, definition: Definition, parameters: Parameters, *, vi
         totals=totals,
         labels=question.labels,
         notes=[*question.notes, *_currency_notes(question, cells)],
+        other_currencies=others,
     )
 
 
@@ -80,25 +83,46 @@ def compile_facts(session: Session, question: Question) -> Statement:
 
 
 def _currency_notes(question: Question, cells: Cells) -> list[str]:
-    """Says how many facts are left out of sums of money because they are in another currency."""
+    """Says how many facts are left out of sums of money, because their amount is in another currency."""
     plural = question.entity.plural.capitalize()
+    why = "has no exchange rate" if question.is_converted else f"is not in {question.currency}"
     return [
-        f"{plural} whose amount is not in {question.currency} are left out of sums: {count} ({fact})."
-        for fact, count in _elsewhere(question, cells).items()
+        f"{plural} whose amount {why} are left out of sums: {count} ({fact})."
+        for fact, (count, _) in _elsewhere(question, cells).items()
         if count
     ]
 
 
-def _elsewhere(question: Question, cells: Cells) -> dict[str, int]:
-    """How many of the facts whose amounts the answer sums are in another currency.
+def _other_currencies(session: Session, question: Question, cells: Cells) -> list[dict[str, Any]]:
+    """What is left out of sums of money, by figure's fact and currency, in minor units of that currency."""
+    names = {key: fact for fact, (count, key) in _elsewhere(question, cells).items() if count}
+    if not names:
+        return []
+    statement = compile_facts(session, question)
+    wide = statement.dialect.wide_integer
+    rows = session.fetch(
+        statement.compile(
+            f"select measure, currency, cast(count(*) as bigint), cast(sum(amount_minor) as {wide}) from facts\n"
+            "where amount_minor is not null and counted_minor is null group by measure, currency order by 1, 2"
+        )
+    )
+    return [
+        {"figure": names[measure], "currency": currency, "facts": facts, "amount_minor": int(amount)}
+        for measure, currency, facts, amount in rows
+        if measure in names
+    ]
+
+
+def _elsewhere(question: Question, cells: Cells) -> dict[str, tuple[int, str]]:
+    """How many of the facts whose amounts the answer sums cannot be summed, and what the statement calls them.
 
     Where there is a cohort, it stands for all that is counted in it.
     """
     if question.parameters.unit is Unit.AMOUNT and (count := cells.elsewhere("cohort")):
-        return {"cohort": count}
+        return {"cohort": (count, "cohort")}
     key = kind_of(question.definition).key
     return {
-        measure.fact: cells.elsewhere(key(question, measure))
+        measure.fact: (cells.elsewhere(key(question, measure)), key(question, measure))
         for measure in question.definition.measures
         if measure.aggregate == "amount" or question.parameters.unit is Unit.AMOUNT
     }

@@ -15,7 +15,7 @@ from metrics.errors import ParameterError, UnknownPipelineError, WarehouseNotRea
 from metrics.parameters import ENTERED, Parameters, Unit
 from metrics.period import Calendar, add_months, day_start, local_day
 from metrics.reader import Session
-from metrics.registry import Definition
+from metrics.registry import AS_OF, AT, COHORT, Definition
 from metrics.teams import NO_TEAMS, Teams, read_teams
 from metrics.viewer import Viewer
 
@@ -59,6 +59,7 @@ class Question:
     notes: tuple[str, ...] = ()
     teams: Teams = NO_TEAMS
     is_valued: bool = True
+    is_converted: bool = False
 
     @property
     def entity(self) -> Entity:
@@ -115,6 +116,8 @@ class Question:
             "window_days": p.window_days,
             "unit": p.unit.value,
             "group_by": p.group_by,
+            "currency": self.currency,
+            "custom": str(p.custom) if p.custom else None,
             "as_of": instant_text(self.as_of),
             "at": instant_text(self.at),
             "stalled_days": p.stalled_days,
@@ -138,7 +141,7 @@ def ask(session: Session, definition: Definition, parameters: Parameters, *, vie
         ParameterError: unknown stage, or a period that runs backward.
     """
     organizations, newest = _organizations(session, viewer)
-    through = _through(session, definition.entity, newest)
+    through = _through(session, definition, parameters, newest)
     as_of, day_after_all = _instant(parameters.as_of, through or now, organizations)
     known, is_known = _organization_at(organizations, as_of)
     zone = ZoneInfo(known.time_zone)
@@ -150,6 +153,8 @@ def ask(session: Session, definition: Definition, parameters: Parameters, *, vie
     first_day, end_day = _period(parameters, day_after_all or local_day(as_of, zone) + timedelta(days=1))
     stages, names = _stages_of(definition.entity, session, viewer, parameters.pipeline_id, as_of=as_of)
     _check_pipeline(definition, parameters, stages, names)
+    is_valued = parameters.unit is Unit.AMOUNT or definition.has_money
+    is_converted = is_valued and "currency" in definition.parameters and _has_rates(session, viewer, as_of)
     return Question(
         definition=definition,
         parameters=parameters,
@@ -159,7 +164,7 @@ def ask(session: Session, definition: Definition, parameters: Parameters, *, vie
         through=through,
         zone=zone,
         calendar=Calendar(week_start=known.week_start, fiscal_month=known.fiscal_month),
-        currency=known.currency,
+        currency=parameters.currency or known.currency,
         first_day=first_day,
         end_day=end_day,
         stages=stages,
@@ -167,15 +172,44 @@ def ask(session: Session, definition: Definition, parameters: Parameters, *, vie
         notes=(
             *_notes(as_of, through, is_known=is_known),
             *_changes(definition, local_day(as_of, zone), first_day, end_day),
+            *_conversions(definition, local_day(at, zone), is_converted=is_converted),
         ),
         teams=read_teams(session, viewer, as_of) if _needs_teams(definition, parameters) else NO_TEAMS,
-        is_valued=parameters.unit is Unit.AMOUNT or definition.has_money,
+        is_valued=is_valued,
+        is_converted=is_converted,
     )
 
 
-def _through(session: Session, entity: Entity, newest: datetime | None) -> datetime | None:
+def _has_rates(session: Session, viewer: Viewer, as_of: datetime) -> bool:
+    """Whether any exchange rate was known; most organizations have none, and need nothing converted."""
+    statement = Statement(session.dialect, viewer.organization_id)
+    statement.mart("rates", Mart.FCT_EXCHANGE_RATES, columns="currency", known_at=as_of)
+    return bool(session.fetch(statement.compile("select currency from rates limit 1")))
+
+
+#: The day at whose rate an amount is converted, by the clock of the facts.
+_RATE_DAYS = {"closed": "its closing", "created": "its creation", COHORT: "entering the cohort"}
+
+
+def _conversions(definition: Definition, at: date, *, is_converted: bool) -> Iterator[str]:
+    """Says at which day's rate amounts are converted."""
+    if not is_converted:
+        return
+    clocks = {facts.clock for each in (definition, *definition.bases.values()) for facts in each.facts.values()}
+    days = [_RATE_DAYS[clock] for clock in sorted(clocks) if clock in _RATE_DAYS]
+    days += [str(at)] if clocks & {AS_OF, AT} else []
+    days = days or [_RATE_DAYS[COHORT] if definition.cohorts else "its entry"]
+    yield f"An amount in another currency is converted at the rate of the day of {' or of '.join(days)}."
+
+
+def _through(
+    session: Session, definition: Definition, parameters: Parameters, newest: datetime | None
+) -> datetime | None:
     """How far an answer reaches: to the organization's newest event, or to where a part that it reads ends before."""
+    entity = definition.entity
     read = [entity.mart, Mart.DIM_TEAM_MEMBERS]
+    read += [Mart.FCT_EXCHANGE_RATES] if "currency" in definition.parameters else []
+    read += [Mart.FCT_CUSTOM_VALUES] if parameters.custom or parameters.custom_group else []
     read += [source.mart for source in (entity.credit, entity.steps) if source is not None]
     ends = [session.part_of(mart).through for name in read if (mart := Mart.named(name)) is not None]
     return newest and min(newest, *(_utc(end) or newest for end in ends))

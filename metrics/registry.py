@@ -30,8 +30,11 @@ COHORT, AS_OF, AT = "cohort", "as_of", "at"
 #: Pieces of the calendar by which whatever is offered by month can be split.
 CALENDAR = ("month", "week", "quarter", "fiscal_quarter", "fiscal_year")
 
-#: Dimensions of any entity: none, the teams of its owner at the time, the month of the moment.
-COMMON_DIMENSIONS = frozenset({"none", "team", "top_team", "month"})
+#: The custom fields of the entity's record that are not personal; asked as `custom:<field_id>`.
+CUSTOM = "custom"
+
+#: Dimensions of any entity: none, the teams of its owner at the time, the month of the moment, custom fields.
+COMMON_DIMENSIONS = frozenset({"none", "team", "top_team", "month", CUSTOM})
 
 
 class _Part(BaseModel):

@@ -22,6 +22,7 @@ NO_GROUP = "none"
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PIECE = re.compile(r"(FY)?\d{4}(-(Q[1-4]|\d{2}(-\d{2})?))?")
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_VALUE = re.compile(r".{1,500}", re.DOTALL)
 
 #: Columns of the page after the entity's own.
 _COUNTED = "group_key, amount_minor, currency, counted_minor, days, lost_reason_id"
@@ -40,8 +41,8 @@ class CellAddress:
 class Page:
     """Facts behind one figure. `count` and `amount_minor` speak of all of them, not of this page alone.
 
-    `amount_minor` is in the organization's currency, and None for an entity that is worth nothing; facts in other
-    currencies add nothing to it and have no `value` in it. `last_id` is the id of the last item.
+    `amount_minor` is in the asked currency, and None for an entity that is worth nothing; facts that cannot be
+    converted add nothing to it and have no `value` in it. `last_id` is the id of the last item.
     """
 
     items: list[dict[str, Any]]
@@ -49,6 +50,7 @@ class Page:
     last_id: UUID | None
     count: int
     amount_minor: int | None
+    currency: str
     as_of: datetime
     through: datetime | None
     first_day: date
@@ -91,6 +93,7 @@ def rows(
         last_id=found[-1][0] if found else None,
         count=count,
         amount_minor=int(amount_minor) if question.is_valued else None,
+        currency=question.currency,
         as_of=question.as_of,
         through=question.through,
         first_day=question.first_day,
@@ -123,6 +126,8 @@ def _form(definition: Definition, parameters: Parameters) -> re.Pattern[str]:
     """How the keys of the asked groups are written."""
     if parameters.group_by in CALENDAR:
         return _PIECE
+    if parameters.custom_group is not None:
+        return _VALUE
     dimension = definition.entity.dimensions.get(parameters.group_by)
     return _WORD if dimension is not None and dimension.type == "text" else _UUID
 
@@ -169,6 +174,8 @@ def _item(record: tuple[Any, ...], question: Question, measure: Figure) -> dict[
     entity = question.entity
     shown = dict(zip([entity.id, *entity.rows], map(_plain, record), strict=False))
     counted = dict(zip(_COUNTED.split(", "), map(_plain, record[len(shown) :]), strict=True))
+    if counted["counted_minor"] is not None:
+        counted["counted_minor"] = int(counted["counted_minor"])
     value: float | int | None = 1
     if measure.is_timed:
         value = counted["days"]
@@ -176,7 +183,7 @@ def _item(record: tuple[Any, ...], question: Question, measure: Figure) -> dict[
         value = counted["counted_minor"]
     item = shown | {"group": counted["group_key"]}
     if entity.amount is not None:
-        item |= {"amount_minor": counted["amount_minor"], "currency": counted["currency"]}
+        item |= {name: counted[name] for name in ("amount_minor", "currency", "counted_minor")}
     item["days"] = counted["days"]
     if entity.steps is not None:
         item["lost_reason_id"] = counted["lost_reason_id"]

@@ -18,6 +18,7 @@ from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 from contracts.access import RecordScope, Role
+from contracts.events.custom_fields import DealCustomChanged
 from contracts.events.deals import (
     DealAmountChanged,
     DealClosed,
@@ -30,6 +31,7 @@ from contracts.events.deals import (
     DealUpdated,
 )
 from contracts.events.envelope import ActorKind, Envelope, Event
+from contracts.events.exchange_rates import ExchangeRatesSet
 from contracts.events.identity import (
     OrganizationCreated,
     OrganizationUpdated,
@@ -87,6 +89,7 @@ class EventLog:
     seed: int = 1
     events: list[AnyEvent] = field(default_factory=list)
     _versions: dict[UUID, int] = field(default_factory=lambda: defaultdict(int))
+    _rate_days: dict[date, UUID] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._random = random.Random(f"{self.organization_id}:{self.seed}")
@@ -309,6 +312,19 @@ class EventLog:
         """A deal came from somewhere else."""
         data = DealUpdated(company_id=None, contact_id=None, source_id=source_id, changed_fields=["source"])
         self.add(data, deal.id, at=at, recorded=recorded)
+
+    def set_custom(
+        self, deal: Deal, values: dict[UUID, str], *, at: datetime, recorded: datetime | None = None
+    ) -> None:
+        """A deal's custom fields have these values."""
+        custom = {str(field): value for field, value in values.items()}
+        data = DealCustomChanged(custom=custom, changed_fields=sorted(custom))
+        self.add(data, deal.id, at=at, recorded=recorded)
+
+    def set_rates(self, day: date, rates: dict[str, str], *, at: datetime, base: str = "EUR") -> None:
+        """The exchange rates of a day are these, learned at an instant."""
+        rates_id = self._rate_days.setdefault(day, self.new_id())
+        self.add(ExchangeRatesSet(day=day, base=base, rates=rates), rates_id, at=at)
 
     def delete(self, deal: Deal, *, at: datetime, recorded: datetime | None = None) -> None:
         """A deal is deleted."""

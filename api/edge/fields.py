@@ -4,7 +4,7 @@ A body that breaks one of these is a 422 before any statement runs. Rules of one
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
@@ -66,6 +66,8 @@ CurrencyCode = Annotated[
     AfterValidator(_in_use),
     Field(description="ISO 4217 code.", examples=["EUR"]),
 ]
+#: A day of the calendar that figures can speak of.
+Day = Annotated[date, Field(ge=date(1970, 1, 1), le=date(2200, 1, 1))]
 CountryCode = Annotated[
     str, StringConstraints(pattern=r"^[A-Z]{2}$"), Field(description="ISO 3166-1 alpha-2 code.", examples=["DE"])
 ]

@@ -85,6 +85,8 @@ _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
     ("deals:write", WRITERS, True, "create_deal update_deal delete_deal move_deal win_deal lose_deal reopen_deal"),
     ("drafts:read", EVERYBODY, True, "list_drafts read_draft"),
     ("drafts:write", WRITERS, True, "create_draft stream_draft update_draft reject_draft"),
+    ("exchange_rates:read", EVERYBODY, False, "list_exchange_rates read_exchange_rates"),
+    ("exchange_rates:write", ADMINISTRATORS, False, "put_exchange_rates import_exchange_rates"),
     ("exports:read", EVERYBODY, True, "export_list"),
     ("imports:read", ADMINISTRATORS, False, "list_imports read_import read_import_errors"),
     ("imports:write", ADMINISTRATORS, False, "start_import show_import_preview revert_import"),

@@ -44,7 +44,7 @@ async def write_facts(
         )
         if file.tell() == 0:
             table.writerow(_columns(found))
-        table.writerows(_line(item, found.labels) for item in found.items)
+        table.writerows(_line(item, found) for item in found.items)
         if place is None:
             break
     text.detach()
@@ -62,23 +62,26 @@ def chunks(file: IO[bytes]) -> Iterator[bytes]:
 def _columns(found: FactsBehind) -> list[str]:
     if not found.items:
         return ["id"]
-    return list(_fields(found.items[0], found.labels))
+    return list(_fields(found.items[0], found))
 
 
-def _line(item: DealBehind | FactBehind, labels: Mapping[str, str]) -> list[Any]:
-    return [_safe(value) for value in _fields(item, labels).values()]
+def _line(item: DealBehind | FactBehind, found: FactsBehind) -> list[Any]:
+    return [_safe(value) for value in _fields(item, found).values()]
 
 
-def _fields(item: DealBehind | FactBehind, labels: Mapping[str, str]) -> dict[str, Any]:
+def _fields(item: DealBehind | FactBehind, found: FactsBehind) -> dict[str, Any]:
     """A fact's columns: what has a name is named beside its id, amounts are in whole units."""
     fields: dict[str, Any] = {}
     for name, value in item.model_dump().items():
         if name == "amount_minor":
             fields["amount"] = _whole(value, getattr(item, "currency", None))
             continue
+        if name == "counted_minor":
+            fields[f"amount in {found.total.currency}"] = _whole(value, found.total.currency)
+            continue
         fields[name] = value.isoformat() if hasattr(value, "isoformat") else value
         if name.endswith("_id") and name != "deal_id":
-            fields[name.removesuffix("_id")] = labels.get(str(value), "") if value else ""
+            fields[name.removesuffix("_id")] = found.labels.get(str(value), "") if value else ""
     return fields
 
 

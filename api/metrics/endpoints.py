@@ -40,7 +40,13 @@ async def _given(
     regress: Annotated[Text, Query(description="furthest or current.")] = None,
     window_days: Annotated[Text, Query(description="A step counts within so many days of entering.")] = None,
     unit: Annotated[Text, Query(description="deals or amount.")] = None,
-    group_by: Annotated[Text, Query(description="One of the metric's dimensions.")] = None,
+    group_by: Annotated[
+        Text, Query(description="One of the metric's dimensions; a custom field as custom:<field_id>.")
+    ] = None,
+    currency: Annotated[
+        Text, Query(description="ISO 4217 code that sums are in; the organization's if left out.")
+    ] = None,
+    custom: Annotated[Text, Query(description="<field_id>:<value> of a custom field: only what has it.")] = None,
     as_of: Annotated[Text, Query(description="What was known then: an instant, or a day's end.")] = None,
     at: Annotated[Text, Query(description="The instant that a stock speaks of; as_of if left out.")] = None,
     before_from: Annotated[Text, Query(description="First day of the period to compare with.")] = None,
@@ -62,6 +68,8 @@ async def _given(
         window_days,
         unit,
         group_by,
+        currency,
+        custom,
         as_of,
         at,
         before_from,

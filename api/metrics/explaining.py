@@ -25,7 +25,8 @@ class StatementRead(BaseModel):
 
 
 class MetricExplanation(BaseModel):
-    """An answer's rows, and the statements behind them. The last one counts the facts."""
+    """An answer's rows, and the statements behind them. The last one counts the facts, or those
+    whose amounts are in no sum."""
 
     metric: str
     version: int

@@ -46,6 +46,15 @@ class Behind(BaseModel):
     events_behind: int
 
 
+class OtherCurrency(BaseModel):
+    """Facts behind a figure whose amounts it does not hold; `amount_minor` is in minor units of `currency`."""
+
+    figure: str
+    currency: str
+    facts: int
+    amount_minor: int
+
+
 class MetricAnswer(BaseModel):
     """A metric's figures and everything that decided them. What a row holds is the metric's own.
 
@@ -66,6 +75,9 @@ class MetricAnswer(BaseModel):
     )
     labels: dict[str, str]
     notes: list[str]
+    other_currencies: list[OtherCurrency] = Field(
+        description="Amounts that are in no sum, because they are in other currencies and have no rate."
+    )
 
 
 class FactBehind(BaseModel):
@@ -91,16 +103,18 @@ class DealBehind(BaseModel):
     group: str | None
     amount_minor: int | None
     currency: str | None
+    counted_minor: int | None = Field(description="The amount in the asked currency; null where it has no rate.")
     days: float | None
     lost_reason_id: UUID | None
     value: float | int | None
 
 
 class Total(BaseModel):
-    """Of all facts behind the figure; the amount is in the organization's currency, null where nothing has one."""
+    """Of all facts behind the figure; the amount is in the asked currency, null where nothing has one."""
 
     count: int
     amount_minor: int | None
+    currency: str | None
 
 
 class FactsBehind(BaseModel):

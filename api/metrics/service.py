@@ -37,6 +37,7 @@ from api.metrics.schemas import (
     FreshnessRead,
     MetricAnswer,
     MetricRead,
+    OtherCurrency,
     Restated,
     RestatementsRead,
     Total,
@@ -119,6 +120,7 @@ async def answer_metric(
         totals=answer.totals,
         labels=dict(sorted((answer.labels | names).items())),
         notes=answer.notes,
+        other_currencies=[OtherCurrency(**other) for other in answer.other_currencies],
     )
     return Answered(body, answer.warehouse_version, answer.through, behind)
 
@@ -189,7 +191,11 @@ async def facts_behind(
             for item in found.items
         ],
         next_cursor=None,
-        total=Total(count=found.count, amount_minor=found.amount_minor),
+        total=Total(
+            count=found.count,
+            amount_minor=found.amount_minor,
+            currency=None if found.amount_minor is None else found.currency,
+        ),
         labels=dict(sorted(({key: label for key, label in found.labels.items() if key in stages} | names).items())),
         as_of=found.as_of,
         warehouse_version=found.warehouse_version if is_of_today else None,

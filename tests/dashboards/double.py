@@ -179,7 +179,9 @@ def application(double: Double) -> FastAPI:
 
 
 #: Lists that are there, with nothing in them.
-_EMPTY = tuple(f"/v1/{name}" for name in ("companies", "contacts", "custom-fields", "deals", "notes", "tasks"))
+_EMPTY = tuple(
+    f"/v1/{name}" for name in ("companies", "contacts", "custom-fields", "deals", "exchange-rates", "notes", "tasks")
+)
 
 
 def _nothing() -> Row:

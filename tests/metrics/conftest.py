@@ -14,7 +14,7 @@ from metrics.parameters import read
 from metrics.publication import PublishedVersion, version_at
 from metrics.query import Answer
 from metrics.reader import DuckDBSession, Reader
-from metrics.registry import definition_of
+from metrics.registry import CUSTOM, Definition, definition_of
 from metrics.rows import CellAddress, Page
 from metrics.rows import rows as list_rows
 from metrics.viewer import Viewer
@@ -22,6 +22,14 @@ from tests.event_history import BEGINNING, AnyEvent, EventLog
 from tests.metrics.marts import fill_duckdb, rows_of
 
 NOW = BEGINNING + timedelta(days=200)
+
+#: A custom field of deals, for histories that have one.
+FIELD = UUID(int=99)
+
+
+def splits(definition: Definition) -> list[str]:
+    """Every way to split a metric's answers: its dimensions, custom ones by `FIELD`."""
+    return [f"{CUSTOM}:{FIELD}" if each == CUSTOM else each for each in definition.dimensions]
 
 
 class MemoryReader:

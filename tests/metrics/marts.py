@@ -7,6 +7,7 @@ resembles the incremental SQL of dbt.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -37,6 +38,10 @@ TABLES: dict[Mart, str] = {
     f" currency text, close_date date, {_BOTH}",
     Mart.FCT_DEALS: "organization_id uuid, deal_id uuid, pipeline_id uuid, created_at timestamptz, owner_id uuid,"
     f" stage_id uuid, stage_entered_at timestamptz, status text, closed_at timestamptz, lost_reason_id uuid, {_KNOWN}",
+    Mart.FCT_EXCHANGE_RATES: "organization_id uuid, rates_id uuid, version_number bigint, currency text, day date,"
+    f" base text, rate_billionths bigint, {_KNOWN}",
+    Mart.FCT_CUSTOM_VALUES: "organization_id uuid, record_id uuid, version_number bigint, field_id uuid,"
+    f" record_kind text, field_value text, {_KNOWN}",
     Mart.FCT_SIGN_INS: f"organization_id uuid, sign_in_id uuid, user_id uuid, signed_in_at timestamptz, {_KNOWN}",
     Mart.WAREHOUSE_FRESHNESS: "organization_id uuid, through timestamptz, event_count bigint",
 }
@@ -80,6 +85,12 @@ def _state(aggregate_id: UUID, facts: list[AnyEvent], kinds: dict[UUID, Any]) ->
     match facts[0].aggregate_type:
         case "deal":
             yield from _deal_state(aggregate_id, facts, kinds)
+        case "exchange_rates":
+            last = facts[-1]
+            for currency, rate in _data(last).rates.items():
+                billionths = int(Decimal(rate) * 10**9)
+                identity = aggregate_id, last.aggregate_version, currency
+                yield Mart.FCT_EXCHANGE_RATES, (*identity, _data(last).day, _data(last).base, billionths)
         case "team":
             yield from _team_state(aggregate_id, facts)
         case "user":
@@ -124,6 +135,10 @@ def _deal_state(deal_id: UUID, facts: list[AnyEvent], kinds: dict[UUID, Any]) ->
         return
     created = next(fact for fact in facts if fact.type == "deal.created")
     pipeline_id = _data(created).pipeline_id
+    told = [fact for fact in facts if fact.type == "deal.custom.changed"]
+    for field_id, value in _data(told[-1]).custom.items() if told else ():
+        identity = deal_id, told[-1].aggregate_version, UUID(field_id)
+        yield Mart.FCT_CUSTOM_VALUES, (*identity, "deal", value)
     entries = _entries(facts)
     turns = _turns(entries, kinds)
     for number, fact in enumerate(entries, start=1):

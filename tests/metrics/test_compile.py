@@ -20,7 +20,7 @@ from metrics.registry import Definition, definition_of, definitions
 from metrics.rows import CellAddress, rows
 from metrics.viewer import Viewer
 from tests.event_history import BEGINNING, EventLog, days
-from tests.metrics.conftest import NOW, Asker, MemoryReader
+from tests.metrics.conftest import FIELD, NOW, Asker, MemoryReader, splits
 
 _MARTS = "|".join(mart.value for mart in Mart)
 _READS = re.compile(rf"\b(?:from|join)\s+\w+\.(?:{_MARTS})\b", re.IGNORECASE)
@@ -73,6 +73,8 @@ def _questions(pipeline_id: UUID, stage_id: UUID) -> list[tuple[str, dict[str, s
         "order": ["reached", "visited", "strict"],
         "regress": ["current"],
         "window_days": ["", "7"],
+        "currency": ["", "USD"],
+        "custom": ["", f"{FIELD}:1"],
         "pipeline_id": [str(pipeline_id)],
     }
     found = []
@@ -80,7 +82,7 @@ def _questions(pipeline_id: UUID, stage_id: UUID) -> list[tuple[str, dict[str, s
         entered = f"entered:{_stage_of(metric, stage_id)}"
         values["cohort"] = [entered if cohort == "entered" else cohort for cohort in metric.cohorts]
         options = [[(name, value) for value in values[name]] for name in metric.parameters if name in values]
-        groups = [("group_by", dimension) for dimension in metric.dimensions]
+        groups = [("group_by", dimension) for dimension in splits(metric)]
         asked = [dict(choice) for choice in product(*options)]
         found += [
             (metric.name, {**asked[number % len(asked)], "group_by": group}) for number, (_, group) in enumerate(groups)

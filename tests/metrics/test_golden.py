@@ -80,6 +80,8 @@ def test_golden_4_one_cohort_clock_decides_and_is_printed(log: EventLog, pipelin
         "window_days": None,
         "unit": "deals",
         "group_by": "none",
+        "currency": "EUR",
+        "custom": None,
         "as_of": answer.as_of.isoformat().replace("+00:00", "Z"),
     }
 

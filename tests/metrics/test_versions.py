@@ -40,11 +40,14 @@ def _write(folder: Path, *, earlier: dict[str, Any] | None = None, **changed: di
     return load(folder)
 
 
+_NEXT = _raw("win_rate")["version"] + 1
+
+
 def _won_of_created() -> dict[str, Any]:
-    """A second version of win_rate, which asks of the deals that were created in the period."""
-    line = {"version": 2, "on": _CHANGED_ON, "change": "Deals created in the period, not closed in it."}
+    """The next version of win_rate, which asks of the deals that were created in the period."""
+    line = {"version": _NEXT, "on": _CHANGED_ON, "change": "Deals created in the period, not closed in it."}
     return {
-        "version": 2,
+        "version": _NEXT,
         "defaults": {"cohort": "created"},
         "changelog": [*_raw("win_rate")["changelog"], line],
     }
@@ -74,17 +77,17 @@ class TestVersions:
         february = {"from": "2026-01-20", "to": "2026-02-10"}
         before = _ask(asker, load().get("win_rate"), **february)
         assert before.rows[0]["won"] + before.rows[0]["lost"] > 0
-        assert _ask(asker, changed.get("win_rate", 1), **february) == before
+        assert _ask(asker, changed.get("win_rate", _NEXT - 1), **february) == before
         now = _ask(asker, changed.get("win_rate"), **february)
-        assert (now.version, now.rows[0]["win_rate"]) == (2, None)
+        assert (now.version, now.rows[0]["win_rate"]) == (_NEXT, None)
         assert now.definition != before.definition
         with pytest.raises(ParameterError, match="version"):
-            changed.get("win_rate", 3)
+            changed.get("win_rate", _NEXT + 1)
 
     def test_an_answer_says_where_it_spans_a_change(self, asker: Asker, tmp_path: Path) -> None:
         changed = _write(tmp_path, earlier=_raw("win_rate"), win_rate=_won_of_created())
         present = changed.get("win_rate")
-        said = "version 2 of win_rate counts since 2026-02-01: Deals created in the period, not closed in it."
+        said = f"version {_NEXT} of win_rate counts since 2026-02-01: Deals created in the period, not closed in it."
 
         def notes(**given: str) -> list[str]:
             return _ask(asker, present, **given).notes
@@ -105,19 +108,19 @@ class TestVersions:
         assert published.accept(published=kept) == []
         definitions = tmp_path / "definitions"
         definitions.mkdir()
-        line = {"version": 1, "change": "Said otherwise."}
+        line = {"version": load().get("bookings").version, "change": "Said otherwise."}
         # of a folder without earlier versions nothing is asked
-        there = [name for name in load().present if load().get(name).version == 1]
-        kept.write_text(json.dumps({f"{name}@1": load().get(name).definition for name in there}))
+        there = load().present.values()
+        kept.write_text(json.dumps({f"{one.name}@{one.version}": one.definition for one in there}))
         assert published.accept(_write(definitions, bookings={"changelog": [line]}), published=kept) == []
         silent = _write(definitions, bookings={"formula": "another"})
         # what derives from it changes with it
         assert [each.split()[0] for each in published.accept(silent, published=kept)] == [
-            "bookings@1",
-            "team_performance@2",
+            f"bookings@{load().get('bookings').version}",
+            f"team_performance@{load().get('team_performance').version}",
         ]
         gone = _write(definitions, win_rate=_won_of_created())
-        assert "win_rate@1 is published and gone: keep it in definitions/earlier" in published.accept(
+        assert f"win_rate@{_NEXT - 1} is published and gone: keep it in definitions/earlier" in published.accept(
             gone, published=kept
         )
         assert published.wrong() == []
@@ -140,9 +143,10 @@ class TestDerivedMetrics:
         assert page.count == _ask(asker, team, **asked).rows[0]["deals_won"]
 
     def test_an_earlier_version_names_the_versions_that_it_used(self, tmp_path: Path) -> None:
+        version = _raw("team_performance")["version"] + 1
         present = {
-            "version": 3,
-            "changelog": [*_raw("team_performance")["changelog"], {"version": 3, "change": "New."}],
+            "version": version,
+            "changelog": [*_raw("team_performance")["changelog"], {"version": version, "change": "New."}],
         }
         with pytest.raises(ValueError, match="must name the version of"):
             _write(tmp_path, earlier=_raw("team_performance"), team_performance=present)

@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 
 from api.main import create_app
 from contracts.settings import DatabaseSettings
-from runtime import demo_records
+from runtime import demo_money, demo_records
 from tests.conftest import Database
 from tests.factories import PASSWORD, api_settings, new_email
 
@@ -45,6 +45,7 @@ def test_each_once(owner: Caller) -> None:
         owner.call("POST", "/v1/deals", json={"title": f"D{number}", "pipeline_id": pipeline["id"]})
     for _ in range(2):
         demo_records.add(owner, pipeline["id"])
+        demo_money.add(owner, pipeline["id"])
     counts = {
         name: len(owner.items(f"/v1/{name}")) for name in ("tasks", "notes", "activities", "views", "custom-fields")
     }
