@@ -116,6 +116,8 @@ class Mart(StrEnum):
     PIPELINE_DAILY = "pipeline_daily", Group.SALES
     LEAD_FEATURES = "lead_features", Group.SALES
     TEAM_PERFORMANCE_DAILY = "team_performance_daily", Group.SALES
+    FCT_ASSIGNMENTS = "fct_assignments", Group.SALES
+    FCT_LINE_ITEMS = "fct_line_items", Group.SALES
     FCT_SIGN_INS = "fct_sign_ins", Group.ACCESS
     FCT_ACTIVITIES = "fct_activities", Group.ACTIVITIES
     FCT_TASKS = "fct_tasks", Group.ACTIVITIES

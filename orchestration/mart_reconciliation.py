@@ -67,7 +67,9 @@ with facts as (
                filter (where e.type in ('deal.created', 'deal.amount.changed')))[1] as priced
     from facts e
     group by e.organization_id, e.aggregate_id
-    having bool_or(e.type = 'deal.created') and not bool_or(e.type = 'deal.deleted')
+    having bool_or(e.type = 'deal.created') and coalesce(
+        (array_agg(e.type order by e.aggregate_version desc)
+            filter (where e.type in ('deal.deleted', 'deal.restored')))[1], '') <> 'deal.deleted'
 )
 select organization_id, status, priced ->> 'currency', count(*), sum(entries),
        coalesce(sum((priced ->> 'amount_minor')::bigint), 0)

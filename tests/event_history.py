@@ -12,7 +12,7 @@ through it, also the random ones (`tests/random_history.py`); millions of events
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
@@ -27,6 +27,7 @@ from contracts.events.deals import (
     DealDeleted,
     DealOwnerChanged,
     DealReopened,
+    DealRestored,
     DealStageChanged,
     DealUpdated,
 )
@@ -329,6 +330,16 @@ class EventLog:
     def delete(self, deal: Deal, *, at: datetime, recorded: datetime | None = None) -> None:
         """A deal is deleted."""
         self.add(DealDeleted(), deal.id, at=at, recorded=recorded)
+
+    def restore(self, deal: Deal, *, at: datetime) -> None:
+        """A deleted deal is there again."""
+        self.add(DealRestored(), deal.id, at=at)
+
+
+def is_gone(history: Iterable[AnyEvent]) -> bool:
+    """Whether a deal of this history is deleted, and was not restored since."""
+    turns = [event for event in history if event.type in {"deal.deleted", "deal.restored"}]
+    return bool(turns) and max(turns, key=lambda event: event.aggregate_version).type == "deal.deleted"
 
 
 def days(count: float) -> timedelta:

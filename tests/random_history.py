@@ -5,10 +5,12 @@ import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
 import contracts
+from contracts.events.deals import DealLineItemsChanged, LineFacts
 from contracts.events.registry import parse
 from contracts.stages import Outcome, StageKind
 from tests.event_history import BEGINNING, AnyEvent, Deal, EventLog, Pipeline, days
@@ -32,7 +34,7 @@ def _examples() -> Iterator[AnyEvent]:
 
 class _Organization:
     def __init__(self, rng: random.Random, *, number: int, zone: str) -> None:
-        self.rng = rng
+        self.rng, self.more = rng, random.Random(number)
         self.log = EventLog(UUID(int=0x70000000000080000000000000000000 + number), seed=rng.randrange(1000))
         self.log.organization(
             time_zone=zone, week_start=rng.choice([1, 7]), fiscal_year_start_month=rng.choice([1, 4, 10])
@@ -95,8 +97,29 @@ class _Organization:
                 recorded += days(rng.uniform(0, 3))
                 at = max(start, at - days(rng.uniform(0, 5)))
             self._deal_event(deal, at=at, recorded=recorded)
+        if self.more.random() < 0.4:
+            self._sell(deal, at=recorded)
         if rng.random() < 0.15:
-            log.delete(deal, at=recorded, recorded=recorded + rng.choice([days(0), days(1)]))
+            gone_at = recorded + rng.choice([days(0), days(1)])
+            log.delete(deal, at=recorded, recorded=gone_at)
+            if self.more.random() < 0.6:
+                self._come_back(deal, start=start, at=gone_at + days(self.more.uniform(0.1, 3)))
+
+    def _sell(self, deal: Deal, *, at: datetime) -> None:
+        totals = [self.more.randrange(1000) for _ in range(self.more.randrange(1, 4))]
+        facts = {
+            self.log.new_id(): LineFacts(
+                product_id=None, quantity=Decimal(2), unit_price_minor=total, discount_percent=Decimal(50),
+                total_minor=total,
+            )
+            for total in totals
+        }  # fmt: skip
+        self.log.add(DealLineItemsChanged(currency="EUR", total_minor=sum(totals), lines=facts), deal.id, at=at)
+
+    def _come_back(self, deal: Deal, *, start: datetime, at: datetime) -> None:
+        self.log.restore(deal, at=at)
+        if self.more.random() < 0.5:
+            self.log.set_amount(deal, 7, at=start, recorded=at + days(1))
 
     def _deal_event(self, deal: Deal, *, at: datetime, recorded: datetime) -> None:
         rng, log = self.rng, self.log

@@ -27,6 +27,7 @@ _ACTIVE_USERS = compiled(
     )
 )
 _activities = rows_of(Activity, ActivityRow).where(ActivityRow.deleted_at.is_(None))
+_gone = rows_of(Activity, ActivityRow).where(ActivityRow.deleted_at.is_not(None)).with_for_update(of=ActivityRow)
 _viewer = bindparam("viewer_id", type_=Uuid)
 _conditions = {
     "id": ActivityRow.id == bindparam("id"),
@@ -40,6 +41,7 @@ _conditions = {
 }
 #: Activities, the newest first.
 ACTIVITIES = Listing(_activities, filters=_conditions, order=(ActivityRow.id,), newest_first=True)
+_DELETED = Listing(_gone, filters=_conditions, order=(ActivityRow.id,))
 _LOCKED = Listing(_activities.with_for_update(of=ActivityRow), filters=_conditions, order=(ActivityRow.id,))
 
 
@@ -72,6 +74,18 @@ async def find_activity(
     if expected_version not in (None, found.version):
         raise PreconditionFailed
     return found
+
+
+async def lock_deleted(unit: UnitOfWork, activity_id: UUID, *, seen: dict[str, object]) -> Activity:
+    """An activity that was taken back, if the caller saw it, locked.
+
+    Raises:
+        NotFound: there is none.
+    """
+    [rows] = await unit.fetch_all(_DELETED.bind({"id": activity_id, **seen}, after=None, limit=1))
+    if not rows:
+        raise NotFound("activity")
+    return as_state(Activity, rows[0])
 
 
 async def check_mentions(unit: UnitOfWork, mentions: Collection[UUID]) -> None:

@@ -12,7 +12,7 @@ from api.kernel import changes
 from api.kernel.changes import Versioned, revised
 from api.kernel.errors import Unprocessable
 from api.kernel.links import Links
-from contracts.events.activities import ActivityDeleted, ActivityKind, ActivityLogged, ActivityUpdated
+from contracts.events.activities import ActivityDeleted, ActivityKind, ActivityLogged, ActivityRestored, ActivityUpdated
 
 #: How far a caller's clock may run ahead of ours.
 _CLOCK_TOLERANCE = timedelta(minutes=2)
@@ -98,6 +98,12 @@ def delete(before: Activity, *, now: datetime) -> Change:
     """Taken back."""
     after = revised(before, now, deleted_at=now)
     return Change(before, after, ActivityDeleted(**_facts(after)))
+
+
+def restore(before: Activity, *, now: datetime) -> Change:
+    """Told again."""
+    after = revised(before, now, deleted_at=None)
+    return Change(before, after, ActivityRestored(**_facts(after)))
 
 
 def _check(one: Activity, now: datetime) -> None:

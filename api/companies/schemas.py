@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from api.edge.fields import Count, CountryCode, CustomValues, ExternalId, Label, Name, ShortText
+from api.kernel.tags import Tags
 
 _EXAMPLE: JsonDict = {"name": "Acme GmbH", "domain": "acme.example", "industry": "Software", "country": "DE"}
 
@@ -22,4 +23,5 @@ class CompanyCreate(BaseModel):
     country: CountryCode | None = None
     owner_id: UUID | None = Field(default=None, description="A user; default the caller. `null` for nobody.")
     external_id: ExternalId | None = Field(default=None, description="Its id in another system, unique here.")
+    tags: Tags = []
     custom: CustomValues = {}

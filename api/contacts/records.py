@@ -6,6 +6,7 @@ from uuid import UUID
 
 from api.contacts import channels
 from api.db.statements import Bound
+from api.kernel import tags
 from api.kernel.records import RecordKind
 from api.kernel.unit_of_work import Row, UnitOfWork
 from api.models.contact import Contact
@@ -23,7 +24,11 @@ class _Contacts(RecordKind):
         return channels.read(given, answers)
 
     def keep(self, unit: UnitOfWork, record_id: UUID, beside: Mapping[str, Any]) -> None:
-        channels.keep(unit, record_id, beside)
+        kept = {name: value for name, value in beside.items() if name != "tags"}
+        if kept:
+            channels.keep(unit, record_id, kept)
+        if "tags" in beside:
+            tags.put_on(unit, "contact", record_id, beside["tags"])
 
     def follow(self, state: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
         return channels.follow(state, changed)
@@ -39,6 +44,9 @@ CONTACTS = _Contacts(
     references={"company_id": "company"},
     searched=(Contact.name, Contact.email),
     filters=("owner_id", "company_id"),
-    beside={name: channels.listed(kind) for name, (kind, _) in channels.LISTS.items()},
+    beside={
+        **{name: channels.listed(kind) for name, (kind, _) in channels.LISTS.items()},
+        "tags": tags.tags_of("contact", Contact.organization_id, Contact.id),
+    },
     refusals=(channels.BadPhone, channels.BadChannels),
 )

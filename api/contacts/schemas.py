@@ -8,6 +8,7 @@ from pydantic.config import JsonDict
 
 from api.edge.fields import CustomValues, ExternalId, Label, Name, PhoneNumber
 from api.kernel import phones
+from api.kernel.tags import Tags
 
 _EXAMPLE: JsonDict = {
     "name": "Ada Lovelace",
@@ -100,8 +101,11 @@ class ContactCreate(BaseModel):
     owner_id: UUID | None = Field(default=None, description="A user; default the caller. `null` for nobody.")
     source: Label | None = None
     external_id: ExternalId | None = Field(default=None, description="Its id in another system, unique here.")
+    tags: Tags = []
     custom: CustomValues = {}
 
 
 #: How the lists are answered.
-ANSWERED = {"emails": list[EmailAddressRead], "phones": list[PhoneRead], "handles": list[HandleRead]}
+ANSWERED = {
+    "emails": list[EmailAddressRead], "phones": list[PhoneRead], "handles": list[HandleRead], "tags": list[str],
+}  # fmt: skip

@@ -9,12 +9,16 @@ from pydantic import Field, model_validator
 from sqlalchemy import bindparam, func, select
 
 from api.db.statements import compiled, is_one_of
-from api.deals import records, rules
+from api.deals import places, records, rules
 from api.deals.records import DealTarget
 from api.deals.state import Deal, StageRef
+from api.distribution import records as distribution
+from api.distribution.rules import NoDistributionRule
+from api.kernel import tags
 from api.kernel.actions import Acting, ActionKind, ActionParameters, Decision
 from api.kernel.constraints import UnknownReference
 from api.kernel.labels import find_or_create
+from api.kernel.tags import Tags
 from api.models.deal import Deal as DealRow
 from api.models.user import User
 from api.picklists.rules import Picklist
@@ -65,6 +69,23 @@ class AssignTo(ActionParameters):
         return self
 
 
+class DistributeIn(ActionParameters):
+    """To whom the rules of distribution choose."""
+
+
+class TagWith(ActionParameters):
+    """Tags to put on, and to take off."""
+
+    add: Tags = []
+    remove: Tags = []
+
+    @model_validator(mode="after")
+    def _something(self) -> "TagWith":
+        if not self.add and not self.remove:
+            raise ValueError("name tags to add or to remove")
+        return self
+
+
 class SetFields(ActionParameters):
     """Facts of the deal."""
 
@@ -103,10 +124,10 @@ async def _value(acting: Acting, picklist: Picklist, label: str | None) -> UUID 
 
 
 async def _stage(acting: Acting, stage_id: UUID) -> StageRef:
-    found = await acting.unit.fetch(records.STAGE, stage_id=stage_id)
+    found = await acting.unit.fetch(places.STAGE, stage_id=stage_id)
     if not found:
         raise UnknownReference("stage_id", "stage")
-    return records.as_stage(found[0])
+    return places.as_stage(found[0])
 
 
 async def _move(acting: Acting, to: MoveTo) -> Decision:
@@ -114,6 +135,8 @@ async def _move(acting: Acting, to: MoveTo) -> Decision:
     at = rules.instant_of(None, now=acting.unit.now, latest=deal.stage_entered_at)
     reason_id = await _value(acting, Picklist.LOST_REASON, to.reason)
     if deal.stage != stage:
+        exits = await acting.unit.fetch(places.EXIT_FIELDS, deal_id=deal.id)
+        rules.check_fields(deal, stage, exit_fields=exits[0].exit_fields if exits else ())
         _and_then(acting, rules.move(deal, stage, has_reason=to.reason is not None, lost_reason_id=reason_id, at=at))
     return Decision({"stage_id": deal.stage.id}, {"stage_id": stage.id})
 
@@ -121,11 +144,11 @@ async def _move(acting: Acting, to: MoveTo) -> Decision:
 async def _reopen(acting: Acting, where: ReopenIn) -> Decision:
     deal = await _deal(acting)
     asked = await _stage(acting, where.stage_id) if where.stage_id else None
-    found = await acting.unit.fetch(records.STAGES_OF_KIND, deal_id=deal.id, kind=StageKind.OPEN)
+    found = await acting.unit.fetch(places.STAGES_OF_KIND, deal_id=deal.id, kind=StageKind.OPEN)
     at = rules.instant_of(None, now=acting.unit.now, latest=deal.stage_entered_at)
     if deal.is_open:
         return Decision()
-    change = rules.reopen(deal, asked=asked, open_stages=[records.as_stage(one) for one in found], at=at)
+    change = rules.reopen(deal, asked=asked, open_stages=[places.as_stage(one) for one in found], at=at)
     _and_then(acting, change)
     return Decision({"stage_id": deal.stage.id}, {"stage_id": change.deal.stage.id})
 
@@ -137,6 +160,33 @@ async def _assign(acting: Acting, to: AssignTo) -> Decision:
         raise UnknownReference("user_id", "active user")
     owner_id = found[0].id if deal.owners.last not in to.user_ids else deal.owners.last
     return await _update(acting, {"owner_id": owner_id})
+
+
+async def _distribute(acting: Acting, _nothing: DistributeIn) -> Decision:
+    deal = await _deal(acting)
+    chosen = await distribution.distribute(
+        acting.unit,
+        pipeline_id=deal.stage.pipeline_id,
+        source_id=deal.relations.last.source_id,
+        is_asked=True,
+        deal_id=deal.id,
+    )
+    if chosen is None:
+        raise NoDistributionRule
+    acting.writes.append(lambda: distribution.note(acting.unit, chosen, deal.id))
+    return await _update(acting, {"owner_id": chosen.user_id})
+
+
+async def _tag(acting: Acting, asked: TagWith) -> Decision:
+    deal = await _deal(acting)
+    [row] = await acting.unit.fetch(records.TAGS_OF_DEAL, deal_id=deal.id)
+    off = {name.lower() for name in (*asked.remove, *asked.add)}
+    after = sorted([*(one for one in row.tags if one.lower() not in off), *asked.add], key=str.lower)
+    if tags.are_other(row.tags, after):
+        at = rules.instant_of(None, now=acting.unit.now, latest=deal.last_occurred_at)
+        _and_then(acting, rules.update(deal, {}, at=at, is_retagged=True))
+        acting.writes.append(lambda: tags.put_on(acting.unit, "deal", deal.id, after))
+    return Decision({"tags": row.tags}, {"tags": after})
 
 
 async def _set(acting: Acting, fields: SetFields) -> Decision:
@@ -173,6 +223,10 @@ ACTIONS = (
     ActionKind("deal.move", "Move to a stage", MoveTo, _move, subjects=("deal",), touches=_STAGE_EVENTS),
     ActionKind("deal.reopen", "Reopen", ReopenIn, _reopen, subjects=("deal",), touches=_STAGE_EVENTS),
     ActionKind("deal.assign", "Assign", AssignTo, _assign, subjects=("deal",), touches=("deal.owner.changed",)),
+    ActionKind(
+        "deal.distribute", "Distribute", DistributeIn, _distribute, subjects=("deal",), touches=("deal.owner.changed",)
+    ),
+    ActionKind("deal.tag", "Tag", TagWith, _tag, subjects=("deal",)),
     ActionKind(
         "deal.set", "Set fields", SetFields, _set, subjects=("deal",),
         touches=("deal.amount.changed", "deal.close_date.changed", "deal.updated"),

@@ -107,6 +107,7 @@ def backfill_new(
     )
     begun = begin(new, at=at, actor_id=actor_id)
     told = backfill_known(begun.deal, row, history, learned_at=learned_at)
+    _check_fields(told.change.deal, row.stage)
     return replace(told, change=begun.and_then(told.change))
 
 
@@ -132,6 +133,7 @@ def backfill_known(deal: Deal, row: DealRow | None, history: History, *, learned
                 fix="Give the time of day too, or leave the row out.",
                 line=visit.line,
             )
+    _check_amounts(deal, row, history)
     reason = row.lost_reason_id if row is not None and row.stage.kind is StageKind.LOST else None
     change = learn(
         deal,
@@ -148,7 +150,34 @@ def backfill_known(deal: Deal, row: DealRow | None, history: History, *, learned
         change = change.and_then(_enter_stage(change.deal, row, lost_reason_id=reason, learned_at=learned_at))
         at = max(learned_at, change.deal.last_occurred_at)
         change = change.and_then(update(change.deal, _fields(row, change.deal), at=at))
+        if change.deal.stage != deal.stage:
+            _check_fields(change.deal, row.stage)
     return Backfill(change, frozenset(repeated))
+
+
+def _check_fields(deal: Deal, stage: StageRef) -> None:
+    """A row brings a deal into no stage that asks for more than it has; history is as it was."""
+    missing = deal.missing(stage.entry_fields) if deal.stage == stage else []
+    if missing:
+        raise RowsRefusedError(
+            "stage",
+            f"The stage asks for {', '.join(missing)}, which the deal does not have.",
+            fix="Fill them in, or give the stage in which the deal may be without.",
+        )
+
+
+def _check_amounts(deal: Deal, row: DealRow | None, history: History) -> None:
+    """A deal with lines is worth their sum, whatever a file says."""
+    if not deal.has_lines:
+        return
+    said = row.amount_minor if row is not None else None
+    if history.amounts or said not in (None, deal.amounts.last.amount_minor):
+        raise RowsRefusedError(
+            "amount",
+            "The deal has line items here: its amount is their sum.",
+            fix="Leave the amount out, or take the deal's lines out first.",
+            line=history.amounts[0].line if history.amounts else None,
+        )
 
 
 def _is_at_closing(deal: Deal, visit: Entry[StageRef]) -> bool:

@@ -1,5 +1,6 @@
 """`/v1/deals`: the deals a caller sees, their changes and their history."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -7,9 +8,10 @@ from uuid import UUID
 from fastapi import Depends, Query, Response
 from uuid_utils.compat import uuid7
 
-from api.deals import errors, records, rules
+from api.deals import errors, line_endpoints, places, records, rules
 from api.deals.records import DealFilter, DealTarget, Locked
 from api.deals.schemas import (
+    DISTRIBUTE,
     DealCreate,
     DealHistoryEntry,
     DealLose,
@@ -22,23 +24,31 @@ from api.deals.schemas import (
     history_answers,
 )
 from api.deals.state import Deal, Money, Relations, StageRef
+from api.distribution import records as distribution
+from api.distribution.records import Chosen
+from api.distribution.rules import NoDistributionRule
 from api.edge.dependencies import CurrentCaller, IfMatch, OptionalIfMatch, RecordWriter, SignedInWriter, Unit
 from api.edge.fields import SearchText
 from api.edge.pages import Page, PageOf, Wished
 from api.edge.routing import problems, slice_router
-from api.kernel import custom
+from api.kernel import custom, tags
+from api.kernel.auditing import note
+from api.kernel.caller import Caller
 from api.kernel.constraints import UnknownReference
-from api.kernel.errors import NotFound, PreconditionFailed, PreconditionRequired
+from api.kernel.errors import Forbidden, NotFound, PreconditionFailed, PreconditionRequired
 from api.kernel.filters import BadFilter
 from api.kernel.owners import check_owner
 from api.kernel.unit_of_work import Row, UnitOfWork
 from api.kernel.visibility import owners_seen
 from api.picklists.rules import Picklist
 from api.pipelines.rules import StageIsRetired
+from contracts.access import Role
 from contracts.stages import Outcome, StageKind
 
 router = slice_router(prefix="/deals", tags=["deals"])
+routers = [router, line_endpoints.router]
 
+_MAY_OVERRIDE = frozenset({Role.OWNER, Role.ADMIN, Role.MANAGER})
 _CLOCK_ERRORS = (errors.OccurredInFuture, errors.OccurredBeforeCreation)
 _MOVE_ERRORS = (
     NotFound,
@@ -48,6 +58,8 @@ _MOVE_ERRORS = (
     errors.BackdatedClosing,
     StageIsRetired,
     UnknownReference,
+    Forbidden,
+    errors.FieldsMissing,
     *_CLOCK_ERRORS,
 )
 
@@ -59,6 +71,7 @@ async def _filter(
     owner_id: UUID | None = None,
     company_id: UUID | None = None,
     contact_id: UUID | None = None,
+    is_rotting: Annotated[bool | None, Query(description="Longer in its stage than the stage's target days.")] = None,
     q: Annotated[SearchText | None, Query(description="Part of the title, in any case.")] = None,
 ) -> DealFilter:
     return DealFilter(
@@ -68,6 +81,7 @@ async def _filter(
         owner_id=owner_id,
         company_id=company_id,
         contact_id=contact_id,
+        is_rotting=is_rotting,
         text=q,
     )
 
@@ -104,12 +118,19 @@ ChangeTarget = Annotated[DealTarget, Depends(_target_as_read)]
         errors.ExternalIdTaken,
         custom.BadCustomValue,
         custom.CustomValueTaken,
+        NoDistributionRule,
     ),
 )
 async def create_deal(body: DealCreate, caller: SignedInWriter, unit: Unit, response: Response) -> DealRead:
-    """Create a deal, in the pipeline's first open stage unless told otherwise."""
-    owner_id = body.owner_id if "owner_id" in body.model_fields_set else caller.user_id
+    """Create a deal, in the pipeline's first open stage unless told otherwise.
+
+    Whose it is: the user named, nobody (`null`), or whom a rule of distribution chooses (`distribute`). Where no
+    owner is named an automatic rule chooses, and without one the deal is the caller's.
+    `/v1/distributions?deal_id=` says why.
+    """
     place, source, fields = await records.find_place(unit, body.pipeline_id, body.stage_id, source=body.source)
+    chosen = await _chosen(unit, body, source, is_automatic=place.is_distributed)
+    owner_id = chosen.user_id if chosen else _named_owner(body, caller.user_id)
     await check_owner(unit, owner_id)
     filled = custom.begin(fields, body.custom)
     await custom.check_people(unit, filled)
@@ -117,7 +138,7 @@ async def create_deal(body: DealCreate, caller: SignedInWriter, unit: Unit, resp
         id=uuid7(),
         external_id=body.external_id,
         title=body.title,
-        stage=records.as_stage(place),
+        stage=places.as_stage(place),
         money=Money(body.amount_minor, body.currency or place.currency),
         relations=Relations(body.company_id, body.contact_id, source.id if source else None),
         owner_id=owner_id,
@@ -127,9 +148,13 @@ async def create_deal(body: DealCreate, caller: SignedInWriter, unit: Unit, resp
     change = rules.create(new, is_active=place.is_active, occurred_at=body.occurred_at, now=unit.now)
     unit.explain({**records.REFERENCES, "uq_deals_external_id": lambda: errors.ExternalIdTaken(body.external_id)})
     records.write(unit, new=[change])
+    if chosen is not None:
+        distribution.note(unit, chosen, new.id)
+    if body.tags:
+        tags.put_on(unit, "deal", new.id, body.tags)
     custom.claim(unit, "deal", new.id, filled)
     response.headers["Location"] = f"/v1/deals/{new.id}"
-    return deal_answer(records.shown(unit, change.deal, source))
+    return deal_answer({**records.shown(unit, change.deal, source), "tags": body.tags})
 
 
 @router.get("", responses=problems(BadFilter))
@@ -155,6 +180,7 @@ async def read_deal(target: Target, unit: Unit) -> DealRead:
         PreconditionFailed,
         PreconditionRequired,
         UnknownReference,
+        errors.AmountIsOfLines,
         custom.BadCustomValue,
         custom.CustomValueTaken,
         *_CLOCK_ERRORS,
@@ -162,7 +188,7 @@ async def read_deal(target: Target, unit: Unit) -> DealRead:
 )
 async def update_deal(target: ChangeTarget, body: DealUpdate, unit: Unit) -> DealRead:
     """Change facts of a deal. Each kind of fact that changes is an event, and a version."""
-    wanted = body.model_dump(exclude_unset=True, exclude={"occurred_at", "custom"})
+    wanted = body.model_dump(exclude_unset=True, exclude={"occurred_at", "custom", "tags"})
     asked = [custom.defining("deal")] if body.custom else []
     source = (Picklist.SOURCE, wanted.pop("source", None))
     locked, fields = await records.lock_deal(unit, target, *asked, value=source)
@@ -172,12 +198,16 @@ async def update_deal(target: ChangeTarget, body: DealUpdate, unit: Unit) -> Dea
         await check_owner(unit, wanted.get("owner_id"))
     at = _instant(unit, locked.deal, body.occurred_at, latest=locked.deal.last_occurred_at)
     unit.explain(records.REFERENCES)
-    change = rules.update(locked.deal, wanted, at=at)
+    is_retagged = "tags" in body.model_fields_set and tags.are_other(locked.row["tags"], body.tags)
+    change = rules.update(locked.deal, wanted, at=at, is_retagged=is_retagged)
     if body.custom:
         filled = custom.merge(custom.definitions(fields[0]), locked.deal.custom, body.custom)
         await custom.check_people(unit, filled)
         change = change.and_then(rules.fill_in(change.deal, filled, at=at))
         custom.claim(unit, "deal", locked.deal.id, filled)
+    if is_retagged:
+        tags.put_on(unit, "deal", locked.deal.id, body.tags)
+        locked = replace(locked, row={**locked.row, "tags": body.tags})
     return _answer(unit, locked, change)
 
 
@@ -189,14 +219,17 @@ async def delete_deal(target: ChangeTarget, unit: Unit) -> None:
 
 
 @router.post("/{deal_id}/move", responses=problems(*_MOVE_ERRORS, errors.ReasonNeeded))
-async def move_deal(target: CommandTarget, body: DealMove, unit: Unit) -> DealRead:
+async def move_deal(target: CommandTarget, body: DealMove, caller: RecordWriter, unit: Unit) -> DealRead:
     """Move a deal to another stage of its pipeline. Into a won or lost stage it is a win or a loss.
 
     A backdated move takes its place among the deal's older entries; the stage entered last stays the present one. A
     move into the stage where the deal is changes nothing. Moving on among won stages leaves the win where it is.
     """
-    stage = records.STAGE.bind(stage_id=body.stage_id)
-    locked, [stages] = await records.lock_deal(unit, target, stage, value=(Picklist.LOST_REASON, body.reason))
+    stage = places.STAGE.bind(stage_id=body.stage_id)
+    needed = places.EXIT_FIELDS.bind(deal_id=target.deal_id)
+    reason = (Picklist.LOST_REASON, body.reason)
+    locked, [stages, exits] = await records.lock_deal(unit, target, stage, needed, value=reason)
+    _check_fields(unit, caller, locked.deal, _only(stages), exits, override=body.override_reason)
     at = _instant(unit, locked.deal, body.occurred_at, latest=locked.deal.stage_entered_at)
     change = rules.move(
         locked.deal,
@@ -209,32 +242,52 @@ async def move_deal(target: CommandTarget, body: DealMove, unit: Unit) -> DealRe
 
 
 @router.post("/{deal_id}/win", responses=problems(*_MOVE_ERRORS))
-async def win_deal(target: CommandTarget, unit: Unit, body: DealWin | None = None) -> DealRead:
+async def win_deal(target: CommandTarget, caller: RecordWriter, unit: Unit, body: DealWin | None = None) -> DealRead:
     """Win a deal."""
-    return await _close(unit, target, Outcome.WON, occurred_at=body.occurred_at if body else None)
+    body = body or DealWin()
+    return await _close(unit, target, caller, Outcome.WON, occurred_at=body.occurred_at, override=body.override_reason)
 
 
 @router.post("/{deal_id}/lose", responses=problems(*_MOVE_ERRORS))
-async def lose_deal(target: CommandTarget, body: DealLose, unit: Unit) -> DealRead:
+async def lose_deal(target: CommandTarget, body: DealLose, caller: RecordWriter, unit: Unit) -> DealRead:
     """Lose a deal, and say why."""
-    return await _close(unit, target, Outcome.LOST, occurred_at=body.occurred_at, reason=body.reason)
+    return await _close(unit, target, caller, Outcome.LOST, occurred_at=body.occurred_at, reason=body.reason)
 
 
 @router.post("/{deal_id}/reopen", responses=problems(*_MOVE_ERRORS, errors.DealIsOpen, errors.StageNotOpen))
 async def reopen_deal(target: CommandTarget, unit: Unit, body: DealReopen | None = None) -> DealRead:
     """Open a closed deal again, in the stage it was closed from unless told otherwise."""
     body = body or DealReopen()
-    asked = [records.STAGE.bind(stage_id=body.stage_id)] if body.stage_id else []
-    open_stages = records.STAGES_OF_KIND.bind(deal_id=target.deal_id, kind=StageKind.OPEN)
+    asked = [places.STAGE.bind(stage_id=body.stage_id)] if body.stage_id else []
+    open_stages = places.STAGES_OF_KIND.bind(deal_id=target.deal_id, kind=StageKind.OPEN)
     locked, [found, *stages] = await records.lock_deal(unit, target, open_stages, *asked)
     at = _instant(unit, locked.deal, body.occurred_at, latest=locked.deal.stage_entered_at)
     change = rules.reopen(
         locked.deal,
         asked=_only(stages[0]) if stages else None,
-        open_stages=[records.as_stage(stage) for stage in found],
+        open_stages=[places.as_stage(stage) for stage in found],
         at=at,
     )
     return _answer(unit, locked, change)
+
+
+@router.post("/{deal_id}/distribute", responses=problems(NotFound, PreconditionFailed, NoDistributionRule))
+async def distribute_deal(target: CommandTarget, unit: Unit) -> DealRead:
+    """Let the rules of distribution choose whose a deal is from now on."""
+    locked, _ = await records.lock_deal(unit, target)
+    deal = locked.deal
+    chosen = await distribution.distribute(
+        unit,
+        pipeline_id=deal.stage.pipeline_id,
+        source_id=deal.relations.last.source_id,
+        is_asked=True,
+        deal_id=deal.id,
+    )
+    if chosen is None:
+        raise NoDistributionRule
+    distribution.note(unit, chosen, deal.id)
+    at = _instant(unit, deal, None, latest=deal.last_occurred_at)
+    return _answer(unit, locked, rules.update(deal, {"owner_id": chosen.user_id}, at=at))
 
 
 @router.get("/{deal_id}/history", responses=problems(NotFound))
@@ -243,24 +296,70 @@ async def list_deal_history(target: Target, unit: Unit) -> PageOf[DealHistoryEnt
     return PageOf(items=history_answers(*await records.read_history(unit, target)), next_cursor=None)
 
 
+async def _chosen(unit: UnitOfWork, body: DealCreate, source: Row | None, *, is_automatic: bool) -> Chosen | None:
+    """What a rule of distribution chooses for a new deal, where one is asked or there is an automatic one."""
+    is_asked = body.owner_id == DISTRIBUTE
+    if not is_asked and ("owner_id" in body.model_fields_set or not is_automatic):
+        return None
+    chosen = await distribution.distribute(
+        unit, pipeline_id=body.pipeline_id, source_id=source.id if source else None, is_asked=is_asked
+    )
+    if chosen is None and is_asked:
+        raise NoDistributionRule
+    return chosen
+
+
+def _named_owner(body: DealCreate, caller_id: UUID) -> UUID | None:
+    if "owner_id" not in body.model_fields_set:
+        return caller_id
+    return body.owner_id if isinstance(body.owner_id, UUID) else None
+
+
 async def _close(
-    unit: UnitOfWork, target: DealTarget, outcome: Outcome, *, occurred_at: datetime | None, reason: str | None = None
+    unit: UnitOfWork,
+    target: DealTarget,
+    caller: Caller,
+    outcome: Outcome,
+    *,
+    occurred_at: datetime | None,
+    reason: str | None = None,
+    override: str | None = None,
 ) -> DealRead:
-    stages = records.STAGES_OF_KIND.bind(deal_id=target.deal_id, kind=StageKind(outcome.value))
-    locked, [found] = await records.lock_deal(unit, target, stages, value=(Picklist.LOST_REASON, reason))
+    stages = places.STAGES_OF_KIND.bind(deal_id=target.deal_id, kind=StageKind(outcome.value))
+    needed = places.EXIT_FIELDS.bind(deal_id=target.deal_id)
+    locked, [found, exits] = await records.lock_deal(unit, target, stages, needed, value=(Picklist.LOST_REASON, reason))
+    if found and locked.deal.is_open:
+        _check_fields(unit, caller, locked.deal, places.as_stage(found[0]), exits, override=override)
     change = rules.close(
         locked.deal,
-        records.as_stage(found[0]) if found else None,
+        places.as_stage(found[0]) if found else None,
         lost_reason_id=locked.value.id if locked.value else None,
         at=_instant(unit, locked.deal, occurred_at, latest=locked.deal.stage_entered_at),
     )
     return _answer(unit, locked, change)
 
 
+def _check_fields(
+    unit: UnitOfWork, caller: Caller, deal: Deal, stage: StageRef, exits: list[Row], *, override: str | None
+) -> None:
+    """Hold a deal against what stages ask for; a manager may say why it goes on without, which the audit log keeps."""
+    try:
+        rules.check_fields(deal, stage, exit_fields=exits[0].exit_fields if exits else ())
+    except errors.FieldsMissing as missing:
+        if override is None:
+            raise
+        if caller.role not in _MAY_OVERRIDE:
+            raise Forbidden(
+                "Only managers and administrators may let a deal go on without what a stage asks for."
+            ) from missing
+        lacking = {"leaving": list(missing.leaving), "entering": list(missing.entering), "reason": override}
+        note(unit, "deal.criteria_overridden", resource="deal", resource_id=deal.id, after=lacking)
+
+
 def _only(stages: list[Row]) -> StageRef:
     if not stages:
         raise UnknownReference("stage_id", "stage")
-    return records.as_stage(stages[0])
+    return places.as_stage(stages[0])
 
 
 def _instant(unit: UnitOfWork, deal: Deal, occurred_at: datetime | None, *, latest: datetime) -> datetime:

@@ -1,5 +1,6 @@
 """Why a deal cannot be what a command asks."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from api.kernel.errors import Conflict, Unprocessable
@@ -120,3 +121,22 @@ class ReasonNeeded(Unprocessable):
             "Say why the deal was lost." if lost else "Only a loss has a reason.",
             pointer="/reason",
         )
+
+
+class FieldsMissing(Unprocessable):
+    """A stage asks for fields that the deal does not have."""
+
+    code, pointer = "fields_missing", "/stage_id"
+
+    def __init__(self, leaving: Sequence[str], entering: Sequence[str]) -> None:
+        self.leaving, self.entering = tuple(leaving), tuple(entering)
+        said = [f"to leave its stage the deal needs {', '.join(leaving)}"] if leaving else []
+        said += [f"to enter the stage it needs {', '.join(entering)}"] if entering else []
+        super().__init__(f"{'; '.join(said).capitalize()}. Set them first, or have a manager say why not.")
+
+
+class AmountIsOfLines(Unprocessable):
+    """The amount of a deal with lines is their sum."""
+
+    code, pointer = "amount_is_of_lines", "/amount_minor"
+    detail = "This deal has line items: its amount is their sum, in its currency. Change the lines, or take them out."

@@ -9,29 +9,40 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, Select, Uuid, and_, bindparam, case, cast, func, or_, select
+from sqlalchemy import (
+    BindParameter,
+    Boolean,
+    ColumnElement,
+    Select,
+    Uuid,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    or_,
+    select,
+)
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from api.db.statements import Statement, as_pattern, compiled, contains, is_one_of
+from api.deals import places
 from api.deals.rules import Change
-from api.deals.state import Deal, StageRef, replay
+from api.deals.state import Deal, replay
 from api.edge.pages import Pagination, asked, read_page
 from api.kernel.constraints import Problems, UnknownReference, unknown
 from api.kernel.custom import Definition, defining, definitions
 from api.kernel.errors import NotFound, PreconditionFailed
 from api.kernel.external_ids import own_ids
-from api.kernel.filters import Wish, fields_of
+from api.kernel.filters import Field, Kind, Wish, fields_of
 from api.kernel.labels import finding_or_creating
 from api.kernel.listing import Listing
+from api.kernel.tags import tags_of
 from api.kernel.unit_of_work import Bound, Row, UnitOfWork
 from api.models.deal import Deal as DealRow
 from api.models.event_log import EventLogRow
-from api.models.organization import Organization
 from api.models.picklist_value import PicklistValue
-from api.models.pipeline import Pipeline
-from api.models.rule import Rule as RuleRow
-from api.models.rule import RuleRun
-from api.models.stage import Stage
+from api.models.rule import Rule, RuleRun
 from api.picklists.rules import Picklist
 from contracts.events.envelope import Envelope, Event
 from contracts.events.registry import parse
@@ -56,6 +67,7 @@ class DealFilter:
     owner_id: UUID | None = None
     company_id: UUID | None = None
     contact_id: UUID | None = None
+    is_rotting: bool | None = None
     text: str | None = None
 
     def given(self) -> dict[str, object]:
@@ -82,8 +94,12 @@ class Locked:
 
 
 _source, _reason = aliased(PicklistValue), aliased(PicklistValue)
-_HIDDEN = {"organization_id", "closed_at"}
+TAGS = tags_of("deal", DealRow.organization_id, DealRow.id)
+_HIDDEN = {"organization_id", "closed_at", "purged_at"}
 _organization: BindParameter[UUID] = bindparam("organization_id")
+_OF_THE_ROW = (
+    "id", "external_id", "version", "title", "last_occurred_at", "lost_reason_id", "deleted_at", "has_lines", "custom",
+)  # fmt: skip
 _is_known_event = (EventLogRow.organization_id == _organization, EventLogRow.aggregate_type == "deal")
 
 
@@ -99,6 +115,8 @@ _deals = (
         _closed_at.label("closed_at"),
         _source.label.label("source"),
         _reason.label.label("lost_reason"),
+        places.IS_ROTTING.label("is_rotting"),
+        TAGS.label("tags"),
     )
     .outerjoin(_source, _is_label(_source, DealRow.source_id))
     .outerjoin(_reason, _is_label(_reason, DealRow.lost_reason_id))
@@ -114,12 +132,30 @@ def _one_deal(*, is_scoped: bool, is_locked: bool = False) -> Statement:
     return compiled(query.with_for_update(of=DealRow) if is_locked else query)
 
 
+#: The tags of a deal.
+TAGS_OF_DEAL = compiled(
+    select(TAGS.label("tags")).where(DealRow.organization_id == _organization, DealRow.id == bindparam("deal_id"))
+)
+
+
+@cache
+def _one_deleted(*, is_scoped: bool) -> Statement:
+    query = select(DealRow.__table__).where(
+        DealRow.organization_id == _organization,
+        DealRow.id == bindparam("deal_id"),
+        DealRow.deleted_at.is_not(None),
+        DealRow.purged_at.is_(None),
+    )
+    return compiled((query.where(_is_seen) if is_scoped else query).with_for_update())
+
+
 _LISTED = ("pipeline_id", "stage_id", "status", "owner_id", "company_id", "contact_id")
-_DEALS = Listing(
+DEALS = Listing(
     _deals,
     filters={
         **{name: getattr(DealRow, name) == bindparam(name) for name in _LISTED},
         "text": contains(DealRow.title, "text"),
+        "is_rotting": bindparam("is_rotting", type_=Boolean) == places.IS_ROTTING,
         "owner_ids": _is_seen,
     },
     order=(DealRow.id,),
@@ -127,38 +163,7 @@ _DEALS = Listing(
 )
 
 #: What a list of deals can be narrowed and sorted by.
-FIELDS = fields_of(DealRow, source=_source.label, lost_reason=_reason.label)
-
-_STAGE_COLUMNS = (Stage.id, Stage.pipeline_id, Stage.kind, Stage.is_retired)
-_stages = select(*_STAGE_COLUMNS).where(Stage.organization_id == _organization)
-# the lock is the one that the deal's foreign key takes anyway: movers do not wait for each other, nobody retires it
-STAGE = compiled(_stages.where(Stage.id == bindparam("stage_id")).with_for_update(read=True, key_share=True))
-_pipeline_of_deal = select(DealRow.pipeline_id).where(
-    DealRow.organization_id == _organization, DealRow.id == bindparam("deal_id")
-)
-#: Active stages of one kind in a deal's pipeline, in order.
-STAGES_OF_KIND = compiled(
-    _stages.where(
-        Stage.pipeline_id == _pipeline_of_deal.scalar_subquery(), Stage.kind == bindparam("kind"), ~Stage.is_retired
-    )
-    .order_by(Stage.position)
-    .with_for_update(read=True, key_share=True)
-)
-_beginning = (
-    select(*_STAGE_COLUMNS, Pipeline.is_active, Organization.currency)
-    .join(Pipeline, and_(Pipeline.organization_id == Stage.organization_id, Pipeline.id == Stage.pipeline_id))
-    .join(Organization, Organization.organization_id == Stage.organization_id)
-    .where(Stage.organization_id == _organization, Stage.pipeline_id == bindparam("pipeline_id"))
-    .with_for_update(read=True, key_share=True, of=[Stage, Pipeline])
-)
-#: Where a new deal of a pipeline begins: its first open stage, or the stage given.
-FIRST_STAGE = compiled(
-    _beginning.where(Stage.kind == StageKind.OPEN, ~Stage.is_retired).order_by(Stage.position).limit(1)
-)
-GIVEN_STAGE = compiled(_beginning.where(Stage.id == bindparam("stage_id")))
-PIPELINE = compiled(
-    select(Pipeline.id).where(Pipeline.organization_id == _organization, Pipeline.id == bindparam("pipeline_id"))
-)
+FIELDS = {**fields_of(DealRow, source=_source.label, lost_reason=_reason.label), "tags": Field(TAGS, Kind.LIST)}
 
 _ENVELOPE = [name for name in Envelope.model_fields if name != "id"]
 _events = select(EventLogRow.event_id, *(getattr(EventLogRow, name) for name in _ENVELOPE)).where(*_is_known_event)
@@ -182,9 +187,9 @@ _LABELS_OF_EVENTS = compiled(
 _FIRINGS = compiled(
     select(
         RuleRun.cause_id, RuleRun.rule_id, RuleRun.rule_version, RuleRun.event_id, RuleRun.fired_at, RuleRun.facts,
-        RuleRun.score, RuleRun.score_model, RuleRow.name,
+        RuleRun.score, RuleRun.score_model, Rule.name,
     )
-    .join(RuleRow, and_(RuleRow.organization_id == RuleRun.organization_id, RuleRow.id == RuleRun.rule_id))
+    .join(Rule, and_(Rule.organization_id == RuleRun.organization_id, Rule.id == RuleRun.rule_id))
     .where(RuleRun.organization_id == _organization, RuleRun.subject_id == bindparam("deal_id"),
            RuleRun.cause_id.is_not(None))
 )  # fmt: skip
@@ -224,7 +229,7 @@ async def list_deals(
     """A page of the visible deals that a filter lets through, newest first, and the next page's cursor."""
     given = {**only.given(), "owner_ids": None if owner_ids is None else list(owner_ids)}
     ask = await asked(unit, wish, "deal", FIELDS, DealRow.__table__.c.custom)
-    return await read_page(unit, _DEALS, given, page=page, ask=ask)
+    return await read_page(unit, DEALS, given, page=page, ask=ask)
 
 
 async def read_history(
@@ -262,6 +267,18 @@ async def lock_deal(
     return Locked(_deal(row, history), row, named), answers
 
 
+async def lock_deleted(unit: UnitOfWork, deal_id: UUID, *, owner_ids: Owners) -> tuple[Deal, list[Definition]]:
+    """A deleted deal that the caller saw, locked, and the custom fields of deals.
+
+    Raises:
+        NotFound: there is none.
+    """
+    scope = {} if owner_ids is None else {"owner_ids": list(owner_ids)}
+    bound = _one_deleted(is_scoped=owner_ids is not None).bind(deal_id=deal_id, **scope)
+    row, history, fields = _expected(await unit.fetch_all(bound, _EVENTS.bind(deal_id=deal_id), defining("deal")))
+    return _deal(row, history), definitions(fields)
+
+
 async def find_place(
     unit: UnitOfWork, pipeline_id: UUID, stage_id: UUID | None, *, source: str | None
 ) -> tuple[Row, Row | None, list[Definition]]:
@@ -272,12 +289,12 @@ async def find_place(
     Raises:
         UnknownReference: there is no such pipeline, or no such stage in it.
     """
-    place = GIVEN_STAGE.bind(pipeline_id=pipeline_id, stage_id=stage_id) if stage_id else None
-    place = place or FIRST_STAGE.bind(pipeline_id=pipeline_id)
+    place = places.GIVEN_STAGE.bind(pipeline_id=pipeline_id, stage_id=stage_id) if stage_id else None
+    place = place or places.FIRST_STAGE.bind(pipeline_id=pipeline_id)
     [found, fields], value = await _fetch_with_value(unit, (Picklist.SOURCE, source), place, defining("deal"))
     if found:
         return found[0], value, definitions(fields)
-    is_known = await unit.fetch(PIPELINE, pipeline_id=pipeline_id)
+    is_known = await unit.fetch(places.PIPELINE, pipeline_id=pipeline_id)
     raise UnknownReference(*(("stage_id", "stage in this pipeline") if is_known else ("pipeline_id", "pipeline")))
 
 
@@ -341,6 +358,7 @@ def values(unit: UnitOfWork, deal: Deal) -> dict[str, Any]:
         "external_id": deal.external_id,
         "last_occurred_at": deal.last_occurred_at,
         "deleted_at": deal.deleted_at,
+        "has_lines": deal.has_lines,
         "custom": dict(deal.custom),
     }
 
@@ -350,13 +368,14 @@ def shown(unit: UnitOfWork, deal: Deal, value: Row | None, row: Mapping[str, Any
     labels = {row["source_id"]: row["source"], row["lost_reason_id"]: row["lost_reason"]} if row else {}
     labels |= {value.id: value.label} if value else {}
     written = values(unit, deal)
-    named = {"source": labels.get(written["source_id"]), "lost_reason": labels.get(written["lost_reason_id"])}
+    is_staying = row is not None and row["stage_entered_at"] == written["stage_entered_at"]
+    named = {
+        "source": labels.get(written["source_id"]),
+        "lost_reason": labels.get(written["lost_reason_id"]),
+        "is_rotting": row["is_rotting"] if row is not None and is_staying else deal.is_rotting(unit.now),
+        "tags": row["tags"] if row else [],
+    }
     return {**written, **named}
-
-
-def as_stage(row: Row) -> StageRef:
-    """A stage as the rules see it."""
-    return StageRef(row.id, row.pipeline_id, StageKind(row.kind), is_retired=row.is_retired)
 
 
 def _bound(target: DealTarget, *, is_locked: bool = False) -> Bound:
@@ -374,8 +393,7 @@ def _expected(found: list[list[Row]]) -> Any:  # noqa: ANN401 # the deal, then t
 
 def _deal(row: Mapping[str, Any], history: Sequence[Row]) -> Deal:
     lines = replay((one.occurred_at, _envelope(one).data) for one in history)
-    names = ("id", "external_id", "version", "title", "last_occurred_at", "lost_reason_id", "deleted_at", "custom")
-    return Deal(**{name: row[name] for name in names}, **lines._asdict())
+    return Deal(**{name: row[name] for name in _OF_THE_ROW}, **lines._asdict())
 
 
 def _envelope(row: Row) -> Envelope[Event]:

@@ -12,10 +12,12 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from api.deals.errors import (
+    AmountIsOfLines,
     BackdatedClosing,
     DealIsClosed,
     DealIsOpen,
     DealWasClosed,
+    FieldsMissing,
     OccurredBeforeCreation,
     OccurredInFuture,
     PipelineIsRetired,
@@ -36,6 +38,7 @@ from contracts.events.deals import (
     DealDeleted,
     DealOwnerChanged,
     DealReopened,
+    DealRestored,
     DealStageChanged,
     DealUpdated,
 )
@@ -174,24 +177,29 @@ def learn(
     facts = [_told(_entered(move, reason if move.entry is loss else None), move.entry) for move in moves]
     facts += [_told(DealOwnerChanged(owner_id=entry.value), entry) for _, entry in handovers]
     facts += [_told(DealAmountChanged(**entry.value._asdict()), entry) for _, entry in revaluations]
-    return _changed(replace(after, lost_reason_id=reason), sorted(facts, key=lambda fact: fact.occurred_at))
+    return with_facts(replace(after, lost_reason_id=reason), sorted(facts, key=lambda fact: fact.occurred_at))
 
 
-def update(deal: Deal, changes: Mapping[str, Any], *, at: datetime) -> Change:
+def update(deal: Deal, changes: Mapping[str, Any], *, at: datetime, is_retagged: bool = False) -> Change:
     """Facts that were so from an instant on: one event for each kind of fact that really changes.
 
     A change behind newer facts takes its place among them, and the newest of each kind stays the present one. The title
     has no history and changes at once. `changes` names fields of a deal; those left out stay.
+
+    Raises:
+        AmountIsOfLines: the deal has lines, and its amount or currency would be another.
     """
     relations_then, money_then = deal.relations.at(at), deal.amounts.at(at)
     relations, money = _with(relations_then, changes), _with(money_then, changes)
     changed = [name for name in Relations._fields if getattr(relations, name) != getattr(relations_then, name)]
     title = changes.get("title", deal.title)
     events: list[Event] = []
-    if changed or title != deal.title:
-        names = [*changed, "title"] if title != deal.title else changed
+    names = [*changed, *(["title"] if title != deal.title else []), *(["tags"] if is_retagged else [])]
+    if names:
         events.append(DealUpdated(**relations._asdict(), changed_fields=names))
     if money != money_then:
+        if deal.has_lines:
+            raise AmountIsOfLines
         events.append(DealAmountChanged(**money._asdict()))
     owner_id = changes.get("owner_id", deal.owners.at(at))
     if owner_id != deal.owners.at(at):
@@ -209,7 +217,7 @@ def update(deal: Deal, changes: Mapping[str, Any], *, at: datetime) -> Change:
         owners=_then(deal.owners, at, owner_id),
         close_dates=_then(deal.close_dates, at, close_date),
     )
-    return _changed(after, [Fact(event, at) for event in events])
+    return with_facts(after, [Fact(event, at) for event in events])
 
 
 def fill_in(deal: Deal, custom: Custom, *, at: datetime) -> Change:
@@ -217,7 +225,7 @@ def fill_in(deal: Deal, custom: Custom, *, at: datetime) -> Change:
     if not custom.changed:
         return Change(deal)
     event = DealCustomChanged.model_validate(custom.facts())
-    return _changed(replace(deal, custom=custom.values), [Fact(event, at)])
+    return with_facts(replace(deal, custom=custom.values), [Fact(event, at)])
 
 
 def move(deal: Deal, stage: StageRef, *, has_reason: bool, lost_reason_id: UUID | None, at: datetime) -> Change:
@@ -271,7 +279,7 @@ def reopen(deal: Deal, *, asked: StageRef | None, open_stages: Sequence[StageRef
         return learn(deal, stages=[Entry(at, asked)])
     last_open = next((one.value for one in reversed(deal.visits) if one.value.kind is StageKind.OPEN), None)
     if last_open is not None and last_open in open_stages:
-        return learn(deal, stages=[Entry(at, last_open)])
+        return learn(deal, stages=[Entry(at, open_stages[open_stages.index(last_open)])])
     if not open_stages:
         raise StageIsRetired
     return learn(deal, stages=[Entry(at, open_stages[0])])
@@ -280,7 +288,32 @@ def reopen(deal: Deal, *, asked: StageRef | None, open_stages: Sequence[StageRef
 def delete(deal: Deal, *, now: datetime) -> Change:
     """Gone from every list; reports as of earlier instants still know it."""
     at = max(now, deal.last_occurred_at)
-    return _changed(replace(deal, deleted_at=now), [Fact(DealDeleted(), at)])
+    return with_facts(replace(deal, deleted_at=now), [Fact(DealDeleted(), at)])
+
+
+def restore(deal: Deal, custom: Custom | None, *, now: datetime) -> Change:
+    """A deleted deal is there again, as it was. `custom` tells its custom values anew, where there are any."""
+    at = max(now, deal.last_occurred_at)
+    change = with_facts(replace(deal, deleted_at=None), [Fact(DealRestored(), at)])
+    if custom is None or not custom.shared:
+        return change
+    return change.and_then(with_facts(change.deal, [Fact(DealCustomChanged.model_validate(custom.facts()), at)]))
+
+
+def check_fields(deal: Deal, stage: StageRef, *, exit_fields: Sequence[str]) -> None:
+    """Whether a deal has what its stage asks of those that leave, and the next one of those that enter.
+
+    A loss needs nothing of the stage that it leaves: what is lost need not be complete.
+
+    Raises:
+        FieldsMissing: names what it lacks.
+    """
+    if stage == deal.stage:
+        return
+    leaving = deal.missing(exit_fields) if stage.kind is not StageKind.LOST else []
+    entering = deal.missing(stage.entry_fields)
+    if leaving or entering:
+        raise FieldsMissing(leaving, entering)
 
 
 def _check_stage(deal: Deal, stage: StageRef) -> None:
@@ -295,7 +328,8 @@ def _check_after_entries(deal: Deal, at: datetime) -> None:
         raise BackdatedClosing(deal.stage_entered_at)
 
 
-def _changed(deal: Deal, facts: Sequence[Fact]) -> Change:
+def with_facts(deal: Deal, facts: Sequence[Fact]) -> Change:
+    """A deal after these facts: its version and latest instant go with them."""
     latest = max([deal.last_occurred_at, *(fact.occurred_at for fact in facts)])
     return Change(replace(deal, version=deal.version + len(facts), last_occurred_at=latest), tuple(facts))
 

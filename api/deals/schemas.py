@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.edge.fields import CurrencyCode, CustomValues, ExternalId, Instant, Label, MinorAmount, Name
+from api.kernel.tags import Tags
 from contracts.events.envelope import ActorKind, Envelope, Event
 from contracts.stages import StageKind
 
@@ -15,12 +16,21 @@ _DEAL_ID = "0192f0c1-2a3b-7c4d-8e5f-0a1b2c3d4e5f"
 _STAGE_ID = "0192f0c0-9a8b-7c6d-8e4f-3a2b1c0d9e8f"
 _PIPELINE_ID = "0192f0c0-1111-7c6d-8e4f-3a2b1c0d9e8f"
 
+#: Said instead of an owner.
+DISTRIBUTE = "distribute"
+
 OccurredAt = Annotated[
     Instant | None,
     Field(
         description="When it was true, if not now. May lie in the past, not before the deal's creation.",
         examples=["2026-05-01T09:30:00Z"],
     ),
+]
+
+
+OverrideReason = Annotated[
+    Label | None,
+    Field(description="Why it may go on without fields that a stage asks for: managers and administrators only."),
 ]
 
 
@@ -51,12 +61,17 @@ class DealCreate(_Body):
     title: Name
     amount_minor: MinorAmount | None = None
     currency: CurrencyCode | None = Field(default=None, description="Default the organization's.")
-    owner_id: UUID | None = Field(default=None, description="A user; default the caller. `null` for nobody.")
+    owner_id: UUID | Literal["distribute"] | None = Field(
+        default=None,
+        description="A user, `null` for nobody, or `distribute` for whom the rules of distribution choose. Left out:"
+        " whom an automatic rule of distribution chooses, else the caller.",
+    )
     company_id: UUID | None = None
     contact_id: UUID | None = None
     source: Label | None = None
     close_date: date | None = Field(default=None, description="Day on which it is expected to close.")
     external_id: ExternalId | None = Field(default=None, description="Its id in another system, unique here.")
+    tags: Tags = []
     custom: CustomValues = {}
     occurred_at: OccurredAt = None
 
@@ -74,6 +89,7 @@ class DealUpdate(_Body):
     contact_id: UUID | None = None
     source: Label | None = None
     close_date: date | None = None
+    tags: Tags = []
     custom: CustomValues = {}
     occurred_at: OccurredAt = None
 
@@ -93,6 +109,7 @@ class DealMove(_Body):
     stage_id: UUID
     occurred_at: OccurredAt = None
     reason: Label | None = Field(default=None, description="Why it was lost; required into a lost stage.")
+    override_reason: OverrideReason = None
 
 
 class DealWin(_Body):
@@ -101,6 +118,7 @@ class DealWin(_Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"occurred_at": "2026-05-01T09:30:00Z"}]})
 
     occurred_at: OccurredAt = None
+    override_reason: OverrideReason = None
 
 
 class DealLose(_Body):
@@ -134,10 +152,12 @@ class DealRead(BaseModel):
                     "pipeline_id": _PIPELINE_ID,
                     "stage_id": _STAGE_ID,
                     "stage_entered_at": "2026-05-01T09:30:00Z",
+                    "is_rotting": False,
                     "status": "open",
                     "title": "400 seats for Acme",
                     "amount_minor": 1250000,
                     "currency": "EUR",
+                    "has_lines": False,
                     "owner_id": None,
                     "company_id": None,
                     "contact_id": None,
@@ -146,6 +166,7 @@ class DealRead(BaseModel):
                     "lost_reason": None,
                     "closed_at": None,
                     "external_id": None,
+                    "tags": ["renewal"],
                     "custom": {},
                     "created_at": "2026-04-20T08:00:00Z",
                     "updated_at": "2026-05-01T09:30:02Z",
@@ -159,10 +180,12 @@ class DealRead(BaseModel):
     pipeline_id: UUID
     stage_id: UUID
     stage_entered_at: datetime
+    is_rotting: bool = Field(description="Whether it is open and in its stage for longer than the stage's target days.")
     status: StageKind
     title: str
     amount_minor: int | None
     currency: str
+    has_lines: bool = Field(description="Whether it has line items: then its amount is their sum, and read-only.")
     owner_id: UUID | None
     company_id: UUID | None
     contact_id: UUID | None
@@ -171,6 +194,7 @@ class DealRead(BaseModel):
     lost_reason: str | None
     closed_at: datetime | None
     external_id: str | None
+    tags: list[str]
     custom: dict[str, Any]
     created_at: datetime = Field(description="When the deal began, which may be backdated.")
     updated_at: datetime = Field(description="When it was last written to.")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -30,6 +30,9 @@ class StageRef:
     pipeline_id: UUID = field(compare=False)
     kind: StageKind = field(compare=False)
     is_retired: bool = field(default=False, compare=False)
+    #: Fields that a deal must have before it enters.
+    entry_fields: tuple[str, ...] = field(default=(), compare=False)
+    target_days: int | None = field(default=None, compare=False)
 
 
 class Money(NamedTuple):
@@ -63,7 +66,25 @@ class Deal:
     close_dates: Timeline[date | None]
     lost_reason_id: UUID | None = None
     deleted_at: datetime | None = None
+    has_lines: bool = False
     custom: Mapping[str, Any] = field(default_factory=dict)
+
+    def missing(self, names: Iterable[str]) -> list[str]:
+        """Of these fields, those that it does not have."""
+        return [name for name in names if self._value(name) is None]
+
+    def _value(self, name: str) -> object:
+        if name.startswith("custom."):
+            return self.custom.get(name.removeprefix("custom."))
+        known = {
+            "amount_minor": self.amounts.last.amount_minor,
+            "close_date": self.close_dates.last,
+            "owner_id": self.owners.last,
+            "source": self.relations.last.source_id,
+            "company_id": self.relations.last.company_id,
+            "contact_id": self.relations.last.contact_id,
+        }
+        return known.get(name)
 
     @property
     def created_at(self) -> datetime:
@@ -79,6 +100,11 @@ class Deal:
     def stage(self) -> StageRef:
         """Where it stands."""
         return self.visits[-1].value
+
+    def is_rotting(self, now: datetime) -> bool:
+        """Whether it is open and longer in its stage than that is meant to last, where the stage says how long."""
+        days = self.stage.target_days
+        return self.is_open and days is not None and now > self.stage_entered_at + timedelta(days=days)
 
     @property
     def stage_entered_at(self) -> datetime:

@@ -155,7 +155,7 @@ def _filter(kind: RecordKind) -> Callable[..., Coroutine[Any, Any, dict[str, Any
 
 def _change_model(body: type[BaseModel]) -> type[BaseModel]:
     """The fields of `body`, each to be left out; one that a creation needs must not be emptied."""
-    needed = [name for name, info in body.model_fields.items() if info.is_required()]
+    needed = [name for name, info in body.model_fields.items() if info.is_required() or name == "tags"]
 
     def keep(model: BaseModel) -> BaseModel:
         for name in needed:

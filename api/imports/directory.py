@@ -197,7 +197,13 @@ def sounds_closed(name: str) -> bool:
 
 def as_ref(stage: Stage) -> StageRef:
     """A stage as far as paths care."""
-    return StageRef(id=stage.id, pipeline_id=stage.pipeline_id, kind=stage.kind, is_retired=stage.is_retired)
+    return StageRef(
+        id=stage.id,
+        pipeline_id=stage.pipeline_id,
+        kind=stage.kind,
+        is_retired=stage.is_retired,
+        entry_fields=tuple(stage.entry_fields),
+    )
 
 
 def _all(stages: Mapping[str, Sequence[Stage]]) -> Iterator[Stage]:

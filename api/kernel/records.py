@@ -20,7 +20,7 @@ from api.kernel import custom, labels
 from api.kernel.constraints import Problems, UnknownReference, unknown
 from api.kernel.custom import Custom
 from api.kernel.errors import Conflict, CrmError, NotFound, PreconditionFailed
-from api.kernel.filters import Fields, fields_of
+from api.kernel.filters import Field, Fields, Kind, fields_of
 from api.kernel.listing import Listing
 from api.kernel.owners import active_user
 from api.kernel.unit_of_work import Row, UnitOfWork, Values
@@ -107,7 +107,8 @@ class RecordKind:
     @cached_property
     def fields(self) -> Fields:
         """What a list of them can be narrowed and sorted by."""
-        return fields_of(self.model, **{name: self._aliases[name].label for name in self.labels})
+        fields = fields_of(self.model, **{name: self._aliases[name].label for name in self.labels})
+        return {**fields, **({"tags": Field(self.beside["tags"], Kind.LIST)} if "tags" in self.beside else {})}
 
     @cached_property
     def _aliases(self) -> dict[str, Any]:

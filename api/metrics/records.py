@@ -15,6 +15,7 @@ from api.models.deal import Deal
 from api.models.event_log import EventLogRow
 from api.models.picklist_value import PicklistValue
 from api.models.pipeline import Pipeline
+from api.models.product import Product
 from api.models.team import Team
 from api.models.user import User
 
@@ -42,7 +43,12 @@ _NAMES = compiled(
     union_all(
         *(
             select(model.id, name.label("name")).where(model.organization_id == _HERE, is_one_of(model.id, "ids"))
-            for model, name in ((User, User.name), (Team, Team.name), (PicklistValue, PicklistValue.label))
+            for model, name in (
+                (User, User.name),
+                (Team, Team.name),
+                (PicklistValue, PicklistValue.label),
+                (Product, Product.name),
+            )
         )
     ),
     is_prepared=False,
@@ -74,7 +80,7 @@ class State:
 async def names_and_behind(
     unit: UnitOfWork, ids: Collection[UUID], through: datetime | None
 ) -> tuple[dict[str, str], int]:
-    """Names of users and teams, labels of picklist values as they are now; the events recorded after an instant."""
+    """Names of users, teams, products, labels of picklist values as they are now; events recorded after an instant."""
     named, behind = await unit.fetch_all(_NAMES.bind(ids=list(ids)), _behind(through))
     return _by_id(named), _count(behind)
 

@@ -38,5 +38,8 @@ class Deal(Aggregate):
     external_id: Mapped[str | None]
     last_occurred_at: Mapped[datetime]
     deleted_at: Mapped[datetime | None]
+    #: When what it said was taken out of the recycle bin: only the id is left, for what refers to it.
+    purged_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
+    has_lines: Mapped[bool] = mapped_column(default=False)
     custom: Mapped[dict[str, Any]] = mapped_column(JSONB)

@@ -7,6 +7,7 @@ A stage's position is any number of its own within the pipeline; gaps are fine, 
 changes are written, because every changed stage is an event.
 """
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
+from api.db.values import JsonList
 from api.kernel.changes import Change, Versioned, revised
 from api.kernel.errors import Conflict, Unprocessable
 from contracts.events.pipelines import PipelineCreated, PipelineUpdated, StageCreated, StageDeleted, StageUpdated
@@ -115,6 +117,8 @@ class Stage(Versioned):
     kind: StageKind
     position: int
     target_days: int | None = None
+    entry_fields: Sequence[str] = dataclasses.field(default_factory=JsonList)
+    exit_fields: Sequence[str] = dataclasses.field(default_factory=JsonList)
     is_retired: bool = False
 
 
@@ -125,6 +129,8 @@ class StageDraft:
     name: str
     kind: StageKind = StageKind.OPEN
     target_days: int | None = None
+    entry_fields: Sequence[str] = ()
+    exit_fields: Sequence[str] = ()
     position: int | None = None
 
 
@@ -138,6 +144,7 @@ DEFAULT_STAGES = (
     StageDraft(name="Lost", kind=StageKind.LOST),
 )
 
+_FIELDS_NEEDED = ("entry_fields", "exit_fields")
 Stages = Iterable[Stage]
 Changes = list[Change[Stage]]
 Positions = Mapping[UUID, int]
@@ -216,9 +223,11 @@ def update_stage(stages: Stages, stage: Stage, now: datetime, *, changes: Mappin
         _require_free_name(stages, name, of=stage)
     positions = {one.id: one.position for one in stages}
     moved = with_stage_at(positions, stage.id, position=changes.get("position", stage.position))
-    if (name, target_days) != (stage.name, stage.target_days):
+    changed = {"name": name, "target_days": target_days}
+    changed |= {one: JsonList(changes[one]) for one in _FIELDS_NEEDED if one in changes}
+    if any(getattr(stage, one) != value for one, value in changed.items()):
         moved = {stage.id: stage.position} | moved
-    return _rearranged(stages, moved, now, of=stage.id, changed={"name": name, "target_days": target_days})
+    return _rearranged(stages, moved, now, of=stage.id, changed=changed)
 
 
 def retire_stage(stages: Stages, stage: Stage, now: datetime, *, open_deals: int) -> Change[Stage]:
@@ -280,6 +289,8 @@ def _new_stage(
         kind=draft.kind,
         position=position,
         target_days=draft.target_days,
+        entry_fields=JsonList(draft.entry_fields),
+        exit_fields=JsonList(draft.exit_fields),
     )
     return Change(None, stage, StageCreated(**_facts(stage)), occurred_at)
 
@@ -296,7 +307,8 @@ def _rearranged(
     for stage in stages:
         if stage.id in positions:
             fields = changed if changed is not None and stage.id == of else {}
-            after = revised(stage, now, position=positions[stage.id], **fields)
+            kept = {one: JsonList(getattr(stage, one)) for one in _FIELDS_NEEDED}
+            after = revised(stage, now, position=positions[stage.id], **{**kept, **fields})
             changes.append(Change(stage, after, StageUpdated(**_facts(after))))
     return changes
 

@@ -21,6 +21,19 @@ TargetDays = Annotated[
     int, Field(strict=True, ge=0, le=LARGEST_NUMBER, description="How long a deal should stay in the stage, in days.")
 ]
 
+NeededFields = Annotated[
+    list[
+        Annotated[
+            str,
+            Field(
+                pattern=r"^(amount_minor|close_date|company_id|contact_id|owner_id|source|custom\.[0-9a-f-]{36})$",
+                examples=["amount_minor"],
+            ),
+        ]
+    ],
+    Field(max_length=20),
+]
+
 _STAGES: JsonValue = [
     {"name": "New", "kind": "open", "target_days": 7},
     {"name": "Proposal", "kind": "open", "target_days": 14},
@@ -38,6 +51,8 @@ class StageCreate(BaseModel):
     kind: StageKind = Field(default=StageKind.OPEN, description="Never changes afterwards.")
     position: Position | None = Field(default=None, description="Default: after the last stage of its sort.")
     target_days: TargetDays | None = None
+    entry_fields: NeededFields = Field(default=[], description="Fields that a deal must have before it enters.")
+    exit_fields: NeededFields = Field(default=[], description="Fields that a deal must have before it leaves.")
 
 
 class StageUpdate(BaseModel):
@@ -48,6 +63,8 @@ class StageUpdate(BaseModel):
     name: ShortName | None = None
     position: Position | None = None
     target_days: TargetDays | None = None
+    entry_fields: NeededFields = []
+    exit_fields: NeededFields = []
 
     @model_validator(mode="after")
     def _keep_what_a_stage_must_have(self) -> Self:
@@ -69,6 +86,8 @@ class StageRead(BaseModel):
     kind: StageKind
     position: int
     target_days: int | None
+    entry_fields: list[str]
+    exit_fields: list[str]
     is_retired: bool
 
 

@@ -80,7 +80,8 @@ class Subject:
         self.said_by[fact.type] = (fact.actor, fact.actor_id, fact.recorded_at)
         if fact.actor == "rule" and fact.actor_id is not None:
             self.rules.setdefault(fact.type, set()).add(fact.actor_id)
-        self.is_deleted = self.is_deleted or fact.type.endswith(".deleted")
+        if fact.type.endswith((".deleted", ".restored")):
+            self.is_deleted = fact.type.endswith(".deleted")
         self.created_at = self.created_at or fact.occurred_at
         if self.type == "deal":
             self._learn_deal(fact)

@@ -75,6 +75,7 @@ class Rulebook:
     zone: ZoneInfo
     labels: Mapping[str, str] = field(default_factory=dict)
     imports: frozenset[UUID] = frozenset()  # those on which rules run
+    quiet: frozenset[UUID] = frozenset()  # bulk changes on which they do not
     custom: Mapping[str, str] = field(default_factory=dict)
     _waiting: dict[str, list[Sequence[RuleVersion]]] = field(default_factory=dict)
 
@@ -94,7 +95,9 @@ class Rulebook:
         return [one for one in stood if one is not None and one.document.is_timed and one.mode is not Mode.OFF]
 
     def admits(self, rule: RuleVersion, fact: Fact) -> bool:
-        """Whether a rule looks at an event at all: those of imports only where it or the import says so."""
+        """Whether a rule looks at an event: those of imports and bulk changes only where it or they say so."""
+        if fact.correlation_id in self.quiet:
+            return False
         return fact.actor != "import" or rule.document.on_imports or fact.actor_id in self.imports
 
     def set_off(self, fact: Fact, subject: Subject) -> list[Firing]:

@@ -16,6 +16,7 @@ from api.kernel.listing import Listing
 from api.kernel.states import as_state, rows_of
 from api.kernel.unit_of_work import Row, UnitOfWork
 from api.kernel.writing import write as write_changes
+from api.models.bulk import BulkJob
 from api.models.import_job import ImportJob
 from api.models.organization import Organization
 from api.models.picklist_value import PicklistValue
@@ -73,7 +74,8 @@ select (select coalesce(sum(version), 0) from rules where organization_id = :org
        (select count(*) from stages where organization_id = :organization_id) as stages,
        (select count(*) from picklist_values where organization_id = :organization_id) as labels,
        (select count(*) from imports where organization_id = :organization_id and options ->> 'run_rules' = 'true')
-           as imports
+           as imports,
+       (select count(*) from bulk_jobs where organization_id = :organization_id and not run_rules) as quiet
 """)
 )
 _VERSIONS = compiled(
@@ -97,6 +99,8 @@ _IMPORTS = compiled(
         ImportJob.organization_id == _organization, ImportJob.options["run_rules"].astext == "true"
     )
 )
+
+_QUIET = compiled(select(BulkJob.id).where(BulkJob.organization_id == _organization, ~BulkJob.run_rules))
 
 _COLUMNS = (
     "position, event_id as id, type, aggregate_type, aggregate_id, aggregate_version, occurred_at, recorded_at, actor,"
@@ -221,8 +225,8 @@ def write(unit: UnitOfWork, changes: Iterable[Change]) -> None:
 
 async def load_book(unit: UnitOfWork) -> Rulebook:
     """The organization's rules, with all their versions."""
-    versions, [zone], stages, sources, imports = await unit.fetch_all(
-        _VERSIONS.bind(), _ZONE.bind(), _STAGES.bind(), _SOURCES.bind(), _IMPORTS.bind()
+    versions, [zone], stages, sources, imports, quiet = await unit.fetch_all(
+        _VERSIONS.bind(), _ZONE.bind(), _STAGES.bind(), _SOURCES.bind(), _IMPORTS.bind(), _QUIET.bind()
     )
     by_rule: dict[UUID, list[RuleVersion]] = {}
     for row in versions:
@@ -242,6 +246,7 @@ async def load_book(unit: UnitOfWork) -> Rulebook:
         zone=ZoneInfo(zone.time_zone),
         labels={str(row[0]): row[1] for row in (*stages, *sources)},
         imports=frozenset(row.id for row in imports),
+        quiet=frozenset(row.id for row in quiet),
     )
 
 

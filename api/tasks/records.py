@@ -26,6 +26,7 @@ _PROBLEMS: Problems = {
 }
 _ZONE = compiled(select(Organization.time_zone).where(Organization.organization_id == bindparam("organization_id")))
 _tasks = rows_of(Task, TaskRow).where(TaskRow.deleted_at.is_(None))
+_gone = rows_of(Task, TaskRow).where(TaskRow.deleted_at.is_not(None)).with_for_update(of=TaskRow)
 #: A task is seen by whoever sees the records of its assignee or of its author.
 _is_seen = or_(is_one_of(TaskRow.assignee_id, "owners"), is_one_of(TaskRow.created_by, "owners"))
 _conditions = {
@@ -41,6 +42,7 @@ _conditions = {
 TASKS = Listing(_tasks, filters=_conditions, order=(TaskRow.id,), newest_first=True)
 #: What a list of tasks can be narrowed and sorted by.
 FIELDS = fields_of(TaskRow)
+_DELETED = Listing(_gone, filters=_conditions, order=(TaskRow.id,))
 _LOCKED = Listing(_tasks.with_for_update(of=TaskRow), filters=_conditions, order=(TaskRow.id,))
 
 
@@ -62,6 +64,18 @@ async def read_task(unit: UnitOfWork, task_id: UUID, *, owners: Collection[UUID]
         NotFound: there is none.
     """
     [rows] = await unit.fetch_all(TASKS.bind({"id": task_id, "owners": owners}, after=None, limit=1))
+    if not rows:
+        raise NotFound("task")
+    return as_state(Task, rows[0])
+
+
+async def lock_deleted(unit: UnitOfWork, task_id: UUID, *, owners: Collection[UUID] | None) -> Task:
+    """A deleted task that the caller saw, locked.
+
+    Raises:
+        NotFound: there is none.
+    """
+    [rows] = await unit.fetch_all(_DELETED.bind({"id": task_id, "owners": owners}, after=None, limit=1))
     if not rows:
         raise NotFound("task")
     return as_state(Task, rows[0])

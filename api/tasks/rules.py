@@ -18,7 +18,7 @@ from api.kernel.changes import Versioned, revised
 from api.kernel.errors import Conflict, Unprocessable
 from api.kernel.links import Links
 from api.tasks.recurrence import checked, following
-from contracts.events.tasks import TaskCompleted, TaskCreated, TaskDeleted, TaskReopened, TaskUpdated
+from contracts.events.tasks import TaskCompleted, TaskCreated, TaskDeleted, TaskReopened, TaskRestored, TaskUpdated
 
 
 class TaskIsCompleted(Conflict):
@@ -128,6 +128,12 @@ def delete(task: Task, *, now: datetime) -> Change:
     """Gone from every list."""
     after = revised(task, now, deleted_at=now)
     return Change(task, after, TaskDeleted(**_facts(after)))
+
+
+def restore(task: Task, *, now: datetime) -> Change:
+    """There again."""
+    after = revised(task, now, deleted_at=None)
+    return Change(task, after, TaskRestored(**_facts(after)))
 
 
 def _recurring(task: Task, zone: ZoneInfo) -> Task:

@@ -51,3 +51,9 @@ class ActivityDeleted(ActivityEvent):
     """What was logged is taken back."""
 
     type: ClassVar[str] = "activity.deleted"
+
+
+class ActivityRestored(ActivityEvent):
+    """What was taken back counts again."""
+
+    type: ClassVar[str] = "activity.restored"

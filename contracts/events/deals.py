@@ -6,10 +6,11 @@ place among the older ones, and the present stage is the one entered last in tha
 """
 
 from datetime import date
+from decimal import Decimal
 from typing import ClassVar
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.events.envelope import Event
 from contracts.stages import Outcome
@@ -70,6 +71,28 @@ class DealAmountChanged(DealEvent):
     currency: str = Field(pattern=_CURRENCY)
 
 
+class LineFacts(BaseModel):
+    """What one line sells, and what it comes to."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    product_id: UUID | None
+    quantity: Decimal
+    unit_price_minor: int
+    discount_percent: Decimal
+    total_minor: int = Field(description="Rounded to whole minor units.")
+
+
+class DealLineItemsChanged(DealEvent):
+    """A deal sells these lines from `occurred_at` on: all of them, by their ids. Their sum is its amount."""
+
+    type: ClassVar[str] = "deal.line_items.changed"
+
+    currency: str = Field(pattern=_CURRENCY)
+    total_minor: int | None = Field(description="The sum; null where there are no lines.")
+    lines: dict[UUID, LineFacts]
+
+
 class DealOwnerChanged(DealEvent):
     """A deal belongs to another user from `occurred_at` on."""
 
@@ -112,3 +135,9 @@ class DealDeleted(DealEvent):
     """A deal was deleted: from `recorded_at` on it counts nowhere; reports as of earlier instants still know it."""
 
     type: ClassVar[str] = "deal.deleted"
+
+
+class DealRestored(DealEvent):
+    """A deleted deal is there again, as it was: from `recorded_at` on it counts; as known before then, it was gone."""
+
+    type: ClassVar[str] = "deal.restored"

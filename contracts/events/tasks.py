@@ -52,3 +52,9 @@ class TaskDeleted(TaskEvent):
     """A task was deleted."""
 
     type: ClassVar[str] = "task.deleted"
+
+
+class TaskRestored(TaskEvent):
+    """A deleted task is there again."""
+
+    type: ClassVar[str] = "task.restored"

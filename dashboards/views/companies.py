@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboards import client, record, states
+from dashboards import client, record, states, tags
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.record import Shown
@@ -38,6 +38,7 @@ def _one(who: SignIn, me: Me, record_id: str) -> None:
     with left:
         record.edit(who, path, found, _FIELDS)
         record.edit_custom(who, path, found, record.custom_fields(who, "companies"))
+        tags.edit(who, path, found)
     with right:
         record.timeline(who, me, "companies", record_id)
 

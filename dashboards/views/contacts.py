@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboards import client, record, states
+from dashboards import client, record, states, tags
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.record import Shown
@@ -39,6 +39,7 @@ def _one(who: SignIn, me: Me, record_id: str) -> None:
         record.edit(who, path, found, _FIELDS)
         _addresses(who, path, found)
         record.edit_custom(who, path, found, record.custom_fields(who, "contacts"))
+        tags.edit(who, path, found)
     with right:
         record.timeline(who, me, "contacts", record_id)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboards import client, money, record, states
+from dashboards import bulk, client, lines, money, record, states, tags
 from dashboards.answers import Me, Pipeline
 from dashboards.pages import Page
 from dashboards.record import Shown
@@ -43,11 +43,17 @@ def _one(who: SignIn, me: Me, record_id: str, pipelines: list[Pipeline]) -> None
         if found[name]:
             address = "contacts" if name == "contact_id" else "companies"
             st.link_button(label, f"/{address}?id={found[name]}")
+    for made in client.get(who, "/v1/distributions", {"deal_id": record_id, "limit": 1})["items"]:
+        st.text(f"Distributed by “{made['rule']}”: {made['reason']}")
     left, right = st.columns(2)
     with left:
         _move(who, found.body, pipelines, key="of the page")
-        record.edit(who, path, found, _FIELDS)
+        # with lines the amount is their sum
+        fields = [one for one in _FIELDS if one.name != "amount_minor" or not found.body.get("has_lines")]
+        record.edit(who, path, found, fields)
         record.edit_custom(who, path, found, record.custom_fields(who, "deals"))
+        tags.edit(who, path, found)
+        lines.show(who, record_id)
     with right:
         record.timeline(who, me, "deals", record_id)
 
@@ -77,11 +83,15 @@ def _list(who: SignIn, pipeline: Pipeline, q: str) -> None:
         | {
             "stage": stages.get(item["stage_id"], "retired stage"),
             "amount": money.amount(item["amount_minor"], item["currency"]),
+            "tags": ", ".join(item.get("tags", [])),
+            "rotting": "yes" if item.get("is_rotting") else "",
         }
         for item in items
     ]
     columns = {"title": "Title", "stage": "Stage", "amount": "Amount", "close_date": "Closes", "status": "Status"}
+    columns |= {"tags": "Tags", "rotting": "Too long in its stage"}
     record.table(rows, columns, address="deals")
+    bulk.show(who, pipeline.id, q)
     if len(items) == _ROWS:
         st.caption(f"The newest {_ROWS} are shown; search for others.")
 

@@ -12,6 +12,10 @@ from dashboards.session import SignIn
 
 PAGE = Page("Pipelines", icon="view_week", group="Admin", position=2, roles=frozenset({"owner", "admin"}))
 
+_NEEDED = {
+    "amount_minor": "Amount", "close_date": "Closing day", "owner_id": "Owner", "contact_id": "Contact",
+    "company_id": "Company", "source": "Source",
+}  # fmt: skip
 _KINDS = {"open": "Open", "won": "Won", "lost": "Lost"}
 
 
@@ -51,9 +55,17 @@ def _change_stage(who: SignIn, pipeline: dict[str, Any]) -> None:
         stage = stages[chosen]
         name = st.text_input("Name", value=stage["name"], key=f"name {chosen}")
         days = st.number_input("Target days", value=stage.get("target_days"), min_value=0, step=1, key=f"days {chosen}")
+        entry, leave = (
+            st.multiselect(
+                label, [*_NEEDED, *(one for one in stage.get(field, []) if one not in _NEEDED)],
+                default=stage.get(field, []), format_func=lambda one: _NEEDED.get(one, one), key=f"{field} {chosen}",
+            )
+            for field, label in (("entry_fields", "Needed to enter"), ("exit_fields", "Needed to leave"))
+        )  # fmt: skip
         if st.button("Save", key=f"save {chosen}"):
             path = f"/v1/pipelines/{pipeline['id']}/stages/{chosen}"
-            _tried(lambda: client.patch(who, path, {"name": name, "target_days": days}, etag=f'"{stage["version"]}"'))
+            changed = {"name": name, "target_days": days, "entry_fields": entry, "exit_fields": leave}
+            _tried(lambda: client.patch(who, path, changed, etag=f'"{stage["version"]}"'))
 
 
 def _add_stage(who: SignIn, pipeline: dict[str, Any]) -> None:

@@ -11,14 +11,14 @@
 
 {#-
   CTEs `known_points` and `known_facts`, after a CTE `facts` with the key columns, recorded_at, occurred_at,
-  is_first (the key exists from its recording on) and is_last (the key is forgotten from its recording on).
+  is_first (the key exists from its recording on) and is_last (the key is forgotten from its recording on); with
+  `is_back` also that column: the key is known again from its recording on.
 -#}
-{% macro facts_as_known(keys, columns, order_by=['occurred_at', 'aggregate_version']) -%}
+{% macro facts_as_known(keys, columns, order_by=['occurred_at', 'aggregate_version'], is_back=false) -%}
     known_keys as (
         select
             {{ keys | join(', ') }},
-            min(case when is_first then recorded_at end) as first_known_at,
-            min(case when is_last then recorded_at end) as forgotten_at
+            min(case when is_first then recorded_at end) as first_known_at
         from facts
         group by {{ keys | join(', ') }}
     ),
@@ -32,35 +32,63 @@
         from facts
     ),
 
+    -- the key becomes known (+1) and is forgotten (-1); what is late restates it
     known_instants as (
         select
             {{ keys | join(', ') }},
             first_known_at,
-            forgotten_at,
-            first_known_at as known_at
+            first_known_at as known_at,
+            1 as turn
         from known_keys
         union
         select
             {{ _columns('known_keys', keys) }},
             known_keys.first_known_at,
-            known_keys.forgotten_at,
-            arrivals.recorded_at as known_at
+            arrivals.recorded_at as known_at,
+            0 as turn
         from arrivals
         inner join known_keys on {{ _same('arrivals', 'known_keys', keys) }}
         where
             arrivals.recorded_at > arrivals.earliest_recorded_at
             and arrivals.recorded_at > known_keys.first_known_at
+        union
+        select
+            {{ _columns('known_keys', keys) }},
+            known_keys.first_known_at,
+            facts.recorded_at as known_at,
+            case when facts.is_last then -1 else 1 end as turn
+        from facts
+        inner join known_keys on {{ _same('facts', 'known_keys', keys) }}
+        where facts.is_last{% if is_back %} or facts.is_back{% endif %}
+    ),
+
+    known_turns as (
+        select
+            {{ keys | join(', ') }},
+            first_known_at,
+            known_at,
+            sum(sum(turn)) over (partition by {{ keys | join(', ') }} order by known_at) > 0 as is_known
+        from known_instants
+        group by {{ keys | join(', ') }}, first_known_at, known_at
+    ),
+
+    known_stretches as (
+        select
+            *,
+            lead(known_at) over key_turns as next_known_at,
+            lead(is_known) over key_turns as is_known_next
+        from known_turns
+        window key_turns as (partition by {{ keys | join(', ') }} order by known_at)
     ),
 
     known_points as (
         select
             {{ keys | join(', ') }},
             known_at,
-            coalesce(lead(known_at) over key_points, forgotten_at) as next_known_at,
-            known_at > first_known_at or lead(known_at) over key_points is not null as is_restated
-        from known_instants
-        where known_at < coalesce(forgotten_at, 'infinity')
-        window key_points as (partition by {{ keys | join(', ') }} order by known_at)
+            next_known_at,
+            known_at > first_known_at or coalesce(is_known_next, false) as is_restated
+        from known_stretches
+        where is_known
     ),
 
     known_facts as (
@@ -81,7 +109,7 @@
             on
                 {{ _same('known_points', 'facts', keys) }}
                 and (known_points.next_known_at is null or facts.recorded_at < known_points.next_known_at)
-        where not facts.is_last
+        where not facts.is_last{% if is_back %} and not facts.is_back{% endif %}
     )
 {%- endmacro %}
 
@@ -153,11 +181,13 @@
   is the key's base: facts that lie before its first setting say nothing. Of facts at one instant the last counts; equal
   states in a row are one.
 -#}
-{% macro bitemporal_states(keys, groups, order_by=['occurred_at', 'aggregate_version'], number=none) -%}
+{% macro bitemporal_states(
+    keys, groups, order_by=['occurred_at', 'aggregate_version'], number=none, is_back=false
+) -%}
     {%- set flags = groups.keys() | list -%}
     {%- set states = groups.values() | sum(start=[]) -%}
     {%- set point = (keys + ['known_at']) | join(', ') -%}
-    {{ facts_as_known(keys, flags + states, order_by) }},
+    {{ facts_as_known(keys, flags + states, order_by, is_back) }},
 
     -- the fact that set each group last; before a group's first setting, the one that set the base
     settings as (

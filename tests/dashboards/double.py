@@ -179,9 +179,11 @@ def application(double: Double) -> FastAPI:
 
 
 #: Lists that are there, with nothing in them.
-_EMPTY = tuple(
-    f"/v1/{name}" for name in ("companies", "contacts", "custom-fields", "deals", "exchange-rates", "notes", "tasks")
-)
+_EMPTY_LISTS = (
+    "bulk companies contacts custom-fields deals distribution-rules distributions exchange-rates notes products"
+    " recycle-bin tasks"
+).split()
+_EMPTY = tuple(f"/v1/{name}" for name in _EMPTY_LISTS)
 
 
 def _nothing() -> Row:

@@ -12,11 +12,10 @@ from contracts.events.deals import (
     DealClosed,
     DealCloseDateChanged,
     DealCreated,
-    DealDeleted,
     DealOwnerChanged,
     DealUpdated,
 )
-from tests.event_history import AnyEvent
+from tests.event_history import AnyEvent, is_gone
 
 Row = dict[str, Any]
 
@@ -50,7 +49,7 @@ def replay(events: Iterable[AnyEvent], *, known_at: datetime) -> KnownDeals:
     known = KnownDeals([], [], [])
     for deal_id, history in histories.items():
         kinds = {type(event.data) for event in history}
-        if DealCreated not in kinds or DealDeleted in kinds:
+        if DealCreated not in kinds or is_gone(history):
             continue
         history.sort(key=lambda event: (event.occurred_at, event.aggregate_version))
         keys = {"organization_id": history[0].organization_id, "deal_id": deal_id}

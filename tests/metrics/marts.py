@@ -19,7 +19,7 @@ from contracts.warehouse import Mart
 from metrics.entities import Entity, Steps, entities
 from metrics.publication import PublishedFolder, lock_for_swap, prepare_postgres, record_postgres_version, version_at
 from metrics.registry import definitions
-from tests.event_history import AnyEvent
+from tests.event_history import AnyEvent, is_gone
 
 _BOTH = "valid_from timestamptz, valid_to timestamptz, known_from timestamptz, known_to timestamptz"
 _KNOWN = "known_from timestamptz, known_to timestamptz"
@@ -131,7 +131,7 @@ def _team_state(team_id: UUID, facts: list[AnyEvent]) -> Iterator[tuple[Mart, Ro
 
 
 def _deal_state(deal_id: UUID, facts: list[AnyEvent], kinds: dict[UUID, Any]) -> Iterator[tuple[Mart, Row]]:
-    if any(fact.type == "deal.deleted" for fact in facts):
+    if is_gone(facts):
         return
     created = next(fact for fact in facts if fact.type == "deal.created")
     pipeline_id = _data(created).pipeline_id

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from tests.event_history import AnyEvent, Pipeline, Stage
+from tests.event_history import AnyEvent, Pipeline, Stage, is_gone
 
 
 @dataclass
@@ -55,7 +55,7 @@ def histories(events: Iterable[AnyEvent], pipeline: Pipeline, *, as_of: datetime
     for deal_id, facts in by_deal.items():
         facts.sort(key=lambda fact: (fact.occurred_at, fact.aggregate_version))
         created = next(fact for fact in facts if fact.type == "deal.created")
-        if _data(created).pipeline_id != pipeline.id or any(fact.type == "deal.deleted" for fact in facts):
+        if _data(created).pipeline_id != pipeline.id or is_gone(facts):
             continue
         history = History(deal_id, created.occurred_at, facts=facts)
         for fact in facts:

@@ -404,6 +404,39 @@ MUTATIONS = (
         (Edit("api/identity/people.py", "if because else []", "if not because else []"),),
         ("tests/api/access/test_account.py::TestOwnPassword::test_a7_a_change_ends_all_sign_ins_everywhere",),
     ),
+    Mutation(
+        "distribution_lets_two_deals_have_one_turn",
+        (
+            Edit(
+                "api/distribution/records.py",
+                "    .limit(1)\n    .with_for_update(key_share=True)\n",
+                "    .limit(1)\n",
+            ),
+        ),
+        ("tests/api/crm/test_distribution.py::TestDeals::test_deals_made_at_once_neither_skip_nor_double_a_turn",),
+    ),
+    Mutation(
+        "a_bulk_change_is_undone_over_later_changes",
+        (
+            Edit(
+                "api/bulk/work.py",
+                "    if locked.deal.version != item.version_after:\n",
+                "    if locked.deal.version < 0:\n",
+            ),
+        ),
+        ("tests/api/crm/test_bulk.py::TestWork::test_undo_restores_what_nobody_changed_since_and_says_what_it_left",),
+    ),
+    Mutation(
+        "a_restored_deal_stays_forgotten",
+        (
+            Edit(
+                "dbt_project/models/marts/sales/fct_deal_versions.sql",
+                "'deal.deleted', 'deal.restored'",
+                "'deal.deleted'",
+            ),
+        ),
+        ("tests/metrics/test_sales_marts.py::test_a_restored_deal_counts_again_and_as_known_then_it_was_gone",),
+    ),
 )
 
 #: What shows in every run of the tests that mutations are noticed; the others are of the long one.

@@ -375,3 +375,30 @@ class TestBackfill:
         return backfill_new(
             said, history or History(), id=UUID(int=7), external_id="7", first_open=A, currency="EUR", learned_at=NOW
         )
+
+
+class TestImportedRows:
+    """What a file may not bring about either."""
+
+    ASKING = replace(B, entry_fields=("amount_minor",))
+    POOR = begin(new(money=Money(None, "EUR")), at=MAY).deal
+
+    def test_no_row_enters_a_stage_that_asks_for_more(self) -> None:
+        told: dict[str, Any] = {"id": UUID(int=7), "external_id": "7", "first_open": A, "currency": "EUR"}
+        with pytest.raises(RowsRefusedError, match="amount_minor"):
+            backfill_new(row(self.ASKING), History(), **told, learned_at=NOW)
+        with pytest.raises(RowsRefusedError, match="amount_minor"):
+            backfill_known(self.POOR, row(self.ASKING), History(), learned_at=NOW)
+        rich = backfill_new(row(self.ASKING, amount_minor=5), History(), **told, learned_at=NOW)
+        assert rich.change.deal.stage == B
+        there = begin(new(B, money=Money(None, "EUR")), at=MAY).deal
+        assert backfill_known(there, row(self.ASKING), History(), learned_at=NOW).change.facts == ()
+
+    def test_the_amount_of_a_deal_with_lines_is_their_sum(self) -> None:
+        lined = replace(begun(), has_lines=True)
+        with pytest.raises(RowsRefusedError, match="line items"):
+            backfill_known(lined, row(amount_minor=5), History(), learned_at=NOW)
+        history = History(amounts=[Entry(day(1), Money(5, "EUR"), line=0)])
+        with pytest.raises(RowsRefusedError, match="line items"):
+            backfill_known(lined, None, history, learned_at=NOW)
+        assert backfill_known(lined, row(amount_minor=100), History(), learned_at=NOW).change.facts == ()

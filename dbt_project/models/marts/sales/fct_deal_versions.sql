@@ -27,6 +27,7 @@ with facts as (
         close_date,
         type = 'deal.created' as is_first,
         type = 'deal.deleted' as is_last,
+        type = 'deal.restored' as is_back,
         type = 'deal.created' as sets_pipeline,
         type in ('deal.created', 'deal.amount.changed') as sets_amount,
         type in ('deal.created', 'deal.owner.changed') as sets_owner,
@@ -36,7 +37,7 @@ with facts as (
     where
         type in (
             'deal.created', 'deal.updated', 'deal.amount.changed', 'deal.owner.changed', 'deal.close_date.changed',
-            'deal.deleted'
+            'deal.deleted', 'deal.restored'
         )
 ),
 
@@ -50,4 +51,5 @@ with facts as (
         'sets_close_date': ['close_date'],
     },
     number='version_number',
+    is_back=true,
 ) }}

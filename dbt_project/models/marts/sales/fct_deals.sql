@@ -25,47 +25,28 @@ versions as (
     where {{ is_affected(touched, keys) }}
 ),
 
--- whatever changes in a deal begins a row of one of the two
+-- whatever changes in a deal begins a row of one of the two; where one ends and none begins, the deal was deleted
 known_instants as (
+    {%- for facts in ['entries', 'versions'] %}
+    {%- for instant in ['known_from', 'known_to'] %}
     select
         organization_id,
         deal_id,
-        known_from as known_at
-    from entries
-    union
-    select
-        organization_id,
-        deal_id,
-        known_from as known_at
-    from versions
-),
-
-forgotten as (
-    select
-        organization_id,
-        deal_id,
-        case when count(*) = count(known_to) then max(known_to) end as forgotten_at
-    from entries
-    group by organization_id, deal_id
+        {{ instant }} as known_at
+    from {{ facts }}
+    where {{ instant }} is not null
+    {{ "union" if not (loop.last and facts == 'versions') }}
+    {%- endfor %}
+    {%- endfor %}
 ),
 
 known_points as (
     select
-        known_instants.organization_id,
-        known_instants.deal_id,
-        known_instants.known_at,
-        coalesce(
-            lead(known_instants.known_at) over deal, forgotten.forgotten_at
-        ) as next_known_at
+        organization_id,
+        deal_id,
+        known_at,
+        lead(known_at) over (partition by organization_id, deal_id order by known_at) as next_known_at
     from known_instants
-    inner join forgotten
-        on
-            known_instants.organization_id = forgotten.organization_id
-            and known_instants.deal_id = forgotten.deal_id
-    window deal as (
-        partition by known_instants.organization_id, known_instants.deal_id
-        order by known_instants.known_at
-    )
 ),
 
 rows_as_known as (

@@ -25,14 +25,19 @@ with facts as (
         lost_reason_id,
         case type when 'deal.closed' then outcome else 'open' end as status,
         type = 'deal.created' as is_first,
-        type = 'deal.deleted' as is_last
+        type = 'deal.deleted' as is_last,
+        type = 'deal.restored' as is_back
     from {{ touched_events if is_update() else all_events }}
-    where type in ('deal.created', 'deal.stage.changed', 'deal.closed', 'deal.reopened', 'deal.deleted')
+    where
+        type in (
+            'deal.created', 'deal.stage.changed', 'deal.closed', 'deal.reopened', 'deal.deleted', 'deal.restored'
+        )
 ),
 
 {{ facts_as_known(
     keys,
     ['event_id', 'actor', 'actor_id', 'pipeline_id', 'stage_id', 'lost_reason_id', 'status'],
+    is_back=true,
 ) }},
 
 steps as (

@@ -1,0 +1,120 @@
+"""Statements of bulk changes."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BindParameter, ScalarSelect, bindparam, func, literal, select, text
+from uuid_utils.compat import uuid7
+
+from api.bulk.rules import MOST, Change, Job, TooManyRecords
+from api.db.statements import compiled
+from api.deals.records import DEALS, FIELDS
+from api.edge.pages import asked
+from api.kernel.filters import Wish
+from api.kernel.listing import Listing
+from api.kernel.records import Owners
+from api.kernel.states import only, rows_of
+from api.kernel.unit_of_work import UnitOfWork
+from api.kernel.writing import write as write_changes
+from api.models.bulk import BulkItem, BulkJob
+from api.models.deal import Deal
+
+_organization: BindParameter[UUID] = bindparam("organization_id")
+_jobs = rows_of(Job, BulkJob)
+_items: Any = select(BulkItem.id, BulkItem.deal_id, BulkItem.status, BulkItem.problem)
+
+
+def _counted(*statuses: str) -> ScalarSelect[int]:
+    return (
+        select(func.count())
+        .where(
+            BulkItem.organization_id == BulkJob.organization_id,
+            BulkItem.job_id == BulkJob.id,
+            BulkItem.status.in_(statuses),
+        )
+        .scalar_subquery()
+    )
+
+
+#: Bulk changes with how far they are, newest first.
+JOBS = Listing(
+    _jobs.add_columns(
+        *(_counted(one).label(one) for one in ("waiting", "done", "unchanged", "failed", "undone", "left"))
+    ),
+    filters={"id": BulkJob.id == bindparam("id"), "created_by": BulkJob.created_by == bindparam("created_by")},
+    order=(BulkJob.id,),
+    newest_first=True,
+)
+#: What became of deals that were not simply changed.
+PROBLEMS = Listing(
+    _items.where(BulkItem.organization_id == _organization, BulkItem.status.in_(["failed", "left"])),
+    filters={"job_id": BulkItem.job_id == bindparam("job_id")},
+    order=(BulkItem.id,),
+)
+_LOCKED = compiled(_jobs.where(BulkJob.id == bindparam("job_id")).with_for_update(key_share=True))
+#: As the worker: what is to be done.
+TO_DO = compiled(
+    text("select organization_id, id from bulk_jobs where state in ('running', 'undoing') order by created_at limit 20")
+)
+#: Some deals of a job that nobody else is at.
+SOME = compiled(
+    select(BulkItem.id, BulkItem.deal_id, BulkItem.before, BulkItem.version_after)
+    .where(
+        BulkItem.organization_id == _organization,
+        BulkItem.job_id == bindparam("job_id"),
+        BulkItem.status == bindparam("status"),
+    )
+    .order_by(BulkItem.id)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_WAITING = compiled(
+    select(literal(1))
+    .where(
+        BulkItem.organization_id == _organization,
+        BulkItem.job_id == bindparam("job_id"),
+        BulkItem.status == bindparam("status"),
+    )
+    .limit(1)
+)
+
+
+async def matching(unit: UnitOfWork, wish: Wish, *, owners: Owners) -> list[UUID]:
+    """The deals that a filter lets through, of those that the caller sees.
+
+    Raises:
+        BadFilter: the list cannot follow it.
+        TooManyRecords: as it says.
+    """
+    ask = await asked(unit, wish, "deal", FIELDS, Deal.__table__.c.custom)
+    given = {"owner_ids": None if owners is None else list(owners)}
+    [rows] = await unit.fetch_all(DEALS.bind(given, after=None, limit=MOST + 1, ask=ask))
+    if len(rows) > MOST:
+        raise TooManyRecords
+    return [row.id for row in rows]
+
+
+async def find_job(unit: UnitOfWork, job_id: UUID) -> Job:
+    """One bulk change, locked.
+
+    Raises:
+        NotFound: there is none.
+    """
+    return only(Job, await unit.fetch(_LOCKED, job_id=job_id), "bulk change")
+
+
+async def is_left(unit: UnitOfWork, job_id: UUID, status: str) -> bool:
+    """Whether a job has deals of this status."""
+    return bool(await unit.fetch(_WAITING, job_id=job_id, status=status))
+
+
+def write(unit: UnitOfWork, change: Change, deals: Sequence[UUID] = ()) -> None:
+    """Queue a job, and the deals of a new one."""
+    write_changes(unit, [change], {Job: BulkJob})
+    rows = [
+        {"id": uuid7(), "created_at": unit.now, "job_id": change.after.id, "deal_id": deal_id, "status": "waiting"}
+        for deal_id in deals
+    ]
+    if rows:
+        unit.insert(BulkItem, *rows)

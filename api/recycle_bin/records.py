@@ -1,0 +1,97 @@
+"""Statements of the recycle bin: what lies in it, and what is taken out when its time is over."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BindParameter, bindparam, func, or_, select, text
+
+from api.db.statements import compiled, is_one_of
+from api.kernel.listing import Listing
+from api.models.activity import Activity
+from api.models.deal import Deal
+from api.models.task import Task
+
+#: How long deleted records can be restored.
+KEPT_DAYS = 90
+
+
+class BinKind(StrEnum):
+    """What can be restored."""
+
+    DEAL = "deal"
+    TASK = "task"
+    ACTIVITY = "activity"
+
+
+_organization: BindParameter[UUID] = bindparam("organization_id")
+
+_deals: Any = select(Deal.id, Deal.title.label("title"), Deal.owner_id, Deal.deleted_at).where(
+    Deal.organization_id == _organization, Deal.deleted_at.is_not(None), Deal.purged_at.is_(None)
+)
+_tasks: Any = select(Task.id, Task.title.label("title"), Task.assignee_id.label("owner_id"), Task.deleted_at).where(
+    Task.organization_id == _organization, Task.deleted_at.is_not(None)
+)
+_activities: Any = select(
+    Activity.id,
+    func.coalesce(Activity.subject, func.left(Activity.body, 120), Activity.kind).label("title"),
+    Activity.author_id.label("owner_id"),
+    Activity.deleted_at,
+).where(Activity.organization_id == _organization, Activity.deleted_at.is_not(None))
+_task_seen = or_(is_one_of(Task.assignee_id, "owners"), is_one_of(Task.created_by, "owners"))
+
+#: What lies in the bin, by kind; the newest record first.
+BINS: Mapping[BinKind, Listing] = {
+    BinKind.DEAL: Listing(
+        _deals, filters={"owners": is_one_of(Deal.owner_id, "owners")}, order=(Deal.id,), newest_first=True
+    ),
+    BinKind.TASK: Listing(_tasks, filters={"owners": _task_seen}, order=(Task.id,), newest_first=True),
+    BinKind.ACTIVITY: Listing(
+        _activities,
+        filters={"owners": is_one_of(Activity.author_id, "owners")},
+        order=(Activity.id,),
+        newest_first=True,
+    ),
+}
+
+#: As the worker: in which organizations something's time is over.
+OVERDUE = compiled(
+    text(f"""
+select distinct organization_id from (
+    select organization_id from deals where purged_at is null and deleted_at < now() - interval '{KEPT_DAYS} days'
+    union all
+    select organization_id from tasks where deleted_at < now() - interval '{KEPT_DAYS} days'
+    union all
+    select organization_id from activities where deleted_at < now() - interval '{KEPT_DAYS} days'
+) as overdue
+""")
+)
+_OVER = f"organization_id = :organization_id and deleted_at < now() - interval '{KEPT_DAYS} days'"
+_DEALS_OVER = f"select id from deals where purged_at is null and {_OVER}"
+#: Inside an organization: takes out what is over. A deal leaves its id, since much refers to it.
+PURGES = tuple(
+    compiled(text(statement))
+    for statement in (
+        f"delete from tasks where {_OVER}",
+        f"delete from activities where {_OVER}",
+        f"delete from deal_lines where organization_id = :organization_id and deal_id in ({_DEALS_OVER})",
+        (
+            "delete from record_tags where organization_id = :organization_id and record_kind = 'deal'"
+            f" and record_id in ({_DEALS_OVER})"
+        ),
+        (
+            "delete from custom_unique_values where organization_id = :organization_id and record_kind = 'deal'"
+            f" and record_id in ({_DEALS_OVER})"
+        ),
+        (
+            "update deals set title = '(deleted)', external_id = null, custom = '{}', purged_at = now()"
+            f" where purged_at is null and {_OVER}"
+        ),
+    )
+)
+
+
+def as_owners(owners: frozenset[UUID] | None) -> dict[str, object]:
+    """The filter of what a caller sees."""
+    return {"owners": None if owners is None else list(owners)}

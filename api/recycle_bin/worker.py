@@ -1,0 +1,44 @@
+"""Takes out of the recycle bin what has lain there for 90 days."""
+
+import asyncio
+import logging
+import threading
+from time import monotonic
+
+import psycopg
+from uuid_utils.compat import uuid7
+
+from api.edge.consumer import acting_in
+from api.kernel.context import Context
+from api.kernel.database import Database
+from api.recycle_bin.records import OVERDUE, PURGES
+from contracts.events.envelope import ActorKind
+
+_log = logging.getLogger(__name__)
+_EVERY_SECONDS, _LOOK_SECONDS = 3600.0, 0.5
+
+
+async def run(database: Database, stop: threading.Event) -> None:
+    """Look every hour, until `stop` is set."""
+    due = 0.0
+    while not stop.is_set():
+        if monotonic() >= due:
+            due = monotonic() + _EVERY_SECONDS
+            try:
+                await purge(database)
+            except psycopg.Error as error:
+                _log.warning("the recycle bin waits: %s", error)
+                due = monotonic() + 10
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def purge(database: Database) -> int:
+    """Take out what is over; answers in how many organizations."""
+    async with database.unit(None) as unit:
+        overdue = [row.organization_id for row in await unit.fetch(OVERDUE)]
+    for organization_id in overdue:
+        context = Context(organization_id=organization_id, actor=ActorKind.SYSTEM, correlation_id=uuid7())
+        async with acting_in(database, context) as unit:
+            for statement in PURGES:
+                unit.execute(statement)
+    return len(overdue)

@@ -1,0 +1,80 @@
+"""The lines of a deal on its page: what it sells, and a form that adds to it or takes from it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from dashboards import client, money, record
+from dashboards.session import SignIn
+
+_KEPT = ("id", "product_id", "name", "quantity", "unit_price_minor", "discount_percent")
+
+
+def show(who: SignIn, deal_id: str) -> None:
+    """Draw them."""
+    found = client.get(who, f"/v1/deals/{deal_id}/line-items")
+    lines, currency = found["items"], found["currency"]
+    with st.expander(f"Line items ({len(lines)})", expanded=bool(lines)):
+        if lines:
+            rows = [
+                {
+                    "What": line["name"],
+                    "Quantity": line["quantity"],
+                    "Price": money.amount(line["unit_price_minor"], currency),
+                    "Discount": f"{line['discount_percent']} %",
+                    "Total": money.amount(line["total_minor"], currency),
+                }
+                for line in lines
+            ]
+            st.dataframe(rows, hide_index=True, height="content", alt="Line items")
+            st.text(f"Together {money.amount(found['total_minor'], currency)}: the deal's amount")
+            _take_out(who, deal_id, found, lines)
+        _add(who, deal_id, found, lines)
+
+
+def _add(who: SignIn, deal_id: str, found: client.Resource, lines: Sequence[dict[str, Any]]) -> None:
+    products = {one["id"]: one for one in client.get_all(who, "/v1/products", {"is_active": "true"})}
+    with st.form(f"line {deal_id}", clear_on_submit=True):
+        chosen = st.selectbox(
+            "Product", [None, *products], format_func=lambda key: products[key]["name"] if key else "Something else"
+        )
+        name = st.text_input("Or what it is")
+        quantity = st.text_input("Quantity", value="1")
+        price = st.number_input("Price of one in minor units (empty: the product's)", value=None, step=1)
+        discount = st.text_input("Discount in percent", value="0")
+        is_sent = st.form_submit_button("Add line", icon=":material/add:")
+    if is_sent:
+        new = {
+            "product_id": chosen,
+            "name": name.strip() or None,
+            "quantity": quantity.replace(",", "."),
+            "unit_price_minor": price,
+            "discount_percent": discount.replace(",", "."),
+        }
+        _save(who, deal_id, found, [*_kept(lines), new])
+
+
+def _take_out(who: SignIn, deal_id: str, found: client.Resource, lines: Sequence[dict[str, Any]]) -> None:
+    names = {line["id"]: line["name"] for line in lines}
+    with st.popover("Take a line out"):
+        chosen = st.selectbox("Line", list(names), format_func=names.__getitem__, key=f"out {deal_id}")
+        if st.button("Take it out", key=f"take {deal_id}"):
+            _save(who, deal_id, found, _kept(one for one in lines if one["id"] != chosen))
+
+
+def _kept(lines: Any) -> list[dict[str, Any]]:  # noqa: ANN401 # an iterable of JSON
+    return [{name: line[name] for name in _KEPT} for line in lines]
+
+
+def _save(who: SignIn, deal_id: str, found: client.Resource, items: list[dict[str, Any]]) -> None:
+    try:
+        client.put(who, f"/v1/deals/{deal_id}/line-items", {"items": items}, etag=found.etag)
+    except client.StaleError:
+        st.warning("Somebody changed this while you did. Here is what it is now; change it again.")
+        return
+    except (client.RefusedError, client.ConflictError) as error:
+        st.error(error.message)
+        return
+    record.forget(f"/v1/deals/{deal_id}")
+    st.rerun()

@@ -1,0 +1,115 @@
+"""Distribution: who gets new deals, and who got the last ones and why."""
+
+from datetime import datetime
+from typing import Any
+
+import streamlit as st
+
+from dashboards import client, money, states
+from dashboards.answers import Me
+from dashboards.pages import Page
+from dashboards.session import SignIn
+
+PAGE = Page("Distribution", icon="alt_route", group="Admin", position=12, roles=frozenset({"owner", "admin"}))
+
+_METHODS = {"round_robin": "In turn", "weighted": "In turn, by weight", "least_busy": "Whoever has fewest open deals"}
+
+
+def render(who: SignIn, me: Me) -> None:
+    """Draw the page."""
+    st.title("Distribution", anchor=False)
+    st.caption("The first active rule that fits a new deal decides whose it is.")
+    with states.explained():
+        people = {one["id"]: one["name"] for one in client.get_all(who, "/v1/users") if one.get("is_active", True)}
+        pipelines = {one.id: one.name for one in client.pipelines(who)}
+        rules = client.get_all(who, "/v1/distribution-rules")
+        if not rules:
+            states.nothing_here("No rule", "New deals are their creator's until you make one below.")
+        for rule in rules:
+            _rule(who, rule, people, pipelines)
+        _create(who, people, pipelines)
+        _made(who, me, people)
+
+
+def _rule(who: SignIn, rule: dict[str, Any], people: dict[str, str], pipelines: dict[str, str]) -> None:
+    with st.container(border=True):
+        st.text(rule["name"] if rule["is_active"] else f"{rule['name']} (off)")
+        where = [pipelines.get(rule["pipeline_id"], "any pipeline"), rule["source"] or "any source"]
+        when = "every new deal without an owner" if rule["is_automatic"] else "deals that ask for it"
+        st.text(f"{_METHODS[rule['method']]} · {', '.join(where)} · {when}")
+        rows = [
+            {
+                "Person": people.get(member["user_id"], "left"),
+                "Weight": member["weight"],
+                "Open deals at most": member["capacity"],
+            }
+            for member in rule["members"]
+        ]
+        st.dataframe(rows, hide_index=True, height="content", alt=f"Members of {rule['name']}")
+        path, etag = f"/v1/distribution-rules/{rule['id']}", f'"{rule["version"]}"'
+        left, right = st.columns(2)
+        switch = "Turn off" if rule["is_active"] else "Turn on"
+        if left.button(switch, key=f"switch {rule['id']}"):
+            _tried(lambda: client.patch(who, path, {"is_active": not rule["is_active"]}, etag=etag))
+        if right.button("Delete", key=f"delete {rule['id']}", icon=":material/delete:"):
+            _tried(lambda: client.delete(who, path, etag=etag))
+
+
+def _create(who: SignIn, people: dict[str, str], pipelines: dict[str, str]) -> None:
+    with st.form("new rule", clear_on_submit=True):
+        name = st.text_input("A new rule", max_chars=120)
+        pipeline = st.selectbox(
+            "Pipeline", [None, *pipelines], format_func=lambda one: pipelines.get(one, "Any") if one else "Any"
+        )
+        source = st.text_input("Source (empty: any)")
+        method = st.selectbox("Method", list(_METHODS), format_func=_METHODS.__getitem__)
+        members = st.multiselect("People, in the order of their turns", list(people), format_func=people.__getitem__)
+        capacity = st.number_input("Open deals of each at most (empty: any number)", value=None, min_value=1, step=1)
+        fallback = st.selectbox(
+            "Who takes what they cannot", [None, *people], format_func=lambda one: people.get(one, "Nobody: it waits")
+        )
+        is_automatic = st.checkbox("Also deals that name no owner", value=True)
+        is_sent = st.form_submit_button("Make it", icon=":material/add:")
+    if is_sent:
+        body = {
+            "name": name,
+            "pipeline_id": pipeline,
+            "source": source.strip() or None,
+            "method": method,
+            "members": [{"user_id": one, "capacity": capacity} for one in members],
+            "fallback_user_id": fallback,
+            "is_automatic": is_automatic,
+        }
+        _tried(lambda: client.post(who, "/v1/distribution-rules", body))
+
+
+def _made(who: SignIn, me: Me, people: dict[str, str]) -> None:
+    st.subheader("The last ones", anchor=False)
+    made = client.get(who, "/v1/distributions", {"limit": 20})["items"]
+    if not made:
+        states.nothing_here("Nothing yet", "What a rule gives to whom, and why, stands here.")
+        return
+    rows = [
+        {
+            "When": money.moment(datetime.fromisoformat(one["created_at"]), me.organization.zone),
+            "Rule": one["rule"],
+            "Went to": people.get(one["user_id"], "left") if one["user_id"] else "nobody yet",
+            "Why": one["reason"],
+            "Deal": f"/deals?id={one['deal_id']}",
+        }
+        for one in made
+    ]
+    shown = {"Deal": st.column_config.LinkColumn("Deal", display_text="Open")}
+    st.dataframe(rows, column_config=shown, hide_index=True, height="content", alt="The last deals distributed")
+
+
+def _tried(act: Any) -> None:  # noqa: ANN401 # a call of the API
+    try:
+        act()
+    except client.StaleError:
+        st.warning("Somebody changed this while you did. Here is what it is now; change it again.")
+        return
+    except (client.RefusedError, client.ConflictError) as error:
+        st.error(error.message)
+        return
+    st.rerun()

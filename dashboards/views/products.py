@@ -1,0 +1,78 @@
+"""Products: what is sold, and for how much."""
+
+from typing import Any
+
+import streamlit as st
+
+from dashboards import client, money, states
+from dashboards.answers import Me
+from dashboards.pages import Page
+from dashboards.session import SignIn
+
+PAGE = Page("Products", icon="sell", group="Admin", position=13, roles=frozenset({"owner", "admin", "manager"}))
+
+
+def render(who: SignIn, me: Me) -> None:
+    """Draw the page."""
+    st.title("Products", anchor=False)
+    with states.explained():
+        products = client.get_all(who, "/v1/products")
+        if products:
+            _table(products)
+            _change(who, products)
+        else:
+            states.nothing_here("No product", "Make the first one below; deals then have lines of it.")
+        _create(who, me)
+
+
+def _table(products: list[dict[str, Any]]) -> None:
+    rows = [
+        {
+            "Product": one["name"],
+            "Code": one["code"],
+            "Price": money.amount(one["unit_price_minor"], one["currency"]),
+            "Sold": "yes" if one["is_active"] else "no longer",
+        }
+        for one in products
+    ]
+    st.dataframe(rows, hide_index=True, height="content", alt="All products")
+
+
+def _change(who: SignIn, products: list[dict[str, Any]]) -> None:
+    by_id = {one["id"]: one for one in products}
+    with st.popover("Change a product"):
+        chosen = st.selectbox("Product", list(by_id), format_func=lambda key: by_id[key]["name"])
+        product = by_id[chosen]
+        name = st.text_input("Name", value=product["name"], key=f"name {chosen}")
+        price = st.number_input(
+            "Price in minor units", value=product["unit_price_minor"], step=1, key=f"price {chosen}"
+        )
+        is_active = st.checkbox("Is sold", value=product["is_active"], key=f"active {chosen}")
+        if st.button("Save", key=f"save {chosen}"):
+            body = {"name": name, "unit_price_minor": price, "is_active": is_active}
+            path = f"/v1/products/{chosen}"
+            _tried(lambda: client.patch(who, path, body, etag=f'"{product["version"]}"'))
+
+
+def _create(who: SignIn, me: Me) -> None:
+    with st.form("new product", clear_on_submit=True):
+        name = st.text_input("A new product", max_chars=200)
+        code = st.text_input("Code", max_chars=120)
+        price = st.number_input("Price of one in minor units (cents)", value=None, step=1)
+        currency = st.text_input("Currency", value=me.organization.currency, max_chars=3)
+        is_sent = st.form_submit_button("Make it", icon=":material/add:")
+    if is_sent:
+        body = {"name": name, "code": code.strip() or None, "unit_price_minor": price, "currency": currency.upper()}
+        _tried(lambda: client.post(who, "/v1/products", body))
+
+
+def _tried(act: Any) -> None:  # noqa: ANN401 # a call of the API
+    try:
+        act()
+    except client.StaleError:
+        st.warning("Somebody changed this while you did. Here is what it is now; change it again.")
+        return
+    except (client.RefusedError, client.ConflictError) as error:
+        st.error(error.message)
+        return
+    st.rerun()

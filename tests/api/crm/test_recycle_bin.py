@@ -1,0 +1,103 @@
+"""Deleted and back: deals, tasks and notes; and what the worker takes out after 90 days."""
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from api.kernel.database import Database as Pool
+from api.recycle_bin.worker import purge
+from contracts.access import Role
+from tests.api.crm.conftest import Crm, Member, assert_problem
+from tests.conftest import Database
+
+
+async def binned(member: Member, kind: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await member.get("/v1/recycle-bin", params={"kind": kind})).json()["items"]
+    return found
+
+
+async def made(owner: Member, kind: str) -> tuple[str, dict[str, Any]]:
+    if kind == "deal":
+        return "/v1/deals", await owner.deal(tags=["Old"])
+    if kind == "task":
+        return "/v1/tasks", await owner.made("/v1/tasks", {"title": "Call"})
+    return "/v1/notes", await owner.made("/v1/notes", {"body": "Said yes"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "events"),
+    [
+        ("deal", ["deal.created", "deal.deleted", "deal.restored"]),
+        ("task", ["task.created", "task.deleted", "task.restored"]),
+        ("activity", ["activity.logged", "activity.deleted", "activity.restored"]),
+    ],
+)
+async def test_what_was_deleted_is_restored_as_it_was(
+    crm: Crm, owner: Member, stranger: Member, kind: str, events: list[str]
+) -> None:
+    path, one = await made(owner, kind)
+    assert (await owner.delete(f"{path}/{one['id']}", version=1)).status_code == 204
+    [item] = await binned(owner, kind)
+    assert (item["id"], item["kind"]) == (one["id"], kind)
+    assert await binned(stranger, kind) == []
+    back = f"/v1/recycle-bin/{kind}/{one['id']}/restore"
+    assert_problem(await stranger.post(back), 404)
+    restored = await owner.made(back, None)
+    assert restored == {"id": one["id"], "version": 3, "kind": kind}
+    now = (await owner.get(f"{path}/{one['id']}")).json()
+    assert {**now, "updated_at": 0, "version": 0} == {**one, "updated_at": 0, "version": 0}
+    assert [event["type"] for event in crm.events(one["id"])] == events
+    assert await binned(owner, kind) == []
+    assert_problem(await owner.post(back), 404)
+
+
+async def test_only_who_saw_a_deal_restores_it(crm: Crm, owner: Member) -> None:
+    deal = await owner.deal()
+    await owner.delete(f"/v1/deals/{deal['id']}", version=1)
+    rep, analyst = (crm.member(owner.organization_id, role) for role in (Role.REP, Role.ANALYST))
+    back = f"/v1/recycle-bin/deal/{deal['id']}/restore"
+    assert await binned(rep, "deal") == []
+    assert_problem(await rep.post(back), 404)
+    assert_problem(await analyst.post(back), 403)
+
+
+async def test_an_external_id_that_another_deal_took_meanwhile_is_said(owner: Member) -> None:
+    deal = await owner.deal(external_id="X-1")
+    await owner.delete(f"/v1/deals/{deal['id']}", version=1)
+    await owner.deal(external_id="X-1")
+    assert_problem(await owner.post(f"/v1/recycle-bin/deal/{deal['id']}/restore"), 409, "external_id_taken")
+
+
+async def test_values_of_custom_fields_are_told_anew(crm: Crm, owner: Member) -> None:
+    field = await owner.made(
+        "/v1/custom-fields", {"record_kind": "deal", "name": "Seats", "type": "number", "is_personal": False}
+    )
+    deal = await owner.deal(custom={field["id"]: 7})
+    await owner.delete(f"/v1/deals/{deal['id']}", version=deal["version"])
+    await owner.made(f"/v1/recycle-bin/deal/{deal['id']}/restore", None)
+    restored, told = crm.events(deal["id"])[-2:]
+    assert (restored["type"], told["type"]) == ("deal.restored", "deal.custom.changed")
+    assert told["data"]["custom"] == {field["id"]: "7"}
+
+
+async def test_after_90_days_the_worker_takes_it_out(crm: Crm, crm_database: Database, owner: Member) -> None:
+    deal, young = await owner.deal(title="CANARY", external_id="C"), await owner.deal()
+    task = await owner.made("/v1/tasks", {"title": "CANARY"})
+    for path in (f"/v1/deals/{deal['id']}", f"/v1/deals/{young['id']}", f"/v1/tasks/{task['id']}"):
+        assert (await owner.delete(path, version=1)).status_code == 204
+    with psycopg.connect(crm.admin_url) as admin:
+        for table, one in (("deals", deal), ("tasks", task)):
+            admin.execute(
+                f"update {table} set deleted_at = now() - interval '90 days 1 second' where id = %s", (one["id"],)
+            )
+    pool = Pool(crm_database.worker_url)
+    assert await purge(pool) == 1
+    assert await purge(pool) == 0
+    await pool.close()
+    assert [item["id"] for item in await binned(owner, "deal")] == [young["id"]]
+    assert await binned(owner, "task") == []
+    assert_problem(await owner.post(f"/v1/recycle-bin/deal/{deal['id']}/restore"), 404)
+    with psycopg.connect(crm.admin_url) as admin:
+        assert admin.execute("select title from deals where id = %s", (deal["id"],)).fetchall() == [("(deleted)",)]
+        assert admin.execute("select count(*) from tasks where id = %s", (task["id"],)).fetchone() == (0,)
