@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from metrics.compile import Compiled, Statement
+from metrics.dialect import DAY
 from metrics.parameters import Unit
 
 _AMOUNTS = (
@@ -38,13 +39,13 @@ class Cells:
 
     def __init__(self, records: Iterable[tuple[Any, ...]], percentiles: Sequence[float]) -> None:
         self._cells: dict[tuple[str | None, str | None, str], Cell] = {}
-        for group, stage_id, measure, reason_id, facts, summed, elsewhere, *days in records:
+        for group, stage_id, measure, reason_id, facts, summed, elsewhere, *microseconds in records:
             amount = int(summed)
             cell = self._cells.setdefault((group, str(stage_id) if stage_id else None, measure), Cell())
             cell.facts, cell.amount_minor = cell.facts + facts, cell.amount_minor + amount
             cell.elsewhere += elsewhere
             if reason_id is None:
-                cell.days = dict(zip(percentiles, days, strict=True))
+                cell.days = dict(zip(percentiles, map(_days, microseconds), strict=True))
             else:
                 cell.by_reason[str(reason_id)] = Cell(facts, amount, elsewhere)
 
@@ -71,12 +72,21 @@ def compile_cells(statement: Statement, percentiles: Sequence[float]) -> Compile
     """Aggregate `facts` to cells. Those of one measure that differ in the reason of loss alone are added up in `Cells`:
     counts and sums can be, and no fact has both a reason and days.
     """
-    days = "".join(f",\n  percentile_cont({share}) within group (order by days)" for share in percentiles)
+    took = "".join(
+        f",\n  percentile_cont({share}) within group (order by round(days * {DAY}))" for share in percentiles
+    )
     return statement.compile(
         f"select group_key, stage_id, measure, lost_reason_id,\n"
-        f"  {_AMOUNTS.format(wide=statement.dialect.wide_integer)}{days}\n"
+        f"  {_AMOUNTS.format(wide=statement.dialect.wide_integer)}{took}\n"
         "from facts group by group_key, stage_id, measure, lost_reason_id"
     )
+
+
+def _days(microseconds: float | None) -> float | None:
+    """Days of an interpolated duration. Engines interpolate in different orders, so that results differ in their last
+    digit: between whole microseconds halves are exact in both, and what is less than one is nobody's.
+    """
+    return None if microseconds is None else round(microseconds) / DAY
 
 
 def ratio(part: float, whole: float) -> float | None:

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+#: Microseconds of a day.
+DAY = 86_400_000_000
+
 
 @dataclass(frozen=True)
 class Dialect:

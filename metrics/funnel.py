@@ -10,7 +10,8 @@ from typing import Any
 from contracts.stages import StageKind
 from metrics.cells import Cells, ratio
 from metrics.compile import Statement
-from metrics.moments import CREDIT, DAY, add_credited, add_entries, add_moments, add_subjects, asked_cohort
+from metrics.dialect import DAY
+from metrics.moments import CREDIT, add_credited, add_entries, add_moments, add_subjects, asked_cohort
 from metrics.parameters import ENTERED, Order, Regress, Unit
 from metrics.question import Question, Stage
 

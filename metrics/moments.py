@@ -10,13 +10,12 @@ from uuid import UUID
 
 from contracts.warehouse import Mart
 from metrics.compile import Statement
+from metrics.dialect import DAY
 from metrics.money import add_converted
 from metrics.parameters import ENTERED
 from metrics.period import day_start, pieces
 from metrics.question import Question
 from metrics.registry import AS_OF, AT, CALENDAR
-
-DAY = 86_400_000_000
 
 _VALID_THEN = "{0}.valid_from <= m.at and ({0}.valid_to is null or {0}.valid_to > m.at)"
 

@@ -16,7 +16,7 @@ def _files() -> dict[str, str]:
     history = ["deal_external_id,stage,entered_at"]
     for number in range(_DEALS):
         stage = ("New", "Qualified", "Won")[number % 3]
-        bad = "-" if number % 1_000 == 999 else ""
+        bad = "--" if number % 1_000 == 999 else ""
         deals.append(f"{number},{stage},Rep {number % 7},Company {number % 300},{bad}{number}.50,Web,2025-01-01")
         history += [f"{number},{name},2025-01-{day:02}" for day, name in ((1, "New"), (5, "Qualified"), (9, "Won"))][
             : number % 3 + 1

@@ -237,3 +237,19 @@ def test_postgres_gives_the_same_cells(database: Database) -> None:
         check()
     finally:
         reader.close()
+
+
+def test_both_engines_interpolate_to_the_same_digit(database: Database) -> None:
+    world = World()
+    first, second = world.pipeline.stages[:2]
+    for hours in (1, 3):  # between these days PostgreSQL finds 0.08333333333333334, DuckDB 0.08333333333333333
+        deal = world.log.deal(world.pipeline, at=START, stage=first)
+        world.log.move(deal, second, at=START + timedelta(hours=hours))
+    publish_postgres(database.admin_url, world.log.events, at=datetime.now(UTC))
+    readers = (PostgresReader(database.admin_url), MemoryReader(world.log.events))
+    asked = {"pipeline_id": world.pipeline.id, "start": START.date() - timedelta(days=1), "end": START.date()}
+    rows = [Asker(reader, world.log.organization_id).answer("funnel", **asked).rows for reader in readers]
+    for reader in readers:
+        reader.close()
+    assert rows[0] == rows[1]
+    assert (rows[0][0]["median_days"], rows[0][0]["p90_days"]) == (2 / 24, 7 / 60)
