@@ -1,7 +1,7 @@
 """Runs Alembic from code: the same door for `sluice up`, compose and tests.
 
-A migration waits one second for a lock, then lets go, so that no request queues up behind it for long; the whole is
-tried again, and what was already migrated stays.
+A migration waits briefly for a lock, then lets go, so that no request queues up behind it for long or is ended as a
+deadlock; the whole is tried again, a little more patiently, and what was already migrated stays.
 """
 
 import logging
@@ -32,12 +32,12 @@ def upgrade(owner_url: str, revision: str = "head") -> None:
     Raises:
         OperationalError: a statement failed; a lock was not to be had in 30 attempts, which take two minutes or more.
     """
-    _patiently(lambda: command.upgrade(_config(owner_url), revision))
+    _patiently(lambda config: command.upgrade(config, revision), owner_url)
 
 
 def downgrade(owner_url: str, revision: str) -> None:
     """Take the database back to an older revision, `base` for none at all. Raises like `upgrade`."""
-    _patiently(lambda: command.downgrade(_config(owner_url), revision))
+    _patiently(lambda config: command.downgrade(config, revision), owner_url)
 
 
 def revisions() -> list[str]:
@@ -56,11 +56,14 @@ def render_sql(revision: str) -> str:
     return output.getvalue()
 
 
-def _patiently(run: Callable[[], None]) -> None:
+def _patiently(run: Callable[[Config], None], owner_url: str) -> None:
     """Run until every lock was to be had."""
+    config = _config(owner_url)
     for attempt in range(1, _ATTEMPTS + 1):
+        # requests of a busy machine hold theirs longer; below a second PostgreSQL looks for no deadlock
+        config.attributes["lock_timeout"] = f"{300 + 20 * attempt}ms"
         try:
-            run()
+            run(config)
         except OperationalError as error:
             if attempt == _ATTEMPTS or not isinstance(error.orig, LockNotAvailable | DeadlockDetected):
                 raise

@@ -22,7 +22,7 @@ from tests.conftest import PASSWORDS, Database
 from tests.eventually import eventually
 from tests.lint_migrations import findings, lint
 
-_TIMEOUTS = "set lock_timeout = '1s'; set statement_timeout = '5s';\n"
+_TIMEOUTS = "set lock_timeout = '300ms'; set statement_timeout = '5s';\n"
 
 
 def _schema(postgres: EmbeddedPostgres, database: Database) -> list[str]:

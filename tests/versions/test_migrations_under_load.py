@@ -101,14 +101,23 @@ def _created(database: Database) -> int:
         return int(connection.execute(query).fetchall()[0][0])
 
 
-@pytest.mark.parametrize("rows", [20_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("rows", "rate", "at_once"), [(20_000, 20.0, 3), pytest.param(1_000_000, 50.0, 8, marks=pytest.mark.slow)]
+)
 def test_f5_g12_every_migration_runs_up_and_down_while_the_version_before_is_in_use(
-    older_database: Database, older_api: str, version_before: OlderTree, tmp_path: Path, rows: int
+    older_database: Database,
+    older_api: str,
+    version_before: OlderTree,
+    tmp_path: Path,
+    rows: int,
+    rate: float,
+    at_once: int,
 ) -> None:
     token, pipeline = _sign_up(older_api)
     _fill(older_database, pipeline, rows)
     before, written = version_before.revisions[-1], _created(older_database)
-    traffic, watch = Traffic(older_api, token, pipeline), LockWatch(older_database.admin_url)
+    traffic = Traffic(older_api, token, pipeline, rate=rate, at_once=at_once)
+    watch = LockWatch(older_database.admin_url)
 
     def under_load(change: Callable[[], None]) -> None:
         with traffic.running(), watch.running():

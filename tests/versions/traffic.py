@@ -16,10 +16,6 @@ import psycopg
 
 from tests.eventually import eventually
 
-_RATE = 50.0
-#: Fewer than the API's connections to PostgreSQL: on a machine that cannot keep the rate, requests wait here and not
-#: for a connection until the API gives up.
-_AT_ONCE = 8
 _STRONG = ("ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock")
 
 
@@ -32,6 +28,10 @@ class Traffic:
     url: str
     token: str
     pipeline: dict[str, Any]
+    rate: float
+    #: Fewer than the API's connections to PostgreSQL: on a machine that cannot keep the rate, requests wait here, and
+    #: not for a connection until the API gives up.
+    at_once: int
     answers: Counter[int] = field(default_factory=Counter)
     created: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -63,11 +63,11 @@ class Traffic:
             httpx.AsyncClient(base_url=self.url, headers=headers, timeout=60) as client,
             asyncio.TaskGroup() as requests,
         ):
-            due, places = loop.time(), asyncio.Semaphore(_AT_ONCE)
+            due, places = loop.time(), asyncio.Semaphore(self.at_once)
             while not stop.is_set():
                 await places.acquire()
                 requests.create_task(self._request(client)).add_done_callback(lambda _done: places.release())
-                due += 1 / _RATE
+                due += 1 / self.rate
                 await asyncio.sleep(max(0.0, due - loop.time()))
 
     async def _request(self, client: httpx.AsyncClient) -> None:
