@@ -1,4 +1,6 @@
-"""How processes share the tests (`-n`), in which order, and how a run that is told to end takes its servers with it."""
+"""How processes share the tests (`-n`), in which order, how long one may take, and how a run that is told to end takes
+its servers with it.
+"""
 
 import signal
 from types import FrameType
@@ -14,6 +16,8 @@ _LONGEST = ("e2e", "faults", "dbt_project", "orchestration", "imports", "dashboa
 #: Folders whose tests share processes that are started once.
 _SHARED = ("tests/e2e", "tests/kafka_cluster", "tests/faults/running")
 
+_SWEEP_SECONDS = 7200
+
 
 class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no type information
     """Tests of a file stay in one process (`-n 2 --dist loadfile`), and so do those that share one stack or cluster."""
@@ -28,7 +32,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileSch
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Sort the tests of a process that shares the suite with others."""
+    """Sort the tests of a process that shares the suite with others, and give the long ones time."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(_SWEEP_SECONDS))
     if hasattr(config, "workerinput"):
         rank = {folder: place for place, folder in enumerate(_LONGEST)}
         items.sort(key=lambda item: min((rank[part] for part in item.path.parts if part in rank), default=len(rank)))

@@ -247,7 +247,11 @@ def test_both_engines_interpolate_to_the_same_digit(database: Database) -> None:
         world.log.move(deal, second, at=START + timedelta(hours=hours))
     publish_postgres(database.admin_url, world.log.events, at=datetime.now(UTC))
     readers = (PostgresReader(database.admin_url), MemoryReader(world.log.events))
-    asked = {"pipeline_id": world.pipeline.id, "start": START.date() - timedelta(days=1), "end": START.date()}
+    asked: dict[str, Any] = {
+        "pipeline_id": world.pipeline.id,
+        "start": START.date() - timedelta(days=1),
+        "end": START.date(),
+    }
     rows = [Asker(reader, world.log.organization_id).answer("funnel", **asked).rows for reader in readers]
     for reader in readers:
         reader.close()
