@@ -54,19 +54,10 @@ def upgrade() -> None:
     """Apply."""
     for part in (_TABLES, _RELATIONS, protect("tags"), protect("record_tags"), _COLUMNS, _GRANTS, _WORKER):
         op.execute(part)
-    with op.get_context().autocommit_block():
-        for table in _BINS:
-            op.execute(
-                f"create index concurrently if not exists ix_{table}_bin on {table} (deleted_at)"
-                " where deleted_at is not null"
-            )
 
 
 def downgrade() -> None:
     """Take it back."""
-    with op.get_context().autocommit_block():
-        for table in _BINS:
-            op.execute(f"drop index concurrently if exists ix_{table}_bin")
     for table in _BINS:
         op.execute(f"drop policy worker on {table}")
     op.execute("revoke select (organization_id, deleted_at, purged_at) on deals from sluice_worker")
