@@ -296,6 +296,14 @@ class SecretSettings(_Settings):
         return _parts(given)
 
 
+class OutreachSettings(_Settings):
+    """What people who are written to find of us."""
+
+    api_public_url: str = Field(
+        default="http://127.0.0.1:8000", description="Where everybody finds the API: the way out of a mail leads there."
+    )
+
+
 class MailSettings(_Settings):
     """The server that takes the mail which Sluice writes itself. Without one, links come from the command line."""
 

@@ -71,6 +71,7 @@ class Group(StrEnum):
     RECORDS = "records"
     BILLING = "billing"
     DRAFTS = "drafts"
+    OUTREACH = "outreach"
     SCORING = "scoring"
     AUTOMATION = "automation"
     MONEY = "money"
@@ -129,6 +130,8 @@ class Mart(StrEnum):
     FCT_INVOICES = "fct_invoices", Group.BILLING
     FCT_DRAFTS = "fct_drafts", Group.DRAFTS
     FCT_DRAFT_STEPS = "fct_draft_steps", Group.DRAFTS
+    FCT_TOUCHES = "fct_touches", Group.OUTREACH
+    FCT_TOUCH_STEPS = "fct_touch_steps", Group.OUTREACH
     FCT_SCORES = "fct_scores", Group.SCORING
     FCT_EXCHANGE_RATES = "fct_exchange_rates", Group.MONEY
 

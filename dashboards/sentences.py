@@ -48,3 +48,23 @@ def cause(groups: Sequence[Mapping[str, Any]], names: Mapping[str, str], by: str
         f"Of it {parts[0]} because the {by}s convert differently, and {parts[1]} because there are more or fewer deals "
         f"of some of them. {names[str(most['group'])]} did most: {effect}."
     )
+
+
+#: What may come of a step of a campaign.
+OUTCOMES = {"replied": "answered", "moved": "had their deal move on", "unsubscribed": "unsubscribed"}
+
+
+def trial(row: Mapping[str, Any]) -> str | None:
+    """What a variant's share says beside the one it is compared with; None for that one itself."""
+    if row["compared_with"] is None or row["difference"] is None:
+        return None
+    named = {"held_out": "those held out"}
+    mine, other = (named.get(one, f"variant {one}") for one in (row["variant"], row["compared_with"]))
+    points = money.points(row["difference"]) or "0 pts"
+    low, high = (money.points(row[bound]) or "0 pts" for bound in ("low", "high"))
+    numbers = f"{money.share(row['rate'])} ({money.count(row['entered'])} of {money.count(row['cohort'])})"
+    chance = "That could be chance" if row["is_chance"] else "That is hardly chance"
+    return (
+        f"Step {row['step']}, {mine}: {numbers} {OUTCOMES[row['stage_id']]}, {points} against {other}. {chance}: "
+        f"with 95 % confidence the true difference lies between {low} and {high}."
+    )

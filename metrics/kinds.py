@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from metrics import change, facts, funnel, outlook, stage_metrics
+from metrics import change, experiment, facts, funnel, outlook, stage_metrics
 from metrics.cells import Cells
 from metrics.compile import Statement
 from metrics.question import Question
@@ -28,6 +28,7 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     "facts": Kind(facts.build, facts.shape, facts.key),
     "conversion_change": Kind(funnel.build, funnel.shape, compare=change.shape),
+    "experiment": Kind(funnel.build, experiment.shape),
     "forecast": Kind(outlook.build_forecast, outlook.shape_forecast, outlook.key),
     "stage_entered": Kind(stage_metrics.build_stage_entered, stage_metrics.shape_stage_entered),
     "stalled": Kind(outlook.build_stalled, facts.shape, facts.key),

@@ -83,6 +83,7 @@ class Stack:
             "SLUICE_API_PORT": str(self.ports.api),
             "SLUICE_FILES_PATH": str(self.home.files),
             "SLUICE_API_URL": self.api_url,
+            "SLUICE_API_PUBLIC_URL": self.api_url,
             "SLUICE_DASHBOARDS_PORT": str(self.ports.dashboards),
             "SLUICE_DAGSTER_HOME": str(self.home.path / "dagster"),
             "SLUICE_DAGSTER_PORT": str(self.ports.dagster),

@@ -229,6 +229,17 @@ CONVERSATION_OF_SEND = compiled(
         .scalar_subquery()
     )
 )
+#: Sends of messages that nobody has claimed.
+QUEUED_SENDS = compiled(
+    _sends.where(is_one_of(SendRow.message_id, "message_ids"), SendRow.state == "queued")
+    .order_by(SendRow.id)
+    .with_for_update(),
+    is_prepared=False,
+)
+#: Claims of an organization exclude those who opt out, and only them.
+_CONSENT = "hashtextextended('opt-outs:' || cast(cast(:organization_id as uuid) as text), 0)"
+CLAIMING = compiled(text(f"select pg_advisory_xact_lock_shared({_CONSENT}) as held"))
+OPTING_OUT = compiled(text(f"select pg_advisory_xact_lock({_CONSENT}) as held"))
 #: Sends that a connector before this one left behind.
 ORPHANS = compiled(
     _sends.where(
@@ -240,7 +251,7 @@ _is_suppressed = (
     .where(
         Suppression.organization_id == _organization,
         Suppression.channel == BdAccount.channel,
-        func.lower(Suppression.address) == func.lower(SendRow.address),
+        func.mailbox(Suppression.address) == func.mailbox(SendRow.address),
     )
     .limit(1)
     .scalar_subquery()

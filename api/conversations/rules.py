@@ -144,6 +144,7 @@ def write_message(
     source_id: UUID | None,
     author_id: UUID | None,
     not_before: datetime | None,
+    hours: dict[str, Any] | None,
     now: datetime,
 ) -> tuple[Changes, Message, Send]:
     """A message of ours that waits to be sent. By mail it has its Message-ID already, to be known again by."""
@@ -174,6 +175,7 @@ def write_message(
         source_id=source_id,
         address=conversation.address,
         not_before=max(now, not_before) if not_before else now,
+        hours=hours,
     )
     facts = _facts(conversation, message)
     event = MessageQueued(**facts, source=source, source_id=source_id, author_id=author_id)

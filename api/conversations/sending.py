@@ -6,7 +6,7 @@ What is in the way of a send is looked at in the transaction that claims it: who
 budget, and whether the address may be written to.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
@@ -15,8 +15,10 @@ from api.bd_accounts import records as accounts
 from api.bd_accounts import rules as account_rules
 from api.bd_accounts.rules import Account
 from api.conversations import records, rules, sends
+from api.conversations.addresses import spellings
 from api.conversations.html import safe
 from api.conversations.state import Changes, Conversation, Link, Message, Send
+from api.conversations.windows import Window
 from api.kernel.changes import Change
 from api.kernel.constraints import UnknownReference
 from api.kernel.errors import Conflict, Unprocessable
@@ -44,7 +46,8 @@ class AccountIsGone(Conflict):
 class Outgoing:
     """What is to be sent: into a conversation, or from an account to an address or a contact, beginning one.
 
-    `headers` go into a mail as they are (List-Unsubscribe); `source_id` is the draft, campaign step or rule.
+    `headers` go into a mail as they are (List-Unsubscribe); `source_id` is the draft, touch or rule; `hours` are those
+    in which it may go.
     """
 
     text: str
@@ -59,6 +62,7 @@ class Outgoing:
     source_id: UUID | None = None
     author_id: UUID | None = None
     not_before: datetime | None = None
+    hours: Window | None = None
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -98,6 +102,7 @@ async def queue_message(unit: UnitOfWork, outgoing: Outgoing, *, owners: records
         source_id=outgoing.source_id,
         author_id=outgoing.author_id,
         not_before=outgoing.not_before,
+        hours=outgoing.hours.document() if outgoing.hours else None,
         now=unit.now,
     )
     records.write_changes(unit, [*changes, *written])
@@ -177,10 +182,12 @@ async def claim_sends(unit: UnitOfWork, account_id: UUID, epoch: int, *, limit: 
     Raises:
         NotFound, LeaseLost: as they say.
     """
-    account, [left, *condition] = await accounts.lock_account(
+    account, [left, _, *condition] = await accounts.lock_account(
         unit,
         account_id,
         records.ORPHANS.bind(account_id=account_id, epoch=epoch),
+        # whoever wants no more waits for claims that began before, and later ones know it
+        records.CLAIMING.bind(),
         *accounts.condition(account_id),
     )
     account_rules.expect_holder(account, epoch, unit.now)
@@ -232,6 +239,9 @@ async def _claim(unit: UnitOfWork, waiting: list[tuple[Send, str | None]], epoch
             after = sends.refuse(send, "suppressed", unit.now)
             changes += [Change(send, after), rules.finished(conversation, message, after, unit.now)]
             continue
+        if (later := sends.postponed_by_hours(send, unit.now)) is not None:
+            changes.append(Change(send, later))
+            continue
         after = sends.claim(send, epoch=epoch, now=unit.now)
         changes += [Change(send, after), Change(message, replace(message, state=after.state.value))]
         others = [one for one in references.get(conversation.id, ()) if one != message.provider_id]
@@ -245,6 +255,30 @@ async def _belonging(unit: UnitOfWork, wanted: list[Send]) -> tuple[dict[UUID, M
     messages = {one.id: one for one in records.messages(found)}
     threads = await unit.fetch(records.CONVERSATIONS_BY_ID, ids=[one.conversation_id for one in messages.values()])
     return messages, {one.id: one for one in records.conversations(threads)}
+
+
+async def opt_out(unit: UnitOfWork, channel: Channel, addresses: Iterable[str], *, reason: str) -> None:
+    """Nothing more is sent to these addresses, from the end of this transaction on: no claim goes by it."""
+    spelled = {one for address in addresses for one in spellings(address)}
+    if not spelled:
+        return
+    await unit.fetch(records.OPTING_OUT)
+    for address in sorted(spelled):
+        records.suppress(unit, channel, address, reason)
+
+
+async def withdraw(unit: UnitOfWork, message_ids: Collection[UUID]) -> None:
+    """What of these messages nobody has claimed yet is not sent."""
+    waiting = records.sends(await unit.fetch(records.QUEUED_SENDS, message_ids=sorted(message_ids)))
+    if not waiting:
+        return
+    messages, conversations = await _belonging(unit, waiting)
+    changes: Changes = []
+    for send in waiting:
+        after, message = sends.refuse(send, "withdrawn", unit.now), messages[send.message_id]
+        told = rules.finished(conversations[message.conversation_id], message, after, unit.now)
+        changes += [Change(send, after), told]
+    records.write_changes(unit, changes)
 
 
 async def tell_result(

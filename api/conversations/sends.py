@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from api.conversations.state import Send
+from api.conversations.windows import Window
 from api.kernel.errors import Conflict
 from contracts.channels import Channel, SendSource, SendState
 
@@ -47,6 +48,13 @@ def claim(send: Send, *, epoch: int, now: datetime) -> Send:
 def refuse(send: Send, reason: str, now: datetime) -> Send:
     """It must not be sent at all."""
     return replace(send, state=SendState.FAILED, failure=reason, finished_at=now)
+
+
+def postponed_by_hours(send: Send, now: datetime) -> Send | None:
+    """The send as it waits for hours in which it may go; None where it may go now."""
+    if send.hours is None or (window := Window.of(send.hours)).is_open(now):
+        return None
+    return replace(send, not_before=window.turn_of(send.id, now) or now + timedelta(days=1))
 
 
 def orphan(send: Send, channel: Channel, now: datetime) -> Send:

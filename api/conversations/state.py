@@ -75,6 +75,7 @@ class Send:
     claimed_at: datetime | None = None
     finished_at: datetime | None = None
     failure: str | None = None
+    hours: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,6 +53,24 @@ _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
             " compare_bd_account_day take_in_messages change_messages claim_sends tell_send_result"
         ),
     ),
+    (
+        "campaigns:read",
+        EVERYBODY,
+        True,
+        (
+            "list_campaigns read_campaign read_campaign_audience preview_campaign list_campaign_recipients"
+            " read_campaign_progress list_consents"
+        ),
+    ),
+    (
+        "campaigns:write",
+        WRITERS,
+        True,
+        (
+            "create_campaign update_campaign pause_campaign resume_campaign cancel_campaign stop_campaign_for"
+            " create_consent withdraw_consent"
+        ),
+    ),
     ("companies:read", EVERYBODY, True, "list_companies read_company read_company_timeline"),
     ("companies:write", WRITERS, True, "create_company update_company"),
     ("contacts:read", EVERYBODY, True, "list_contacts read_contact read_contact_timeline"),
@@ -151,7 +169,7 @@ _PEOPLE: tuple[tuple[frozenset[Role], str], ...] = (
     (EVERYBODY, "list_api_keys list_key_scopes create_api_key revoke_api_key list_sessions revoke_session"),
     (ADMINISTRATORS, "invite list_invitations revoke_invitation"),
     (EVERYBODY, "list_notifications read_notification"),
-    (WRITERS, "approve_draft send_draft"),
+    (WRITERS, "approve_draft send_draft start_campaign"),
     (ADMINISTRATORS, "open_checkout open_portal preview_change change_subscription"),
 )
 #: What people do with their own sign-in.
@@ -162,7 +180,7 @@ _ONESELF = (
 _OPEN = (
     "sign_up log_in refresh_sign_in ask_for_password_link set_password_by_link prove_address accept_invitation"
     " receive_delivery list_sign_in_providers begin_provider_sign_in finish_provider_sign_in"
-    " show_provider_second_factor"
+    " show_provider_second_factor show_unsubscribing unsubscribe"
 )
 
 

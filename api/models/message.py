@@ -45,7 +45,7 @@ class MessagePayload(TenantRow):
 
 
 class Send(TenantRow):
-    """The one send of a message of ours. `epoch` is that of the connector that took it."""
+    """The one send of a message of ours. `epoch` is that of the connector that took it; `hours` are when it may go."""
 
     __tablename__ = "sends"
 
@@ -61,3 +61,4 @@ class Send(TenantRow):
     claimed_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     failure: Mapped[str | None]
+    hours: Mapped[dict[str, Any] | None] = mapped_column(JSONB)

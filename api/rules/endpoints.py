@@ -9,9 +9,9 @@ from api.edge.dependencies import Administrator, CurrentCaller, IfMatch, Unit
 from api.edge.pages import Page, PageOf, read_page
 from api.edge.routing import problems, slice_router
 from api.kernel.actions import action_kinds
+from api.kernel.conditions import BadCondition
 from api.kernel.errors import NotFound, PreconditionFailed, PreconditionRequired, Unprocessable
 from api.rules import conditions, records, rules, service
-from api.rules.conditions import BadCondition
 from api.rules.document import EVENT_TYPES, Document, Mode
 from api.rules.schemas import (
     ActionKindRead,

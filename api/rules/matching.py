@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from api.rules.conditions import Condition, compiled_condition, context_of
+from api.kernel.conditions import Condition, compiled_condition, context_of
 from api.rules.document import (
     RECORDS,
     Document,

@@ -36,6 +36,7 @@ from tests.dashboards.counting import (
 )
 from tests.dashboards.double_access import serve_access
 from tests.dashboards.double_billing import PAID, serve_billing
+from tests.dashboards.double_campaigns import campaign_of_one, serve_campaigns
 from tests.dashboards.double_drafts import draft_of_one, serve_drafts
 from tests.dashboards.double_imports import serve_imports
 from tests.dashboards.double_inbox import inbox_of_one, serve_inbox
@@ -56,6 +57,7 @@ class Double:
     freshness: Row = field(default_factory=dict)
     notes: dict[str, Row] = field(default_factory=dict)
     drafts: list[Row] = field(default_factory=draft_of_one)
+    campaigns: list[Row] = field(default_factory=campaign_of_one)
     billing: Row = field(default_factory=lambda: deepcopy(PAID))
     imports: list[Row] = field(default_factory=list)  # forms that were sent
     totals: list[Row] = field(default_factory=list)
@@ -155,6 +157,7 @@ def application(double: Double) -> FastAPI:
     serve_notes(app, double.notes, problem=_problem)
     serve_billing(app, double.billing)
     serve_drafts(app, double.drafts)
+    serve_campaigns(app, double.campaigns)
     serve_access(app, double.changed)
     serve_rules(app)
     serve_imports(app, double.imports)

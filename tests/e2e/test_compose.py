@@ -57,6 +57,7 @@ _READS: dict[str, list[type[BaseSettings]]] = {
     "worker": [
         settings.WorkerDatabaseSettings, settings.WorkerSettings, settings.FileSettings, settings.KafkaSettings,
         settings.SecretSettings, settings.MailSettings, settings.OutgoingSettings, settings.BillingSettings,
+        settings.OutreachSettings,
     ],
     "channels": [settings.ChannelSettings],
     "relay": [

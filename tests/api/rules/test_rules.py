@@ -35,7 +35,7 @@ class TestSave:
             ({"when": "deal.amount + 1.0"}, "must answer true or false"),
             ({"when": 'deal.amount > "ten"'}, "different types"),
             ({"when": "lead.amount > 1.0"}, "there is no 'lead'"),
-            ({"when": "contact.owner_id == null"}, "this trigger knows no contact"),
+            ({"when": "contact.owner_id == null"}, "it knows no contact here"),
             ({"when": "event.outcome == 'won'"}, "event has no 'outcome'"),
             ({"actions": [{"do": "deal.fly"}]}, "there is no action 'deal.fly'"),
             ({"actions": [{"do": "deal.move"}]}, "stage_id: Field required"),

@@ -1,0 +1,48 @@
+"""The page Campaigns."""
+
+from collections.abc import Callable
+
+from streamlit.testing.v1 import AppTest
+
+from tests.dashboards.double import Double
+from tests.dashboards.double_campaigns import trial_rows
+
+
+def click(page: AppTest, label: str) -> None:
+    next(button for button in page.button if button.label == label).click().run()
+    assert not page.exception
+
+
+def test_a_campaign_is_built_started_and_paused(open_page: Callable[..., AppTest], double: Double) -> None:
+    page = open_page("campaigns")
+    page.text_area[0].set_value("They asked at the fair")
+    next(one for one in page.selectbox if one.label == "On what ground").set_value("consent")
+    click(page, "Save")
+    campaign = double.campaigns[0]
+    assert (campaign["legal_basis"], campaign["basis_note"]) == ("consent", "They asked at the fair")
+    click(page, "Start")
+    assert campaign["state"] == "running"
+    assert "Of 2 messages nobody knows" in page.warning[0].value
+    click(page, "Pause")
+    assert campaign["state"] == "paused"
+
+
+def test_why_it_does_not_start_is_shown(open_page: Callable[..., AppTest], double: Double) -> None:
+    double.problems["/v1/campaigns/k1/start"] = (422, "merge_field_missing", "Ada has no company.name.")
+    page = open_page("campaigns")
+    click(page, "Start")
+    assert "Ada has no company.name." in [one.value for one in page.error]
+
+
+def test_the_audience_the_preview_and_the_results_are_said_in_words(
+    open_page: Callable[..., AppTest], double: Double
+) -> None:
+    double.figures = trial_rows()
+    page = open_page("campaigns")
+    texts = [one.value for one in page.text]
+    assert "1: No address on a channel of the campaign" in texts
+    assert "They lack company.name" in page.error[0].value
+    assert (
+        "Step 1, variant A: 80 % (56 of 70) answered, +20.0 pts against those held out. That is hardly chance: with"
+        " 95 % confidence the true difference lies between +5.2 pts and +33.4 pts."
+    ) in texts

@@ -1,0 +1,170 @@
+"""What came of campaigns, counted by hand: from events through the marts that dbt builds to the answer."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from math import sqrt
+from typing import Any
+from uuid import UUID
+
+import pytest
+from scipy.optimize import brentq
+
+from contracts.channels import Channel
+from contracts.events.campaigns import RecipientReplied, RecipientUnsubscribed, StepAssigned, StepFailed, StepSent
+from metrics.reader import DuckDBReader
+from tests.event_history import BEGINNING, EventLog, days
+from tests.metrics.conftest import Asker
+from tests.warehouse_builder import duckdb_warehouse, publish_warehouse
+
+_PERIOD: dict[str, Any] = {"start": BEGINNING.date(), "end": (BEGINNING + days(30)).date()}
+
+
+class _Campaign:
+    def __init__(self, log: EventLog) -> None:
+        self.log, self.id, self.owner = log, log.new_id(), log.user()
+
+    def touch(self, day: float, variant: str = "A", *, step: int = 1, **more: Any) -> tuple[UUID, UUID]:
+        """A recipient (or the one given) whose turn comes; unless held out, it is sent an hour later."""
+        recipient, touch = more.pop("recipient", None) or self.log.new_id(), self.log.new_id()
+        named: dict[str, Any] = {"campaign_id": self.id, "touch_id": touch, "step": step}
+        assigned = StepAssigned(
+            **named,
+            contact_id=self.log.new_id(),
+            deal_id=more.get("deal"),
+            owner_id=self.owner,
+            channel=Channel.EMAIL,
+            variant=variant,
+            is_held_out=variant == "held_out",
+        )
+        self.log.add(assigned, recipient, at=BEGINNING + days(day))
+        if variant != "held_out" and more.get("is_sent", True):
+            sent = StepSent(**named, message_id=self.log.new_id(), task_id=None)
+            self.log.add(sent, recipient, at=BEGINNING + days(day + 1 / 24))
+        return recipient, touch
+
+    def fail(self, recipient: UUID, touch: UUID, day: float, reason: str, *, is_unknown: bool = False) -> None:
+        event = StepFailed(campaign_id=self.id, touch_id=touch, step=1, reason=reason, is_unknown=is_unknown)
+        self.log.add(event, recipient, at=BEGINNING + days(day))
+
+    def answer(self, recipient: UUID, touch: UUID, day: float) -> None:
+        event = RecipientReplied(campaign_id=self.id, touch_id=touch, message_id=self.log.new_id())
+        self.log.add(event, recipient, at=BEGINNING + days(day))
+
+    def leave(self, recipient: UUID, touch: UUID, day: float) -> None:
+        event = RecipientUnsubscribed(campaign_id=self.id, touch_id=touch, how="one_click")
+        self.log.add(event, recipient, at=BEGINNING + days(day))
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Asker, UUID, UUID]]:
+    """An asker, a campaign of seven touches, and one that is an experiment."""
+    log = EventLog()
+    log.organization()
+    pipeline = log.pipeline()
+    deal = log.deal(pipeline, at=BEGINNING)
+    small = _Campaign(log)
+    first = small.touch(1, deal=deal.id)
+    small.answer(*first, 3)
+    log.move(deal, pipeline.stages[1], at=BEGINNING + days(4))
+    back = small.touch(1.1)
+    small.fail(*back, 2, "bounced")
+    lost = small.touch(1.2, is_sent=False)
+    small.fail(*lost, 2, "peer_flood")
+    unsure = small.touch(1.3, is_sent=False)
+    small.fail(*unsure, 2, "connection_lost", is_unknown=True)
+    quiet = small.touch(1.4, "B")
+    second = small.touch(5, step=2, recipient=quiet[0])
+    small.answer(quiet[0], second[1], 6)
+    gone = small.touch(1.5, "B")
+    small.leave(*gone, 2)
+    trial = _Campaign(log)
+    # the example of Newcombe's paper (1998), table II: 56 of 70 against 48 of 80
+    for variant, size, answers in (("A", 70, 56), ("held_out", 80, 48)):
+        for number in range(size):
+            drawn = trial.touch(2, variant)
+            if number < answers:
+                trial.answer(*drawn, 4)
+    folder = tmp_path_factory.mktemp("campaigns")
+    built = duckdb_warehouse(folder / "warehouse")
+    publish_warehouse(built, log.events, target_path=folder / "dbt", tests=True, now=datetime.now(UTC))
+    asker = Asker(DuckDBReader(folder / "warehouse"), log.organization_id)
+    yield asker, small.id, trial.id
+    asker.reader.close()
+
+
+def _entered(asker: Asker, group: str, **given: Any) -> dict[str, tuple[int, int]]:
+    rows = asker.answer("campaign_funnel", **_PERIOD, **given).rows
+    return {row["stage_id"]: (row["entered"], row["lost"]) for row in rows if row["group"] == group}
+
+
+def test_touches_are_counted_stage_by_stage(asked: tuple[Asker, UUID, UUID]) -> None:
+    asker, small, _ = asked
+    assert _entered(asker, str(small), group_by="campaign") == {
+        "assigned": (7, 1),  # the one that failed is lost from here
+        "sent": (5, 1),  # and the one that came back from here
+        "delivered": (4, 1),
+        "replied": (3, 0),  # the answer to the second step counts for the first one too
+        "moved": (1, 0),
+        "bounced": (1, 0),
+        "failed": (1, 0),
+        "unsubscribed": (1, 0),
+    }
+    # before the bounce was known, that one had been delivered
+    before = _entered(asker, str(small), group_by="campaign", as_of=(BEGINNING + days(1.9)).isoformat())
+    assert (before["sent"], before["delivered"], before["bounced"]) == ((4, 0), (4, 0), (0, 0))
+
+
+def test_by_step_and_by_variant(asked: tuple[Asker, UUID, UUID]) -> None:
+    asker, small, _ = asked
+    rows = asker.answer("campaign_funnel", **_PERIOD, group_by="arm").rows
+    sent = {row["group"]: row["entered"] for row in rows if row["stage_id"] == "sent"}
+    mine = {group.split("/", 1)[1]: count for group, count in sent.items() if group.startswith(str(small))}
+    assert mine == {"1/A": 2, "1/B": 2, "2/A": 1}
+
+
+class TestExperiment:
+    def test_it_says_what_newcombe_says(self, asked: tuple[Asker, UUID, UUID]) -> None:
+        asker, _, trial = asked
+        rows = [one for one in asker.answer("campaign_experiment", **_PERIOD).rows if one["campaign_id"] == str(trial)]
+        [found] = [one for one in rows if (one["variant"], one["stage_id"]) == ("A", "replied")]
+        assert (found["entered"], found["cohort"], found["compared_with"]) == (56, 70, "held_out")
+        assert found["difference"] == pytest.approx(0.2)
+        # as printed in the paper, method 10
+        assert (round(found["low"], 4), round(found["high"], 4)) == (0.0524, 0.3339)
+        assert not found["is_chance"]
+        [base] = [one for one in rows if (one["variant"], one["stage_id"]) == ("held_out", "replied")]
+        assert (base["rate"], base["difference"], base["low"]) == (0.6, None, None)
+
+    def test_it_equals_an_independent_computation(self, asked: tuple[Asker, UUID, UUID]) -> None:
+        asker, small, _ = asked
+        rows = asker.answer("campaign_experiment", **_PERIOD).rows
+        compared = [one for one in rows if one["low"] is not None]
+        assert {one["campaign_id"] for one in compared} >= {str(small)}
+        for one in compared:
+            other = next(
+                row
+                for row in rows
+                if row["variant"] == one["compared_with"]
+                and all(row[name] == one[name] for name in ("campaign_id", "step", "stage_id"))
+            )
+            low, high = _newcombe(one["entered"], one["cohort"], other["entered"], other["cohort"])
+            assert (one["low"], one["high"]) == (pytest.approx(low, abs=1e-9), pytest.approx(high, abs=1e-9))
+
+
+def _newcombe(part: int, whole: int, other: int, of: int) -> tuple[float, float]:
+    """The interval from the score test itself: its bounds are where the test just rejects, found by bisection."""
+    (low, high), (low_2, high_2) = _score(part, whole), _score(other, of)
+    rate, rate_2 = part / whole, other / of
+    below, above = sqrt((rate - low) ** 2 + (high_2 - rate_2) ** 2), sqrt((high - rate) ** 2 + (rate_2 - low_2) ** 2)
+    return rate - rate_2 - below, rate - rate_2 + above
+
+
+def _score(part: int, whole: int) -> tuple[float, float]:
+    rate, z = part / whole, 1.959963984540054
+
+    def reject(p: float) -> float:
+        return (rate - p) ** 2 * whole - z * z * p * (1 - p)
+
+    low = 0.0 if part == 0 else brentq(reject, 1e-15, min(rate, 1 - 1e-12), xtol=1e-15)
+    high = 1.0 if part == whole else brentq(reject, max(rate, 1e-12), 1 - 1e-15, xtol=1e-15)
+    return low, high
