@@ -428,6 +428,21 @@ class OrchestrationSettings(_Settings):
     )
 
 
+class OperatorSettings(_Settings):
+    """Who may open Dagster's pages, and by which names the server is reached."""
+
+    dagster_token: SecretStr = Field(min_length=16, description="What operators sign in with, and programs as Bearer.")
+    dagster_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Names (with their port, where it is not usual) besides 127.0.0.1 and localhost, comma separated.",
+    )
+
+    @field_validator("dagster_hosts", mode="before")
+    @classmethod
+    def _split(cls, given: object) -> object:
+        return tuple(one.strip() for one in given.split(",") if one.strip()) if isinstance(given, str) else given
+
+
 class OutgoingSettings(_Settings):
     """Where requests may go that people of an organization name, webhooks above all."""
 

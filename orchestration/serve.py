@@ -8,11 +8,12 @@ from contracts.settings import OrchestrationSettings
 
 _LOCATION = "sluice"
 _MODULE = "orchestration.definitions"
+_PROGRAM = "orchestration.program"
 
 
 def commands(settings: OrchestrationSettings, *, socket_path: Path) -> list[tuple[str, list[str], bool]]:
-    """Name of each, module and arguments for `orchestration.program`, and whether what follows has to wait for it: the
-    daemon has nothing to do before the code server answers.
+    """Name of each, module with its arguments, and whether what follows has to wait for it: the daemon has nothing to
+    do before the code server answers.
 
     Writes the home's workspace file; the code server listens on a socket, not on a port.
     """
@@ -22,12 +23,12 @@ def commands(settings: OrchestrationSettings, *, socket_path: Path) -> list[tupl
     workspace.write_text(yaml.safe_dump({"load_from": [server]}), encoding="utf-8")
     return [
         ("pages", [
-            "dagster_webserver", "--workspace", str(workspace), "--host", settings.dagster_host,
+            "orchestration.pages", "--workspace", str(workspace), "--host", settings.dagster_host,
             "--port", str(settings.dagster_port),
         ], False),
         ("code server", [
-            "dagster", "api", "grpc", "--module-name", _MODULE, "--location-name", _LOCATION,
+            _PROGRAM, "dagster", "api", "grpc", "--module-name", _MODULE, "--location-name", _LOCATION,
             "--socket", str(socket_path),
         ], True),
-        ("daemon", ["dagster._daemon", "run", "--workspace", str(workspace)], False),
+        ("daemon", [_PROGRAM, "dagster._daemon", "run", "--workspace", str(workspace)], False),
     ]  # fmt: skip

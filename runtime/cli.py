@@ -136,6 +136,7 @@ def _wait_for_figures(stack: Stack, supervisor: Supervisor) -> None:
 def _print_welcome(stack: Stack, *, demo: bool) -> None:
     console.print(f"\n[bold green]Sluice is ready.[/bold green]\n  dashboards  {stack.dashboards_url}")
     console.print(f"  API         {stack.api_url}/docs\n  Dagster     {stack.dagster_url}")
+    console.print(f"              operators' token  {stack.secrets.operator}")
     if demo:
         console.print(f"\n  sign in as  {', '.join(DEMO_USERS)}\n  password    {DEMO_PASSWORD}")
     else:

@@ -54,6 +54,7 @@ class Secrets:
     worker: str
     secret_key: str
     backup: str
+    operator: str
 
 
 class _Place:

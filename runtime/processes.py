@@ -21,11 +21,13 @@ from contracts.settings import (
     BackupSettings,
     DashboardSettings,
     DatabaseSettings,
+    OperatorSettings,
     OrchestrationSettings,
     RelayDatabaseSettings,
     WarehouseSettings,
     WorkerSettings,
 )
+from orchestration.guard import HEALTH_PATH
 from orchestration.serve import commands
 from runtime.home import PROJECT
 from runtime.process import ProcessSpec
@@ -90,7 +92,7 @@ PROCESSES: Mapping[str, Process] = {
         ),
         Process(
             "dagster", "Dagster's web server, daemon and code server.", "orchestration.serve",
-            (*_MODELS, "DAGSTER_PORT", "DATABASE_WORKER_URL"), path="/server_info",
+            (*_MODELS, "DAGSTER_PORT", "DAGSTER_TOKEN", "DATABASE_WORKER_URL"), path=HEALTH_PATH,
             port=lambda: OrchestrationSettings().dagster_port,
             is_background=True,
         ),
@@ -139,6 +141,7 @@ def _api_workers() -> Iterator[Group]:
 @contextmanager
 def _dagster_programs() -> Iterator[Group]:
     settings = OrchestrationSettings()
+    OperatorSettings()  # what the pages need, asked for once
     subprocess.run([sys.executable, "-m", "orchestration.instance"], cwd=PROJECT, check=True)
     # a short path of its own: socket names are limited to some hundred characters
     with tempfile.TemporaryDirectory(prefix="sluice-dagster-") as folder:
@@ -146,7 +149,7 @@ def _dagster_programs() -> Iterator[Group]:
         specs = [
             ProcessSpec(
                 name=f"Dagster's {name}",
-                argv=[sys.executable, "-m", "orchestration.program", *argv],
+                argv=[sys.executable, "-m", *argv],
                 # Dagster's own commands look for their instance there and nowhere else
                 env={"DAGSTER_HOME": str(settings.dagster_home.absolute()), "PYTHONPATH": str(PROJECT)},
                 cwd=PROJECT,

@@ -87,6 +87,7 @@ class Stack:
             "SLUICE_DASHBOARDS_PORT": str(self.ports.dashboards),
             "SLUICE_DAGSTER_HOME": str(self.home.path / "dagster"),
             "SLUICE_DAGSTER_PORT": str(self.ports.dagster),
+            "SLUICE_DAGSTER_TOKEN": secrets.operator,
             "SLUICE_DBT_TARGET_PATH": str(self.home.path / "dbt"),
         }
 

@@ -68,7 +68,7 @@ _READS: dict[str, list[type[BaseSettings]]] = {
     "refresh": [settings.RelayDatabaseSettings, settings.WarehouseSettings, _Refresh],
     "dagster": [
         settings.RelayDatabaseSettings, settings.WorkerDatabaseSettings, settings.WarehouseSettings,
-        settings.OrchestrationSettings, settings.BillingSettings,
+        settings.OrchestrationSettings, settings.OperatorSettings, settings.BillingSettings,
     ],
     "dashboards": [settings.DashboardSettings],
 }  # fmt: skip

@@ -18,11 +18,14 @@ _SCHEDULES = (
 )
 
 
-def ask(port: int, query: str) -> Any:
+_TOKEN = "operators-only-0123456789"
+
+
+def ask(port: int, query: str, token: str = _TOKEN) -> Any:
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/graphql",
         data=json.dumps({"query": query}).encode(),
-        headers={"content-type": "application/json"},
+        headers={"content-type": "application/json", "authorization": f"Bearer {token}"},
     )
     try:
         with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310  # a loopback URL of ours
@@ -52,6 +55,7 @@ def test_dagsters_pages_show_the_code_location_and_everything_stops_together(tmp
             "SLUICE_DATABASE_RELAY_URL": "postgresql://nobody@127.0.0.1:1/nothing",
             "SLUICE_DAGSTER_HOME": str(tmp_path / "dagster"),
             "SLUICE_DAGSTER_PORT": str(port),
+            "SLUICE_DAGSTER_TOKEN": _TOKEN,
             "SLUICE_DBT_TARGET_PATH": str(tmp_path / "dbt"),
         },
         cwd=Path(__file__).resolve().parents[2],
@@ -65,6 +69,7 @@ def test_dagsters_pages_show_the_code_location_and_everything_stops_together(tmp
             seconds=180,
             every=0.5,
         )
+        assert ask(port, _LOCATIONS, token="somebody's") is None  # refused
         schedules = ask(port, _SCHEDULES)["schedulesOrError"]["results"]
         assert {one["name"]: one["scheduleState"]["status"] for one in schedules} == {
             "frequent_compaction": "RUNNING",

@@ -1,0 +1,37 @@
+"""Dagster's web server behind `guard`, in one process: `python -m orchestration.pages [ARGUMENT…]`.
+
+The program serves by `uvicorn.run`, which is told to serve the guard instead, whatever the program hands it.
+"""
+
+import sys
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from contracts.settings import OperatorSettings, OrchestrationSettings
+from orchestration import program
+from orchestration.guard import Guard
+
+_serve = uvicorn.run
+
+
+def guarded(app: ASGIApp) -> Guard:
+    """What is served in place of the pages."""
+    settings, orchestration = OperatorSettings(), OrchestrationSettings()
+    here = [f"{name}:{orchestration.dagster_port}" for name in ("127.0.0.1", "localhost", "[::1]")]
+    return Guard(app, token=settings.dagster_token.get_secret_value(), hosts=[*here, *settings.dagster_hosts])
+
+
+def _serve_guarded(app: ASGIApp, **options: Any) -> None:  # noqa: ANN401  # uvicorn's own
+    _serve(guarded(app), **options)
+
+
+def main(arguments: list[str]) -> None:
+    """Run the web server with these arguments."""
+    uvicorn.run = _serve_guarded  # type: ignore[assignment]
+    program.main(["dagster_webserver", *arguments])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
