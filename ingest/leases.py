@@ -12,7 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Sequence
 from math import ceil
-from time import monotonic
+from time import monotonic, sleep
 from typing import NamedTuple
 from zlib import crc32
 
@@ -141,6 +141,20 @@ class SharedWork:
         self._looked_at = monotonic()
         return self.held
 
+    def wait_for_events(self, seconds: float) -> bool:
+        """Wait for PostgreSQL's notice that events were committed, or for `seconds`; whether there was one.
+
+        A hint for who waits for what becomes of them. Without a database there is none.
+        """
+        if self._connection is None:
+            sleep(seconds)
+            return False
+        try:
+            return any(True for _ in self._connection.notifies(timeout=seconds, stop_after=1))
+        except psycopg.Error:
+            self._disconnect()
+            return False
+
     def close(self) -> None:
         """Give everything back."""
         self._disconnect()
@@ -153,6 +167,7 @@ class SharedWork:
             self._connection = psycopg.connect(
                 url, autocommit=True, connect_timeout=2, application_name="sluice-leases", options=options
             )
+            self._connection.execute("listen sluice_events")
             share_class, member_class = (_signed(crc32(f"{self._work}/{of}".encode())) for of in ("shares", "members"))
             self._leases = Leases(self._connection, share_class=share_class, member_class=member_class)
             self.member = self._leases.member

@@ -1,7 +1,7 @@
 """One loading session: from the warehouse's offsets on, over one set of connections, until something changes or breaks.
 
 While a batch is decoded and committed in a thread of its own, the next one is read. Which partitions are read follows
-the leases and the broker, both looked at every second. Nothing here is remembered between sessions: the next one
+the leases and the broker, both looked at every two seconds. Nothing here is remembered between sessions: the next one
 begins with what the warehouse says.
 """
 
@@ -25,8 +25,10 @@ from ingest.sinks.interface import RawSink
 
 logger = logging.getLogger(__name__)
 
-_UPKEEP_SECONDS = 1.0
+_UPKEEP_SECONDS = 2.0
 _POLL_SECONDS = 0.05
+#: After so long without a record it waits for a hint, and asks the broker every second; a stop is noticed soon.
+_AWAKE_SECONDS, _ASLEEP_SECONDS, _LOOK_SECONDS = 2.0, 1.0, 0.25
 
 
 class SessionOverError(Exception):
@@ -77,6 +79,7 @@ class Session:
     _buffer: Buffer = field(default_factory=Buffer)
     _writing: Future[None] | None = None
     _began_write_at: float = 0.0
+    _awake_until: float = 0.0
     _topic_lock: Lock = field(default_factory=Lock)  # reading and writing thread both ask it
 
     def load(self, stop: StopEvent) -> None:
@@ -95,10 +98,11 @@ class Session:
                 if monotonic() >= upkeep_at:
                     self._look_around()
                     upkeep_at = monotonic() + _UPKEEP_SECONDS
+                self._doze(stop)
                 if self._buffer.is_full():
                     self._finish_write(timeout=_POLL_SECONDS)
                 else:
-                    self._buffer.add(self.consumer.poll(_POLL_SECONDS), self._positions)
+                    self._read()
                     self._finish_write(timeout=0)
                 if self._writing is None and self._buffer.is_due(since_last=monotonic() - self._began_write_at):
                     self._start_write(writer)
@@ -106,6 +110,22 @@ class Session:
             if self._buffer.records:
                 self._start_write(writer)
                 self._finish_write(timeout=None)
+
+    def _doze(self, stop: StopEvent) -> None:
+        """Where nothing comes and nothing is being written: wait for a hint, or until it is time to ask the broker."""
+        if self._buffer.records or self._writing is not None or monotonic() < self._awake_until:
+            return
+        until = monotonic() + _ASLEEP_SECONDS
+        while not stop.is_set() and monotonic() < until:
+            if self.leases.wait_for_events(_LOOK_SECONDS):
+                self._awake_until = monotonic() + _AWAKE_SECONDS
+                return
+
+    def _read(self) -> None:
+        polled = self.consumer.poll(_POLL_SECONDS)
+        self._buffer.add(polled, self._positions)
+        if polled:
+            self._awake_until = monotonic() + _AWAKE_SECONDS
 
     def _look_around(self) -> None:
         """Whether the broker still holds the epoch, which partitions to read, and how far behind they are."""

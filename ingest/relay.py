@@ -31,7 +31,8 @@ from ingest.sinks.interface import SinkUnavailableError
 
 logger = logging.getLogger(__name__)
 
-_POLL_SECONDS = 0.25
+#: A notice of new events comes before that; what was released or whose lease came over waits for it.
+_POLL_SECONDS = 1.0
 _UPKEEP_SECONDS = 2.0
 _RETENTION_SECONDS = 60.0
 

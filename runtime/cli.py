@@ -4,20 +4,13 @@ import json
 import os
 import subprocess
 import sys
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
-import duckdb
 import psycopg
 import typer
-from pydantic import ValidationError
-from pydantic_settings.exceptions import SettingsError
 from rich.console import Console
 
 from benchmarks.runner import BENCHMARKS, LONG_BENCHMARKS, UnknownParameterError, read_parameters, run_benchmarks
@@ -40,7 +33,7 @@ from runtime.billing_command import app as billing
 from runtime.checks import run_checks
 from runtime.demo import DEMO_PASSWORD, DEMO_USERS, DemoError, fill
 from runtime.embedded.postgres import PostgresSetupError
-from runtime.figures import Figures
+from runtime.ending import run, say_what_failed
 from runtime.home import PROJECT, Home, HomeError
 from runtime.import_client import ImportRefusedError
 from runtime.import_command import import_command
@@ -51,8 +44,7 @@ from runtime.process import ProcessError
 from runtime.processes import PROCESSES, Process
 from runtime.rules_command import app as rules
 from runtime.score_command import app as score
-from runtime.serve import describe_settings
-from runtime.stack import Stack, StackError, prepare_stack
+from runtime.stack import StackError
 from runtime.status import (
     as_table,
     read_status,
@@ -61,87 +53,18 @@ from runtime.status import (
     stop_running,
     use_running_stack,
 )
-from runtime.supervisor import Supervisor
+from runtime.up import up
 from runtime.warehouse_command import WarehouseCommandError, sql_command, warehouse_command
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Sluice.")
 console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
 
 _URL = "SLUICE_DATABASE_RELAY_URL"
-#: The demo's figures take a minute.
-_FIGURES_SECONDS = 240
-
 #: What has read definitions and models when it started.
 _RELOADED = ("api", "refresh", "dagster", "dashboards")
 
 
-@app.command()
-def up(
-    *,
-    demo: Annotated[bool, typer.Option(help="Fill the demo organization, unless it is there.")] = False,
-    port_base: Annotated[
-        int | None, typer.Option(min=1024, max=65530, help="Use five ports in a row from here instead of the usual.")
-    ] = None,
-) -> None:
-    """Start the whole embedded stack and keep it running until Ctrl-C."""
-    stack = prepare_stack(port_base)
-    supervisor = Supervisor(logs=stack.home.logs, state_file=stack.home.state_file, say=_say)
-    supervisor.install_signal_handlers()
-    with stack.lock():
-        stack.check_ports()
-        stack.remember_ports()
-        try:
-            stack.start(supervisor, _say)
-            if demo:
-                _fill_and_watch(stack, supervisor)
-            if not supervisor.is_stopping:
-                _print_welcome(stack, demo=demo)
-            supervisor.watch()
-        finally:
-            _say("stopping")
-            supervisor.stop_all()
-
-
-def _say(text: str) -> None:
-    """Say it, if that is possible: the terminal may be a file on a full disk, and what runs must go on."""
-    with suppress(OSError):
-        console.print(text)
-
-
-def _fill_and_watch(stack: Stack, supervisor: Supervisor) -> None:
-    """Fill the demo in a thread: processes are started, and started again, by the main thread alone."""
-    with ThreadPoolExecutor(1) as pool:
-        filling = pool.submit(fill, stack.api_url, say=_say)
-        supervisor.watch(until=filling.done)
-        if supervisor.is_stopping:
-            supervisor.stop_all()  # without the API the thread ends, too
-            return
-    filling.result()
-    _wait_for_figures(stack, supervisor)
-
-
-def _wait_for_figures(stack: Stack, supervisor: Supervisor) -> None:
-    """Ready is what a person can look at: wait until the figures of the demo are published."""
-    settings, began = stack.environment(), time.monotonic()
-    figures = Figures(settings["SLUICE_DATABASE_RELAY_URL"], settings["SLUICE_WAREHOUSE_URL"])
-    if figures.are_seen():
-        return
-    _say("building the demo's figures")
-    supervisor.watch(until=lambda: figures.are_seen() or time.monotonic() - began > _FIGURES_SECONDS)
-    if not figures.are_seen() and not supervisor.is_stopping:
-        _say("The figures take longer than usual on this machine; they appear by themselves.")
-
-
-def _print_welcome(stack: Stack, *, demo: bool) -> None:
-    console.print(f"\n[bold green]Sluice is ready.[/bold green]\n  dashboards  {stack.dashboards_url}")
-    console.print(f"  API         {stack.api_url}/docs\n  Dagster     {stack.dagster_url}")
-    console.print(f"              operators' token  {stack.secrets.operator}")
-    if demo:
-        console.print(f"\n  sign in as  {', '.join(DEMO_USERS)}\n  password    {DEMO_PASSWORD}")
-    else:
-        console.print("\n  ./sluice demo fills a demo organization; POST /v1/auth/signup makes your own.")
-    console.print("\nCtrl-C stops everything; your data stays.\n")
+app.command()(up)
 
 
 @app.command()
@@ -200,7 +123,7 @@ def accept_derived() -> None:
     """Renew what is derived and kept in the tree (schemas, hashes, snapshots), and say what changed."""
     wrong = accept(console.print)
     for problem in wrong:
-        _fail(problem)
+        say_what_failed(problem)
     raise typer.Exit(1 if wrong else 0)
 
 
@@ -316,10 +239,6 @@ for _process in PROCESSES.values():
     _add_process_verb(_process)
 
 
-def _fail(message: str) -> None:
-    errors.print(f"[red]sluice:[/red] {message}", soft_wrap=True)
-
-
 #: What says in its own words what is wrong and what to do.
 _EXPECTED = (
     HomeError,
@@ -340,34 +259,6 @@ _EXPECTED = (
 )
 
 
-#: The command could not do what it was told to. 1 says that it did, and that something is wrong: figures that differ,
-#: rows that failed, a check that is red. Wrong options end with 2, too.
-_NOT_DONE = 2
-
-
 def main() -> None:
-    """Run the command line; expected failures end in a sentence, not a traceback."""
-    threading.current_thread().name = "sluice"
-    try:
-        app()
-    except _EXPECTED as error:
-        _fail(str(error))
-    except ValidationError as error:
-        _fail(f"settings are missing or wrong: {describe_settings(error)}. See .env.example.")
-    except SettingsError as error:
-        _fail(f"settings cannot be read: {error}. See .env.example.")
-    except psycopg.OperationalError as error:
-        _fail(f"PostgreSQL cannot be reached: {_first_line(error)}")
-    except psycopg.Error as error:
-        _fail(f"PostgreSQL refused: {_first_line(error)}")
-    except duckdb.Error as error:
-        _fail(f"the warehouse cannot be read: {_first_line(error)}")
-    except OSError as error:
-        _fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
-    else:
-        return
-    sys.exit(_NOT_DONE)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+    """Run the command line."""
+    run(app, expected=_EXPECTED)

@@ -155,7 +155,7 @@ class _Consumption:
             unit.execute(consumed.CLOSE_GATE, consumer=self.consumer)
             await unit.fetch(consumed.REGISTER, consumer=self.consumer, token=self.token)
         while not stop.is_set():
-            events = await self._left() if monotonic() >= self._sweep_at else await self._told()
+            events = await self._left() if monotonic() >= self._sweep_at else await self._told(stop)
             if events:
                 await self._take(events)
             if monotonic() >= self._settle_at:
@@ -181,9 +181,9 @@ class _Consumption:
                 await self._park(row.organization_id, row.id, str(error))
         return events
 
-    async def _told(self) -> list[Envelope[Event]]:
+    async def _told(self, stop: threading.Event) -> list[Envelope[Event]]:
         """What Kafka told since the last time. Where it tells nothing that can be read, the event log will."""
-        messages = await self.feed.read()
+        messages = await self.feed.read(stop)
         if not self.feed.is_up:
             await asyncio.sleep(max(0.0, min(self._sweep_at - monotonic(), _SWEEP_ALONE_SECONDS)))
         events = [event for message in messages if (event := self._read(message))]

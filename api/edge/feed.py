@@ -7,6 +7,7 @@ in the event log by then. When the broker lost its data a new epoch begins, and 
 import asyncio
 import json
 import logging
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from sqlalchemy import text
 
 from api.db.statements import compiled
 from api.kernel.database import Database
+from api.kernel.hints import EVENTS, Bell
 from bus.admin import KafkaAdmin
 from bus.consumer import KafkaRecordConsumer
 from bus.records import Consumer, Partition, TransportError
@@ -27,9 +29,11 @@ from contracts.topics import EVENT_TOPICS
 
 _log = logging.getLogger(__name__)
 
-_LOOK_AROUND_SECONDS = 1.0
+_LOOK_AROUND_SECONDS = 5.0
 _RETRY_SECONDS = 2.0
-_POLL_SECONDS = 0.5
+_POLL_SECONDS, _GLANCE_SECONDS = 0.5, 0.1
+#: After this long without an event it waits for a hint, or asks the broker so seldom.
+_AWAKE_SECONDS, _ASLEEP_SECONDS = 2.0, 2.0
 
 _EPOCH = compiled(text("select epoch from transport_epoch order by started_at desc limit 1"))
 _PUBLISHED = compiled(
@@ -71,16 +75,18 @@ class Feed:
     _consumer: Consumer | None = None
     _retry_at: float = 0.0
     _look_at: float = 0.0
+    _awake_until: float = 0.0
+    _bell: Bell | None = None
     _settings: KafkaSettings | None = field(default=None)
 
-    async def read(self) -> list[Message]:
+    async def read(self, stop: threading.Event | None = None) -> list[Message]:
         """What was published since, waiting a moment for it; nothing while there is no broker."""
         try:
             if self._consumer is None and not await self._open():
                 return []
             if monotonic() >= self._look_at:
                 await self._look_around()
-            return await self._poll()
+            return await self._poll_when_due(stop)
         except (TransportError, ValidationError) as error:
             _log.warning("Kafka tells nothing for now, the event log does: %s", error)
             await self.close()
@@ -117,11 +123,21 @@ class Feed:
             raise TransportError("another epoch has begun")
         self._look_at = monotonic() + _LOOK_AROUND_SECONDS
 
-    async def _poll(self) -> list[Message]:
+    async def _poll_when_due(self, stop: threading.Event | None) -> list[Message]:
+        """Ask the broker at once while events come; else after a hint, or a while."""
+        self._bell = self._bell or self.database.hints.bell(EVENTS)
+        if monotonic() >= self._awake_until and await self._bell.wait(_ASLEEP_SECONDS, stop):
+            self._awake_until = monotonic() + _AWAKE_SECONDS
+        messages = await self._poll(_POLL_SECONDS if monotonic() < self._awake_until else _GLANCE_SECONDS)
+        if messages:
+            self._awake_until = monotonic() + _AWAKE_SECONDS
+        return messages
+
+    async def _poll(self, seconds: float) -> list[Message]:
         consumer = self._consumer
         if consumer is None:
             return []
-        polled = await asyncio.to_thread(consumer.poll, _POLL_SECONDS)
+        polled = await asyncio.to_thread(consumer.poll, seconds)
         messages: list[Message] = []
         for records in polled.values():
             for record in records:

@@ -29,6 +29,7 @@ from api.imports.uploads import (
     folder_of,
 )
 from api.kernel.errors import Forbidden, NotFound, PayloadTooLarge
+from api.kernel.hints import hint
 from api.kernel.unit_of_work import Row, UnitOfWork
 from api.models.import_job import ImportJob
 
@@ -89,6 +90,7 @@ async def start_import(
         "updated_at": unit.now,
     }
     unit.insert(ImportJob, {**job, "files": as_json(uploaded.stored), "warnings": as_json([])})
+    hint(unit, records.WORK)
     response.headers["Location"] = f"/v1/imports/{uploaded.import_id}"
     response.headers["ETag"] = '"0"'
     yet_unknown = dict.fromkeys(("error", "started_at", "completed_at"))

@@ -13,6 +13,9 @@ from api.models.import_job import ImportJob, ImportProblem
 from api.models.organization import Organization
 from contracts import locks
 
+#: What is hinted at where an import waits to be done.
+WORK = "imports"
+
 _organization: Any = bindparam("organization_id")
 _jobs = select(ImportJob.__table__).where(ImportJob.organization_id == _organization)
 JOBS = Listing(_jobs, filters={}, order=(ImportJob.id,), newest_first=True)

@@ -17,6 +17,7 @@ from uuid_utils.compat import uuid7
 
 from api.db.pipeline import Connection, Row
 from api.db.statements import Statement, compiled
+from api.imports import records
 from api.imports.job import Claim, ClaimLostError, run_job
 from api.imports.tidying import tidy
 from api.kernel.database import Database
@@ -27,7 +28,8 @@ _log = logging.getLogger(__name__)
 
 #: A job that kills its worker this often is not tried again.
 _MOST_ATTEMPTS = 5
-_POLL_SECONDS = 0.3
+#: A hint comes before that, most of the time.
+_POLL_SECONDS = 3.0
 _RETRY_SECONDS = 2.0
 #: How often files that nobody needs are looked for.
 _TIDY_SECONDS = 3600.0
@@ -82,11 +84,11 @@ async def work(database: Database, *, files_path: Path, stop: threading.Event, k
 
 
 async def _work_on(connection: Connection, database: Database, *, files_path: Path, stop: threading.Event) -> None:
-    until = time.monotonic() + _TIDY_SECONDS
+    until, bell = time.monotonic() + _TIDY_SECONDS, database.hints.bell(records.WORK)
     while not stop.is_set() and time.monotonic() < until:
         claim = await _claim(connection)
         if claim is None:
-            await asyncio.sleep(_POLL_SECONDS)
+            await bell.wait(_POLL_SECONDS, stop)
             continue
         try:
             await run_job(database, claim, files_path=files_path, stop=stop)

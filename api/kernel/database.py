@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from api.db.pool import Pool
 from api.kernel.context import Context
+from api.kernel.hints import Hints
 from api.kernel.unit_of_work import UnitOfWork, entering
 
 
@@ -13,6 +14,7 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 10, statement_timeout_ms: int = 10_000) -> None:
         self.pool = Pool(url, size=pool_size, statement_timeout_ms=statement_timeout_ms)
+        self.hints = Hints(url)
 
     @asynccontextmanager
     async def unit(self, context: Context | None) -> AsyncIterator[UnitOfWork]:
@@ -35,6 +37,7 @@ class Database:
 
     async def close(self) -> None:
         """Close all connections."""
+        await self.hints.close()
         await self.pool.close()
 
 

@@ -10,6 +10,7 @@ from uuid_utils.compat import uuid7
 from api.db.statements import compiled
 from api.kernel.changes import Change
 from api.kernel.errors import NotFound
+from api.kernel.hints import hint
 from api.kernel.listing import Listing
 from api.kernel.states import as_state, as_states, rows_of
 from api.kernel.unit_of_work import UnitOfWork
@@ -20,6 +21,9 @@ from api.models.webhook import Webhook as WebhookRow
 from api.models.webhook import WebhookDelivery as DeliveryRow
 from api.webhooks.rules import Delivery, TooManyWebhooks, Webhook, WebhookState
 from contracts.access import Role
+
+#: What is hinted at where a delivery may go at once.
+WORK = "webhooks"
 
 _conditions = {"id": WebhookRow.id == bindparam("id")}
 #: Webhooks, oldest first.
@@ -126,13 +130,16 @@ def write_webhook(unit: UnitOfWork, change: Change[Webhook], *, now: datetime) -
     if change.before is not None and change.before.state is not change.after.state:
         if change.after.state is WebhookState.ACTIVE:
             unit.execute(_RESUME, webhook_id=change.after.id, now=now)
+            hint(unit, WORK)
         else:
             unit.execute(_HALT, webhook_id=change.after.id)
 
 
 def write_delivery(unit: UnitOfWork, before: Delivery | None, after: Delivery) -> None:
-    """Queue what was decided of a delivery."""
+    """Queue what was decided of a delivery, and let it be sent at once where its time has come."""
     write(unit, [Change(before, after)], {Delivery: DeliveryRow})
+    if after.next_attempt_at is not None and after.attempts == 0:
+        hint(unit, WORK)
 
 
 def remove(unit: UnitOfWork, webhook: Webhook) -> None:

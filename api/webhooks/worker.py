@@ -38,7 +38,8 @@ _log = logging.getLogger(__name__)
 CONSUMER = "webhooks"
 
 _SEVERAL = 20
-_POLL_SECONDS, _RETRY_SECONDS, _FORGET_SECONDS = 0.5, 2.0, 3600.0
+#: A delivery that is to be sent at once is hinted at; others have a time.
+_POLL_SECONDS, _RETRY_SECONDS, _FORGET_SECONDS = 2.0, 2.0, 3600.0
 _KEPT_DAYS = 30
 
 _WANTED = compiled(text("select organization_id, event_types from webhooks where state = 'active'"))
@@ -172,7 +173,7 @@ class Sender:
 
 
 async def _send_on(sender: Sender, stop: threading.Event) -> None:
-    forget_at = 0.0
+    forget_at, bell = 0.0, sender.database.hints.bell(records.WORK)
     while not stop.is_set():
         try:
             if monotonic() >= forget_at:
@@ -180,7 +181,7 @@ async def _send_on(sender: Sender, stop: threading.Event) -> None:
                     unit.execute(_FORGET)
                 forget_at = monotonic() + _FORGET_SECONDS
             if not await sender.send_due():
-                await asyncio.sleep(_POLL_SECONDS)
+                await bell.wait(_POLL_SECONDS, stop)
         except (psycopg.Error, OSError) as error:
             _log.warning("the database does not answer; trying again: %s", error)
             await asyncio.sleep(_RETRY_SECONDS)

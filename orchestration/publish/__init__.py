@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version as distribution_version
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -114,11 +115,21 @@ def is_damaged(warehouse_url: str) -> bool:
         return False
     if folder.is_damaged(current):
         return True
+    path = folder.path_of(current)
     try:
-        duckdb.connect(folder.path_of(current), read_only=True, config={"enable_external_access": "false"}).close()
-    except duckdb.Error:
+        found = path.stat()
+        written = (path, found.st_ino, found.st_size, found.st_mtime_ns)
+        if written not in _opened:  # opening costs a hundred times the look
+            duckdb.connect(path, read_only=True, config={"enable_external_access": "false"}).close()
+            _opened.clear()
+            _opened.add(written)
+    except (duckdb.Error, FileNotFoundError):
         return True
     return False
+
+
+#: The file that could last be opened, as it was then.
+_opened: set[tuple[Path, int, int, int]] = set()
 
 
 def last_publication(warehouse_url: str) -> Publication | None:

@@ -1,0 +1,93 @@
+"""Hints that there may be something to do, for loops that would else ask PostgreSQL again and again whether there is.
+
+PostgreSQL notifies: of events by itself, of what else a slice hands to its worker where that calls `hint`. A hint may
+get lost with its connection, so whoever waits for one looks by itself every few seconds all the same.
+"""
+
+import asyncio
+import threading
+from contextlib import suppress
+
+import psycopg
+from sqlalchemy import text
+
+from api.db.statements import compiled
+from api.kernel.unit_of_work import UnitOfWork
+
+#: Announced by PostgreSQL itself whenever events are committed.
+EVENTS = "events"
+
+_CHANNEL, _EVENTS_CHANNEL = "sluice_work", "sluice_events"
+_NOTIFY = compiled(text(f"select pg_notify('{_CHANNEL}', :work)"))
+_RETRY_SECONDS = 2.0
+#: How long a stop may go unnoticed.
+_LOOK_SECONDS = 0.25
+
+
+def hint(unit: UnitOfWork, work: str) -> None:
+    """Tell whoever waits for `work`, as the unit commits."""
+    unit.execute(_NOTIFY, work=work)
+
+
+class Hints:
+    """Listens on one connection, made with the first bell, for all loops of a process."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._bells: list[Bell] = []
+        self._listening: asyncio.Task[None] | None = None
+
+    def bell(self, work: str) -> "Bell":
+        """Rings for hints of `work`."""
+        bell = Bell(work)
+        self._bells.append(bell)
+        if self._listening is None:
+            self._listening = asyncio.create_task(self._listen())
+        return bell
+
+    async def close(self) -> None:
+        """Listen no more."""
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            listening.cancel()
+            with suppress(asyncio.CancelledError):
+                await listening
+
+    async def _listen(self) -> None:
+        while True:
+            with suppress(psycopg.Error, OSError):
+                async with await psycopg.AsyncConnection.connect(
+                    self._url, autocommit=True, connect_timeout=5, application_name="sluice-hints"
+                ) as connection:
+                    await connection.execute(f"listen {_CHANNEL}")
+                    await connection.execute(f"listen {_EVENTS_CHANNEL}")
+                    self._ring(None)  # what was said meanwhile nobody has heard
+                    async for notice in connection.notifies():
+                        self._ring(EVENTS if notice.channel == _EVENTS_CHANNEL else notice.payload)
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    def _ring(self, work: str | None) -> None:
+        for bell in self._bells:
+            if work in (None, bell.work):
+                bell.rung.set()
+
+
+class Bell:
+    """One loop's: it remembers that it rang until somebody waits."""
+
+    def __init__(self, work: str) -> None:
+        self.work, self.rung = work, asyncio.Event()
+
+    async def wait(self, seconds: float, stop: threading.Event | None = None) -> bool:
+        """Wait until it rings, `seconds` are over, or `stop` is set; whether it rang."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while (stop is None or not stop.is_set()) and not self.rung.is_set():
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0:
+                break
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left, _LOOK_SECONDS)):
+                    await self.rung.wait()
+        has_rung = self.rung.is_set()
+        self.rung.clear()
+        return has_rung
