@@ -189,8 +189,6 @@ class Process(_Answer):
 
     name: str
     state: str | None = None
-    lag: int | float | None = None
-    message: str | None = None
     seen_at: datetime | None = None
 
 

@@ -1,7 +1,8 @@
 """State of the pipeline behind the numbers: checks and the last refresh.
 
 Orchestration writes, the API reads. `status.json` beside the published versions, or table
-`published.pipeline_status`; it speaks of the installation as a whole, never of one tenant's data.
+`published.pipeline_status`; it speaks of the installation as a whole. Of that, everybody is told what `for_everybody`
+leaves: no count and no row of another organization.
 """
 
 import fcntl
@@ -39,7 +40,9 @@ class RefreshState(StrEnum):
 
 
 class Check(BaseModel):
-    """Result of one data check."""
+    """Result of one data check. `message` is for operators: it may count and name rows of any organization; `holds`
+    says to everybody what the check looks for.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -47,10 +50,11 @@ class Check(BaseModel):
     status: CheckState
     message: str = ""
     finished_at: datetime | None = None
+    holds: str = ""
 
 
 class Refresh(BaseModel):
-    """The last attempt to build and publish the marts."""
+    """The last attempt to build and publish the marts. `error` is for operators, as a check's message is."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -64,7 +68,7 @@ class GroupStatus(BaseModel):
     """How a group of models stands, as far as it has one speed.
 
     With an `error` it stays as it was published before; `through` is how far it knew all events then, `version` the one
-    in which its rows changed last.
+    in which its rows changed last. The error is for operators, `why` says the same to everybody.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -73,6 +77,7 @@ class GroupStatus(BaseModel):
     version: str | None = None
     through: datetime | None = None
     error: str | None = None
+    why: str | None = None
 
 
 class PipelineStatus(BaseModel):
@@ -83,6 +88,22 @@ class PipelineStatus(BaseModel):
     checks: list[Check] = []
     last_refresh: Refresh | None = None
     groups: list[GroupStatus] = []
+
+    def for_everybody(self) -> "PipelineStatus":
+        """The same for people of any organization."""
+        checks = [check.model_copy(update={"message": check.holds}) for check in self.checks]
+        groups = [
+            group.model_copy(update={"error": (group.why or _NOT_UPDATED) if group.error else None})
+            for group in self.groups
+        ]
+        refresh = self.last_refresh
+        if refresh is not None and refresh.error:
+            reasons = [f"{group.name}: {group.error}" for group in groups if group.error]
+            refresh = refresh.model_copy(update={"error": "; ".join(reasons) or _NOT_UPDATED})
+        return PipelineStatus(checks=checks, last_refresh=refresh, groups=groups)
+
+
+_NOT_UPDATED = "It could not be brought up to date; whoever runs Sluice sees why in Dagster."
 
 
 class StatusStore(Protocol):

@@ -1,16 +1,20 @@
 """Dagster's web server behind `guard`, in one process: `python -m orchestration.pages [ARGUMENT…]`.
 
-The program serves by `uvicorn.run`, which is told to serve the guard instead, whatever the program hands it.
+The program serves by `uvicorn.run`, which is told to serve the guard instead, whatever the program hands it. Beside
+Dagster's own pages lie the documentation of the dbt project and what Great Expectations found.
 """
 
 import sys
 from typing import Any
 
 import uvicorn
+from starlette.routing import Mount, Router
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from contracts.settings import OperatorSettings, OrchestrationSettings
 from orchestration import program
+from orchestration.docs import docs_folder
 from orchestration.guard import Guard
 
 _serve = uvicorn.run
@@ -20,7 +24,9 @@ def guarded(app: ASGIApp) -> Guard:
     """What is served in place of the pages."""
     settings, orchestration = OperatorSettings(), OrchestrationSettings()
     here = [f"{name}:{orchestration.dagster_port}" for name in ("127.0.0.1", "localhost", "[::1]")]
-    return Guard(app, token=settings.dagster_token.get_secret_value(), hosts=[*here, *settings.dagster_hosts])
+    docs = StaticFiles(directory=docs_folder(orchestration), html=True, check_dir=False)
+    pages = Router(routes=[Mount("/docs", docs)], default=app)
+    return Guard(pages, token=settings.dagster_token.get_secret_value(), hosts=[*here, *settings.dagster_hosts])
 
 
 def _serve_guarded(app: ASGIApp, **options: Any) -> None:  # noqa: ANN401  # uvicorn's own

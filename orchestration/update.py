@@ -10,11 +10,16 @@ from contracts.warehouse import Part, Speed
 from metrics.status import Check, CheckState, GroupStatus, Refresh, RefreshState, StatusStore
 from orchestration.build.dbt import NodeResult
 from orchestration.build.lock import build_lock
+from orchestration.build.mart_quality import MartFinding
 from orchestration.build.parts import EVENTS, Builder
+from orchestration.build.project import Project
 from orchestration.build.raw_state import RawState, generation_of, read_raw_state
 from orchestration.publish import Publication, last_publication, publish
-from orchestration.publish.checks import Finding, check_build
+from orchestration.publish.checks import QUICK_CHECKS, Finding, check_build
 from orchestration.warehouse import Warehouse
+
+#: How checks begin that hold a part: `expectations of <part>: <what>`.
+_HELD = "expectations of "
 
 
 @dataclass
@@ -27,9 +32,11 @@ class Update:
     nodes: list[NodeResult] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     tested: Mapping[str, Part] = field(default_factory=dict)
+    promises: Mapping[str, str] = field(default_factory=dict)
     failed: dict[Part, str] = field(default_factory=dict)
     unsound: set[Part] = field(default_factory=set)
     publication: Publication | None = None
+    judged: list[MartFinding] | None = None
 
 
 def update(
@@ -77,9 +84,15 @@ def _update(
     builder = Builder(warehouse.settings, target_path=warehouse.dbt_target_path, without=without)
     built = (builder.build_live if speed is Speed.LIVE else builder.build_settled)(full_refresh=full_refresh)
     done.nodes, done.failed, done.tested = built.nodes, dict(built.failed), builder.project.parts
+    done.promises = builder.project.promises
     done.unsound = builder.unsound_parts()
     if EVENTS in built.failed or not built.nodes:
         return
+    if warehouse.quality is not None and (speed is Speed.SETTLED or full_refresh):
+        done.judged = judge_marts(warehouse, builder.project, without=done.unsound)
+    held = _held(warehouse.status.read().checks, of=set(done.tested.values()))
+    done.failed |= {part: why for part, why in held.items() if part.speed is speed}
+    done.unsound |= set(held)
     published, raw_version = last_publication(warehouse.url), done.raw.version if done.raw else None
     done.findings = check_build(
         warehouse.url,
@@ -100,6 +113,45 @@ def _update(
             raw_version=raw_version,
             unsound=done.unsound,
         )
+
+
+def judge_marts(warehouse: Warehouse, project: Project, *, without: Collection[Part] = ()) -> list[MartFinding]:
+    """Judge the build by its suites, and note what holds: a part that is not as expected is held from now on, until it
+    is found to be so again. The caller holds the build lock.
+
+    Raises:
+        SuiteError: it could not be judged.
+    """
+    found = [] if warehouse.quality is None else warehouse.quality.judge(warehouse.url, project, without=without)
+    now, checks = datetime.now(UTC), []
+    for part in sorted({one.part for one in found}):
+        failed = [one for one in found if one.part == part and not one.passed]
+        checks += [
+            Check(
+                name=f"{_HELD}{part}: {one.measure.mart.value} {one.measure.name}",
+                status=CheckState.FAILED,
+                message=f"{one.measure.mart.value}, {one.measure.name.replace('_', ' ')}: {one.message}",
+                finished_at=now,
+                holds=one.measure.holds,
+            )
+            for one in failed
+        ]
+        if not failed:
+            holds = "Its figures are such as they can be, and about as many as there usually are."
+            checks.append(Check(name=f"{_HELD}{part}: all", status=CheckState.OK, finished_at=now, holds=holds))
+    record_checks(warehouse.status, checks)
+    return found
+
+
+def _held(checks: Sequence[Check], *, of: Collection[Part]) -> dict[Part, str]:
+    """Parts whose suites did not hold when they were last looked at, and why."""
+    named = {str(part): part for part in of}
+    held: dict[Part, str] = {}
+    for check in checks:
+        part = named.get(check.name.removeprefix(_HELD).partition(": ")[0])
+        if check.name.startswith(_HELD) and check.status is CheckState.FAILED and part is not None:
+            held[part] = f"{held[part]}; {check.message}" if part in held else check.message
+    return held
 
 
 def _was_rewritten(raw_version: str | None, published: Publication | None) -> bool:
@@ -138,11 +190,39 @@ def _groups(done: Update, before: dict[str, GroupStatus], published: Publication
             GroupStatus(
                 name=name,
                 error=error,
+                why=_in_plain_words(done, part, before.get(name)) if error else None,
                 version=kept["version"] if kept else None,
                 through=kept["through"] if kept else None,
             )
         )
     return groups
+
+
+def _in_plain_words(done: Update, part: Part, before: GroupStatus | None) -> str | None:
+    """Why a part stays as it was, with no row and no count of anybody's."""
+    if part not in done.failed:
+        return before.why if before else None
+    broken = [
+        f"the check “{node.name.replace('_', ' ')}” failed"
+        if node.resource_type == "test"
+        else f"“{node.name.replace('_', ' ')}” could not be built"
+        for node in done.nodes
+        if not node.is_success and node.status != "skipped" and done.tested.get(node.unique_id) == part
+    ]
+    broken += [
+        f"it is not so that: {one.measure.holds.rstrip('.')}"
+        for one in done.judged or []
+        if not one.passed and one.part == part
+    ]
+    broken += [
+        f"the check “{one.title}” failed"
+        for one in done.findings
+        if not one.passed and Part(one.mart.group, one.mart.speed) == part
+    ]
+    if not broken:  # held since an earlier look
+        return before.why if before else None
+    told = "; ".join(broken)
+    return f"{told[0].upper()}{told[1:]}. The figures stay as they were."
 
 
 def _of_tests(done: Update, now: datetime) -> list[Check]:
@@ -157,10 +237,15 @@ def _of_tests(done: Update, now: datetime) -> list[Check]:
         for node in others:
             status = CheckState.WARN if node.status == "warn" else CheckState.FAILED
             message = node.message or f"{node.failures} rows break the test."
-            checks.append(Check(name=f"{part}: {node.name}", status=status, message=message, finished_at=now))
+            holds = done.promises.get(node.unique_id, "")
+            checks.append(
+                Check(name=f"{part}: {node.name}", status=status, message=message, finished_at=now, holds=holds)
+            )
         if not others:
             message = f"All {len(tests)} tests passed." if len(tests) > 1 else "Its test passed."
-            checks.append(Check(name=f"{part}: all tests", status=CheckState.OK, message=message, finished_at=now))
+            checks.append(
+                Check(name=f"{part}: all tests", status=CheckState.OK, message=message, finished_at=now, holds=message)
+            )
     return checks
 
 
@@ -171,6 +256,7 @@ def _of_findings(done: Update, now: datetime) -> list[Check]:
             status=CheckState.OK if one.passed else CheckState.FAILED,
             message=one.message,
             finished_at=now,
+            holds=QUICK_CHECKS[one.name],
         )
         for one in done.findings
     ]
@@ -183,7 +269,9 @@ def merge_checks(known: Sequence[Check], new: Sequence[Check]) -> list[Check]:
 
 
 def _kind(check: Check) -> str:
-    return check.name.partition(":")[0]
+    """What is judged at once: the expectations of a part, or whatever stands before the colon."""
+    is_held = check.name.startswith(_HELD)
+    return check.name.rpartition(":")[0] if is_held else check.name.partition(":")[0]
 
 
 def record_checks(store: StatusStore, checks: Sequence[Check]) -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from contracts.generate import write_page
 from metrics.published import accept as publish_definitions
+from runtime.exposures import write_exposures
 from runtime.home import PROJECT
 
 #: Where derived files lie.
 _DERIVED = (
     "contracts/asyncapi.json",
+    "dbt_project/models/marts/_exposures.yml",
     "metrics/published.json",
     "tests/**/definitions.json",
 )
@@ -24,7 +26,9 @@ def accept(say: Callable[[str], None]) -> list[str]:
     """Renew everything, and say which files changed; answers what cannot be accepted."""
     before = _contents()
     write_page()
-    wrong = publish_definitions() + _renew_snapshots()
+    wrong = publish_definitions()
+    write_exposures()
+    wrong += _renew_snapshots()
     after = _contents()
     for path in sorted(before.keys() | after.keys()):
         if before.get(path) != after.get(path):

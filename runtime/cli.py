@@ -22,6 +22,7 @@ from ingest.sinks.interface import SinkUnavailableError
 from models_ml.errors import ScoringError
 from orchestration.build.dbt import DbtError
 from orchestration.build.lock import BuildBusyError
+from orchestration.build.suites import SuiteError
 from orchestration.reconciliation import reconcile_all
 from runtime.accept import accept
 from runtime.access_command import audit, link_command
@@ -32,6 +33,7 @@ from runtime.billing_command import BillingError
 from runtime.billing_command import app as billing
 from runtime.checks import run_checks
 from runtime.demo import DEMO_PASSWORD, DEMO_USERS, DemoError, fill
+from runtime.docs_command import data_docs_command, dbt_docs_command
 from runtime.embedded.postgres import PostgresSetupError
 from runtime.ending import run, say_what_failed
 from runtime.home import PROJECT, Home, HomeError
@@ -211,6 +213,8 @@ app.add_typer(audit, name="audit")
 app.command("migrate")(migrate)
 app.command("warehouse")(warehouse_command)
 app.command("sql")(sql_command)
+app.command("dbt-docs")(dbt_docs_command)
+app.command("data-docs")(data_docs_command)
 app.command("backup")(backup)
 app.command("restore")(restore)
 
@@ -256,6 +260,7 @@ _EXPECTED = (
     BillingError,
     ScoringError,
     WarehouseCommandError,
+    SuiteError,
 )
 
 

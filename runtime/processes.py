@@ -92,7 +92,7 @@ PROCESSES: Mapping[str, Process] = {
         ),
         Process(
             "dagster", "Dagster's web server, daemon and code server.", "orchestration.serve",
-            (*_MODELS, "DAGSTER_PORT", "DAGSTER_TOKEN", "DATABASE_WORKER_URL"), path=HEALTH_PATH,
+            (*_MODELS, "API_URL", "DAGSTER_PORT", "DAGSTER_TOKEN", "DATABASE_WORKER_URL"), path=HEALTH_PATH,
             port=lambda: OrchestrationSettings().dagster_port,
             is_background=True,
         ),

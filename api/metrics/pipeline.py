@@ -1,7 +1,7 @@
 """The pipeline's state as Prometheus figures and as alarms, from what its processes report of themselves.
 
-About the installation, never about a tenant. The alarms are rules over the same figures that Prometheus collects:
-deploy/prometheus/alerts.yml holds them once more, for whoever runs a Prometheus.
+The figures are the installation's, for operators; alarms are told to everybody and count nothing. They are rules over
+the same figures that Prometheus collects: deploy/prometheus/alerts.yml holds them once more, for whoever runs one.
 """
 
 from collections.abc import Iterable
@@ -54,7 +54,7 @@ class Alarm(BaseModel):
     """Something that a person should look at, and what to do."""
 
     name: str
-    message: str = Field(description="What is wrong, in figures.")
+    message: str = Field(description="What is wrong; how much of it, `/metrics` says to operators.")
     advice: str = Field(description="What to do about it.")
 
 
@@ -84,7 +84,7 @@ def _relay_alarms(detail: dict[str, Any]) -> list[Alarm]:
         found.append(
             Alarm(
                 name="events_wait_to_be_published",
-                message=f"{int(detail.get('pending') or 0):,} events wait, the oldest for {waiting:,.0f} seconds.",
+                message=f"The oldest event that waits has done so for {waiting:,.0f} seconds.",
                 advice="After a large import this passes. Otherwise look at the relay and the broker below.",
             )
         )
@@ -92,7 +92,7 @@ def _relay_alarms(detail: dict[str, Any]) -> list[Alarm]:
         found.append(
             Alarm(
                 name="events_are_parked",
-                message=f"{parked:,} events cannot be published, or wait behind one that cannot.",
+                message="Some events cannot be published, or wait behind one that cannot.",
                 advice="`./sluice parked` lists them with reasons; `./sluice parked --release` tries them again.",
             )
         )

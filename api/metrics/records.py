@@ -21,8 +21,7 @@ from api.models.user import User
 
 _PROCESSES = compiled(
     text("""
-select process as name, updated_at as seen_at, cast(detail ->> 'pending' as bigint) as lag,
-    detail ->> 'error' as message,
+select process as name, updated_at as seen_at,
     case when updated_at < clock_timestamp() - interval '1 minute' then 'silent' else state end as state
 from process_status
 order by process

@@ -156,13 +156,11 @@ class RestatementsRead(BaseModel):
 
 
 class Process(BaseModel):
-    """One process of the installation, as it last reported itself."""
+    """One process of the installation, as it last reported itself; what it counts is for operators (`/metrics`)."""
 
     name: str
     state: str = Field(description="What the process says of itself; `silent` when it has not reported for a minute.")
     seen_at: datetime
-    lag: int | None = Field(description="Events not yet handled, where the process has such a figure.")
-    message: str | None
 
 
 class Reconciliation(BaseModel):

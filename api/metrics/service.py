@@ -268,7 +268,7 @@ async def read_freshness(unit: UnitOfWork, caller: Caller, *, services: Services
 def _freshness(services: Services, viewer: Viewer) -> tuple[PublishedVersion | None, datetime | None, PipelineStatus]:
     if services.warehouse is None or services.figures is None:
         return None, None, PipelineStatus()
-    status = open_status_store(services.warehouse.warehouse_url.get_secret_value()).read()
+    status = open_status_store(services.warehouse.warehouse_url.get_secret_value()).read().for_everybody()
     try:
         return services.figures.current(), services.figures.through(viewer), status
     except WarehouseNotReadyError:

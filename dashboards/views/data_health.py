@@ -64,8 +64,7 @@ def problems(fresh: Freshness) -> list[tuple[str, str]]:
     found += [
         (
             f"The process “{_words(process.name)}” is {process.state}",
-            "New changes may arrive late until it runs again. Sluice restarts it by itself; if it keeps stopping, "
-            f"look at its log. {process.message or ''}".strip(),
+            "New changes may arrive late until it runs again. Sluice restarts it by itself; its log says what it was.",
         )
         for process in fresh.processes
         if process.state is not None and process.state.lower() not in _GOOD_STATES
@@ -188,15 +187,12 @@ def _processes(processes: list[Process], zone: ZoneInfo) -> None:
             {
                 "Process": _words(process.name).capitalize(),
                 "State": (process.state or "unknown").capitalize(),
-                "Behind": "–" if process.lag is None else f"{process.lag:,}",
                 "Seen": money.moment(process.seen_at, zone),
-                "Message": process.message or "",
             }
             for process in processes
         ]
     )
-    empty = [column for column, blank in (("Behind", "–"), ("Message", "")) if (frame[column] == blank).all()]
-    st.dataframe(frame.drop(columns=empty), hide_index=True, key="processes", alt="Processes and their state")
+    st.dataframe(frame, hide_index=True, key="processes", alt="Processes and their state")
 
 
 def _words(name: str) -> str:

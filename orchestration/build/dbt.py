@@ -4,15 +4,12 @@ The only place that sets the SLUICE_DBT_* variables of profiles.yml (dbt reads i
 nowhere else). A parsed project is kept, so that a warm refresh pays for its queries only. One call at a time.
 """
 
-import hashlib
-import json
 import os
 import re
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -23,9 +20,9 @@ from dbt.contracts.graph.manifest import Manifest
 from dbt_common.events.base_types import EventMsg
 
 from contracts.settings import WarehouseSettings
-from contracts.warehouse import RAW_EVENTS, RAW_SCHEMA, Group, Mart, Part, Speed, duckdb_folder
+from contracts.warehouse import RAW_EVENTS, RAW_SCHEMA, Mart, Part, duckdb_folder
 from orchestration.build.database import build_path
-from orchestration.build.time_zones import database_version
+from orchestration.build.project import Project as Project
 
 PROJECT_DIR = Path(__file__).resolve().parents[2] / "dbt_project"
 
@@ -60,76 +57,6 @@ class NodeResult:
 
 
 OnNode = Callable[[NodeResult], None]
-
-
-@dataclass(frozen=True)
-class Project:
-    """The parsed project."""
-
-    manifest: Manifest
-
-    @cached_property
-    def parts(self) -> Mapping[str, Part]:
-        """The part that each model and test belongs to; a test's is the one that is built last among those it reads."""
-        nodes = self.manifest.nodes
-        models = {
-            name: Part(Group(str(node.config.group)), Speed(node.config.meta["speed"]))
-            for name, node in nodes.items()
-            if name.startswith("model.")
-        }
-        order = list(Group)
-        tests = {
-            name: max(
-                (models[parent] for parent in node.depends_on_nodes if parent in models),
-                key=lambda part: (part.speed is Speed.SETTLED, order.index(part.group)),
-            )
-            for name, node in nodes.items()
-            if name.startswith("test.")
-        }
-        return models | tests
-
-    @cached_property
-    def digests(self) -> Mapping[Part, str]:
-        """Per part, a hash of what decides its tables' content: the texts of its models, of what they read, and of all
-        macros, and the time-zone database.
-        """
-        macros = {one.unique_id: one.macro_sql for one in self.manifest.macros.values() if one.package_name == "sluice"}
-        return {
-            part: _hash(self._texts(part) | macros | {"time zones": database_version()})
-            for part in set(self.parts.values())
-        }
-
-    @property
-    def digest(self) -> str:
-        """A hash of the whole."""
-        return f"sha256:{_hash({str(part): digest for part, digest in self.digests.items()})}"
-
-    def news_of(self, group: Group) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """How the types of a group's events begin, and worklists that also mean that there is something to do."""
-        found = next(one for one in self.manifest.groups.values() if one.name == group.value)
-        meta = found.config.meta
-        return tuple(meta["events"]), tuple(meta.get("worklists", ()))
-
-    def nodes_of(self, part: Part, *, views: bool) -> set[str]:
-        """Models and tests of a part; views only where they are asked for, as they stand until the models change."""
-        nodes = self.manifest.nodes
-        return {
-            name
-            for name, one in self.parts.items()
-            if one == part and (views or nodes[name].config.materialized != "view")
-        }
-
-    def _texts(self, part: Part) -> dict[str, str]:
-        reached: dict[str, str] = {}
-        waiting = [name for name, one in self.parts.items() if one == part and name.startswith("model.")]
-        while waiting:
-            name = waiting.pop()
-            if name in reached or not name.startswith("model."):
-                continue
-            node = self.manifest.nodes[name]
-            reached[name] = node.checksum.checksum + json.dumps(node.config.meta, sort_keys=True)
-            waiting.extend(node.depends_on_nodes)
-        return reached
 
 
 _projects: dict[tuple[str, str], Project] = {}
@@ -306,10 +233,6 @@ def _parsed(variables: Mapping[str, str], target_path: Path) -> Project:
         _check_types(manifest)
         _projects[key] = Project(manifest)
     return _projects[key]
-
-
-def _hash(texts: Mapping[str, str]) -> str:
-    return hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()
 
 
 def _run(

@@ -1,63 +1,93 @@
-"""The Great Expectations suite over raw: `python -m orchestration.build.expectations FOLDER`.
+"""Judges suites by Great Expectations: `python -m orchestration.build.expectations FOLDER [DOCS]`.
 
-Reads the frames that `raw_profile` wrote into the folder and writes `findings.json` beside them.
+A process of its own, because Great Expectations takes seconds and some 270 MB to import: neither the refresh nor
+Dagster's code server shall carry that. Reads `suites.json` and the frames that it names from the folder, writes
+`findings.json` there, and where DOCS is named, data docs of what it found.
 """
 
 import json
+import shutil
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import great_expectations as gx
 import pandas as pd
-from great_expectations.expectations.core.expect_column_values_to_be_between import ExpectColumnValuesToBeBetween
-from great_expectations.expectations.core.expect_column_values_to_be_in_set import ExpectColumnValuesToBeInSet
-from great_expectations.expectations.core.expect_column_values_to_not_be_null import ExpectColumnValuesToNotBeNull
 
-from orchestration.build.raw_quality import CLOCK_TOLERANCE_SECONDS, RawCheck
+_SITE = "local_site"
 
 
-def expectations(types: list[str]) -> Mapping[tuple[RawCheck, str], list[Any]]:
-    """Check and frame -> what is expected of it."""
-    ids = ("event_id", "organization_id", "type", "aggregate_id", "aggregate_version")
-    return {
-        (RawCheck.IDS_PRESENT, "events"): [ExpectColumnValuesToNotBeNull(column=column) for column in ids],
-        (RawCheck.TYPES_KNOWN, "events"): [ExpectColumnValuesToBeInSet(column="type", value_set=types)],
-        (RawCheck.INSTANTS_PLAUSIBLE, "events"): [
-            ExpectColumnValuesToBeBetween(column=column, max_value=CLOCK_TOLERANCE_SECONDS)
-            for column in ("occurred_ahead", "recorded_ahead")
-        ],
-        (RawCheck.VERSIONS_CONTIGUOUS, "aggregates"): [
-            ExpectColumnValuesToBeBetween(column="missing_versions", max_value=0)
-        ],
-    }
-
-
-def judge(folder: Path) -> list[dict[str, Any]]:
-    """Validate the frames in a folder; one finding per check."""
+def judge(folder: Path, docs: Path | None = None) -> list[dict[str, Any]]:
+    """Validate each suite; one finding per suite, which says of each expectation that does not hold what was found."""
     context = gx.get_context(mode="ephemeral")
     context.enable_analytics(False)
-    source = context.data_sources.add_pandas("raw")
+    if docs is not None:
+        context.update_data_docs_site(_SITE, _site(docs))  # type: ignore[arg-type]
+    source = context.data_sources.add_pandas("warehouse")
     findings = []
-    for (check, frame), expected in expectations(json.loads((folder / "types.json").read_text())).items():
-        rows = pd.read_parquet(folder / f"{frame}.parquet")
-        batch = source.add_dataframe_asset(check.value).add_batch_definition_whole_dataframe("all")
-        suite = gx.ExpectationSuite(name=check.value, expectations=expected)
-        result = batch.get_batch(batch_parameters={"dataframe": rows}).validate(suite, result_format="COMPLETE")
-        failed = [_describe(one, rows, frame) for one in result.results if not one.success]
-        message = "; ".join(failed) or f"{len(expected)} expectations hold for {int(rows['rows'].sum()):,} {frame}."
-        findings.append({"check": check.value, "passed": bool(result.success), "message": message})
+    for suite in json.loads((folder / "suites.json").read_text(encoding="utf-8")):
+        rows = pd.read_parquet(folder / f"{suite['frame']}.parquet")
+        batch = source.add_dataframe_asset(suite["name"]).add_batch_definition_whole_dataframe("all")
+        expected = [getattr(gx.expectations, one["type"])(**one["of"]) for one in suite["expectations"]]
+        known = context.suites.add(gx.ExpectationSuite(name=suite["name"], expectations=expected))
+        validation = context.validation_definitions.add(
+            gx.ValidationDefinition(name=suite["name"], data=batch, suite=known)
+        )
+        result = validation.run(batch_parameters={"dataframe": rows}, result_format="COMPLETE")
+        failed = [_describe(one, rows, suite["things"]) for one in result.results if not one.success]
+        columns = sorted({_column(one) for one in result.results if not one.success})
+        findings.append(
+            {
+                "suite": suite["name"],
+                "passed": bool(result.success),
+                "failed": columns,
+                "message": "; ".join(failed)
+                or f"{len(expected)} expectations hold for {int(rows['rows'].sum()):,} {suite['things']}.",
+            }
+        )
+    if docs is not None:
+        context.build_data_docs(site_names=[_SITE])
     return findings
 
 
-def _describe(result: Any, rows: pd.DataFrame, frame: str) -> str:  # noqa: ANN401  # great_expectations publishes no types
-    column = result.expectation_config.kwargs.get("column")
+def _column(result: Any) -> str:  # noqa: ANN401  # great_expectations publishes no types
+    return str(result.expectation_config.kwargs.get("column"))
+
+
+def _site(folder: Path) -> dict[str, Any]:
+    return {
+        "class_name": "SiteBuilder",
+        "show_how_to_buttons": False,
+        "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder)},
+        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+    }
+
+
+def _describe(result: Any, rows: pd.DataFrame, things: str) -> str:  # noqa: ANN401  # great_expectations publishes no types
+    kwargs = result.expectation_config.kwargs
+    column = kwargs.get("column")
     wrong = rows.loc[result.result.get("unexpected_index_list") or []]
     samples = ", ".join(str(value) for value in wrong[column].dropna().head(3))
-    return f"{column}: not as expected in {int(wrong['rows'].sum()):,} {frame} ({samples or 'empty'})"
+    bounds = [
+        f"{word} {kwargs[key]:g}"
+        for key, word in (("min_value", "at least"), ("max_value", "at most"))
+        if key in kwargs and kwargs[key] is not None
+    ]
+    wanted = f", should be {' and '.join(bounds)}" if bounds else ""
+    return f"{column}: not as expected in {int(wrong['rows'].sum()):,} {things} ({samples or 'empty'}{wanted})"
+
+
+def main(folder: Path, docs: Path | None) -> None:
+    """Judge, and put the docs in the place of the last ones."""
+    draft = None if docs is None else docs.with_name(f"{docs.name}.new")
+    if draft is not None:
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+    (folder / "findings.json").write_text(json.dumps(judge(folder, draft)), encoding="utf-8")
+    if docs is not None and draft is not None:
+        shutil.rmtree(docs, ignore_errors=True)
+        draft.replace(docs)
 
 
 if __name__ == "__main__":
-    target = Path(sys.argv[1])
-    (target / "findings.json").write_text(json.dumps(judge(target)), encoding="utf-8")
+    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)

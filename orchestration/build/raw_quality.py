@@ -1,12 +1,5 @@
-"""What the quality suite looks at: frames of raw, small however much raw holds, and the names of its checks.
+"""The suites over raw: frames of it, small however much raw holds, and what is expected of them."""
 
-`expectations` judges the frames in a process of its own, because Great Expectations takes seconds and some 270 MB to
-import: neither the refresh loop nor Dagster's code server shall carry that.
-"""
-
-import json
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,8 +16,8 @@ from contracts.events.registry import EVENTS
 from contracts.warehouse import RAW_EVENTS, RAW_SCHEMA
 from metrics.publication import is_duckdb
 from orchestration.build.raw_state import raw_path
+from orchestration.build.suites import Suite, between, judge_suites, not_null, one_of
 
-_SUITE_SECONDS = 300
 _MEMORY_LIMIT = "1GB"  # what does not fit goes to disk
 
 #: Clocks of two machines may be this far apart.
@@ -47,10 +40,6 @@ class RawFinding:
     check: RawCheck
     passed: bool
     message: str
-
-
-class SuiteError(RuntimeError):
-    """The suite's process ended without an answer: says what it wrote last."""
 
 
 # Both engines read the same statements, and answer with few rows: whoever judges them needs no memory for all of raw.
@@ -124,19 +113,28 @@ _FRAMES: dict[str, tuple[str, pl.Schema]] = {
 }
 
 
-def judge_raw(warehouse_url: str, *, since: datetime) -> list[RawFinding]:
+def judge_raw(warehouse_url: str, *, since: datetime, docs: Path | None = None) -> list[RawFinding]:
     """Judge rows loaded since an instant, and the completeness of all aggregates.
 
     Raises:
         SuiteError: the suite could not be run.
     """
     with tempfile.TemporaryDirectory(prefix="sluice-quality-") as name:
-        folder = Path(name)
-        for frame, rows in _profile(warehouse_url, since, spill=folder / "spill").items():
-            rows.write_parquet(folder / f"{frame}.parquet")
-        types = sorted({kind for kind, _version in EVENTS})
-        (folder / "types.json").write_text(json.dumps(types), encoding="utf-8")
-        return _run_suite(folder)
+        frames = _profile(warehouse_url, since, spill=Path(name))
+    found = judge_suites(_suites(), frames, docs=docs)
+    return [RawFinding(RawCheck(one.suite), one.passed, one.message) for one in found]
+
+
+def _suites() -> list[Suite]:
+    ids = ("event_id", "organization_id", "type", "aggregate_id", "aggregate_version")
+    ahead = [between(column, most=CLOCK_TOLERANCE_SECONDS) for column in ("occurred_ahead", "recorded_ahead")]
+    types = sorted({kind for kind, _version in EVENTS})
+    return [
+        Suite(RawCheck.IDS_PRESENT, "events", "events", [not_null(column) for column in ids]),
+        Suite(RawCheck.TYPES_KNOWN, "events", "events", [one_of("type", types)]),
+        Suite(RawCheck.INSTANTS_PLAUSIBLE, "events", "events", ahead),
+        Suite(RawCheck.VERSIONS_CONTIGUOUS, "aggregates", "aggregates", [between("missing_versions", most=0)]),
+    ]
 
 
 def _profile(warehouse_url: str, since: datetime, *, spill: Path) -> dict[str, pl.DataFrame]:
@@ -177,19 +175,3 @@ def _ask_postgres(warehouse_url: str, since: datetime) -> dict[str, list[tuple[A
             ).fetchall()
             for frame, (query, _schema) in _FRAMES.items()
         }
-
-
-def _run_suite(folder: Path) -> list[RawFinding]:
-    done = subprocess.run(
-        [sys.executable, "-m", "orchestration.build.expectations", str(folder)],
-        capture_output=True,
-        text=True,
-        timeout=_SUITE_SECONDS,
-        check=False,
-        cwd=Path(__file__).resolve().parents[2],
-    )
-    answer = folder / "findings.json"
-    if done.returncode != 0 or not answer.exists():
-        raise SuiteError(f"The quality suite ended with code {done.returncode}: {done.stderr.strip()[-500:]}")
-    findings = json.loads(answer.read_text(encoding="utf-8"))
-    return [RawFinding(RawCheck(one["check"]), one["passed"], one["message"]) for one in findings]

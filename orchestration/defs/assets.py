@@ -13,6 +13,7 @@ import dagster as dg
 
 from contracts.warehouse import Mart
 from orchestration.build.dbt import NodeResult, Project
+from orchestration.build.mart_quality import MartFinding, measures
 from orchestration.build.raw_quality import RawCheck
 from orchestration.publish.checks import QUICK_CHECKS, Finding, check_names
 from orchestration.update import Update
@@ -22,7 +23,7 @@ COMPACTED_EVENTS = dg.AssetKey(["raw", "compacted_events"])
 PUBLISHED = dg.AssetKey("published_warehouse")
 
 _OWNER = "team:warehouse"
-_RAW_CHECKS = {
+RAW_CHECKS = {
     RawCheck.IDS_PRESENT: "Every event says what it is, whose, of what, and its number.",
     RawCheck.TYPES_KNOWN: "Every event is of a type that this release knows.",
     RawCheck.INSTANTS_PLAUSIBLE: "No event happened, or was learned, later than it was loaded.",
@@ -85,7 +86,7 @@ def define_assets(project: Project) -> list[dg.AssetSpec]:
 def define_checks(project: Project) -> list[dg.AssetCheckSpec]:
     """The tests of the models and the quick checks of a build: where one fails, its group is not published anew."""
     tests = [
-        dg.AssetCheckSpec(node.name, asset=_tested(project, name), blocking=True, description=_promise(node))
+        dg.AssetCheckSpec(node.name, asset=_tested(project, name), blocking=True, description=project.promises[name])
         for name, node in project.manifest.nodes.items()
         if name.startswith("test.")
     ]
@@ -96,9 +97,17 @@ def define_checks(project: Project) -> list[dg.AssetCheckSpec]:
     return [*tests, *quick]
 
 
+def expectation_specs(project: Project) -> list[dg.AssetCheckSpec]:
+    """The suites of Great Expectations over marts: where one does not hold, its part stays as it was published."""
+    return [
+        dg.AssetCheckSpec(one.name, asset=one.mart.value, blocking=True, description=one.holds)
+        for one in measures(project)
+    ]
+
+
 def raw_check_specs() -> list[dg.AssetCheckSpec]:
     """The checks of raw."""
-    return [dg.AssetCheckSpec(check.value, asset=RAW_EVENTS, description=_RAW_CHECKS[check]) for check in RawCheck]
+    return [dg.AssetCheckSpec(check.value, asset=RAW_EVENTS, description=RAW_CHECKS[check]) for check in RawCheck]
 
 
 def _owner_of(project: Project, group: str) -> str:
@@ -114,19 +123,6 @@ def _schema(node: Any) -> dg.TableSchema:  # noqa: ANN401  # dbt's own
             for column in node.columns.values()
         ]
     )
-
-
-def _promise(node: Any) -> str:  # noqa: ANN401  # dbt's own
-    """What a test holds; of `sound_rows` what its arguments say."""
-    if node.description or not (known := getattr(node, "test_metadata", None)):
-        return str(node.description)
-    asked = known.kwargs
-    parts = [f"One row per {', '.join(asked.get('key', []))}"]
-    nullable = asked.get("nullable") or []
-    parts.append(f"no nulls but in {', '.join(nullable)}" if nullable else "no nulls")
-    parts += [f"{column} is one of {', '.join(values)}" for column, values in (asked.get("accepted") or {}).items()]
-    parts += [f"{last} is not before {first}" for first, last in asked.get("ordered") or []]
-    return "; ".join(parts) + "."
 
 
 def events_of(done: Update, project: Project) -> Iterator[AssetEvent]:
@@ -145,6 +141,8 @@ def events_of(done: Update, project: Project) -> Iterator[AssetEvent]:
             yield dg.AssetMaterialization(node.name, metadata=_known({"seconds": node.seconds, **counted}))
     for finding in done.findings:
         yield _found(finding)
+    for judged in done.judged or []:
+        yield expectation_of(judged)
     if done.publication is not None:
         shown = done.publication
         yield dg.AssetMaterialization(
@@ -207,6 +205,18 @@ def evaluation_of(project: Project, node: NodeResult) -> dg.AssetCheckEvaluation
         metadata=_known({"seconds": node.seconds, "failures": node.failures or 0}),
         severity=dg.AssetCheckSeverity.WARN if node.status == "warn" else dg.AssetCheckSeverity.ERROR,
         description=node.message,
+        blocking=True,
+    )
+
+
+def expectation_of(finding: MartFinding) -> dg.AssetCheckEvaluation:
+    """What a suite found of a mart, as Dagster records it."""
+    return dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey(finding.measure.mart.value),
+        check_name=finding.measure.name,
+        passed=finding.passed,
+        metadata={},
+        description=finding.message,
         blocking=True,
     )
 

@@ -21,15 +21,18 @@ from orchestration.build.raw_quality import judge_raw
 from orchestration.defs.assets import (
     COMPACTED_EVENTS,
     PUBLISHED,
+    RAW_CHECKS,
     RAW_EVENTS,
     Record,
     define_checks,
     evaluation_of,
+    expectation_of,
+    expectation_specs,
     raw_check_specs,
 )
 from orchestration.instance import prune_runs
 from orchestration.reconciliation import reconcile_all
-from orchestration.update import record_checks, update
+from orchestration.update import judge_marts, record_checks, update
 from orchestration.warehouse import Warehouse
 
 
@@ -138,6 +141,22 @@ def define_quality_checks(project: Project) -> list[dg.AssetChecksDefinition]:
                     description=shown.description,
                 )
 
+    @dg.multi_asset_check(name="mart_expectations", specs=expectation_specs(project), can_subset=True)
+    def mart_expectations(
+        context: dg.AssetCheckExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+    ) -> Iterator[dg.AssetCheckResult]:
+        """Judge the marts with Great Expectations; a part is held, or let go, by what comes of it."""
+        with _turn(warehouse, context.run.run_id):
+            found = judge_marts(warehouse, project)
+        for finding in found:
+            shown = expectation_of(finding)
+            yield dg.AssetCheckResult(
+                asset_key=shown.asset_key,
+                check_name=shown.check_name,
+                passed=shown.passed,
+                description=shown.description,
+            )
+
     @dg.asset_check(
         name="reconcile",
         asset=PUBLISHED,
@@ -146,8 +165,9 @@ def define_quality_checks(project: Project) -> list[dg.AssetChecksDefinition]:
     def reconcile(warehouse: dg.ResourceParam[Warehouse]) -> dg.AssetCheckResult:
         """Compare PostgreSQL with the warehouse, and keep the result."""
         found = reconcile_all(warehouse.event_log_url, warehouse.settings)
-        # everybody of every organization may read the status: it names none of them
-        _record(warehouse, [("reconcile: PostgreSQL and the warehouse", found.is_clean, found.in_plain_words())])
+        _record(
+            warehouse, [("reconcile: PostgreSQL and the warehouse", found.is_clean, str(found), found.in_plain_words())]
+        )
         return dg.AssetCheckResult(passed=found.is_clean, description=str(found))
 
     @dg.asset_check(
@@ -163,15 +183,16 @@ def define_quality_checks(project: Project) -> list[dg.AssetChecksDefinition]:
         if not comparison.is_settled:
             message = "Not compared: events kept arriving between the two builds."
         passed, message = not comparison.differences, message or "Equal in every mart."
-        _record(warehouse, [("full refresh: equals the increments", passed, message)])
+        holds = "The figures that updates made are those of a build from nothing."
+        _record(warehouse, [("full refresh: equals the increments", passed, message, holds)])
         return dg.AssetCheckResult(passed=passed, description=message)
 
-    return [raw_checks, model_checks, reconcile, equality]
+    return [raw_checks, model_checks, mart_expectations, reconcile, equality]
 
 
 def define_jobs(checks: Sequence[dg.AssetChecksDefinition]) -> list[Any]:
     """All jobs over the given checks."""
-    raw_checks, model_checks, reconcile, equality = checks
+    raw_checks, model_checks, mart_expectations, reconcile, equality = checks
 
     def checking(name: str, description: str, *run: dg.AssetChecksDefinition) -> Any:  # noqa: ANN401  # Dagster's own
         return dg.define_asset_job(name, selection=dg.AssetSelection.checks(*run), description=description)
@@ -182,8 +203,9 @@ def define_jobs(checks: Sequence[dg.AssetChecksDefinition]) -> list[Any]:
         compact_raw,
         checking(
             "quality",
-            "Look at raw with Great Expectations, and compare PostgreSQL with the warehouse.",
+            "Look at raw and marts with Great Expectations, and compare PostgreSQL with the warehouse.",
             raw_checks,
+            mart_expectations,
             reconcile,
         ),
         checking("test_models", "Run the models' tests over all rows.", model_checks),
@@ -219,8 +241,12 @@ def _turn(warehouse: Warehouse, run_id: str) -> AbstractContextManager[None]:
 
 
 def _judge_raw(warehouse: Warehouse, *, days: int, is_blocking: bool = False) -> Iterator[dg.AssetCheckResult]:
-    findings = judge_raw(warehouse.url, since=datetime.now(UTC) - timedelta(days=days))
-    _record(warehouse, [(f"raw: {one.check.value}", one.passed, one.message) for one in findings])
+    docs = warehouse.quality.raw_docs if warehouse.quality else None
+    findings = judge_raw(warehouse.url, since=datetime.now(UTC) - timedelta(days=days), docs=docs)
+    _record(
+        warehouse,
+        [(f"raw: {one.check.value}", one.passed, one.message, RAW_CHECKS[one.check]) for one in findings],
+    )
     if is_blocking and (failed := [one for one in findings if not one.passed]):
         raise NotPublishedError("; ".join(f"raw: {one.check.value}: {one.message}" for one in failed))
     for finding in findings:
@@ -229,12 +255,19 @@ def _judge_raw(warehouse: Warehouse, *, days: int, is_blocking: bool = False) ->
         )
 
 
-def _record(warehouse: Warehouse, results: Sequence[tuple[str, bool, str]]) -> None:
+def _record(warehouse: Warehouse, results: Sequence[tuple[str, bool, str, str]]) -> None:
+    """Note checks: name, whether it passed, what it found for operators, what it holds for everybody."""
     now = datetime.now(UTC)
     record_checks(
         warehouse.status,
         [
-            Check(name=name, status=CheckState.OK if passed else CheckState.FAILED, message=message, finished_at=now)
-            for name, passed, message in results
+            Check(
+                name=name,
+                status=CheckState.OK if passed else CheckState.FAILED,
+                message=message,
+                finished_at=now,
+                holds=holds,
+            )
+            for name, passed, message, holds in results
         ],
     )

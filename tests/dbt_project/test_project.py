@@ -10,7 +10,9 @@ import pytest
 from contracts.events.deals import DealCreated
 from contracts.stages import Outcome
 from contracts.warehouse import RAW_EVENT_COLUMNS, Group, Mart, Speed
+from metrics.registry import definitions
 from orchestration.build.dbt import PROJECT_DIR, parse_manifest
+from runtime import exposures
 
 #: Syntax of one engine, which belongs into macros/.
 _ENGINE_SYNTAX = re.compile(
@@ -87,6 +89,7 @@ def test_contracts_are_enforced_on_everything_published(models: list[dict[str, A
     for model in models:
         if model["fqn"][1] == "marts":
             assert model["config"]["contract"]["enforced"], model["name"]
+            assert model["access"] == "public", model["name"]
             assert next(iter(model["columns"])) == "organization_id", model["name"]
 
 
@@ -95,6 +98,14 @@ def test_every_model_and_column_is_described(manifest: dict[str, Any], models: l
         assert node["description"], node["name"]
         assert node["columns"], node["name"]
         assert all(column["description"] for column in node["columns"].values()), node["name"]
+
+
+def test_lineage_ends_at_the_metrics_and_pages_that_use_it(manifest: dict[str, Any]) -> None:
+    assert exposures.PATH.read_text(encoding="utf-8") == exposures.render(), "run ./sluice accept"
+    declared = {one["name"]: one for one in manifest["exposures"].values()}
+    assert {name for name in declared if name.startswith("metric_")} == {f"metric_{name}" for name in definitions()}
+    assert declared["metric_funnel"]["depends_on"]["nodes"]
+    assert "funnel" in declared["page_funnel"]["config"]["meta"]["metrics"]
 
 
 def test_every_mart_has_a_test_of_its_rows(manifest: dict[str, Any]) -> None:
