@@ -443,6 +443,34 @@ class OperatorSettings(_Settings):
         return tuple(one.strip() for one in given.split(",") if one.strip()) if isinstance(given, str) else given
 
 
+class ScoringSettings(_Settings):
+    """Whose deals are scored by the clock."""
+
+    api_url: str = "http://127.0.0.1:8000"
+    scores_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(),
+        description="Keys of services, one per organization, comma separated, with the scopes scores:read and"
+        " scores:write: whoever has one gets models trained by night, and changed deals scored.",
+    )
+
+    @field_validator("scores_keys", mode="before")
+    @classmethod
+    def _listed(cls, given: object) -> object:
+        return [part.strip() for part in given.split(",") if part.strip()] if isinstance(given, str) else given
+
+
+class AlertSettings(_Settings):
+    """Whom Dagster tells of checks that fail and of figures that are late. Mail goes by the server of SLUICE_SMTP_*."""
+
+    alert_mail: str | None = Field(default=None, description="Address of the operators.")
+    alert_webhook_url: SecretStr | None = Field(default=None, description="Takes a POST of JSON with `text`.")
+
+    @property
+    def is_anybody_told(self) -> bool:
+        """Whether there is a way to tell."""
+        return self.alert_mail is not None or self.alert_webhook_url is not None
+
+
 class OutgoingSettings(_Settings):
     """Where requests may go that people of an organization name, webhooks above all."""
 

@@ -68,7 +68,8 @@ _READS: dict[str, list[type[BaseSettings]]] = {
     "refresh": [settings.RelayDatabaseSettings, settings.WarehouseSettings, _Refresh],
     "dagster": [
         settings.RelayDatabaseSettings, settings.WorkerDatabaseSettings, settings.WarehouseSettings,
-        settings.OrchestrationSettings, settings.OperatorSettings, settings.BillingSettings,
+        settings.OrchestrationSettings, settings.OperatorSettings, settings.BillingSettings, settings.MailSettings,
+        settings.ScoringSettings, settings.AlertSettings,
     ],
     "dashboards": [settings.DashboardSettings],
 }  # fmt: skip

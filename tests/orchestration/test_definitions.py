@@ -91,7 +91,7 @@ def test_quality_is_looked_at_once_there_is_something_to_look_at(
     tmp_path: Path, dbt_target: Path, definitions: dg.Definitions
 ) -> None:
     warehouse = Warehouse(settings=duckdb_warehouse(tmp_path), dbt_target_path=dbt_target, event_log_url="")
-    (sensor,) = definitions.sensors or []
+    sensor = next(one for one in definitions.sensors or [] if one.name == "first_quality")
     assert isinstance(sensor, dg.SensorDefinition)
 
     def look(cursor: str | None) -> object:

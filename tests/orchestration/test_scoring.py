@@ -1,7 +1,10 @@
 """Learning from `lead_features` and scoring what is open: what teaches, what is written."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import polars as pl
@@ -9,6 +12,8 @@ import pytest
 
 from models_ml import storage
 from models_ml.errors import ScoringError
+from models_ml.training import Trained
+from orchestration.score_runs import score_changed, train_for
 from orchestration.scoring import TIME, is_better, learn, scores_of, teaching_rows
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -106,3 +111,80 @@ class TestScoring:
         assert is_better(card(0.69), {"card": card(0.7)}) is None
         assert "worse" in (is_better(card(0.6), {"card": card(0.7)}) or "")
         assert is_better(card(0.9, "abstains"), None) == "why"
+
+
+class Scored:
+    """A client of the API that remembers what it is asked to write."""
+
+    def __init__(self) -> None:
+        self.organization_id = UUID(int=1)
+        self.model: dict[str, Any] | None = {"id": "model 1", "card": {"auc": None}}
+        self.written: list[pl.DataFrame] = []
+        self.promoted: list[str] = []
+
+    def present(self) -> dict[str, Any] | None:
+        return self.model
+
+    def keep(self, trained: Trained, **_: object) -> dict[str, Any]:
+        return {"id": "model 2", "number": 2, "card": trained.card}
+
+    def promote(self, model_id: str) -> None:
+        self.promoted.append(model_id)
+
+    def write(self, _model: object, changed: pl.DataFrame) -> dict[str, int]:
+        self.written.append(changed)
+        return {"written": len(changed)}
+
+
+class TestByTheClock:
+    @pytest.fixture
+    def deals(self, monkeypatch: pytest.MonkeyPatch) -> list[pl.DataFrame]:
+        """What the warehouse holds: the last of these."""
+        held = [features(100)]
+        monkeypatch.setattr("orchestration.score_runs.read_features", lambda _session, _organization: held[-1])
+        return held
+
+    def test_deals_are_scored_again_when_they_or_the_model_changed(
+        self, deals: list[pl.DataFrame], tmp_path: Path
+    ) -> None:
+        client: Any = Scored()
+        session: Any = None
+        assert score_changed(client, session, tmp_path) == {"open": 20, "changed": 20, "written": 20}
+        assert score_changed(client, session, tmp_path) == {"open": 20, "changed": 0}
+        moved = pl.col("is_present") & (pl.col("deal_id").str.ends_with("95"))
+        amount = pl.when(moved).then(pl.lit(12_345.0)).otherwise(pl.col("amount_minor"))
+        deals.append(deals[-1].with_columns(amount_minor=amount))
+        assert score_changed(client, session, tmp_path) == {"open": 20, "changed": 1, "written": 1}
+        assert client.written[-1]["deal_id"].to_list() == ["00000000-0000-7000-8000-000000000095"]
+        client.model = {"id": "model 2"}
+        assert score_changed(client, session, tmp_path)["changed"] == 20
+        client.model = None
+        assert score_changed(client, session, tmp_path) == {}
+
+    def test_a_run_that_was_stopped_scores_the_same_deals_again(
+        self, deals: list[pl.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert deals
+        client: Any = Scored()
+        session: Any = None
+        with monkeypatch.context() as patched:
+            patched.setattr(client, "write", lambda *_: (_ for _ in ()).throw(ScoringError("away")))
+            with pytest.raises(ScoringError):
+                score_changed(client, session, tmp_path)
+        assert score_changed(client, session, tmp_path)["changed"] == 20
+
+    def test_a_model_is_promoted_unless_it_is_worse_or_there_is_too_little_to_learn(
+        self, deals: list[pl.DataFrame]
+    ) -> None:
+        client: Any = Scored()
+        session: Any = SimpleNamespace(version="1")
+        deals.append(features(1_200))
+        client.model = {"id": "model 1", "card": {"auc": 0.99, "brier": 0.0, "brier_reference": 0.25}}
+        refused = train_for(client, session)
+        assert "worse" in str(refused.refusal)
+        assert client.promoted == []
+        client.model = None
+        done = train_for(client, session)
+        assert (done.refusal, client.promoted) == (None, ["model 2"])
+        deals.append(features(1).head(0))
+        assert "No deal" in str(train_for(client, session).refusal)

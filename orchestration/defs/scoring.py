@@ -1,0 +1,120 @@
+"""Lead scores: a model is trained each night and promoted where it is no worse than the present one; deals whose
+features changed are scored again, through the API, as anybody would.
+
+An organization takes part by a key of a service with the scope scores:write, one of `SLUICE_SCORES_KEYS`.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import dagster as dg
+
+from contracts.settings import OrchestrationSettings, ScoringSettings
+from contracts.warehouse import Mart
+from metrics.reader import Session, open_reader
+from orchestration.score_runs import features_version, score_changed, train_for
+from orchestration.scoring import ScoresClient
+from orchestration.warehouse import Warehouse
+
+NO_WORSE = "no_worse_than_present"
+
+_OWNER, _GROUP = "team:scores", "scoring"
+
+
+@dg.asset(
+    name="lead_model",
+    group_name=_GROUP,
+    owners=[_OWNER],
+    deps=[Mart.LEAD_FEATURES.value],
+    kinds={"scikitlearn"},
+    description="A model per organization of which deals are won, kept with its card; promoted where it is no worse.",
+    retry_policy=dg.RetryPolicy(max_retries=2, delay=300),
+    check_specs=[
+        dg.AssetCheckSpec(
+            NO_WORSE,
+            asset="lead_model",
+            description="Each new model may be used, and is no worse than the one that scores; else that one stays.",
+        )
+    ],
+)
+def lead_model(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads it
+    """Train for each organization; promote what may be."""
+    with _published(warehouse) as session:
+        trained = [train_for(client, session) for client in _clients()]
+    refused = [f"{one.organization_id}: {one.refusal}" for one in trained if one.refusal]
+    found = dg.AssetCheckResult(
+        check_name=NO_WORSE,
+        passed=not refused,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(refused) or f"{len(trained)} models were promoted.",
+    )
+    models = {one.organization_id: {"number": one.number, "auc": one.auc} for one in trained}
+    return dg.MaterializeResult(metadata={"models": dg.MetadataValue.json(models)}, check_results=[found])
+
+
+@dg.asset(
+    name="lead_scores",
+    group_name=_GROUP,
+    owners=[_OWNER],
+    deps=[lead_model, Mart.LEAD_FEATURES.value],
+    kinds={"scikitlearn"},
+    description="Scores of open deals by the promoted model: of those whose features, or whose model, changed.",
+    retry_policy=dg.RetryPolicy(max_retries=3, delay=60),
+)
+def lead_scores(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult[None]:
+    """Score what changed."""
+    folder = OrchestrationSettings().dagster_home.absolute() / "scores"
+    totals: Counter[str] = Counter()
+    with _published(warehouse) as session:
+        for client in _clients():
+            totals.update(score_changed(client, session, folder))
+    return dg.MaterializeResult(metadata=dict(totals))
+
+
+def _clients() -> Iterator[ScoresClient]:
+    """One per organization that takes part."""
+    settings = ScoringSettings()
+    for key in settings.scores_keys:
+        yield ScoresClient.at(settings.api_url, key.get_secret_value())
+
+
+@contextmanager
+def _published(warehouse: Warehouse) -> Iterator[Session]:
+    with closing(open_reader(warehouse.url)) as reader, reader.session() as session:
+        yield session
+
+
+train_scores = dg.define_asset_job(
+    "train_scores",
+    selection=[lead_model, lead_scores],
+    description="Train models anew, promote what is no worse, and score what is open.",
+)
+score_changes = dg.define_asset_job(
+    "score_changes", selection=[lead_scores], description="Score the deals that changed since they were scored."
+)
+nightly_training = dg.ScheduleDefinition(
+    name="nightly_training",
+    job=train_scores,
+    cron_schedule="53 1 * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+
+
+@dg.sensor(
+    job_name="score_changes",
+    minimum_interval_seconds=300,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Has changed deals scored as new features are published, every five minutes at most.",
+)
+def features_changed(
+    context: dg.SensorEvaluationContext, warehouse: dg.ResourceParam[Warehouse]
+) -> dg.RunRequest | dg.SkipReason:
+    """Ask for scores when the features have another version."""
+    if not ScoringSettings().scores_keys:
+        return dg.SkipReason("No organization takes part: SLUICE_SCORES_KEYS is empty.")
+    version = features_version(warehouse.url)
+    if version is None or version == context.cursor:
+        return dg.SkipReason("The features are those of the last scores.")
+    context.update_cursor(version)
+    return dg.RunRequest(run_key=version)
