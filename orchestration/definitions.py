@@ -3,7 +3,7 @@
 import dagster as dg
 
 from orchestration.build.dbt import Project, load_project
-from orchestration.defs import billing, scoring
+from orchestration.defs import billing, daily, scoring
 from orchestration.defs.assets import define_assets
 from orchestration.defs.jobs import define_jobs, define_quality_checks, define_schedules
 from orchestration.defs.sensors import alerts, first_quality
@@ -14,11 +14,17 @@ def build_defs(*, warehouse: Warehouse, project: Project) -> dg.Definitions:
     """All definitions over one warehouse. Every run stays in one process."""
     checks = define_quality_checks(project)
     return dg.Definitions(
-        assets=[*define_assets(project), billing.stripe_reconciliation, scoring.lead_model, scoring.lead_scores],
+        assets=[
+            *define_assets(project),
+            billing.stripe_reconciliation,
+            scoring.lead_model,
+            scoring.lead_scores,
+            daily.events_by_day,
+        ],
         asset_checks=checks,
         jobs=[*define_jobs(checks), billing.reconcile_stripe, scoring.train_scores, scoring.score_changes],
         schedules=[*define_schedules(), billing.NIGHTLY, scoring.nightly_training],
-        sensors=[first_quality, alerts, scoring.features_changed],
+        sensors=[first_quality, alerts, scoring.features_changed, daily.automation],
         resources={"warehouse": warehouse},
         executor=dg.in_process_executor,
     )

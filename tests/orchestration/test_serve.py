@@ -75,6 +75,8 @@ def test_dagsters_pages_show_the_code_location_and_everything_stops_together(tmp
             "frequent_compaction": "RUNNING",
             "hourly_quality": "RUNNING",
             "nightly_equality": "RUNNING",
+            "nightly_stripe_reconciliation": "RUNNING",
+            "nightly_training": "RUNNING",
         }
     finally:
         process.stop()
