@@ -56,7 +56,9 @@ from runtime.status import (
     use_running_stack,
 )
 from runtime.up import up
-from runtime.warehouse_command import WarehouseCommandError, sql_command, warehouse_command
+from runtime.warehouse_command import WarehouseCommandError, sql_command
+from runtime.warehouse_command import app as warehouse
+from runtime.warehouse_export import ExportError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Sluice.")
 console = Console(highlight=False)
@@ -211,7 +213,7 @@ def parked(
 app.command("link")(link_command)
 app.add_typer(audit, name="audit")
 app.command("migrate")(migrate)
-app.command("warehouse")(warehouse_command)
+app.add_typer(warehouse, name="warehouse")
 app.command("sql")(sql_command)
 app.command("dbt-docs")(dbt_docs_command)
 app.command("data-docs")(data_docs_command)
@@ -261,6 +263,7 @@ _EXPECTED = (
     ScoringError,
     WarehouseCommandError,
     SuiteError,
+    ExportError,
 )
 
 

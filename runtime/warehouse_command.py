@@ -28,6 +28,7 @@ from metrics.reader import open_reader
 from metrics.registry import Definition, definition_of, definitions
 from metrics.viewer import Viewer
 from runtime.status import use_running_stack
+from runtime.warehouse_export import export_command
 
 console = Console(highlight=False)
 
@@ -49,12 +50,20 @@ class _Result(NamedTuple):
 _Run = Callable[[str], Iterator[_Result]]
 
 
+app = typer.Typer(invoke_without_command=True)
+app.command("export")(export_command)
+
+
+@app.callback()
 def warehouse_command(
+    context: typer.Context,
     statement: Annotated[str | None, typer.Option("-c", "--command", help="Run this and end.")] = None,
     *,
     as_csv: Annotated[bool, typer.Option("--csv", help="All rows as CSV, not a table of the first ones.")] = False,
 ) -> None:
     """Ask the published marts in SQL: a shell, or -c, or statements from standard input. Nothing can be changed."""
+    if context.invoked_subcommand is not None:
+        return
     url = _warehouse_url()
     show = _write_csv if as_csv else _print_table
     with _opened(url) as (version, run):

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,8 @@ import duckdb
 import pytest
 from typer.testing import CliRunner, Result
 
-from metrics.publication import PublishedFolder
+from contracts.warehouse import Mart
+from metrics.publication import PublishedFolder, PublishedVersion
 from runtime.cli import app
 from tests.event_history import EventLog
 from tests.metrics.marts import publish_duckdb
@@ -85,3 +87,44 @@ class TestSql:
     )
     def test_says_what_is_wrong(self, ask: Callable[..., Result], arguments: list[str], said: str) -> None:
         assert said in str(ask("sql", *arguments).exception)
+
+
+class TestExport:
+    def test_a_star_schema_is_opened_by_anything_that_reads_parquet(
+        self, ask: Callable[..., Result], tmp_path: Path
+    ) -> None:
+        organization_id = EventLog().organization_id
+        folder = tmp_path / "export"
+        done = ask("warehouse", "export", "--organization", str(organization_id), str(folder))
+        assert done.exit_code == 0, done.output
+        dictionary = json.loads((folder / "dictionary.json").read_text())
+        tables = {table["name"]: table for table in dictionary["tables"]}
+        assert {"fct_deals", "fct_stage_entries", "dim_stages"} <= set(tables) <= {mart.value for mart in Mart}
+        assert tables["fct_deals"]["rows"] == 3
+        assert all(column["description"] for table in tables.values() for column in table["columns"])
+        for name, table in tables.items():
+            plain = duckdb.read_parquet(str(folder / table["file"]))
+            assert plain.columns == [column["name"] for column in table["columns"]], name
+            assert plain.count("*").fetchall() == [(table["rows"],)], name
+        with duckdb.connect(str(PublishedFolder(tmp_path).path_of(_current(tmp_path))), read_only=True) as file:
+            wanted = file.execute(
+                "select deal_id::text, owner_id::text, known_from from fct_deals order by all"
+            ).fetchall()
+        exported = f"select deal_id, owner_id, known_from from '{folder / 'fct_deals.parquet'}' order by all"
+        assert duckdb.execute(exported).fetchall() == wanted
+
+    def test_says_why_there_is_nothing_to_export(self, ask: Callable[..., Result], tmp_path: Path) -> None:
+        used = tmp_path / "used"
+        used.mkdir()
+        (used / "file").touch()
+        whose = str(EventLog().organization_id)
+        assert "there already" in str(ask("warehouse", "export", "--organization", whose, str(used)).exception)
+        stranger = ask("warehouse", "export", "--organization", str(UUID(int=9)), str(tmp_path / "x"))
+        assert "knows no organization" in str(stranger.exception)
+        assert not (tmp_path / "x").exists()
+
+
+def _current(folder: Path) -> PublishedVersion:
+    version = PublishedFolder(folder).current()
+    assert version is not None
+    return version
