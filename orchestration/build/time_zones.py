@@ -6,6 +6,7 @@ organization ever had, the intervals in which its clocks are so far from UTC, by
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from importlib.metadata import version
 from zoneinfo import ZoneInfo
 
@@ -26,6 +27,7 @@ _COLUMNS = (
 )
 
 
+@cache
 def database_version() -> str:
     """Which time-zone database counts; tables built by another are built anew."""
     return version("tzdata")

@@ -58,6 +58,7 @@ def _check(warehouse: WarehouseSettings, zones: dict[UUID, str]) -> None:
     }
 
 
+@pytest.mark.parametrize("warehouse", ["duckdb", pytest.param("postgres", marks=pytest.mark.slow)], indirect=True)
 def test_days_are_cut_by_one_time_zone_database(warehouse: WarehouseSettings, target_path: Path) -> None:
     events, zones = _log_of_organizations(ZONES, since=datetime(2011, 12, 1, tzinfo=UTC))
     build_warehouse(warehouse, events, target_path=target_path)
@@ -72,10 +73,11 @@ def test_days_of_all_zones_are_cut_by_one_time_zone_database(warehouse: Warehous
     _check(warehouse, zones)
 
 
-def test_offsets_are_those_of_the_database_at_every_hour() -> None:
+@pytest.mark.parametrize("since", [2025, pytest.param(2009, marks=pytest.mark.slow)])
+def test_offsets_are_those_of_the_database_at_every_hour(since: int) -> None:
     for name in ZONES:
         zone, intervals = ZoneInfo(name), list(offsets(ZoneInfo(name)))
-        instant = datetime(2009, 1, 1, tzinfo=UTC)
+        instant = datetime(since, 1, 1, tzinfo=UTC)
         for start, end, offset in intervals:
             while start <= instant < end and instant.year < 2028:
                 assert instant.astimezone(zone).utcoffset() == offset

@@ -142,7 +142,7 @@ class SluiceStack:
         return self.sign_in(email, "a-long-test-password")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def sluice() -> Iterator[SluiceStack]:
     """The demo stack, shared: tests use organizations or deals of their own."""
     with open_folder() as folder:

@@ -104,20 +104,20 @@ class TestVersions:
     def test_what_is_published_neither_changes_nor_goes(self, tmp_path: Path) -> None:
         kept = tmp_path / "published.json"
         kept.write_text("{}")
-        assert len(published.wrong(published=kept)) == sum(len(load().versions(name)) for name in load().present)
+        known = load()
+        assert len(published.wrong(published=kept)) == sum(len(known.versions(name)) for name in known.present)
         assert published.accept(published=kept) == []
         definitions = tmp_path / "definitions"
         definitions.mkdir()
-        line = {"version": load().get("bookings").version, "change": "Said otherwise."}
+        line = {"version": known.get("bookings").version, "change": "Said otherwise."}
         # of a folder without earlier versions nothing is asked
-        there = load().present.values()
-        kept.write_text(json.dumps({f"{one.name}@{one.version}": one.definition for one in there}))
+        kept.write_text(json.dumps({f"{one.name}@{one.version}": one.definition for one in known.present.values()}))
         assert published.accept(_write(definitions, bookings={"changelog": [line]}), published=kept) == []
         silent = _write(definitions, bookings={"formula": "another"})
         # what derives from it changes with it
         assert [each.split()[0] for each in published.accept(silent, published=kept)] == [
-            f"bookings@{load().get('bookings').version}",
-            f"team_performance@{load().get('team_performance').version}",
+            f"bookings@{known.get('bookings').version}",
+            f"team_performance@{known.get('team_performance').version}",
         ]
         gone = _write(definitions, win_rate=_won_of_created())
         assert f"win_rate@{_NEXT - 1} is published and gone: keep it in definitions/earlier" in published.accept(

@@ -30,7 +30,9 @@ def _overwrite(path: Path) -> None:
         file.write(b"\xa5" * (size - 12_288))
 
 
-@pytest.mark.parametrize("damage", [_truncate, _overwrite, Path.unlink])
+@pytest.mark.parametrize(
+    "damage", [_overwrite, *(pytest.param(one, marks=pytest.mark.slow) for one in (_truncate, Path.unlink))]
+)
 def test_a_damaged_version_is_replaced_while_the_one_before_answers(
     installation: Installation, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], None]
 ) -> None:

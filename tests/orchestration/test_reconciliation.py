@@ -102,7 +102,7 @@ class Site:
             file.execute(statement.format(prefix=""))
 
 
-both = pytest.mark.parametrize("site", ["duckdb", "postgres"], indirect=True)
+both = pytest.mark.parametrize("site", ["duckdb", pytest.param("postgres", marks=pytest.mark.slow)], indirect=True)
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def site(
 
 
 class TestRebuild:
-    @pytest.mark.parametrize("site", ["duckdb", pytest.param("postgres", marks=pytest.mark.slow)], indirect=True)
+    @both
     def test_w3_twice_rebuilt_every_mart_has_the_same_content(self, site: Site) -> None:
         total = site.rebuild()
         first = site.refresh()
