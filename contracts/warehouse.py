@@ -134,6 +134,7 @@ class Mart(StrEnum):
     FCT_TOUCH_STEPS = "fct_touch_steps", Group.OUTREACH
     FCT_SCORES = "fct_scores", Group.SCORING
     FCT_EXCHANGE_RATES = "fct_exchange_rates", Group.MONEY
+    FCT_GOALS = "fct_goals", Group.MONEY
 
 
 class Part(NamedTuple):

@@ -18,9 +18,7 @@ from metrics.registry import COHORT, Definition, Figure
 
 def build(statement: Statement, question: Question) -> None:
     """Add `facts`: what the metric counts, under the names that `key` tells."""
-    add_subjects(statement, question)
-    add_moments(statement, question, looked_at(question))
-    add_credited(statement, question)
+    add_looked_at(statement, question)
     # what stands in a stage tells of it, also where nobody asks by stage
     stage_id = "stage_id" if question.definition.per_stage else f"cast(null as {question.entity.key_type}) as stage_id"
     statement.step(
@@ -28,6 +26,13 @@ def build(statement: Statement, question: Question) -> None:
         f"select subject_id, group_key, {stage_id}, measure, cast(null as uuid) as lost_reason_id,\n"
         "  amount_minor, currency, counted_minor, days from credited",
     )
+
+
+def add_looked_at(statement: Statement, question: Question) -> None:
+    """Add `credited` with all facts that the metric's figures count."""
+    add_subjects(statement, question)
+    add_moments(statement, question, looked_at(question))
+    add_credited(statement, question)
 
 
 def key(question: Question, measure: Figure) -> str:

@@ -1,14 +1,21 @@
 """How a definition becomes a statement and rows: by what it declares, or by the compiler that its `kind` names."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from metrics import change, experiment, facts, funnel, outlook, stage_metrics
+from metrics import attainment, change, exits, experiment, facts, funnel, outlook, stage_metrics
 from metrics.cells import Cells
 from metrics.compile import Statement
 from metrics.question import Question
 from metrics.registry import Definition, Figure
+
+
+class Survey(NamedTuple):
+    """A second query over `facts`, for what cells do not hold, and the rows that it makes with them."""
+
+    query: Callable[[], str]
+    shape: Callable[[Question, Cells, Sequence[tuple[Any, ...]]], list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -22,11 +29,17 @@ class Kind:
     shape: Callable[[Question, Cells], list[dict[str, Any]]]
     key: Callable[[Question, Figure], str] = lambda _, figure: figure.fact
     totals: Callable[[Question, Cells], list[dict[str, Any]]] = lambda _, __: []
+    survey: Survey | None = None
     compare: Callable[[Question, Cells, Cells], tuple[list[dict[str, Any]], list[dict[str, Any]]]] | None = None
 
 
 KINDS: Mapping[str, Kind] = {
     "facts": Kind(facts.build, facts.shape, facts.key),
+    "attainment": Kind(attainment.build, attainment.shape, facts.key),
+    "exits": Kind(exits.build_exits, exits.shape_exits),
+    "time_between": Kind(
+        exits.build_between, exits.shape_between, survey=Survey(exits.survey_between, exits.shape_between)
+    ),
     "conversion_change": Kind(funnel.build, funnel.shape, compare=change.shape),
     "experiment": Kind(funnel.build, experiment.shape),
     "forecast": Kind(outlook.build_forecast, outlook.shape_forecast, outlook.key),

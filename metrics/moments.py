@@ -20,7 +20,7 @@ from metrics.registry import AS_OF, AT, CALENDAR
 _VALID_THEN = "{0}.valid_from <= m.at and ({0}.valid_to is null or {0}.valid_to > m.at)"
 
 #: Dimensions that are known without who owned the fact.
-_TOLD_BY_THE_MOMENT = frozenset({"none", *CALENDAR})
+_TOLD_BY_THE_MOMENT = frozenset({"none", "next_stage", *CALENDAR})
 
 #: What a fact is credited with at a moment; `counted_minor` is null in other currencies than the organization's.
 CREDIT = ("group_key", "amount_minor", "currency", "counted_minor")
@@ -196,6 +196,8 @@ def _group(statement: Statement, question: Question) -> tuple[str, str]:
     match question.parameters.group_by:
         case "none":
             return "cast(null as text)", ""
+        case "next_stage":
+            return "cast(m.next_stage_id as text)", ""
         case piece if piece in CALENDAR:
             _add_pieces(statement, question)
             return "piece.label", "\nleft join pieces piece on m.at >= piece.starts_at and m.at < piece.ends_at"

@@ -10,29 +10,32 @@ from datetime import timedelta
 from contracts.money import MINOR_DIGITS, RATE_DIGITS
 from contracts.warehouse import Mart
 from metrics.compile import Statement
+from metrics.dialect import DAY
 from metrics.period import local_day, shifts
 from metrics.question import Question
 
 #: A rate counts for its own day and those after it, so many in all: also one that is set once a month.
 RATE_DAYS = 35
 
-_DAY = 86_400_000_000
 _EPOCH = "cast('1970-01-01 00:00:00+00' as timestamptz)"
 _ONE = 10**RATE_DIGITS
 
 
-def add_converted(statement: Statement, question: Question, own: str) -> None:
-    """Add `credited`: the rows of step `own` with `counted_minor` in the asked currency; null without a rate."""
+def add_converted(statement: Statement, question: Question, own: str, *, into: str = "credited") -> None:
+    """Add step `into`: the rows of step `own`, shaped as `credited`, with `counted_minor` in the asked currency.
+
+    It is null where there is no rate.
+    """
     asked = statement.bind(question.currency, "text")
-    day = _add_days(statement, question, own)
-    _add_exchange(statement, question, asked)
+    _add_days(statement, question, own, into)
+    _add_exchange(statement, question, asked, into)
     amount = f"cast(o.amount_minor as {statement.dialect.wide_integer})"
     statement.step(
-        "credited",
+        into,
         "select o.subject_id, o.measure, o.at, o.days, o.stage_id, o.group_key, o.amount_minor, o.currency,\n"
         f"  case when o.currency = {asked} then {amount}\n"
         f"    else {quotient(statement, f'{amount} * e.numerator', 'e.denominator')} end as counted_minor\n"
-        f"from dated o left join exchange e on e.currency = o.currency and e.day = {day}",
+        f"from {into}_dated o left join {into}_exchange e on e.currency = o.currency and e.day = o.day",
     )
 
 
@@ -47,65 +50,67 @@ def quotient(statement: Statement, part: str, whole: str, *, halves_go_up: bool 
     return f"cast(sign({part}) * ({floor} + case when {is_up} then 1 else 0 end) as {dialect.wide_integer})"
 
 
-def _add_days(statement: Statement, question: Question, own: str) -> str:
-    """Add `dated`: the rows of `own` with the local day of their moment; answers that day's expression."""
+def _add_days(statement: Statement, question: Question, own: str, into: str) -> None:
+    """Add `<into>_dated`: the rows of `own` with the local day of their moment."""
     spoken_of = (question.starts_at, question.ends_at, question.at, question.as_of)
     spans = shifts(min(spoken_of), max(spoken_of), question.zone)
     statement.table(
-        "shifts",
+        f"{into}_shifts",
         {"starts_at": "timestamptz", "ends_at": "timestamptz", "added": "bigint"},
         [(start, end, shift // timedelta(microseconds=1)) for start, end, shift in spans],
     )
     local = f"{statement.dialect.microseconds_between(_EPOCH, 'o.at')} + s.added"
-    number = statement.dialect.divided(f"({local})", str(_DAY))
+    number = statement.dialect.divided(f"({local})", str(DAY))
     statement.step(
-        "dated",
+        f"{into}_dated",
         f"select o.*, date '1970-01-01' + cast({number} as integer) as day\n"
-        f"from {own} o left join shifts s on o.at >= s.starts_at and o.at < s.ends_at",
+        f"from {own} o left join {into}_shifts s on o.at >= s.starts_at and o.at < s.ends_at",
     )
-    return "o.day"
 
 
-def _add_exchange(statement: Statement, question: Question, asked: str) -> None:
-    """Add `exchange(currency, day, numerator, denominator)`: what an amount of a day is multiplied and divided by."""
+def _add_exchange(statement: Statement, question: Question, asked: str, into: str) -> None:
+    """Add `<into>_exchange(currency, day, numerator, denominator)`: by what a day's amounts go."""
     earliest = local_day(min(question.starts_at, question.at), question.zone) - timedelta(days=RATE_DAYS)
     statement.mart(
-        "rates",
+        f"{into}_rates",
         Mart.FCT_EXCHANGE_RATES,
         columns="currency, day, base, rate_billionths",
         known_at=question.as_of,
         conditions=[f"day > {statement.bind(earliest, 'date')}"],
     )
     statement.step(
-        "foreign_days",
-        f"select distinct currency, day from dated where currency <> {asked} and amount_minor is not null",
+        f"{into}_foreign_days",
+        f"select distinct currency, day from {into}_dated where currency <> {asked} and amount_minor is not null",
     )
     statement.step(
-        "wanted", f"select currency, day from foreign_days union select {asked} as currency, day from foreign_days"
+        f"{into}_wanted",
+        f"select currency, day from {into}_foreign_days\n"
+        f"union select {asked} as currency, day from {into}_foreign_days",
     )
     statement.step(
-        "quoted",
-        "select w.currency, w.day, max(r.day) as rate_day from wanted w\n"
-        f"join rates r on r.currency = w.currency and r.day <= w.day and r.day > w.day - {RATE_DAYS}\n"
+        f"{into}_quoted",
+        f"select w.currency, w.day, max(r.day) as rate_day from {into}_wanted w\n"
+        f"join {into}_rates r on r.currency = w.currency and r.day <= w.day and r.day > w.day - {RATE_DAYS}\n"
         "group by w.currency, w.day",
     )
     statement.step(
-        "priced",
-        "select q.currency, q.day, r.rate_billionths as rate from quoted q\n"
-        "join rates r on r.currency = q.currency and r.day = q.rate_day\n"
-        f"union all select w.currency, w.day, {_ONE} from wanted w where w.currency in (select base from rates)",
+        f"{into}_priced",
+        f"select q.currency, q.day, r.rate_billionths as rate from {into}_quoted q\n"
+        f"join {into}_rates r on r.currency = q.currency and r.day = q.rate_day\n"
+        f"union all select w.currency, w.day, {_ONE} from {into}_wanted w\n"
+        f"where w.currency in (select base from {into}_rates)",
     )
     wide = statement.dialect.wide_integer
     digits = MINOR_DIGITS[question.currency]
     more = _by_digits("f.currency", {own: 10 ** max(digits - own, 0) for own in (0, 2, 3)})
     fewer = _by_digits("f.currency", {own: 10 ** max(own - digits, 0) for own in (0, 2, 3)})
     statement.step(
-        "exchange",
+        f"{into}_exchange",
         f"select f.currency, f.day, cast(there.rate as {wide}) * {more} as numerator,\n"
         f"  cast(here.rate as {wide}) * {fewer} as denominator\n"
-        "from foreign_days f\n"
-        "join priced here on here.currency = f.currency and here.day = f.day\n"
-        f"join priced there on there.currency = {asked} and there.day = f.day",
+        f"from {into}_foreign_days f\n"
+        f"join {into}_priced here on here.currency = f.currency and here.day = f.day\n"
+        f"join {into}_priced there on there.currency = {asked} and there.day = f.day",
     )
 
 

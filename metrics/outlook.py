@@ -11,7 +11,6 @@ from contracts.warehouse import Mart
 from metrics import facts
 from metrics.cells import Cells, ratio
 from metrics.compile import Statement
-from metrics.moments import add_credited, add_moments, add_subjects
 from metrics.money import quotient
 from metrics.question import Question
 from metrics.registry import Figure
@@ -26,7 +25,7 @@ _COLUMNS = (
 
 def build_stalled(statement: Statement, question: Question) -> None:
     """Add `facts`: open deals that are in their stage for longer than it is meant to take."""
-    _add_credited(statement, question)
+    facts.add_looked_at(statement, question)
     usual = question.parameters.stalled_days
     statement.table(
         "targets",
@@ -41,7 +40,7 @@ def build_stalled(statement: Statement, question: Question) -> None:
 
 def build_weighted(statement: Statement, question: Question) -> None:
     """Add `facts`: open deals, and once more at their weight; and how often their stages' deals were won."""
-    _add_credited(statement, question)
+    facts.add_looked_at(statement, question)
     _add_odds(statement, question)
     plain = _COLUMNS.format(measure="c.measure", counted="c.counted_minor")
     statement.step(
@@ -51,7 +50,7 @@ def build_weighted(statement: Statement, question: Question) -> None:
 
 def build_forecast(statement: Statement, question: Question) -> None:
     """Add `facts`: deals won in the period up to the instant; open ones due in it, and once more at their weight."""
-    _add_credited(statement, question)
+    facts.add_looked_at(statement, question)
     _add_odds(statement, question)
     due = facts.key(question, _figure(question, "due_deals"))
     at = statement.bind(question.at, "timestamptz")
@@ -129,12 +128,6 @@ def _figure(question: Question, name: str) -> Figure:
 
 def _is_open(question: Question, stage_id: str) -> bool:
     return any(str(stage.stage_id) == stage_id and stage.kind is StageKind.OPEN for stage in question.stages)
-
-
-def _add_credited(statement: Statement, question: Question) -> None:
-    add_subjects(statement, question)
-    add_moments(statement, question, facts.looked_at(question))
-    add_credited(statement, question)
 
 
 def _add_odds(statement: Statement, question: Question) -> None:

@@ -157,6 +157,8 @@ class Parameters(BaseModel):
     custom: Annotated[CustomValue | None, BeforeValidator(_read_custom)] = None
     as_of: Annotated[datetime | date | None, BeforeValidator(_read_instant)] = None
     at: Annotated[datetime | date | None, BeforeValidator(_read_instant)] = None
+    from_stage: UUID | None = None
+    to_stage: UUID | None = None
     stalled_days: int = Field(default=30, ge=1, le=3_650)
     before_from: Day | None = None
     before_to: Day | None = None

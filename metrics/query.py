@@ -68,6 +68,9 @@ def answer(reader: Reader, definition: Definition, parameters: Parameters, *, vi
 def _shape(session: Session, question: Question, cells: Cells) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows and totals; of a metric that compares, with the cells of the period before."""
     kind = kind_of(question.definition)
+    if kind.survey is not None:
+        found = session.fetch(compile_facts(session, question).compile(kind.survey.query()))
+        return kind.survey.shape(question, cells, found), kind.totals(question, cells)
     if kind.compare is None:
         return kind.shape(question, cells), kind.totals(question, cells)
     percentiles = question.definition.percentiles

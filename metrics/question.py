@@ -118,6 +118,8 @@ class Question:
             "group_by": p.group_by,
             "currency": self.currency,
             "custom": str(p.custom) if p.custom else None,
+            "from_stage": str(p.from_stage) if p.from_stage else None,
+            "to_stage": str(p.to_stage) if p.to_stage else None,
             "as_of": instant_text(self.as_of),
             "at": instant_text(self.at),
             "stalled_days": p.stalled_days,
@@ -209,6 +211,7 @@ def _through(
     entity = definition.entity
     read = [entity.mart, Mart.DIM_TEAM_MEMBERS]
     read += [Mart.FCT_EXCHANGE_RATES] if "currency" in definition.parameters else []
+    read += [Mart.FCT_GOALS] if definition.kind == "attainment" else []
     read += [Mart.FCT_CUSTOM_VALUES] if parameters.custom or parameters.custom_group else []
     read += [source.mart for source in (entity.credit, entity.steps) if source is not None]
     ends = [session.part_of(mart).through for name in read if (mart := Mart.named(name)) is not None]

@@ -33,8 +33,9 @@ CALENDAR = ("month", "week", "quarter", "fiscal_quarter", "fiscal_year")
 #: The custom fields of the entity's record that are not personal; asked as `custom:<field_id>`.
 CUSTOM = "custom"
 
-#: Dimensions of any entity: none, the teams of its owner at the time, the month of the moment, custom fields.
-COMMON_DIMENSIONS = frozenset({"none", "team", "top_team", "month", CUSTOM})
+#: Dimensions of any entity: none, the teams of its owner at the time, the month of the moment,
+#: custom fields, and, where a moment is an exit, the stage that it leads to.
+COMMON_DIMENSIONS = frozenset({"none", "team", "top_team", "month", "next_stage", CUSTOM})
 
 
 class _Part(BaseModel):

@@ -1,4 +1,4 @@
-"""Money of the demo: eighteen months of exchange rates, as the ECB's file would bring them, and deals in dollars.
+"""Money of the demo: eighteen months of exchange rates as the ECB's file would bring them, deals in dollars, goals.
 Safe to run again.
 """
 
@@ -12,6 +12,7 @@ _SEED = 20_260_501
 _RATES = {"USD": (1.1, 0.004), "GBP": (0.86, 0.002), "CHF": (0.95, 0.002), "JPY": (163.0, 0.6)}
 _MONTHS_DAYS = 550
 _IN_DOLLARS = 5
+_GOAL = 60_000_000
 
 
 def add(owner: Caller, pipeline_id: str) -> None:
@@ -24,6 +25,17 @@ def add(owner: Caller, pipeline_id: str) -> None:
         owner.call("PATCH", f"/v1/deals/{deal['id']}", json={"currency": "USD"}, headers=match)
     file = {"file": ("eurofxref-hist.csv", _ecb(datetime.now(UTC).date()), "text/csv")}
     owner.call("POST", "/v1/exchange-rates/import", files=file)
+    _set_goals(owner, datetime.now(UTC).date())
+
+
+def _set_goals(owner: Caller, today: date) -> None:
+    """This quarter's: the organization's, and a share of it for everybody who sells."""
+    first = today.replace(month=today.month - (today.month - 1) % 3, day=1).isoformat()
+    goal = {"measure": "won_amount", "starts_on": first, "months": 3, "currency": "EUR"}
+    owner.call("POST", "/v1/goals", json=goal | {"target": _GOAL})
+    sellers = [user for user in owner.items("/v1/users", limit=100) if user["role"] in {"rep", "manager"}]
+    for user in sellers:
+        owner.call("POST", "/v1/goals", json=goal | {"target": _GOAL // len(sellers), "user_id": user["id"]})
 
 
 def _ecb(until: date) -> bytes:

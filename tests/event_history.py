@@ -33,6 +33,7 @@ from contracts.events.deals import (
 )
 from contracts.events.envelope import ActorKind, Envelope, Event
 from contracts.events.exchange_rates import ExchangeRatesSet
+from contracts.events.goals import GoalDeleted, GoalSet
 from contracts.events.identity import (
     OrganizationCreated,
     OrganizationUpdated,
@@ -313,6 +314,35 @@ class EventLog:
         """A deal came from somewhere else."""
         data = DealUpdated(company_id=None, contact_id=None, source_id=source_id, changed_fields=["source"])
         self.add(data, deal.id, at=at, recorded=recorded)
+
+    def set_goal(
+        self,
+        target: int,
+        currency: str | None,
+        *,
+        starts_on: date,
+        months: int,
+        at: datetime,
+        user_id: UUID | None = None,
+        team_id: UUID | None = None,
+    ) -> UUID:
+        """A goal is set, an amount or (without a currency) a number of deals; answers its id."""
+        goal_id, end = self.new_id(), starts_on.year * 12 + starts_on.month - 1 + months
+        data = GoalSet(
+            user_id=user_id,
+            team_id=team_id,
+            measure="won_amount" if currency else "deals_won",
+            starts_on=starts_on,
+            ends_on=date(end // 12, end % 12 + 1, 1),
+            target=target,
+            currency=currency,
+        )
+        self.add(data, goal_id, at=at)
+        return goal_id
+
+    def drop_goal(self, goal_id: UUID, *, at: datetime) -> None:
+        """A goal is none any more."""
+        self.add(GoalDeleted(), goal_id, at=at)
 
     def set_custom(
         self, deal: Deal, values: dict[UUID, str], *, at: datetime, recorded: datetime | None = None

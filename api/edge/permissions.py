@@ -124,6 +124,8 @@ _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
     ("exchange_rates:read", EVERYBODY, False, "list_exchange_rates read_exchange_rates"),
     ("exchange_rates:write", ADMINISTRATORS, False, "put_exchange_rates import_exchange_rates"),
     ("exports:read", EVERYBODY, True, "export_list"),
+    ("goals:read", EVERYBODY, True, "list_goals read_goal"),
+    ("goals:write", ADMINISTRATORS | {Role.MANAGER}, True, "create_goal update_goal delete_goal"),
     ("imports:read", ADMINISTRATORS, False, "list_imports read_import read_import_errors"),
     ("imports:write", ADMINISTRATORS, False, "start_import show_import_preview revert_import"),
     ("metrics:read", EVERYBODY, True, "list_metrics read_metric list_metric_rows download_metric_rows read_freshness"),

@@ -47,6 +47,8 @@ async def _given(
         Text, Query(description="ISO 4217 code that sums are in; the organization's if left out.")
     ] = None,
     custom: Annotated[Text, Query(description="<field_id>:<value> of a custom field: only what has it.")] = None,
+    from_stage: Annotated[Text, Query(description="Stage from which time is taken; the beginning if left out.")] = None,
+    to_stage: Annotated[Text, Query(description="Stage up to which it is; any won one if left out.")] = None,
     as_of: Annotated[Text, Query(description="What was known then: an instant, or a day's end.")] = None,
     at: Annotated[Text, Query(description="The instant that a stock speaks of; as_of if left out.")] = None,
     before_from: Annotated[Text, Query(description="First day of the period to compare with.")] = None,
@@ -70,6 +72,8 @@ async def _given(
         group_by,
         currency,
         custom,
+        from_stage,
+        to_stage,
         as_of,
         at,
         before_from,

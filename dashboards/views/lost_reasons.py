@@ -1,9 +1,11 @@
 """The lost-reasons page: where lost deals go, by reason, and from which stage they were lost."""
 
+import pandas as pd
 import streamlit as st
 
-from dashboards import client, controls, figures, links, states
-from dashboards.answers import Me
+from dashboards import client, controls, figures, links, money, states
+from dashboards.answers import Me, Organization
+from dashboards.controls import Scope
 from dashboards.figures import Column, Panel
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -44,3 +46,27 @@ def render(who: SignIn, me: Me) -> None:
         funnel = client.figures(who, "funnel", closed, version=version)
         question = figures.describe(scope, organization, "Closed in the period, by the stage before the loss")
         figures.draw(who, organization, funnel, closed, _STAGES, question=question, version=version)
+        _exits(who, organization, scope, version)
+
+
+def _exits(who: SignIn, organization: Organization, scope: Scope, version: str | None) -> None:
+    """Every way out of every stage in the period: on, back, won or lost."""
+    st.subheader("Where deals go from each stage", anchor=False)
+    answer = client.figures(who, "exit_paths", scope.parameters(), version=version)
+    rows = [row for row in answer.rows if row.get("exits")]
+    if not rows:
+        states.nothing_here("No deal left a stage", "Choose another period or pipeline above.")
+        return
+    shown = [
+        {
+            "From": answer.label(row.get("stage_id")),
+            "To": answer.label(row.get("group")),
+            "Deals": money.count(row["exits"]),
+            "Share": money.share(row.get("share_of_exits")),
+            "Amount": money.short_amount(row.get("exit_amount_minor"), organization.currency),
+            "Median days before": money.days(row.get("median_days")),
+        }
+        for row in rows
+    ]
+    st.dataframe(pd.DataFrame(shown), hide_index=True, width="stretch", alt="Exits by stage")
+    states.provenance(answer, figures.describe(scope, organization, "Deals that left a stage in the period"))

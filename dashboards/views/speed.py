@@ -1,9 +1,11 @@
 """The speed page: how long deals stay in each stage and take to be won, now and in the period before."""
 
+import pandas as pd
 import streamlit as st
 
 from dashboards import client, controls, figures, links, periods, states
-from dashboards.answers import Me
+from dashboards.answers import Me, Organization
+from dashboards.controls import Scope
 from dashboards.figures import Column, Panel
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -24,6 +26,18 @@ _STAGES = Panel(
     ],
     measure="visited",
     heading="Stage",
+    is_ranked=False,
+)
+_BETWEEN = Panel(
+    "time_between",
+    [
+        Column("arrived", "Arrived"),
+        Column("on_the_way", "Not yet"),
+        Column("median_days", "Median of those", "days"),
+        Column("estimated_median_days", "Half arrive within (estimate)", "days"),
+        Column("estimated_p90_days", "Nine of ten within (estimate)", "days"),
+    ],
+    measure="arrived",
     is_ranked=False,
 )
 _CYCLE = Panel(
@@ -63,8 +77,29 @@ def render(who: SignIn, me: Me) -> None:
         question = figures.describe(scope, organization, f"Deals created in the period, against {earlier}")
         compared = stages.model_copy(update={"rows": rows})
         figures.draw(who, organization, compared, asked, _STAGES, question=question, version=version)
+        _between(who, organization, scope, version)
         st.subheader("From creation to winning", anchor=False)
         cycle_asked = {**asked, "group_by": by or None}
         cycle = client.figures(who, "sales_cycle_days", cycle_asked, version=version)
         question = figures.describe(scope, organization, "Deals won in the period")
         figures.draw(who, organization, cycle, cycle_asked, _CYCLE, question=question, version=version)
+
+
+def _between(who: SignIn, organization: Organization, scope: Scope, version: str | None) -> None:
+    """From any stage to any other, those who have yet to arrive counted in."""
+    st.subheader("From one stage to another", anchor=False)
+    stages = {stage.id: stage.name for stage in scope.pipeline.stages} if scope.pipeline else {}
+    left, right = st.columns(2)
+    with left:
+        start = controls.choose("From", "from_stage", {"": "The beginning", **stages})
+    with right:
+        end = controls.choose("To", "to_stage", {"": "Any won stage", **stages})
+    asked = {**scope.parameters(), "from_stage": start or None, "to_stage": end or None}
+    answer = client.figures(who, "time_between", asked, version=version)
+    question = figures.describe(scope, organization, "Deals that began in the period")
+    figures.draw(who, organization, answer, asked, _BETWEEN, question=question, version=version)
+    curve = answer.rows[0].get("curve") if answer.rows else None
+    if curve:
+        st.caption("Share that has arrived by each day, and its 95 % interval (Kaplan–Meier): young cohorts count in.")
+        table = pd.DataFrame(curve).set_index("day")[["share", "low", "high"]]
+        st.line_chart(table, x_label="Days", y_label="Share arrived")

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from dashboards import charts, client, controls, drill_down, frames, links, money, states, tables
+from dashboards import charts, client, controls, drill_down, frames, goals, links, money, states, tables
 from dashboards.answers import Me, Organization, TeamAnswer
 from dashboards.controls import Scope
 from dashboards.pages import Page
@@ -40,6 +40,7 @@ def render(who: SignIn, me: Me) -> None:
         drill_down.team_deals(
             who, names, asked, _figures(answer, level), version=version, currency=organization.currency
         )
+        goals.section(who, me, scope, level, version=version)
 
 
 def _charts(table: pd.DataFrame, answer: TeamAnswer, scope: Scope, organization: Organization, level: str) -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import streamlit as st
 
-from dashboards import client, figures, links, money, states
+from dashboards import client, figures, goals, links, money, states
 from dashboards.answers import FiguresAnswer, Me, Organization
 from dashboards.figures import Column, Panel
 from dashboards.pages import Page, link
@@ -121,6 +121,7 @@ def _quarter(who: SignIn, organization: Organization, today: date, version: str 
         place.metric(
             label, money.short_amount(_figure(answer, figure), organization.currency), border=True, height="stretch"
         )
+    goals.tile(who, organization, asked, version=version)
     states.provenance(answer, f"{period} · all pipelines · as known now")
 
 

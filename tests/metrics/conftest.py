@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,13 +13,14 @@ from metrics import query
 from metrics.parameters import read
 from metrics.publication import PublishedVersion, version_at
 from metrics.query import Answer
-from metrics.reader import DuckDBSession, Reader
+from metrics.reader import DuckDBSession, PostgresReader, Reader
 from metrics.registry import CUSTOM, Definition, definition_of
 from metrics.rows import CellAddress, Page
 from metrics.rows import rows as list_rows
 from metrics.viewer import Viewer
+from tests.conftest import Database
 from tests.event_history import BEGINNING, AnyEvent, EventLog
-from tests.metrics.marts import fill_duckdb, rows_of
+from tests.metrics.marts import fill_duckdb, publish_postgres, rows_of
 
 NOW = BEGINNING + timedelta(days=200)
 
@@ -104,6 +105,23 @@ def log() -> EventLog:
     log = EventLog()
     log.organization()
     return log
+
+
+@pytest.fixture(params=["duckdb", "postgresql"])
+def ask_either(request: pytest.FixtureRequest) -> Iterator[Callable[[EventLog], Asker]]:
+    """The same on each engine."""
+    if request.param == "duckdb":
+        yield lambda log: Asker(MemoryReader(log.events), log.organization_id)
+        return
+    database: Database = request.getfixturevalue("database")
+    reader = PostgresReader(database.admin_url)
+
+    def published(log: EventLog) -> Asker:
+        publish_postgres(database.admin_url, log.events, at=datetime.now(UTC))
+        return Asker(reader, log.organization_id)
+
+    yield published
+    reader.close()
 
 
 @pytest.fixture

@@ -40,6 +40,8 @@ TABLES: dict[Mart, str] = {
     f" stage_id uuid, stage_entered_at timestamptz, status text, closed_at timestamptz, lost_reason_id uuid, {_KNOWN}",
     Mart.FCT_EXCHANGE_RATES: "organization_id uuid, rates_id uuid, version_number bigint, currency text, day date,"
     f" base text, rate_billionths bigint, {_KNOWN}",
+    Mart.FCT_GOALS: "organization_id uuid, goal_id uuid, version_number bigint, user_id uuid, team_id uuid,"
+    f" measure text, starts_on date, ends_on date, target bigint, currency text, {_KNOWN}",
     Mart.FCT_CUSTOM_VALUES: "organization_id uuid, record_id uuid, version_number bigint, field_id uuid,"
     f" record_kind text, field_value text, {_KNOWN}",
     Mart.FCT_SIGN_INS: f"organization_id uuid, sign_in_id uuid, user_id uuid, signed_in_at timestamptz, {_KNOWN}",
@@ -86,11 +88,9 @@ def _state(aggregate_id: UUID, facts: list[AnyEvent], kinds: dict[UUID, Any]) ->
         case "deal":
             yield from _deal_state(aggregate_id, facts, kinds)
         case "exchange_rates":
-            last = facts[-1]
-            for currency, rate in _data(last).rates.items():
-                billionths = int(Decimal(rate) * 10**9)
-                identity = aggregate_id, last.aggregate_version, currency
-                yield Mart.FCT_EXCHANGE_RATES, (*identity, _data(last).day, _data(last).base, billionths)
+            yield from _rates_state(aggregate_id, facts[-1])
+        case "goal":
+            yield from _goal_state(aggregate_id, facts[-1])
         case "team":
             yield from _team_state(aggregate_id, facts)
         case "user":
@@ -99,6 +99,18 @@ def _state(aggregate_id: UUID, facts: list[AnyEvent], kinds: dict[UUID, Any]) ->
                     yield Mart.FCT_SIGN_INS, (fact.id, aggregate_id, fact.occurred_at)
         case "organization" | "pipeline" | "stage":
             yield from _dimension_state(aggregate_id, facts)
+
+
+def _rates_state(rates_id: UUID, last: AnyEvent) -> Iterator[tuple[Mart, Row]]:
+    for currency, rate in _data(last).rates.items():
+        identity = rates_id, last.aggregate_version, currency
+        yield Mart.FCT_EXCHANGE_RATES, (*identity, _data(last).day, _data(last).base, int(Decimal(rate) * 10**9))
+
+
+def _goal_state(goal_id: UUID, last: AnyEvent) -> Iterator[tuple[Mart, Row]]:
+    if last.type == "goal.set":
+        names = ("user_id", "team_id", "measure", "starts_on", "ends_on", "target", "currency")
+        yield Mart.FCT_GOALS, (goal_id, last.aggregate_version, *(getattr(_data(last), name) for name in names))
 
 
 def _dimension_state(aggregate_id: UUID, facts: list[AnyEvent]) -> Iterator[tuple[Mart, Row]]:

@@ -62,6 +62,8 @@ def _log() -> EventLog:
 def _add_foreign(log: EventLog, deal: Deal, number: int) -> None:
     """Some deals are in other currencies and have a custom field."""
     at = BEGINNING + days(number)
+    if number == 3:
+        log.set_goal(5_000, "USD", starts_on=BEGINNING.date().replace(day=1), months=3, at=at)
     log.set_rates(at.date(), {"USD": f"1.0{number:02}", "JPY": "163.425"}, at=at + days(number % 4))
     if number % 3 == 1:
         log.set_amount(deal, 10_000 + number, at=at, recorded=at + days(1), currency="USD" if number % 2 else "JPY")

@@ -1,6 +1,6 @@
 """Amounts in other currencies: each at the rate of its own day, exact, the same on both warehouses."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -13,35 +13,20 @@ import pytest
 from contracts.money import MINOR_DIGITS
 from metrics.errors import ParameterError
 from metrics.parameters import read
-from metrics.reader import PostgresReader
 from metrics.registry import definition_of
 from metrics.restatements import restatements
 from metrics.rows import CellAddress
-from tests.conftest import Database
 from tests.event_history import BEGINNING, Deal, EventLog, Pipeline, days
-from tests.metrics.conftest import FIELD, Asker, MemoryReader
-from tests.metrics.marts import publish_postgres
+from tests.metrics.conftest import FIELD, Asker
 
 PERIOD: dict[str, Any] = {"start": "2026-01-01", "end": "2026-12-01"}
 
 Ask = Callable[[EventLog], Asker]
 
 
-@pytest.fixture(params=["duckdb", "postgresql"])
-def ask(request: pytest.FixtureRequest) -> Iterator[Ask]:
-    """Marts of a log as it is now, on either engine."""
-    if request.param == "duckdb":
-        yield lambda log: Asker(MemoryReader(log.events), log.organization_id)
-        return
-    database: Database = request.getfixturevalue("database")
-    reader = PostgresReader(database.admin_url)
-
-    def published(log: EventLog) -> Asker:
-        publish_postgres(database.admin_url, log.events, at=datetime.now(UTC))
-        return Asker(reader, log.organization_id)
-
-    yield published
-    reader.close()
+@pytest.fixture
+def ask(ask_either: Ask) -> Ask:
+    return ask_either
 
 
 @pytest.fixture
