@@ -12,6 +12,7 @@ from api.db.statements import compiled
 from api.deals.records import DEALS, FIELDS
 from api.edge.pages import asked
 from api.kernel.filters import Wish
+from api.kernel.hints import hint
 from api.kernel.listing import Listing
 from api.kernel.records import Owners
 from api.kernel.states import only, rows_of
@@ -19,6 +20,9 @@ from api.kernel.unit_of_work import UnitOfWork
 from api.kernel.writing import write as write_changes
 from api.models.bulk import BulkItem, BulkJob
 from api.models.deal import Deal
+
+#: What the worker waits for.
+WORK = "bulk"
 
 _organization: BindParameter[UUID] = bindparam("organization_id")
 _jobs = rows_of(Job, BulkJob)
@@ -112,6 +116,8 @@ async def is_left(unit: UnitOfWork, job_id: UUID, status: str) -> bool:
 def write(unit: UnitOfWork, change: Change, deals: Sequence[UUID] = ()) -> None:
     """Queue a job, and the deals of a new one."""
     write_changes(unit, [change], {Job: BulkJob})
+    if change.after.state in ("running", "undoing"):
+        hint(unit, WORK)
     rows = [
         {"id": uuid7(), "created_at": unit.now, "job_id": change.after.id, "deal_id": deal_id, "status": "waiting"}
         for deal_id in deals

@@ -15,11 +15,12 @@ from api.kernel.database import Database
 from contracts.events.envelope import ActorKind
 
 _log = logging.getLogger(__name__)
-_POLL_SECONDS, _RETRY_SECONDS = 0.5, 2.0
+_POLL_SECONDS, _RETRY_SECONDS = 5.0, 2.0
 
 
 async def run(database: Database, stop: threading.Event) -> None:
     """Work until `stop` is set."""
+    bell = database.hints.bell(records.WORK)
     while not stop.is_set():
         try:
             is_busy = await work_once(database)
@@ -27,7 +28,8 @@ async def run(database: Database, stop: threading.Event) -> None:
             _log.warning("a bulk change waits: %s", error)
             await asyncio.sleep(_RETRY_SECONDS)
             continue
-        await asyncio.sleep(0.05 if is_busy else _POLL_SECONDS)
+        if not is_busy:
+            await bell.wait(_POLL_SECONDS, stop)
 
 
 async def work_once(database: Database) -> bool:

@@ -1,6 +1,5 @@
 """Takes out of the recycle bin what has lain there for 90 days."""
 
-import asyncio
 import logging
 import threading
 from time import monotonic
@@ -15,21 +14,22 @@ from api.recycle_bin.records import OVERDUE, PURGES
 from contracts.events.envelope import ActorKind
 
 _log = logging.getLogger(__name__)
-_EVERY_SECONDS, _LOOK_SECONDS = 3600.0, 0.5
+_EVERY_SECONDS, _RETRY_SECONDS = 3600.0, 10.0
 
 
 async def run(database: Database, stop: threading.Event) -> None:
     """Look every hour, until `stop` is set."""
-    due = 0.0
+    bell = database.hints.bell("recycle bin")  # nobody rings: only time does
     while not stop.is_set():
-        if monotonic() >= due:
-            due = monotonic() + _EVERY_SECONDS
-            try:
-                await purge(database)
-            except psycopg.Error as error:
-                _log.warning("the recycle bin waits: %s", error)
-                due = monotonic() + 10
-        await asyncio.sleep(_LOOK_SECONDS)
+        wait_seconds = _EVERY_SECONDS
+        try:
+            await purge(database)
+        except psycopg.Error as error:
+            _log.warning("the recycle bin waits: %s", error)
+            wait_seconds = _RETRY_SECONDS
+        until = monotonic() + wait_seconds
+        while monotonic() < until and not stop.is_set():
+            await bell.wait(until - monotonic(), stop)
 
 
 async def purge(database: Database) -> int:
