@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.home import PROJECT
-from tests.mutations.catalogue import Edit, Mutation
+from tests.mutations.mutation import Edit, Mutation
 
 _LEFT_OUT = shutil.ignore_patterns(
     ".git", ".venv", ".sluice", ".*_cache", ".hypothesis", "__pycache__", "*.egg-info", "target", "logs", "*.duckdb"

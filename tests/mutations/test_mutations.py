@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from runtime.home import PROJECT
-from tests.mutations.catalogue import MUTATIONS, QUICK, Edit, Mutation
+from tests.mutations.catalogue import MUTATIONS, QUICK
+from tests.mutations.mutation import Edit, Mutation
 from tests.mutations.runner import MutationError, try_mutation
 
 _PARAMETERS = [
