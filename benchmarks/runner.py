@@ -24,6 +24,7 @@ BENCHMARKS = (
     "restore",
     "rules",
     "scoring",
+    "search",
 )
 
 #: Run by name only: these take long.

@@ -17,6 +17,7 @@ APP = "sluice_app"
 RELAY = "sluice_relay"
 WORKER = "sluice_worker"
 AUTH = "sluice_auth"
+SEARCH = "sluice_search"
 BACKUP = "sluice_backup"
 
 #: Extensions that migrations rely on; all of them are "trusted", the database's owner may create them too.
@@ -26,6 +27,8 @@ _EXTENSIONS: tuple[LiteralString, ...] = ("pg_trgm", "unaccent", "btree_gin", "b
 _MEMBERSHIPS: tuple[LiteralString, ...] = (
     # only a transaction that says `SET LOCAL ROLE sluice_auth` sees across organizations
     "grant sluice_auth to sluice_app with inherit false, set true",
+    # the function that searches is made by the owner and runs as this role
+    "grant sluice_search to sluice_owner with inherit false, set true",
     # a job is claimed as sluice_worker and done as sluice_app, inside one organization
     "grant sluice_app to sluice_worker with inherit false, set true",
 )
@@ -61,7 +64,8 @@ def prepare_database(admin_url: str, *, database: str, passwords: RolePasswords)
             admin.execute(sql.SQL("create extension if not exists {}").format(sql.Identifier(extension)))
         admin.execute("revoke create on schema public from public")
         admin.execute(
-            "grant usage on schema public to sluice_app, sluice_auth, sluice_relay, sluice_worker, sluice_backup"
+            "grant usage on schema public"
+            " to sluice_app, sluice_auth, sluice_search, sluice_relay, sluice_worker, sluice_backup"
         )
         admin.execute(
             "alter default privileges for role sluice_owner in schema public revoke all on tables from public"
@@ -71,7 +75,8 @@ def prepare_database(admin_url: str, *, database: str, passwords: RolePasswords)
 def _make_roles(admin: psycopg.Connection, passwords: RolePasswords) -> None:
     for field in fields(passwords):
         _make_role(admin, f"sluice_{field.name}", getattr(passwords, field.name))
-    _make_role(admin, AUTH, None)
+    for name in (AUTH, SEARCH):
+        _make_role(admin, name, None)
     if passwords.backup is not None:
         admin.execute("alter role sluice_backup replication")
     for statement in _MEMBERSHIPS:

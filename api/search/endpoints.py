@@ -37,6 +37,6 @@ async def search(
     limit: Annotated[int, Query(ge=1, le=50)] = 20,
 ) -> PageOf[Found]:
     """Find contacts, companies and deals that you see, the most alike first."""
-    only = [kind] if kind else records.kinds()
+    only = [kind] if kind else records.KINDS
     rows = await records.search(unit, q, only=only, owners=await owners_seen(unit, caller), limit=limit)
     return PageOf(items=[Found.model_validate(row) for row in rows], next_cursor=None)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import Database
 
-OURS = ("sluice_owner", "sluice_app", "sluice_relay", "sluice_worker", "sluice_auth", "sluice_backup")
+OURS = ("sluice_owner", "sluice_app", "sluice_relay", "sluice_worker", "sluice_auth", "sluice_search", "sluice_backup")
 
 #: Tables that hold nothing of one organization, and why they need no organization_id.
 GLOBAL_TABLES = {
@@ -74,7 +74,14 @@ def test_t1_tenant_tables_have_a_policy_that_reads_and_checks_the_organization(r
 def test_t1_policies_that_see_everything_are_for_roles_with_one_task(rows: Any) -> None:
     for policy in rows("select * from pg_policies where schemaname = 'public' and policyname <> 'tenant'"):
         roles = set(policy["roles"])
-        assert roles <= {"{sluice_auth}", "{sluice_relay}", "sluice_auth", "sluice_relay", "sluice_worker"}, policy
+        assert roles <= {
+            "{sluice_auth}",
+            "{sluice_relay}",
+            "sluice_auth",
+            "sluice_relay",
+            "sluice_worker",
+            "sluice_search",
+        }, policy
 
 
 def test_t1_foreign_keys_between_tenant_tables_carry_the_organization(rows: Any) -> None:
@@ -125,6 +132,7 @@ def test_t1_roles_bypass_nothing(rows: Any) -> None:
     assert {(row["granted"], row["member"], row["inherit_option"]) for row in memberships} == {
         ("sluice_auth", "sluice_app", False),
         ("sluice_app", "sluice_worker", False),
+        ("sluice_search", "sluice_owner", False),
     }
 
 
@@ -143,12 +151,17 @@ def test_t1_functions_that_run_as_the_owner_have_one_task_and_a_fixed_search_pat
     """)
     callers = {function["proname"]: function["proacl"] for function in functions}
     assert callers == {
+        # answers ids of documents in the organization of the transaction
+        "find_documents": "{sluice_search=X/sluice_search,sluice_app=X/sluice_search}",
         "enqueue_events": "{sluice_owner=X/sluice_owner}",  # a trigger: nobody calls it
         "extend_outbox": "{sluice_owner=X/sluice_owner,sluice_relay=X/sluice_owner}",
         "shrink_outbox": "{sluice_owner=X/sluice_owner,sluice_relay=X/sluice_owner}",
     }
     for function in functions:
-        assert "search_path=pg_catalog, public" in function["proconfig"], function["proname"]
+        paths = [one for one in function["proconfig"] if one.startswith("search_path=")]
+        # somebody's temporary table is never meant
+        assert set(paths) <= {"search_path=pg_catalog, public", "search_path=pg_catalog, public, pg_temp"}
+        assert paths, function["proname"]
 
 
 def test_t1_without_an_organization_every_table_is_empty_and_closed(api_database: Database, rows: Any) -> None:
