@@ -24,6 +24,7 @@ from api.kernel.constraints import UnknownReference
 from api.kernel.custom import BadCustomValue, CustomValueTaken
 from api.kernel.errors import NotFound, PreconditionFailed, PreconditionRequired
 from api.kernel.filters import BadFilter
+from api.kernel.merged import Merged
 from api.kernel.records import ExternalIdTaken, RecordKind
 from api.kernel.visibility import owners_seen
 
@@ -122,7 +123,7 @@ def record_router(
         f"read_{kind.noun}",
         f"Read a {kind.noun}.",
         response_model=read_model,
-        responses=problems(NotFound),
+        responses=problems(NotFound, Merged),
     )
     add(
         one,
@@ -131,7 +132,7 @@ def record_router(
         f"update_{kind.noun}",
         f"Change a {kind.noun}.",
         response_model=read_model,
-        responses=problems(NotFound, PreconditionFailed, PreconditionRequired, *bad_references),
+        responses=problems(NotFound, Merged, PreconditionFailed, PreconditionRequired, *bad_references),
     )
     return router
 

@@ -66,6 +66,11 @@ class ImportOptions(BaseModel):
     decimal_comma: bool | None = Field(
         default=None, description="Whether 1.234,56 is a thousand and some; left out, the column's cells decide."
     )
+    on_duplicate: Literal["update", "skip", "create"] = Field(
+        default="update",
+        description="What a row of companies or contacts does that speaks of a known one: change it, leave it as it is,"
+        " or, unless it has the same external_id, be another one.",
+    )
     run_rules: bool = Field(
         default=False, description="Whether rules look at what the import brings, as if people had entered it."
     )

@@ -15,7 +15,7 @@ from api.imports.channel_cells import BadCellError, joined, read_cells
 from api.imports.directory import Directory, UnknownNameError
 from api.imports.prepare import FILE, ROW
 from api.imports.presets import Entity
-from api.imports.relations import companies_named, contacts_like, create, load_companies
+from api.imports.relations import companies_named, contacts_like, create, load_companies, merged_ids
 from api.kernel import records
 from api.kernel.phones import region_of
 from api.kernel.records import RecordKind
@@ -37,14 +37,15 @@ async def write_companies(batch: Batch, directory: Directory, frame: pl.DataFram
     """Write a chunk of companies. A row is a known company's by its external id, else by its name."""
     rows = frame.to_dicts()
     known = await companies_named(batch, [row["name"] for row in rows], [row["external_id"] for row in rows], lock=True)
-    by_id = {one.external_id or str(one.id): one for one in known}
+    merged = await merged_ids(batch, "company", (row["external_id"] for row in rows))
+    by_id = _by_id(known, merged)
     by_name = _grouped((one.name.lower(), one) for one in known)
     wanted = []
     for row in rows:
         try:
             owner_id = _find(row, "owner_email", directory.user_id)
             industry_id = _find(row, "industry", partial(directory.value_id, "industry"))
-            record = _known(row, "name", by_id, by_name.get(row["name"].lower(), []))
+            record = _known(row, "name", by_id, by_name.get(row["name"].lower(), []), batch.options.on_duplicate)
         except _Refused as refused:
             _fail(batch, row, refused)
             continue
@@ -55,7 +56,8 @@ async def write_companies(batch: Batch, directory: Directory, frame: pl.DataFram
             "employee_count": row["employees"],
             "country": row["country"],
             "owner_id": owner_id,
-            "external_id": row["external_id"],
+            # what was merged keeps its id for files to come, and its survivor its own
+            "external_id": None if row["external_id"] in merged else row["external_id"],
         }
         wanted.append((record, fields))
     _write(batch, COMPANIES, wanted, entity=Entity.COMPANIES)
@@ -66,8 +68,9 @@ async def write_contacts(batch: Batch, directory: Directory, frame: pl.DataFrame
     rows = frame.to_dicts()
     region = region_of(batch.run.time_zone)
     companies = await load_companies(batch, rows)
-    known = await contacts_like(batch, rows)
-    by_id = {one.external_id or str(one.id): one for one in known}
+    merged = await merged_ids(batch, "contact", (row["external_id"] for row in rows))
+    known = await contacts_like(batch, rows, merged.values())
+    by_id = _by_id(known, merged)
     by_email = _grouped((email["value"].lower(), one) for one in known for email in one.emails)
     by_place = _grouped(((one.name.lower(), one.company_id), one) for one in known)
     wanted = []
@@ -78,7 +81,7 @@ async def write_contacts(batch: Batch, directory: Directory, frame: pl.DataFrame
             company_id = _find(row, "company", lambda _, row=row: companies.find(row))  # type: ignore[misc]
             by_name = by_place.get((row["name"].lower(), company_id), [])
             same = by_email.get(row["email"], []) if row["email"] else by_name
-            record = _known(row, "email" if row["email"] else "name", by_id, same)
+            record = _known(row, "email" if row["email"] else "name", by_id, same, batch.options.on_duplicate)
             more = read_cells(row, region)
         except _Refused as refused:
             _fail(batch, row, refused)
@@ -94,7 +97,8 @@ async def write_contacts(batch: Batch, directory: Directory, frame: pl.DataFrame
             "company_id": company_id,
             "owner_id": owner_id,
             "source_id": source_id,
-            "external_id": row["external_id"],
+            # what was merged keeps its id for files to come, and its survivor its own
+            "external_id": None if row["external_id"] in merged else row["external_id"],
         }
         if record is not None:
             more = _with_known(record, fields, more)
@@ -110,6 +114,13 @@ def _with_known(record: Found, fields: Mapping[str, Any], more: Mapping[str, Any
     return {field: joined(field, lists[field], added) for field, added in more.items()}
 
 
+def _by_id(known: Sequence[Found], merged: Mapping[str, UUID]) -> dict[str, Found]:
+    """Records by the ids that files know them by, their own and those of what was merged into them."""
+    ours = {one.id: one for one in known}
+    survivors = {asked: ours[survivor] for asked, survivor in merged.items() if survivor in ours}
+    return survivors | {one.external_id or str(one.id): one for one in known}
+
+
 def _find(row: Row, column: str, look_up: Callable[[str | None], UUID | None]) -> UUID | None:
     try:
         return look_up(row[column])
@@ -122,11 +133,13 @@ def _fail(batch: Batch, row: Row, refused: _Refused) -> None:
     batch.fail(line, refused.column, value=row[refused.column], problem=refused.error.problem, fix=refused.error.fix)
 
 
-def _known(row: Row, column: str, by_id: Mapping[str, Found], same: Sequence[Found]) -> Found | None:
+def _known(row: Row, column: str, by_id: Mapping[str, Found], same: Sequence[Found], on_duplicate: str) -> Found | None:
     """The record that a row speaks of: by its external id, else the only one that is the same without another id."""
     external_id = row["external_id"]
     if external_id in by_id:
         return by_id[external_id]
+    if on_duplicate == "create":
+        return None
     fitting = [one for one in same if external_id is None or one.external_id is None]
     if len(fitting) > 1:
         raise _Refused(column, UnknownNameError("Several records are called so.", fix=_GIVE_ID))
@@ -156,7 +169,8 @@ def _write(
     )
     batch.count(entity, RowResult.CREATED, rows=len(new))
     known = [(record._asdict(), fields) for record, fields in wanted if record is not None]
-    decided = [records.change(kind, state, _said(state, fields)) for state, fields in known]
+    is_left = batch.options.on_duplicate == "skip"
+    decided = [None if is_left else records.change(kind, state, _said(state, fields)) for state, fields in known]
     changed = [decision for decision in decided if decision is not None]
     records.write_changed(batch.unit, kind, changed)
     for one in changed:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, bindparam, func, or_, select
+from sqlalchemy import and_, bindparam, func, or_, select, text
 from uuid_utils.compat import uuid7
 
 from api.companies.records import COMPANIES
@@ -37,6 +37,7 @@ _company = (
             is_one_of(func.lower(Company.name), "names"),
             is_one_of(Company.external_id, "external_ids"),
             and_(Company.external_id.is_(None), is_one_of(Company.id, "own_ids")),
+            is_one_of(Company.id, "survivors"),
         ),
     )
     .order_by(Company.id)
@@ -57,6 +58,7 @@ _contact = (
         or_(
             is_one_of(Contact.external_id, "external_ids"),
             and_(Contact.external_id.is_(None), is_one_of(Contact.id, "own_ids")),
+            is_one_of(Contact.id, "survivors"),
             _has_address,
             is_one_of(func.lower(Contact.name), "names"),
         ),
@@ -65,6 +67,32 @@ _contact = (
 )
 _CONTACTS = compiled(_contact, is_prepared=False)
 _LOCKED_CONTACTS = compiled(_contact.with_for_update(of=Contact), is_prepared=False)
+
+
+_MERGED = compiled(
+    text("""
+with recursive chain as (
+    select a.asked, m.survivor_id, 1 as depth
+    from unnest(cast(:external_ids as text[])) as a (asked) join merged_records as m
+        on m.organization_id = :organization_id and m.kind = :kind and m.undone_at is null
+            and (m.external_id = a.asked or m.external_id is null and m.merged_id::text = a.asked)
+    union all
+    select c.asked, m.survivor_id, c.depth + 1 from chain as c join merged_records as m
+        on m.organization_id = :organization_id and m.merged_id = c.survivor_id and m.undone_at is null
+)
+select distinct on (asked) asked, survivor_id from chain order by asked, depth desc
+"""),
+    is_prepared=False,
+)
+
+
+async def merged_ids(batch: Batch, noun: str, external_ids: Iterable[str | None]) -> dict[str, UUID]:
+    """Ids of records that are part of others now, and those others."""
+    wanted = [one for one in external_ids if one]
+    if not wanted:
+        return {}
+    rows = await batch.unit.fetch(_MERGED, kind=noun, external_ids=wanted)
+    return {row.asked: row.survivor_id for row in rows}
 
 
 @dataclass
@@ -147,6 +175,7 @@ async def load_companies(batch: Batch, rows: Iterable[Row]) -> Companies:
     known = Companies()
     for one in found:
         _enter_company(known, one.id, one.name, one.external_id)
+    known.by_id |= await merged_ids(batch, "company", (one for pair in wanted for one in pair))
     if batch.options.may_create(Creatable.COMPANIES):
         _make_companies(batch, known, [(external_id, name) for external_id, name in wanted if name])
     return known
@@ -174,7 +203,9 @@ async def companies_named(
 ) -> list[Found]:
     """Companies that have one of the names or external ids."""
     ids = [one for one in external_ids if one]
+    survivors = list((await merged_ids(batch, "company", ids)).values())
     wanted = {"names": [name.lower() for name in names], "external_ids": ids, "own_ids": own_ids(ids)}
+    wanted["survivors"] = survivors
     return await batch.unit.fetch(_LOCKED_COMPANIES if lock else _COMPANIES, **wanted)
 
 
@@ -182,10 +213,11 @@ async def load_contacts(batch: Batch, rows: Sequence[Row], companies: Companies)
     """The contacts that rows name; missing ones are made if the options allow, at the row's company."""
     emails = {row["contact_email"]: row for row in rows if row["contact_email"] and not row["contact_external_id"]}
     ids = {row["contact_external_id"] for row in rows if row["contact_external_id"]}
+    merged = await merged_ids(batch, "contact", ids)
     found = await batch.unit.fetch(
-        _CONTACTS, external_ids=list(ids), own_ids=own_ids(ids), emails=list(emails), names=[]
+        _CONTACTS, external_ids=list(ids), own_ids=own_ids(ids), survivors=[], emails=list(emails), names=[]
     )
-    known = Contacts(by_id={one.external_id or str(one.id): one.id for one in found})
+    known = Contacts(by_id={one.external_id or str(one.id): one.id for one in found} | merged)
     for one in found:
         for email in one.emails:
             known.by_email.setdefault(email["value"].lower(), set()).add(one.id)
@@ -209,12 +241,13 @@ def _company_of(companies: Companies, row: Row) -> UUID | None:
         return None
 
 
-async def contacts_like(batch: Batch, rows: Sequence[Row]) -> list[Found]:
+async def contacts_like(batch: Batch, rows: Sequence[Row], survivors: Iterable[UUID]) -> list[Found]:
     """Contacts that rows of contacts may speak of, locked."""
     return await batch.unit.fetch(
         _LOCKED_CONTACTS,
         external_ids=[row["external_id"] for row in rows if row["external_id"]],
         own_ids=own_ids(row["external_id"] for row in rows),
+        survivors=list(survivors),
         emails=[row["email"] for row in rows if row["email"]],
         names=[row["name"].lower() for row in rows if not row["email"]],
     )

@@ -22,6 +22,7 @@ from api.kernel.custom import Custom
 from api.kernel.errors import Conflict, CrmError, NotFound, PreconditionFailed
 from api.kernel.filters import Field, Fields, Kind, fields_of
 from api.kernel.listing import Listing
+from api.kernel.merged import Merged, survivor_of
 from api.kernel.owners import active_user
 from api.kernel.unit_of_work import Row, UnitOfWork, Values
 from api.models.base import Aggregate
@@ -225,11 +226,22 @@ async def read_record(unit: UnitOfWork, kind: RecordKind, record_id: UUID, *, ow
 
     Raises:
         NotFound: there is none.
+        Merged: it is part of another one.
     """
     [rows] = await unit.fetch_all(kind.listing.bind({"id": record_id, "owners": owners}, after=None, limit=1))
     if not rows:
-        raise NotFound(kind.noun)
+        raise await _missing(unit, kind, record_id, owners)
     return rows[0]
+
+
+async def _missing(unit: UnitOfWork, kind: RecordKind, record_id: UUID, owners: Owners) -> CrmError:
+    """Why there is no such record: it never was one of the caller's, or it was merged into one that they see."""
+    survivor_id = await survivor_of(unit, record_id)
+    if survivor_id is not None:
+        [seen] = await unit.fetch_all(kind.listing.bind({"id": survivor_id, "owners": owners}, after=None, limit=1))
+        if seen:
+            return Merged(kind.noun, survivor_id)
+    return NotFound(kind.noun)
 
 
 async def create_record(unit: UnitOfWork, kind: RecordKind, given: Mapping[str, Any]) -> Values:
@@ -277,7 +289,7 @@ async def change_record(
     locked = kind.locking.bind({"id": record_id, "owners": owners}, after=None, limit=1)
     rows, *answers = await unit.fetch_all(locked, *needed.statements)
     if not rows:
-        raise NotFound(kind.noun)
+        raise await _missing(unit, kind, record_id, owners)
     before: dict[str, Any] = rows[0]._asdict()
     if before["version"] != expected_version:
         raise PreconditionFailed

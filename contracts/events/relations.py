@@ -35,6 +35,22 @@ class ContactUpdated(_ContactState):
     changed_fields: list[str]
 
 
+class ContactMerged(ContactEvent):
+    """A contact is part of another one now; what referred to it refers to that."""
+
+    type: ClassVar[str] = "contact.merged"
+
+    survivor_id: UUID
+
+
+class ContactUnmerged(ContactEvent):
+    """A contact that was part of another one is one by itself again."""
+
+    type: ClassVar[str] = "contact.unmerged"
+
+    survivor_id: UUID
+
+
 class CompanyEvent(Event):
     """Any event of a company."""
 
@@ -61,3 +77,19 @@ class CompanyUpdated(_CompanyState):
     type: ClassVar[str] = "company.updated"
 
     changed_fields: list[str]
+
+
+class CompanyMerged(CompanyEvent):
+    """A company is part of another one now; what referred to it refers to that."""
+
+    type: ClassVar[str] = "company.merged"
+
+    survivor_id: UUID
+
+
+class CompanyUnmerged(CompanyEvent):
+    """A company that was part of another one is one by itself again."""
+
+    type: ClassVar[str] = "company.unmerged"
+
+    survivor_id: UUID

@@ -183,8 +183,8 @@ def application(double: Double) -> FastAPI:
 
 #: Lists that are there, with nothing in them.
 _EMPTY_LISTS = (
-    "bulk companies contacts custom-fields deals distribution-rules distributions exchange-rates notes products"
-    " recycle-bin tasks"
+    "bulk companies contacts custom-fields deals distribution-rules distributions duplicates exchange-rates merges"
+    " notes products recycle-bin tasks"
 ).split()
 _EMPTY = tuple(f"/v1/{name}" for name in _EMPTY_LISTS)
 

@@ -1,0 +1,87 @@
+"""Duplicates: pairs that may be one, which of two lives on, and merges to undo."""
+
+from typing import Any
+
+import streamlit as st
+
+from dashboards import client, states
+from dashboards.answers import Me
+from dashboards.pages import Page
+from dashboards.session import SignIn
+
+PAGE = Page("Duplicates", icon="merge", group="Admin", position=16)
+
+_REASONS = {
+    "same_email": "the same e-mail address",
+    "same_phone": "the same phone number",
+    "same_handle": "the same handle",
+    "same_domain": "the same domain",
+    "same_name": "the same name",
+    "same_name_and_company": "the same name at the same company",
+    "looks_alike": "they look alike",
+}
+_KINDS = {"contacts": "contact", "companies": "company"}
+
+
+def render(who: SignIn, me: Me) -> None:
+    """Draw the page."""
+    st.title("Duplicates", anchor=False)
+    with states.explained():
+        kind = st.segmented_control("Of", list(_KINDS), default="contacts", format_func=str.capitalize) or "contacts"
+        looks = st.toggle("Also what merely looks alike", help="Suggestions among the newest 5,000 records.")
+        may_write = me.role != "analyst"
+        pairs = client.get(who, "/v1/duplicates", {"kind": kind, "limit": 20})["items"]
+        if looks:
+            similar = client.get(who, "/v1/duplicates", {"kind": kind, "limit": 20, "method": "similar"})
+            known = {_key(pair) for pair in pairs}
+            pairs += [one for one in similar["items"] if _key(one) not in known]
+        if not pairs:
+            states.nothing_here("No duplicates", f"No two {kind} that you see share what only one should have.")
+        for pair in pairs:
+            _pair(who, kind, pair, may_write=may_write)
+        _merges(who, kind, may_write=may_write)
+
+
+def _key(pair: dict[str, Any]) -> str:
+    return " ".join(sorted(one["id"] for one in pair["records"]))
+
+
+def _pair(who: SignIn, kind: str, pair: dict[str, Any], *, may_write: bool) -> None:
+    key = _key(pair)
+    with st.container(border=True):
+        st.caption(f"{_REASONS.get(pair['reason'], pair['reason']).capitalize()} · {pair['score']:.0%}")
+        for column, one in zip(st.columns(2), pair["records"], strict=True):
+            with column:
+                st.text(one["name"])
+                st.text(one["detail"] or "–")
+                st.link_button("Open", f"/{kind}?id={one['id']}")
+        if not may_write:
+            return
+        first, second = pair["records"]
+        labels = {first["id"]: f"{first['name']} (left)", second["id"]: f"{second['name']} (right)"}
+        left, right = st.columns([3, 1], vertical_alignment="bottom")
+        kept = left.selectbox("Keep", list(labels), format_func=labels.__getitem__, key=f"keep {key}")
+        if right.button("Merge", key=f"merge {key}", icon=":material/merge:"):
+            other = next(one for one in labels if one != kept)
+            _done(who, f"/v1/{kind}/{kept}/merge", {"other_ids": [other]})
+
+
+def _merges(who: SignIn, kind: str, *, may_write: bool) -> None:
+    merges = client.get(who, "/v1/merges", {"kind": _KINDS[kind], "limit": 20})["items"]
+    if not merges:
+        return
+    st.subheader("Merged", anchor=False)
+    for one in merges:
+        text, button = st.columns([4, 1], vertical_alignment="center")
+        text.text(one["merged_name"])
+        if may_write and button.button("Undo", key=f"undo {one['id']}", icon=":material/undo:"):
+            _done(who, f"/v1/{kind}/{one['merged_id']}/unmerge", {})
+
+
+def _done(who: SignIn, path: str, body: dict[str, Any]) -> None:
+    try:
+        client.post(who, path, body)
+    except (client.RefusedError, client.ConflictError) as error:
+        st.error(error.message)
+        return
+    st.rerun()
