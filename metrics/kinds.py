@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from metrics import attainment, change, exits, experiment, facts, funnel, outlook, stage_metrics
+from metrics import attainment, change, exits, experiment, facts, funnel, issues, outlook, stage_metrics
 from metrics.cells import Cells
 from metrics.compile import Statement
 from metrics.question import Question
@@ -16,6 +16,13 @@ class Survey(NamedTuple):
 
     query: Callable[[], str]
     shape: Callable[[Question, Cells, Sequence[tuple[Any, ...]]], list[dict[str, Any]]]
+
+
+class Series(NamedTuple):
+    """The same question at other instants, and the rows that all answers make together."""
+
+    questions: Callable[[Question], list[Question]]
+    shape: Callable[[Question, Cells, Sequence[tuple[Question, Cells]]], list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,7 @@ class Kind:
     key: Callable[[Question, Figure], str] = lambda _, figure: figure.fact
     totals: Callable[[Question, Cells], list[dict[str, Any]]] = lambda _, __: []
     survey: Survey | None = None
+    series: Series | None = None
     compare: Callable[[Question, Cells, Cells], tuple[list[dict[str, Any]], list[dict[str, Any]]]] | None = None
 
 
@@ -43,6 +51,9 @@ KINDS: Mapping[str, Kind] = {
     "conversion_change": Kind(funnel.build, funnel.shape, compare=change.shape),
     "experiment": Kind(funnel.build, experiment.shape),
     "forecast": Kind(outlook.build_forecast, outlook.shape_forecast, outlook.key),
+    "forecast_accuracy": Kind(
+        outlook.build_forecast, issues.shape, outlook.key, series=Series(issues.issued, issues.shape)
+    ),
     "stage_entered": Kind(stage_metrics.build_stage_entered, stage_metrics.shape_stage_entered),
     "stalled": Kind(outlook.build_stalled, facts.shape, facts.key),
     "velocity": Kind(facts.build, outlook.shape_velocity, facts.key),

@@ -44,8 +44,7 @@ def answer(reader: Reader, definition: Definition, parameters: Parameters, *, vi
     """
     with reader.session() as session:
         question = ask(session, definition, parameters, viewer=viewer, now=now)
-        percentiles = definition.percentiles
-        cells = Cells(session.fetch(compile_cells(compile_facts(session, question), percentiles)), percentiles)
+        cells = _cells(session, question)
         rows, totals = _shape(session, question, cells)
         others = _other_currencies(session, question, cells)
         version = version_of(session, definition)
@@ -71,11 +70,17 @@ def _shape(session: Session, question: Question, cells: Cells) -> tuple[list[dic
     if kind.survey is not None:
         found = session.fetch(compile_facts(session, question).compile(kind.survey.query()))
         return kind.survey.shape(question, cells, found), kind.totals(question, cells)
+    if kind.series is not None:
+        answers = [(asked, _cells(session, asked)) for asked in kind.series.questions(question)]
+        return kind.series.shape(question, cells, answers), kind.totals(question, cells)
     if kind.compare is None:
         return kind.shape(question, cells), kind.totals(question, cells)
+    return kind.compare(question, cells, _cells(session, question.before()))
+
+
+def _cells(session: Session, question: Question) -> Cells:
     percentiles = question.definition.percentiles
-    earlier = session.fetch(compile_cells(compile_facts(session, question.before()), percentiles))
-    return kind.compare(question, cells, Cells(earlier, percentiles))
+    return Cells(session.fetch(compile_cells(compile_facts(session, question), percentiles)), percentiles)
 
 
 def compile_facts(session: Session, question: Question) -> Statement:

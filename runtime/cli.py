@@ -39,6 +39,8 @@ from runtime.ending import run, say_what_failed
 from runtime.home import PROJECT, Home, HomeError
 from runtime.import_client import ImportRefusedError
 from runtime.import_command import import_command
+from runtime.metrics_command import MetricsCommandError
+from runtime.metrics_command import app as metric_commands
 from runtime.migrate import migrate
 from runtime.new import SkeletonError
 from runtime.new import app as new
@@ -214,6 +216,7 @@ app.command("link")(link_command)
 app.add_typer(audit, name="audit")
 app.command("migrate")(migrate)
 app.add_typer(warehouse, name="warehouse")
+app.add_typer(metric_commands, name="metrics")
 app.command("sql")(sql_command)
 app.command("dbt-docs")(dbt_docs_command)
 app.command("data-docs")(data_docs_command)
@@ -261,6 +264,7 @@ _EXPECTED = (
     SkeletonError,
     BillingError,
     ScoringError,
+    MetricsCommandError,
     WarehouseCommandError,
     SuiteError,
     ExportError,

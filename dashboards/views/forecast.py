@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, time
 
+import pandas as pd
 import streamlit as st
 
 from dashboards import client, controls, figures, links, money, states
@@ -44,6 +45,7 @@ def render(who: SignIn, me: Me) -> None:
             scope, organization, f"Won in the period, and open with a close date in it, by {_BY[by].lower()}"
         )
         figures.draw(who, organization, answer, asked, panel, question=question, version=version)
+        _as_issued(who, organization, scope, version)
 
 
 def _tiles(who: SignIn, organization: Organization, scope: Scope, version: str | None) -> None:
@@ -62,6 +64,33 @@ def _tiles(who: SignIn, organization: Organization, scope: Scope, version: str |
     for column, (label, value) in zip(st.columns(len(shown)), shown, strict=True):
         column.metric(label, money.short_amount(value, organization.currency), border=True, height="stretch")
     st.caption("Weighted by how often deals of each stage were won in the year before. What was issued then stays.")
+
+
+def _as_issued(who: SignIn, organization: Organization, scope: Scope, version: str | None) -> None:
+    """Every week's forecast of the period as it was issued, against what the period has brought."""
+    st.subheader("As issued, against what came", anchor=False)
+    asked = {name: value for name, value in scope.parameters().items() if name != "group_by"}
+    answer = client.figures(who, "forecast_accuracy", asked, version=version)
+    rows = [row for row in answer.rows if row.get("issued_at")]
+    if not rows:
+        states.nothing_here("Nothing was issued yet", "The first forecast is issued when the period begins.")
+        return
+    columns = [
+        Column("committed_minor", "Won by then", "money"),
+        Column("forecast_minor", "Forecast", "money"),
+        Column("best_case_minor", "Best case", "money"),
+        Column("booked_amount_minor", "Won in the period", "money"),
+        Column("error_share", "Off by", "share"),
+    ]
+    shown = [
+        {"Issued": str(row["issued_at"])[:10]}
+        | {one.heading: figures.write(row.get(one.figure), one.kind, organization.currency) for one in columns}
+        for row in rows
+    ]
+    st.dataframe(pd.DataFrame(shown), hide_index=True, width="stretch", alt="Forecasts as issued")
+    if not rows[0].get("is_settled"):
+        st.caption("The period is not over: what it brings is not settled yet.")
+    states.provenance(answer, figures.describe(scope, organization, "Each forecast as it was known then"))
 
 
 def _issued(who: SignIn, asked: dict[str, str | int | None], version: str | None) -> int | None:

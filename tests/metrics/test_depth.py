@@ -181,3 +181,46 @@ def _kaplan_meier(spans: list[tuple[float, bool]]) -> list[tuple[int, int, float
         low, high = (1 - survival ** np.exp(sign * 1.959963984540054 * error) for sign in (-1, 1))
         found.append((int(day), int(at_risk[-1]), float(1 - survival), float(low), float(high)))
     return found
+
+
+class TestForecastAccuracy:
+    def test_golden_6_a_forecast_stays_as_it_was_issued_and_is_scored_later(
+        self, log: EventLog, pipeline: Pipeline, ask: Ask
+    ) -> None:
+        due = date(2026, 2, 20)
+        for number in range(6):
+            deal = log.deal(pipeline, at=BEGINNING, amount_minor=900, close_date=due)
+            if number < 3:
+                (log.win if number else log.lose)(deal, at=BEGINNING + days(5))
+        asked: dict[str, Any] = {"start": "2026-01-12", "end": "2026-03-01"}
+        won = log.deal(pipeline, at=BEGINNING + days(1), amount_minor=300, close_date=due)
+        log.win(won, at=BEGINNING + days(20))
+        before = ask(log).answer("forecast_accuracy", **asked).rows
+        # what is learned later, or corrected, is in no issue of before
+        log.set_amount(won, 5_000, at=BEGINNING + days(2), recorded=BEGINNING + days(60))
+        asker = ask(log)
+        rows = asker.answer("forecast_accuracy", **asked).rows
+        assert [row["issued_at"] for row in rows] == [
+            f"{day}T23:00:00Z"
+            for day in (
+                "2026-01-11",
+                "2026-01-18",
+                "2026-01-25",
+                "2026-02-01",
+                "2026-02-08",
+                "2026-02-15",
+                "2026-02-22",
+            )
+        ]
+        frozen = ("issued_at", "committed_minor", "forecast_minor", "best_case_minor")
+        assert [[row[name] for name in frozen] for row in rows[: len(before)]] == [
+            [row[name] for name in frozen] for row in before
+        ]
+        # three open deals of 900 and one of 300, of which two thirds are won
+        assert (rows[0]["committed_minor"], rows[0]["forecast_minor"], rows[0]["best_case_minor"]) == (0, 2_000, 3_000)
+        assert {(row["booked_amount_minor"], row["is_settled"]) for row in rows} == {(5_000, True)}
+        assert {(row["booked_amount_minor"], row["is_settled"]) for row in before} == {(300, False)}
+        assert (rows[0]["error_minor"], rows[0]["error_share"]) == (-3_000, -0.6)
+        for row in rows:
+            (then,) = asker.answer("forecast", **asked, as_of=row["issued_at"]).rows
+            assert then["forecast_minor"] == row["forecast_minor"]

@@ -1,0 +1,50 @@
+"""Forecasts as they were issued: a period's, week by week, each asked as of its own instant, against what came of it.
+
+What was known at an instant never changes, so an issue is frozen without being stored.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from metrics.cells import Cells, ratio
+from metrics.outlook import shape_forecast
+from metrics.period import day_start
+from metrics.question import Question, instant_text
+
+_WEEK = timedelta(days=7)
+
+
+def issued(question: Question) -> list[Question]:
+    """The same question as it was asked at the beginning of each week of the period."""
+    found, day = [], question.first_day
+    while day < question.end_day and (at := day_start(day, question.zone)) <= question.as_of:
+        found.append(replace(question, as_of=at, at=at))
+        day += _WEEK
+    return found
+
+
+def shape(question: Question, cells: Cells, answers: Sequence[tuple[Question, Cells]] = ()) -> list[dict[str, Any]]:
+    """Rows per issue."""
+    (actual,) = shape_forecast(question, cells)
+    rows = []
+    for asked, found in answers:
+        (then,) = shape_forecast(asked, found)
+        error = then["forecast_minor"] - actual["booked_amount_minor"]
+        rows.append(
+            {
+                "group": None,
+                "issued_at": instant_text(asked.as_of),
+                "committed_minor": then["booked_amount_minor"],
+                "forecast_minor": then["forecast_minor"],
+                "best_case_minor": then["best_case_minor"],
+                "booked_deals": actual["booked_deals"],
+                "booked_amount_minor": actual["booked_amount_minor"],
+                "currency": question.currency,
+                "error_minor": error,
+                "error_share": ratio(error, actual["booked_amount_minor"]),
+                "is_settled": question.as_of >= question.ends_at,
+            }
+        )
+    return rows
