@@ -33,6 +33,7 @@ class Organization(_Answer):
 class Me(_Answer):
     """Who is signed in."""
 
+    id: str
     name: str
     email: str
     role: str
@@ -65,6 +66,15 @@ class Behind(_Answer):
     events_behind: int | None
 
 
+class Elsewhere(_Answer):
+    """What a sum of money leaves out, because it is in another currency: how many facts, and how much."""
+
+    figure: str
+    currency: str
+    facts: int
+    amount_minor: int
+
+
 class MetricAnswer(_Answer):
     """What every metric answers, whatever its rows hold."""
 
@@ -76,6 +86,7 @@ class MetricAnswer(_Answer):
     totals: list[dict[str, Any]] = []
     labels: dict[str, str] = {}
     notes: list[str] = []
+    other_currencies: list[Elsewhere] = []
 
     def label(self, key: object) -> str:
         """The name to show for an id, or a word for "none" and for a name that is gone."""

@@ -12,14 +12,15 @@ from dashboards.session import SignIn
 from dashboards.views import mailed_link, sign_in
 
 #: The theme has no setting for the margins beside the content, and tables need the room.
-#: On a phone a chart drops its columns of figures before it drops its bars.
+#: Captions are too faint for many; what is drawn twice (`states.at_widths`) is seen once, by the width of the screen.
 _WIDER = """<style>
 [data-testid=stMainBlockContainer] {padding-left: 2.5rem; padding-right: 2.5rem}
-.st-key-narrow_funnel {display: none}
+[data-testid=stCaptionContainer] {color: inherit; opacity: .8}
+[class*=st-key-narrow_] {display: none}
 @media (max-width: 640px) {
   [data-testid=stMainBlockContainer] {padding-left: 1rem; padding-right: 1rem}
-  .st-key-narrow_funnel {display: flex}
-  .st-key-wide_funnel {display: none}
+  [class*=st-key-narrow_] {display: flex}
+  [class*=st-key-wide_] {display: none}
 }
 </style>"""
 
@@ -36,9 +37,13 @@ def page_of(render: Callable[[SignIn, Me], None], who: SignIn | None, me: Me | N
     return page
 
 
+def _title(title: str) -> None:
+    st.set_page_config(page_title=title, page_icon=sidebar.ICON, layout="wide")
+
+
 def main() -> None:
     """Find out who looks, and open the page in the address. The address stays as it is through a sign-in."""
-    st.set_page_config(page_title="Sluice", page_icon=sidebar.ICON, layout="wide")
+    _title("Sluice")
     st.html(_WIDER)
     links.keep()
     if mailed_link.is_asked():
@@ -63,6 +68,7 @@ def main() -> None:
             pages.setdefault(view.page.group, []).append(page)
     remember({page.url_path: page for group in pages.values() for page in group})
     opened = st.navigation(pages, position="sidebar" if me else "hidden", expanded=True)
+    _title(f"{'Sign in' if who is None else opened.title} · Sluice")
     if who is not None and me is not None:
         sidebar.render(who, me)
     opened.run()

@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboards import client
+from dashboards import client, states
 from dashboards.session import SignIn
 
 _ACTIONS = {
@@ -64,7 +64,7 @@ def _tried(act: Callable[[], object], *, then: Callable[[], object] | None = Non
     try:
         act()
     except (client.RefusedError, client.ConflictError) as error:
-        st.error(error.message)
+        states.refused(error)
         return
     if then is not None:
         then()

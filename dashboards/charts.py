@@ -1,5 +1,6 @@
 """Frame -> Altair chart, nothing else. Colours are told apart by people with any colour vision, on light and dark."""
 
+import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -31,6 +32,8 @@ DARK = Palette("#e5ebf0", "#9aa8b5", "#1c2731", "#4fb5c0", "#2b6a72", "#e3a06a",
 CLICKED_STAGE, CLICKED_CELL = "stage", "cell"
 
 _ROW = 46
+#: Stages of which a heat map still writes the share in each cell, and the headings side by side.
+_MOST_CELLS, _MOST_NARROW_CELLS, _MOST_FLAT_HEADINGS = 16, 5, 8
 _FONT = 13
 
 
@@ -44,7 +47,11 @@ def funnel(parts: pd.DataFrame, palette: Palette, *, chosen: str | None = None, 
         axis=_names(palette, 84 if is_narrow else 190),
     )
     x_axis = alt.X("start:Q", scale=alt.Scale(domain=[0, 1]), axis=None)
-    faded = alt.condition(f"datum.stage_id === '{chosen}'", alt.value(1.0), alt.value(0.55)) if chosen else alt.value(1)
+    faded = (
+        alt.condition(f"datum.stage_id === {json.dumps(chosen)}", alt.value(1.0), alt.value(0.55))
+        if chosen
+        else alt.value(1)
+    )
     clicked = alt.selection_point(name=CLICKED_STAGE, fields=["stage_id", "measure"], on="click", clear=False)
     track = (
         alt.Chart(rows)
@@ -89,8 +96,18 @@ def funnel(parts: pd.DataFrame, palette: Palette, *, chosen: str | None = None, 
     return _plain(chart.properties(height=alt.Step(_ROW)))
 
 
-def cohorts(cells: pd.DataFrame, palette: Palette) -> Chart:
-    """Groups against stages: the darker a cell, the larger the share of the group's deals that got there."""
+def is_crowded(stages: int, *, is_narrow: bool) -> bool:
+    """Whether so many stages leave cells too narrow for their texts."""
+    return stages > (_MOST_NARROW_CELLS if is_narrow else _MOST_CELLS)
+
+
+def cohorts(cells: pd.DataFrame, palette: Palette, *, is_narrow: bool = False) -> Chart:
+    """Groups against stages: the darker a cell, the larger the share of the group's deals that got there.
+
+    Where there is little room, headings stand upright, and cells that are too narrow have no text.
+    """
+    stages = cells["stage_id"].nunique()
+    is_upright = is_narrow or stages > _MOST_FLAT_HEADINGS
     x = alt.X(
         "stage:N",
         sort=alt.EncodingSortField("order"),
@@ -98,8 +115,10 @@ def cohorts(cells: pd.DataFrame, palette: Palette) -> Chart:
         title=None,
         axis=alt.Axis(
             orient="top",
-            labelAngle=0,
-            labelLimit=120,
+            labelAngle=-60 if is_upright else 0,
+            labelAlign="left" if is_upright else "center",
+            labelLimit=110,
+            labelOverlap=False,
             labelFontSize=12,
             labelColor=palette.text,
             ticks=False,
@@ -111,7 +130,7 @@ def cohorts(cells: pd.DataFrame, palette: Palette) -> Chart:
         sort=alt.EncodingSortField("rank"),
         scale=alt.Scale(paddingInner=0.1),
         title=None,
-        axis=_names(palette, 190),
+        axis=_names(palette, 84 if is_narrow else 190),
     )
     base = alt.Chart(cells).encode(x=x, y=y)
     squares = base.mark_rect(cornerRadius=3, cursor="pointer").encode(
@@ -129,19 +148,22 @@ def cohorts(cells: pd.DataFrame, palette: Palette) -> Chart:
     texts = base.mark_text(fontSize=12, cursor="pointer").encode(
         text="text:N", color=alt.condition("datum.share > 0.7", alt.value(on_dark), alt.value(palette.text))
     )
-    return _plain(alt.layer(squares.add_params(clicked), texts).properties(height=alt.Step(34)))
+    marks = [squares.add_params(clicked)]
+    if not is_crowded(stages, is_narrow=is_narrow):
+        marks.append(texts)
+    return _plain(alt.layer(*marks).properties(height=alt.Step(34)))
 
 
-def ranking(rows: pd.DataFrame, palette: Palette) -> Chart:
+def ranking(rows: pd.DataFrame, palette: Palette, *, is_narrow: bool = False) -> Chart:
     """Won amount per name as bars, best first. Columns: name, value, text, chosen."""
     y = alt.Y(
         "name:N",
         sort=alt.EncodingSortField("rank"),
         title=None,
-        axis=_names(palette, 170),
+        axis=_names(palette, 96 if is_narrow else 170),
     )
     top = max(float(rows["value"].max()), 1.0) if len(rows) else 1.0
-    x = alt.X("value:Q", scale=alt.Scale(domain=[0, top * 1.22]), axis=None)
+    x = alt.X("value:Q", scale=alt.Scale(domain=[0, top * (1.5 if is_narrow else 1.22)]), axis=None)
     base = alt.Chart(rows).encode(y=y, x=x)
     bars = base.mark_bar(height=18, cornerRadius=3, color=palette.went_on).encode(
         tooltip=[alt.Tooltip("name:N", title="Name"), alt.Tooltip("text:N", title="Won amount")]
@@ -150,9 +172,13 @@ def ranking(rows: pd.DataFrame, palette: Palette) -> Chart:
     return _plain(alt.layer(bars, texts).properties(height=alt.Step(32)))
 
 
-def rates(rows: pd.DataFrame, palette: Palette) -> Chart:
-    """Win rate per name as dots on one scale. Columns: name, value (0 to 1 or none), text."""
-    y = alt.Y("name:N", sort=alt.EncodingSortField("rank"), title=None, axis=None)
+def rates(rows: pd.DataFrame, palette: Palette, *, is_narrow: bool = False) -> Chart:
+    """Win rate per name as dots on one scale. Columns: name, value (0 to 1 or none), text.
+
+    Beside the ranking the names stand there already; on a phone it stands below.
+    """
+    axis = _names(palette, 96) if is_narrow else None
+    y = alt.Y("name:N", sort=alt.EncodingSortField("rank"), title=None, axis=axis)
     x = alt.X("value:Q", scale=alt.Scale(domain=[0, 1]), axis=None)
     known = alt.Chart(rows.dropna(subset=["value"]))
     lines = (

@@ -197,6 +197,11 @@ def deals_behind(sign_in: SignIn, metric: str, parameters: Parameters, *, versio
     return DealsAnswer(items=items, next_cursor=cursor, total=pages[0].total, labels=labels)
 
 
+def restatements(sign_in: SignIn, metric: str, parameters: Parameters) -> Json:
+    """The facts that changed a figure since `from_as_of`, and the figure then and now."""
+    return _kept_a_minute(sign_in, f"/v1/metrics/{metric}/restatements", _frozen(parameters))
+
+
 def _named(parameters: Parameters) -> Frozen:
     """The question; an answer of a past instant names nobody unless it is asked to, as people are called today."""
     return _frozen({**parameters, "names": "today"} if parameters.get("as_of") else parameters)

@@ -62,9 +62,9 @@ def choose_clicked_stage(chart: str) -> None:
         links.choose("stage", points[0]["stage_id"])
 
 
-def choose_clicked_cell() -> None:
-    """The reader clicked a cell of the comparison."""
-    points = st.session_state["cohorts"]["selection"].get(charts.CLICKED_CELL) or []
+def choose_clicked_cell(chart: str) -> None:
+    """The reader clicked a cell of the comparison `chart`."""
+    points = st.session_state[chart]["selection"].get(charts.CLICKED_CELL) or []
     if points:
         links.choose("measure", "entered")
         links.choose("group", points[0]["group_key"])
@@ -102,7 +102,7 @@ def funnel_deals(
     names = {"": "Choose a stage"} | {row.stage_id: answer.label(row.stage_id) for row in frames.shown(answer.rows)}
     if links.chosen("stage") not in names:
         links.choose("stage", "")
-    st.subheader("Deals behind a figure", anchor=False)
+    st.header("Deals behind a figure", anchor=False)
     left, middle, right = st.columns([1, 1, 2])
     stage = left.selectbox("Stage", list(names), format_func=names.__getitem__, key="stage", persist_state="session")
     group = _group(middle, grouped)
@@ -159,7 +159,7 @@ def team_deals(
     links.restore("who", "", links.one_of(list(names)))
     if links.chosen("who") not in names:
         links.choose("who", "")
-    st.subheader("Deals behind a figure", anchor=False)
+    st.header("Deals behind a figure", anchor=False)
     left, right = st.columns([1, 2])
     options = ["", *[key for key in names if key]]
     chosen = left.selectbox(

@@ -2,14 +2,15 @@
 deals behind each row. Pages say which metric and which columns; every figure is the API's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
 
-from dashboards import charts, drill_down, frames, links, money, states
+from dashboards import charts, drill_down, frames, links, money, restated, states
 from dashboards.answers import FiguresAnswer, Organization
 from dashboards.client import Parameters
 from dashboards.controls import Scope
@@ -82,12 +83,17 @@ def draw(
     with st.container(border=True):
         if len(keys) > _MOST_BARS:
             st.caption(f"{_MOST_BARS} of {len(keys)} shown; all in the table.")
-        st.altair_chart(
-            charts.ranking(_bars(keys[:_MOST_BARS], rows, names, first, currency), states.palette()),
-            key=f"{panel.key}_bars",
-            alt=f"{first.heading} by {panel.heading.lower()}; the table below has every figure",
-        )
+        bars = _bars(keys[:_MOST_BARS], rows, names, first, currency)
+        alt = f"{first.heading} by {panel.heading.lower()}; the table below has every figure"
+
+        def bar_chart(key: str, is_narrow: bool) -> None:
+            st.altair_chart(charts.ranking(bars, states.palette(), is_narrow=is_narrow), key=key, alt=alt)
+
+        states.at_widths(f"{panel.key}_bars", bar_chart)
         states.provenance(answer, question)
+        if panel.measure and not any(row.get("stage_id") for row in answer.rows):
+            what = next((one.heading for one in panel.columns if one.figure == panel.measure), first.heading)
+            restated.note(who, organization, answer.metric, panel.measure, asked, what)
     table = pd.DataFrame(
         [
             {panel.heading: names[key]}
@@ -110,6 +116,22 @@ def draw(
         key=f"{panel.key}_csv",
     )
     _open(who, rows, names, panel, asked, version=version, currency=currency)
+
+
+def heat_map(key: str, cells: pd.DataFrame, *, alt: str, on_select: Callable[[str], None] | None = None) -> None:
+    """Groups against stages, at both widths; says where shares stand in the table alone."""
+    stages = cells["stage_id"].nunique()
+
+    def draw_one(chart: str, is_narrow: bool) -> None:
+        drawn = charts.cohorts(cells, states.palette(), is_narrow=is_narrow)
+        if on_select is None:
+            st.altair_chart(drawn, key=chart, alt=alt)
+        else:
+            st.altair_chart(drawn, key=chart, alt=alt, on_select=partial(on_select, chart))
+        if charts.is_crowded(stages, is_narrow=is_narrow):
+            st.caption(f"{stages} stages: the darker, the larger the share; the table has the figures.")
+
+    states.at_widths(key, draw_one)
 
 
 def known(scope: Scope, organization: Organization) -> str:

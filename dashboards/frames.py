@@ -147,6 +147,17 @@ def group_cells(answer: FunnelAnswer, write: Write, *, most: int = 20) -> pd.Dat
     )
 
 
+def group_table(answer: FunnelAnswer, write: Write) -> pd.DataFrame:
+    """One line per group, all of them: its cohort, and the share of it that got to each stage."""
+    cells = group_cells(answer, write, most=max(len(answer.rows), 1))
+    if cells.empty:
+        return cells
+    stages = distinct(dict(zip(cells["stage_id"], cells["stage"], strict=True)))
+    table = cells.pivot_table(index=["rank", "group", "size"], columns="stage_id", values="text", aggfunc="first")
+    ordered = table.reindex(columns=list(stages)).rename(columns=stages).reset_index().drop(columns="rank")
+    return ordered.rename(columns={"group": "Group", "size": "In the cohort"})
+
+
 def group_name(answer: MetricAnswer, key: str | None) -> str:
     """What a group is called: an owner's name, a month."""
     if key is None or key == NO_GROUP:
@@ -199,7 +210,7 @@ def deals_table(deals: Sequence[DealRow], label: Callable[[object], str]) -> pd.
                 "Closed": deal.closed_at,
                 "Age": _age(deal),
                 "Reason": label(deal.lost_reason_id) if deal.lost_reason_id else "",
-                "Link": f"deal?id={deal.deal_id}",
+                "Link": f"deals?id={deal.deal_id}",
                 "Amount": deal.amount_minor,
                 "currency": deal.currency,
             }

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboards import client, figures, money
+from dashboards import client, figures, money, states
 from dashboards.answers import FiguresAnswer, Me, Organization
 from dashboards.controls import Scope
 from dashboards.session import SignIn
@@ -18,7 +18,7 @@ _MONTHS = {"Month": 1, "Quarter": 3}
 
 def section(who: SignIn, me: Me, scope: Scope, level: str, *, version: str | None) -> None:
     """Who has won how much of their goal in the period, by owner or by team; whoever may sets goals below."""
-    st.subheader("Goals", anchor=False)
+    st.header("Goals", anchor=False)
     by = "owner" if level == "owner" else "team"
     asked = {name: value for name, value in scope.parameters().items() if name in {"from", "to", "as_of"}}
     answer = client.figures(who, "attainment", {**asked, "group_by": by}, version=version)
@@ -75,7 +75,7 @@ def _set(who: SignIn, organization: Organization, first_day: date, by: str) -> N
     try:
         client.post(who, "/v1/goals", body)
     except (client.RefusedError, client.ConflictError) as error:
-        st.error("; ".join(error.fields.values()) or error.message)
+        st.error(states.plain("; ".join(error.fields.values()) or error.message))
         return
     st.success("Set. The figures follow within minutes.")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboards import client, money, record
+from dashboards import client, money, record, states
 from dashboards.session import SignIn
 
 _KEPT = ("id", "product_id", "name", "quantity", "unit_price_minor", "discount_percent")
@@ -74,7 +74,7 @@ def _save(who: SignIn, deal_id: str, found: client.Resource, items: list[dict[st
         st.warning("Somebody changed this while you did. Here is what it is now; change it again.")
         return
     except (client.RefusedError, client.ConflictError) as error:
-        st.error(error.message)
+        states.refused(error)
         return
     record.forget(f"/v1/deals/{deal_id}")
     st.rerun()

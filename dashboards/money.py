@@ -1,5 +1,6 @@
 """How figures are written: money, counts, shares, days and instants, the same on every page."""
 
+import re
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from zoneinfo import ZoneInfo
@@ -12,6 +13,9 @@ NOTHING = "–"
 _SIGNS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "INR": "₹", "KRW": "₩", "UAH": "₴", "PLN": "zł "}
 _UNITS = ((Decimal(1_000_000_000), "B"), (Decimal(1_000_000), "M"), (Decimal(1_000), "k"))
 _LEAST_SHORT = 10_000
+
+#: Thousands apart or not, a point before decimals.
+_WRITTEN = re.compile(r"[-−]?([0-9]{1,3}([ ,\u00a0][0-9]{3})+|[0-9]{1,16})(\.[0-9]{1,6})?")
 
 
 def minor_digits(currency: str) -> int:
@@ -47,6 +51,23 @@ def short_amount(amount_minor: int | None, currency: str) -> str:
     unit, letter = next((unit, letter) for unit, letter in _UNITS if value >= unit)
     scaled = value / unit
     return f"{sign}{_rounded(scaled, max(0, 2 - scaled.adjusted())):,}{letter}"
+
+
+def read(text: str, currency: str) -> int | None:
+    """An amount as people write it, in minor units: `1240.5`, `1,240.50`; None where nothing is written.
+
+    Raises:
+        ValueError: says how to write it.
+    """
+    written = text.strip()
+    if not written:
+        return None
+    if not _WRITTEN.fullmatch(written):
+        raise ValueError("Write an amount such as 1240.50.")
+    value = Decimal(re.sub(r"[ ,\u00a0]", "", written).replace("−", "-")).scaleb(minor_digits(currency))
+    if value != value.to_integral_value():
+        raise ValueError(f"Amounts in {currency} have {minor_digits(currency)} decimals at most.")
+    return int(value)
 
 
 def count(number: int | None) -> str:

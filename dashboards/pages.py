@@ -51,13 +51,13 @@ def remember(pages: Mapping[str, StreamlitPage]) -> None:
     st.session_state[_PAGES] = dict(pages)
 
 
-def link(path: str, label: str) -> None:
-    """A link to another page, with the scope that both share."""
+def link(path: str, label: str, *, icon: str = "arrow_forward", **address: str) -> None:
+    """A link to another page, with the scope that both share, and what its address is to say."""
     page = st.session_state.get(_PAGES, {}).get(path)
     if page is None:
         st.caption(label)
         return
-    st.page_link(page, label=label, icon=":material/arrow_forward:")
+    st.page_link(page, label=label, icon=f":material/{icon}:", query_params=address or None)
 
 
 def find_views() -> list[View]:

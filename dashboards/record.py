@@ -5,29 +5,21 @@ was quicker, both values stand side by side, and whoever sees them decides.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pandas as pd
 import streamlit as st
 
-from dashboards import client, money, states
+from dashboards import client, forms, money, states
 from dashboards.answers import Me
+from dashboards.forms import Given, People
+from dashboards.forms import Shown as Shown
 from dashboards.session import SignIn
 
 _NOUNS = {"deals": "deal", "contacts": "contact", "companies": "company"}
 _KINDS = {"note": "Note", "call": "Call", "meeting": "Meeting", "task": "Task", "change": "Change"}
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A field of a form: its name in the API, what people call it, and what it holds: text, number or date."""
-
-    name: str
-    label: str
-    kind: str = "text"
 
 
 def custom_fields(who: SignIn, plural: str) -> list[dict[str, Any]]:
@@ -72,29 +64,36 @@ def edit(who: SignIn, path: str, found: client.Resource, fields: Sequence[Shown]
     if conflict is not None:
         _decide(who, path, conflict, fields)
         return
-    with st.form(f"edit {path}"):
-        given = {field.name: _widget(field, found.body.get(field.name)) for field in fields}
+    key = f"edit {path} {found.etag}"
+    with st.form(key):
+        given = forms.draw(fields, found.body, key)
         is_sent = st.form_submit_button("Save", icon=":material/save:")
-    if not is_sent:
-        return
-    changed = {name: value for name, value in given.items() if value != found.body.get(name)}
-    if not changed:
+    if is_sent:
+        _save(who, path, found, given, key, fields)
+
+
+def _save(who: SignIn, path: str, found: client.Resource, given: Given, key: str, fields: Sequence[Shown]) -> None:
+    changed = given.changed(found.body)
+    if given.problems:
+        forms.keep(key, given.problems, fields=[one.name for one in fields])
+    elif not changed:
         st.info("Nothing was changed.")
         return
-    try:
-        client.patch(who, path, changed, etag=found.etag)
-        forget(path)
-    except client.StaleError:
-        st.session_state[_key(path)] = changed
-    except client.RefusedError as error:
-        st.error(error.message)
-        return
+    else:
+        forms.forget(key)
+        try:
+            client.patch(who, path, changed, etag=found.etag)
+            forget(path)
+        except client.StaleError:
+            st.session_state[_key(path)] = changed
+        except (client.RefusedError, client.ConflictError) as error:
+            forms.keep_refusal(key, error, fields)
     st.rerun()
 
 
 def _decide(who: SignIn, path: str, mine: dict[str, Any], fields: Sequence[Shown]) -> None:
     theirs = client.get(who, path)
-    labels = {field.name: field.label for field in fields}
+    labels = {field.name: field.label for field in fields} | {"currency": "Currency"}
     st.warning("Somebody changed this while you did. Nothing of yours is saved yet.", icon=":material/call_split:")
     both = [{"Field": labels[name], "Yours": value, "Now": theirs.body.get(name)} for name, value in mine.items()]
     st.dataframe(pd.DataFrame(both).astype(str), hide_index=True)
@@ -112,67 +111,38 @@ def _key(path: str) -> str:
     return f"conflict {path}"
 
 
-def _widget(field: Shown, value: Any) -> Any:  # noqa: ANN401 # JSON
-    if field.kind == "date":
-        day = st.date_input(field.label, value=date.fromisoformat(value) if value else None)
-        return day.isoformat() if isinstance(day, date) else None
-    if field.kind == "number":
-        return st.number_input(field.label, value=value, step=1)
-    return st.text_input(field.label, value=value or "") or None
-
-
-def edit_custom(who: SignIn, path: str, found: client.Resource, definitions: Sequence[Mapping[str, Any]]) -> None:
+def edit_custom(
+    who: SignIn, path: str, found: client.Resource, definitions: Sequence[Mapping[str, Any]], people: People
+) -> None:
     """A form of a record's custom fields."""
     if not definitions:
         return
-    with st.form(f"custom {path}"):
-        given = {one["id"]: _custom_widget(one, found["custom"].get(one["id"])) for one in definitions}
+    key = f"custom {path} {found.etag}"
+    with st.form(key):
+        given = forms.draw_custom(definitions, found["custom"], key, people)
         is_sent = st.form_submit_button("Save fields", icon=":material/save:")
-    changed = {key: value for key, value in given.items() if value != found["custom"].get(key)}
-    if not is_sent or not changed:
+    changed = given.changed(found["custom"])
+    if not is_sent or not (changed or given.problems):
         return
+    if given.problems:
+        forms.keep(key, given.problems)
+        st.rerun()
+    forms.forget(key)
     try:
         client.patch(who, path, {"custom": changed}, etag=found.etag)
     except client.StaleError:
         st.warning("Somebody changed this while you did. Look at what is there now, then save again.")
         return
     except (client.RefusedError, client.ConflictError) as error:
-        st.error(error.message)
-        return
-    forget(path)
+        forms.keep_refusal(key, error, ())
+    else:
+        forget(path)
     st.rerun()
-
-
-def _custom_widget(one: Mapping[str, Any], value: Any) -> Any:  # noqa: ANN401 # JSON
-    name, kind = one["name"], one["type"]
-    if kind in ("choice", "choices"):
-        labels = {choice["id"]: choice["label"] for choice in one["choices"]}
-        if kind == "choices":
-            chosen = st.multiselect(
-                name,
-                list(labels),
-                default=[key for key in value or [] if key in labels],
-                format_func=lambda key: labels[key],
-            )
-            return sorted(chosen) or None
-        options = [None, *labels]
-        index = options.index(value) if value in options else 0
-        return st.selectbox(name, options, index=index, format_func=lambda key: labels.get(key, "–"))
-    if kind == "number":
-        return st.number_input(name, value=float(value) if value is not None else None)
-    if kind == "date":
-        return _widget(Shown(one["id"], name, "date"), value)
-    if kind == "money":
-        st.text_input(
-            name, value=money.amount(value["amount_minor"], value["currency"]) if value else "", disabled=True
-        )
-        return value
-    return st.text_input(name, value=value or "") or None
 
 
 def timeline(who: SignIn, me: Me, plural: str, record_id: str) -> None:
     """What happened with a record, and ways to add to it."""
-    st.subheader("Timeline", anchor=False)
+    st.header("Timeline", anchor=False)
     _add(who, plural, record_id)
     kinds = st.pills("Show", list(_KINDS), selection_mode="multi", format_func=lambda kind: _KINDS[kind])
     parameters: dict[str, str | int | None] = {"limit": 50}

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import streamlit as st
 import uvicorn
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from contracts.settings import DashboardSettings
@@ -55,7 +55,11 @@ def application() -> st.App:
     """The pages and the cookie route as one ASGI application. One per process."""
     return st.App(
         SCRIPT,
-        routes=[Route("/sign-in-cookie", _set_cookie, methods=["POST"]), *single_sign_on.ROUTES],
+        routes=[
+            Route("/sign-in-cookie", _set_cookie, methods=["POST"]),
+            Route("/today", _first_page),
+            *single_sign_on.ROUTES,
+        ],
         on_script_error=_apologise,
     )
 
@@ -67,6 +71,11 @@ def _serve(server: uvicorn.Server, stop: threading.Event) -> None:
         log.error("The dashboards could not start.")
     finally:
         stop.set()
+
+
+async def _first_page(request: Request) -> Response:
+    """The first page has no name in the address; whoever guesses one by the others' gets there all the same."""
+    return RedirectResponse(f"./?{request.url.query}" if request.url.query else "./")
 
 
 async def _set_cookie(request: Request) -> Response:

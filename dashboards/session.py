@@ -20,6 +20,9 @@ _TICKET_SECONDS = 30.0
 _IDLE_SECONDS = 12 * 3600.0
 _STATE = "sign_in"
 
+#: Where the sign-in page finds why somebody stands before it.
+NOTICE = "sign_in_notice"
+
 
 @dataclass
 class SignIn:
@@ -98,6 +101,8 @@ def set_cookie(request: Request, response: Response, key: str) -> None:
 def current() -> SignIn | None:
     """This browser's sign-in, or None. Looks at the cookie when the tab is new."""
     sign_in: SignIn | None = st.session_state.get(_STATE)
+    if sign_in is not None and sign_in.ended:
+        st.session_state.setdefault(NOTICE, "You are signed out: you did so in another tab, or your sign-in has ended.")
     if sign_in is None:
         sign_in = SIGN_INS.find(st.context.cookies.get(COOKIE, ""))
     if sign_in is None or sign_in.ended:
@@ -125,4 +130,4 @@ def end(reason: str | None = None) -> None:
     sign_in: SignIn | None = st.session_state.pop(_STATE, None)
     if sign_in is not None:
         SIGN_INS.forget(sign_in)
-    st.session_state["sign_in_notice"] = reason
+    st.session_state[NOTICE] = reason

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboards import client, session
+from dashboards import client, session, states
 from dashboards.answers import Me
 from dashboards.session import SignIn
 
@@ -28,6 +28,24 @@ _SCOPES = {
     "all": "Sees all deals",
 }
 
+_LOOK_SECONDS = 3
+
+#: Streamlit puts groups of pages into a list whose items stand one element deeper: whoever listens hears no list.
+_LISTS = """<script>
+if (!window.sluiceLists) {
+  const mend = () => document.querySelectorAll("[data-testid=stSidebarNavItems] li").forEach(item => {
+    const parent = item.parentElement;
+    if (parent.tagName !== "UL" && parent.getAttribute("role") !== "list") {
+      parent.setAttribute("role", "list");
+      parent.closest("ul").setAttribute("role", "presentation");
+    }
+  });
+  mend();
+  window.sluiceLists = new MutationObserver(mend);
+  window.sluiceLists.observe(document.body, {childList: true, subtree: true});
+}
+</script>"""
+
 _KEEP = """<script>
 fetch("sign-in-cookie", {method: "POST", body: "%s", credentials: "same-origin"});
 </script>"""
@@ -37,16 +55,25 @@ def render(sign_in: SignIn, me: Me) -> None:
     """Draw the sidebar; a click on sign-out ends the session."""
     st.logo(LOGO, size="large")
     with st.sidebar:
-        st.markdown(f"**{me.organization.name}**")
+        st.markdown(f"**{states.plain(me.organization.name)}**")
         st.caption(
-            f"{me.name}  \n{me.role.capitalize()} · {_SCOPES.get(me.record_scope, me.record_scope)}",
-            help=f"Signed in as {me.email}",
+            f"{states.plain(me.name)}  \n{me.role.capitalize()} · {_SCOPES.get(me.record_scope, me.record_scope)}",
+            help=f"Signed in as {states.plain(me.email)}",
         )
         if st.button("Sign out", icon=":material/logout:", type="tertiary", key="sign_out"):
             client.log_out(sign_in)
             session.end()
             st.rerun()
+    _notice_the_end(sign_in)
+    st.html(_LISTS, unsafe_allow_javascript=True)
     keep_in_browser()
+
+
+@st.fragment(run_every=_LOOK_SECONDS)
+def _notice_the_end(sign_in: SignIn) -> None:
+    """Whoever signs out in one tab is signed out in all of them, and sees it there without touching anything."""
+    if sign_in.ended:
+        st.rerun()
 
 
 def keep_in_browser() -> None:

@@ -1,7 +1,7 @@
 """What a page shows around its figures: how fresh they are, how they were counted, what to do if there are none."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -9,12 +9,21 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from dashboards import client, money, session
-from dashboards.answers import Freshness, MetricAnswer
+from dashboards.answers import Elsewhere, Freshness, MetricAnswer
 from dashboards.charts import DARK, LIGHT, Palette
 from dashboards.session import SignIn
 
 _REFRESH_SECONDS = 5
 _SEEN = "warehouse_version"
+
+#: The field may come a little later than the script.
+_FOCUS = """<script>
+(function look(left) {
+  const field = document.querySelector("[data-testid=stMain] input");
+  if (field) { if (document.activeElement === document.body) field.focus(); }
+  else if (left) setTimeout(() => look(left - 1), 100);
+})(30);
+</script>"""
 
 
 @contextmanager
@@ -27,7 +36,9 @@ def explained() -> Iterator[None]:
         st.rerun()
     except client.UnreachableError as error:
         _failure(
-            "Sluice cannot be reached", f"{error.message} Your data is safe. This page tries again by itself.", error
+            "Sluice cannot be reached",
+            f"{plain(error.message)} Your data is safe. This page tries again by itself.",
+            error,
         )
         _try_again()
     except client.NotReadyError as error:
@@ -40,11 +51,14 @@ def explained() -> Iterator[None]:
         )
         _try_again()
     except client.ForbiddenError as error:
-        _failure("You may not see this", f"{error.message} Ask an administrator of your organization.", error)
-    except (client.ConflictError, client.StaleError) as error:
-        _failure("It was changed in the meantime", f"{error.message} Reload the page and look at it again.", error)
+        _failure("You may not see this", f"{plain(error.message)} Ask an administrator of your organization.", error)
+    except client.StaleError as error:
+        advice = f"{plain(error.message)} Reload the page and look at it again."
+        _failure("It was changed in the meantime", advice, error)
+    except client.ConflictError as error:
+        _failure("It contradicts what is there", plain(error.message), error)
     except client.RefusedError as error:
-        _failure("This question could not be answered", error.message, error)
+        _failure("This could not be done", plain(error.message), error)
 
 
 def version_to_show(sign_in: SignIn) -> str | None:
@@ -94,20 +108,55 @@ def freshness_words(fresh: Freshness, now: datetime, zone: ZoneInfo) -> str:
 def provenance(answer: MetricAnswer, question: str) -> None:
     """How a chart was counted: the question, and the definition that answered it."""
     short = answer.definition.removeprefix("sha256:")[:8]
-    st.caption(f"{question} · definition {answer.metric} v{answer.version}, `{short}`")
+    st.caption(f"{plain(question)} · definition {answer.metric} v{answer.version}, `{short}`")
     for note in answer.notes:
-        st.caption(f":material/info: {note}")
+        st.caption(f":material/info: {plain(note)}")
+    if answer.other_currencies:
+        st.caption(f":material/currency_exchange: {plain(elsewhere(answer.other_currencies))}")
+
+
+def elsewhere(amounts: Sequence[Elsewhere]) -> str:
+    """Amounts that keep a currency of their own: they are in no sum, and shown beside it."""
+    figures: dict[str, list[str]] = {}
+    for one in amounts:
+        figure = one.figure.removesuffix("_minor").replace("_", " ")
+        figures.setdefault(figure, []).append(f"{money.amount(one.amount_minor, one.currency)} ({one.facts:,})")
+    return "In other currencies, beside these sums: " + "; ".join(
+        f"{figure} {', '.join(written)}" for figure, written in figures.items()
+    )
 
 
 def plain(text: str) -> str:
-    """Free text as text, where Streamlit would read it as Markdown: a reason is no image, a name no link."""
-    return re.sub(r"([\\`*_\[\]#|<>~$:])", r"\\\1", text)
+    """Free text as text, where Streamlit would read it as Markdown: a reason is no image, a name no link.
+
+    Names of icons and emoji are looked for after Markdown is read, so that no escape helps; what holds them apart is a
+    character without width.
+    """
+    apart = re.sub(r":(?=[\w/+-]+:)", ":\u2060", " ".join(text.split()))
+    return re.sub(r"([\\`*_\[\]#|<>~$:@&]|(?<=\bwww)\.|^[-+](?=\s)|(?<=^\d)[.)])", r"\\\1", apart)
+
+
+def refused(error: client.ApiError) -> None:
+    """Say why something was not done. The message may hold what people wrote."""
+    st.error(plain(error.message), icon=":material/error:")
+
+
+def focus_first_field() -> None:
+    """Let typing begin at once: the cursor stands in the first field."""
+    st.html(_FOCUS, unsafe_allow_javascript=True)
+
+
+def at_widths(key: str, draw: Callable[[str, bool], None]) -> None:
+    """Draw the same for desks and for phones (`True`); the screen shows the one that fits. `draw` is given a key."""
+    for width, is_narrow in (("wide", False), ("narrow", True)):
+        with st.container(key=f"{width}_{key}"):
+            draw(f"{width}_{key}_chart", is_narrow)
 
 
 def nothing_here(title: str, advice: str) -> None:
     """A designed empty state."""
     with st.container(border=True, horizontal_alignment="center"):
-        st.markdown(f"#### :gray[:material/inbox:] {title}", text_alignment="center")
+        st.markdown(f":gray[:material/inbox:] **{title}**", text_alignment="center")
         st.markdown(advice, text_alignment="center")
 
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboards import client, record
+from dashboards import client, record, states
 from dashboards.session import SignIn
 
 
@@ -21,7 +21,7 @@ def edit(who: SignIn, path: str, found: client.Resource) -> None:
         st.warning("Somebody changed this while you did. Look at what is there now, then save again.")
         return
     except (client.RefusedError, client.ConflictError) as error:
-        st.error(error.message)
+        states.refused(error)
         return
     record.forget(path)
     st.rerun()

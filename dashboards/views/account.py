@@ -7,7 +7,7 @@ from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
 
-PAGE = Page("My account", icon="account_circle", group="Admin", position=10)
+PAGE = Page("My account", icon="account_circle", group="Admin", position=11)
 
 _SEED = "second_factor_seed"
 
@@ -31,7 +31,7 @@ def _organizations(sign_in: SignIn) -> None:
     others = {place["id"]: place["name"] for place in places if not place["is_present"]}
     if not others:
         return
-    st.subheader("Organizations", anchor=False)
+    st.header("Organizations", anchor=False)
     chosen = st.selectbox("Go on in", list(others), format_func=others.__getitem__)
     if st.button("Switch", type="primary"):
         tokens = client.post(sign_in, "/v1/auth/switch", {"organization_id": chosen})
@@ -40,7 +40,7 @@ def _organizations(sign_in: SignIn) -> None:
 
 
 def _password(sign_in: SignIn) -> None:
-    st.subheader("Password", anchor=False)
+    st.header("Password", anchor=False)
     with st.form("password", clear_on_submit=True):
         current = st.text_input("Present password", type="password", autocomplete="current-password")
         new = st.text_input("New password", type="password", autocomplete="new-password")
@@ -52,7 +52,7 @@ def _password(sign_in: SignIn) -> None:
 
 
 def _second_factor(sign_in: SignIn) -> None:
-    st.subheader("Second factor", anchor=False)
+    st.header("Second factor", anchor=False)
     seed = st.session_state.get(_SEED)
     if seed is None:
         if st.button("Set up an authenticator"):
@@ -75,7 +75,7 @@ def _second_factor(sign_in: SignIn) -> None:
 
 
 def _sign_ins(sign_in: SignIn) -> None:
-    st.subheader("Where you are signed in", anchor=False)
+    st.header("Where you are signed in", anchor=False)
     sessions = client.get_all(sign_in, "/v1/sessions")
     rows = [
         {

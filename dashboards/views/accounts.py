@@ -81,7 +81,7 @@ def _secret(sign_in: SignIn, path: str, account: dict[str, Any]) -> None:
 
 
 def _new(sign_in: SignIn) -> None:
-    st.subheader("Add an account")
+    st.header("Add an account")
     channel = st.selectbox("Channel", ["email", "telegram"])
     with st.form("new-account", clear_on_submit=True):
         name = st.text_input("Name")
@@ -96,6 +96,6 @@ def _new(sign_in: SignIn) -> None:
     try:
         client.post(sign_in, "/v1/bd-accounts", body)
     except (client.RefusedError, client.ConflictError) as refused:
-        st.error(str(refused))
+        states.refused(refused)
         return
     st.rerun()

@@ -11,7 +11,7 @@ from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
 
-PAGE = Page("Audit", icon="policy", group="Admin", position=8, roles=frozenset({"owner", "admin"}))
+PAGE = Page("Audit", icon="policy", group="Admin", position=9, roles=frozenset({"owner", "admin"}))
 
 _MOST = 500
 

@@ -87,7 +87,7 @@ def _control(who: SignIn, campaign: dict[str, Any]) -> None:
             try:
                 client.post(who, f"/v1/campaigns/{campaign['id']}/{verb}")
             except (client.RefusedError, client.ConflictError) as refused:
-                st.error(refused.message)
+                states.refused(refused)
             else:
                 st.rerun()
 
@@ -130,7 +130,7 @@ def _build(who: SignIn, found: client.Resource, *, may_write: bool) -> None:
     except client.StaleError:
         st.error("Somebody changed this campaign since you opened it. Reload the page to see their version.")
     except client.RefusedError as refused:
-        st.error(refused.message)
+        states.refused(refused)
     else:
         st.rerun()
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboards import charts, client, controls, figures, frames, links, money, states
+from dashboards import client, controls, figures, frames, links, money, states
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -47,13 +47,7 @@ def render(who: SignIn, me: Me) -> None:
         with st.container(border=True):
             if (shown := cells["group_key"].nunique()) < len(answer.totals):
                 st.caption(f"{shown} of {len(answer.totals)} shown; all in the table.")
-            st.altair_chart(
-                charts.cohorts(cells, states.palette()), key="cohort_cells", alt="Share of each cohort per stage"
-            )
+            figures.heat_map("cohort_cells", cells, alt="Share of each cohort per stage")
             states.provenance(answer, figures.describe(scope, organization, "Deals created in the period"))
-        every = frames.group_cells(answer, money.count, most=len(answer.totals))
-        table = every.pivot(index=["rank", "group", "size"], columns="stage", values="text").reset_index()
-        order = [
-            answer.label(row.stage_id) for row in frames.shown(answer.rows[: len(answer.rows) // len(answer.totals)])
-        ]
-        st.dataframe(table[["group", "size", *order]], hide_index=True, alt="Share of each cohort per stage")
+        table = frames.group_table(answer, money.count)
+        st.dataframe(table, hide_index=True, alt="Share of each cohort per stage")

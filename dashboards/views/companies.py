@@ -2,16 +2,16 @@
 
 import streamlit as st
 
-from dashboards import client, record, states, tags
+from dashboards import client, creating, pages, record, states, tags
 from dashboards.answers import Me
+from dashboards.forms import Shown
 from dashboards.pages import Page
-from dashboards.record import Shown
 from dashboards.session import SignIn
 
 PAGE = Page("Companies", icon="apartment", group="Work", position=4)
 
 _FIELDS = (
-    Shown("name", "Name"),
+    Shown("name", "Name", is_required=True),
     Shown("domain", "Domain"),
     Shown("industry", "Industry"),
     Shown("employee_count", "Employees", "number"),
@@ -26,6 +26,8 @@ def render(who: SignIn, me: Me) -> None:
         record_id = st.query_params.get("id")
         if record_id:
             _one(who, me, record_id)
+        elif creating.is_asked():
+            _new(who, me)
         else:
             _all(who)
 
@@ -34,20 +36,30 @@ def _one(who: SignIn, me: Me, record_id: str) -> None:
     path = f"/v1/companies/{record_id}"
     found = record.shown(who, path)
     st.text(found["name"])
+    with st.container(horizontal=True):
+        pages.link("companies", "All companies", icon="arrow_back")
+        pages.link("deals", "New deal", icon="add", new="1", company_id=record_id)
+        pages.link("contacts", "New contact", icon="add", new="1", company_id=record_id)
+    known = creating.people(who, me)
     left, right = st.columns(2)
     with left:
-        record.edit(who, path, found, _FIELDS)
-        record.edit_custom(who, path, found, record.custom_fields(who, "companies"))
+        record.edit(who, path, found, (*_FIELDS, creating.owner(known)))
+        record.edit_custom(who, path, found, record.custom_fields(who, "companies"), known)
         tags.edit(who, path, found)
     with right:
         record.timeline(who, me, "companies", record_id)
 
 
+def _new(who: SignIn, me: Me) -> None:
+    creating.form(who, me, "company", "companies", (*_FIELDS, creating.owner(creating.people(who, me))))
+
+
 def _all(who: SignIn) -> None:
+    creating.button("company")
     q = st.text_input("Search", placeholder="Part of a name")
     items = client.get(who, "/v1/companies", {"limit": 100, "q": q or None})["items"]
     if not items:
-        states.nothing_here("No companies", "None is called so." if q else "Import them, or add one with the API.")
+        states.nothing_here("No companies", "None is called so." if q else "Import them, or add one above.")
         return
     columns = {"name": "Name", "domain": "Domain", "industry": "Industry", "country": "Country"}
     record.table(items, columns, address="companies")

@@ -33,7 +33,7 @@ def render(who: SignIn, me: Me) -> None:
         asked = {**scope.parameters(), **counts.parameters(), "unit": None, "group_by": by}
         with st.spinner("Comparing"):
             answer = client.figures(who, "conversion_change", asked, version=version)
-        st.subheader(f"{scope.period} against {before(scope.period)}", anchor=False)
+        st.header(f"{scope.period} against {before(scope.period)}", anchor=False)
         _whole(answer, by)
         _steps(answer)
         question = figures.describe(scope, organization, f"Deals {counts.cohort.partition(':')[0]}")
@@ -59,7 +59,7 @@ def _whole(answer: FiguresAnswer, by: str) -> None:
 
 
 def _steps(answer: FiguresAnswer) -> None:
-    st.subheader("Step by step", anchor=False)
+    st.header("Step by step", anchor=False)
     for total in (row for row in answer.totals if row["is_total"] and row["stage_id"] is not None):
         step = f"{answer.label(total['from_stage_id'])} → {answer.label(total['stage_id'])}"
         groups = [row for row in answer.rows if row["stage_id"] == total["stage_id"]]

@@ -4,17 +4,22 @@ from typing import Any
 
 import streamlit as st
 
-from dashboards import client, record, states, tags
+from dashboards import client, creating, pages, record, states, tags
 from dashboards.answers import Me
+from dashboards.forms import Shown
 from dashboards.pages import Page
-from dashboards.record import Shown
 from dashboards.session import SignIn
 
 PAGE = Page("Contacts", icon="person", group="Work", position=3)
 
 _KINDS = {"emails": "e-mail address", "phones": "phone number", "handles": "handle"}
 _TYPES = ("work", "personal", "mobile", "other", "telegram", "x", "linkedin", "whatsapp", "signal", "github", "website")
-_FIELDS = (Shown("name", "Name"), Shown("email", "E-mail"), Shown("phone", "Phone"), Shown("source", "Source"))
+_FIELDS = (
+    Shown("name", "Name", is_required=True),
+    Shown("email", "E-mail"),
+    Shown("phone", "Phone"),
+    Shown("source", "Source"),
+)
 
 
 def render(who: SignIn, me: Me) -> None:
@@ -24,6 +29,8 @@ def render(who: SignIn, me: Me) -> None:
         record_id = st.query_params.get("id")
         if record_id:
             _one(who, me, record_id)
+        elif creating.is_asked():
+            _new(who, me)
         else:
             _all(who)
 
@@ -32,13 +39,17 @@ def _one(who: SignIn, me: Me, record_id: str) -> None:
     path = f"/v1/contacts/{record_id}"
     found = record.shown(who, path)
     st.text(found["name"])
-    if found["company_id"]:
-        st.link_button("Company", f"/companies?id={found['company_id']}", icon=":material/apartment:")
+    with st.container(horizontal=True):
+        pages.link("contacts", "All contacts", icon="arrow_back")
+        if found["company_id"]:
+            pages.link("companies", "Company", id=found["company_id"])
+        pages.link("deals", "New deal", icon="add", new="1", contact_id=record_id)
+    known = creating.people(who, me)
     left, right = st.columns(2)
     with left:
-        record.edit(who, path, found, _FIELDS)
+        record.edit(who, path, found, (*_FIELDS, creating.owner(known)))
         _addresses(who, path, found)
-        record.edit_custom(who, path, found, record.custom_fields(who, "contacts"))
+        record.edit_custom(who, path, found, record.custom_fields(who, "contacts"), known)
         tags.edit(who, path, found)
     with right:
         record.timeline(who, me, "contacts", record_id)
@@ -51,7 +62,8 @@ def _addresses(who: SignIn, path: str, found: client.Resource) -> None:
             text, button = st.columns([5, 1], vertical_alignment="center")
             primary = ", primary" if one.get("is_primary") else ""
             text.text(f"{one.get('shown', one['value'])} ({one['type']}{primary})")
-            if button.button("", key=f"{path} {field} {place}", icon=":material/delete:", help=f"Remove this {kind}"):
+            label = f"Remove this {kind}"
+            if button.button("Remove", key=f"{path} {field} {place}", icon=":material/delete:", help=label):
                 _save(who, path, found, field, [other for other in found[field] if other is not one])
     with st.form(f"address {path}", clear_on_submit=True):
         field = st.selectbox("Add", list(_KINDS), format_func=lambda name: _KINDS[name])
@@ -71,16 +83,22 @@ def _save(who: SignIn, path: str, found: client.Resource, field: str, items: lis
         st.warning("Somebody changed this while you did. Look at what is there now, then try again.")
         return
     except client.RefusedError as error:
-        st.error(error.message)
+        states.refused(error)
         return
     record.forget(path)
     st.rerun()
 
 
+def _new(who: SignIn, me: Me) -> None:
+    company = Shown("company_id", "Company", "choice", creating.options(who, "companies"))
+    creating.form(who, me, "contact", "contacts", (*_FIELDS, company, creating.owner(creating.people(who, me))))
+
+
 def _all(who: SignIn) -> None:
+    creating.button("contact")
     q = st.text_input("Search", placeholder="Part of a name or an e-mail address")
     items = client.get(who, "/v1/contacts", {"limit": 100, "q": q or None})["items"]
     if not items:
-        states.nothing_here("No contacts", "Nobody is called so." if q else "Import them, or add one with the API.")
+        states.nothing_here("No contacts", "Nobody is called so." if q else "Import them, or add one above.")
         return
     record.table(items, {"name": "Name", "email": "E-mail", "phone": "Phone", "source": "Source"}, address="contacts")

@@ -80,7 +80,7 @@ def _create(who: SignIn, kind: str) -> None:
     try:
         client.post(who, "/v1/custom-fields", body)
     except (client.RefusedError, client.ConflictError) as error:
-        st.error(error.message)
+        states.refused(error)
         return
     st.rerun()
 

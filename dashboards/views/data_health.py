@@ -11,7 +11,7 @@ from dashboards.answers import Check, Freshness, Group, Me, Process, Refresh
 from dashboards.pages import Page
 from dashboards.session import SignIn
 
-PAGE = Page("Data health", icon="monitor_heart", group="Admin", position=9)
+PAGE = Page("Data health", icon="monitor_heart", group="Admin", position=10)
 
 _REFRESH_SECONDS = 5
 _FAR_BEHIND = 1000
@@ -35,7 +35,7 @@ def _live(who: SignIn, zone: ZoneInfo) -> None:
         _figures(fresh, zone)
         _last_refresh(fresh.last_refresh, zone)
         _groups(fresh.groups, zone)
-        st.subheader("Compared with what was entered", anchor=False)
+        st.header("Compared with what was entered", anchor=False)
         st.markdown(comparison.summary(fresh.reconciliation, zone))
         _checks(fresh.checks, zone)
         _processes(fresh.processes, zone)
@@ -124,7 +124,7 @@ def _figures(fresh: Freshness, zone: ZoneInfo) -> None:
 
 
 def _last_refresh(refresh: Refresh | None, zone: ZoneInfo) -> None:
-    st.subheader("Last update of the figures", anchor=False)
+    st.header("Last update of the figures", anchor=False)
     if refresh is None:
         st.caption("There has been none yet.")
         return
@@ -158,7 +158,7 @@ def _groups(groups: list[Group], zone: ZoneInfo) -> None:
 
 
 def _checks(checks: list[Check], zone: ZoneInfo) -> None:
-    st.subheader("Checks of the data", anchor=False)
+    st.header("Checks of the data", anchor=False)
     if not checks:
         st.caption("No check has run yet.")
         return
@@ -178,7 +178,7 @@ def _checks(checks: list[Check], zone: ZoneInfo) -> None:
 
 
 def _processes(processes: list[Process], zone: ZoneInfo) -> None:
-    st.subheader("Processes", anchor=False)
+    st.header("Processes", anchor=False)
     if not processes:
         st.caption("This installation reports no processes here.")
         return

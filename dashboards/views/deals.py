@@ -4,21 +4,21 @@ from typing import Any
 
 import streamlit as st
 
-from dashboards import bulk, client, lines, money, record, states, tags
-from dashboards.answers import Me, Pipeline
+from dashboards import bulk, client, creating, lines, money, pages, record, states, tags
+from dashboards.answers import Me, Pipeline, Stage
+from dashboards.forms import Shown
 from dashboards.pages import Page
-from dashboards.record import Shown
 from dashboards.session import SignIn
 
 PAGE = Page("Deals", icon="handshake", group="Work", position=2)
 
 _FIELDS = (
-    Shown("title", "Title"),
-    Shown("amount_minor", "Amount in minor units", "number"),
+    Shown("title", "Title", is_required=True),
+    Shown("amount_minor", "Amount", "money"),
     Shown("close_date", "Expected to close on", "date"),
     Shown("source", "Source"),
 )
-_CARDS, _ROWS = 10, 100
+_CARDS, _COLUMNS, _ROWS = 10, 6, 100
 
 
 def render(who: SignIn, me: Me) -> None:
@@ -31,6 +31,8 @@ def render(who: SignIn, me: Me) -> None:
             _one(who, me, record_id, pipelines)
         elif not pipelines:
             states.nothing_here("No pipeline", "An administrator makes one under Pipelines.")
+        elif creating.is_asked():
+            _new(who, me, pipelines)
         else:
             _all(who, pipelines)
 
@@ -39,26 +41,45 @@ def _one(who: SignIn, me: Me, record_id: str, pipelines: list[Pipeline]) -> None
     path = f"/v1/deals/{record_id}"
     found = record.shown(who, path)
     st.text(f"{found['title']} · {money.amount(found['amount_minor'], found['currency'])}")
-    for name, label in (("contact_id", "Contact"), ("company_id", "Company")):
-        if found[name]:
-            address = "contacts" if name == "contact_id" else "companies"
-            st.link_button(label, f"/{address}?id={found[name]}")
+    with st.container(horizontal=True):
+        pages.link("deals", "All deals", icon="arrow_back")
+        for name, label, address in (("contact_id", "Contact", "contacts"), ("company_id", "Company", "companies")):
+            if found[name]:
+                pages.link(address, label, id=found[name])
     for made in client.get(who, "/v1/distributions", {"deal_id": record_id, "limit": 1})["items"]:
         st.text(f"Distributed by “{made['rule']}”: {made['reason']}")
+    known = creating.people(who, me)
     left, right = st.columns(2)
     with left:
         _move(who, found.body, pipelines, key="of the page")
         # with lines the amount is their sum
         fields = [one for one in _FIELDS if one.name != "amount_minor" or not found.body.get("has_lines")]
-        record.edit(who, path, found, fields)
-        record.edit_custom(who, path, found, record.custom_fields(who, "deals"))
+        record.edit(who, path, found, (*fields, creating.owner(known)))
+        record.edit_custom(who, path, found, record.custom_fields(who, "deals"), known)
         tags.edit(who, path, found)
         lines.show(who, record_id)
     with right:
         record.timeline(who, me, "deals", record_id)
 
 
+def _new(who: SignIn, me: Me, pipelines: list[Pipeline]) -> None:
+    names = {pipeline.id: pipeline.name for pipeline in pipelines}
+    chosen = st.selectbox("Pipeline", list(names), format_func=names.__getitem__, key="pipeline_of_new")
+    stages: dict[str | None, str] = {
+        stage.id: stage.name for one in pipelines if one.id == chosen for stage in one.stages if stage.kind == "open"
+    }
+    fields = (
+        *_FIELDS,
+        Shown("stage_id", "Stage", "choice", stages),
+        creating.owner(creating.people(who, me)),
+        Shown("contact_id", "Contact", "choice", creating.options(who, "contacts")),
+        Shown("company_id", "Company", "choice", creating.options(who, "companies")),
+    )
+    creating.form(who, me, "deal", "deals", fields, fixed={"pipeline_id": chosen})
+
+
 def _all(who: SignIn, pipelines: list[Pipeline]) -> None:
+    creating.button("deal")
     names = {pipeline.id: pipeline.name for pipeline in pipelines}
     left, middle, right = st.columns([2, 2, 1], vertical_alignment="bottom")
     chosen = left.selectbox("Pipeline", list(names), format_func=lambda key: names[key])
@@ -98,22 +119,30 @@ def _list(who: SignIn, pipeline: Pipeline, q: str) -> None:
 
 def _board(who: SignIn, pipeline: Pipeline, q: str) -> None:
     stages = [stage for stage in pipeline.stages if stage.kind == "open"]
-    for column, stage in zip(st.columns(len(stages)), stages, strict=True):
-        with column:
-            st.text(stage.name)
-            parameters = {"stage_id": stage.id, "q": q or None, "limit": _CARDS + 1}
-            items = client.get(who, "/v1/deals", parameters)["items"]
-            for item in items[:_CARDS]:
-                with st.container(border=True):
-                    st.text(item["title"])
-                    st.text(money.amount(item["amount_minor"], item["currency"]))
-                    st.link_button("Open", f"/deals?id={item['id']}")
-                    with st.popover("Move"):
-                        _move(who, item, [pipeline], key=item["id"])
-            if len(items) > _CARDS:
-                st.caption(f"The newest {_CARDS}; the list has more.")
-            elif not items:
-                st.caption("None")
+    for first in range(0, len(stages), _COLUMNS):
+        # rows of equal columns, however many stages there are: narrower ones cannot be read
+        for column, stage in zip(
+            st.columns(min(_COLUMNS, len(stages))), stages[first : first + _COLUMNS], strict=False
+        ):
+            with column:
+                _lane(who, pipeline, stage, q)
+
+
+def _lane(who: SignIn, pipeline: Pipeline, stage: Stage, q: str) -> None:
+    """One stage of the board."""
+    st.header(states.plain(stage.name), anchor=False)
+    items = client.get(who, "/v1/deals", {"stage_id": stage.id, "q": q or None, "limit": _CARDS + 1})["items"]
+    for item in items[:_CARDS]:
+        with st.container(border=True):
+            st.text(item["title"])
+            st.text(money.amount(item["amount_minor"], item["currency"]))
+            pages.link("deals", "Open", id=item["id"])
+            with st.popover("Move"):
+                _move(who, item, [pipeline], key=item["id"])
+    if len(items) > _CARDS:
+        st.caption(f"The newest {_CARDS}; the list has more.")
+    elif not items:
+        st.caption("None")
 
 
 def _move(who: SignIn, deal: dict[str, Any], pipelines: list[Pipeline], *, key: str) -> None:
@@ -133,7 +162,7 @@ def _move(who: SignIn, deal: dict[str, Any], pipelines: list[Pipeline], *, key: 
     try:
         client.post(who, f"/v1/deals/{deal['id']}/move", body)
     except (client.ConflictError, client.RefusedError) as error:
-        st.error(error.message)
+        states.refused(error)
         return
     record.forget(f"/v1/deals/{deal['id']}")
     st.rerun()

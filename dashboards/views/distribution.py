@@ -84,7 +84,7 @@ def _create(who: SignIn, people: dict[str, str], pipelines: dict[str, str]) -> N
 
 
 def _made(who: SignIn, me: Me, people: dict[str, str]) -> None:
-    st.subheader("The last ones", anchor=False)
+    st.header("The last ones", anchor=False)
     made = client.get(who, "/v1/distributions", {"limit": 20})["items"]
     if not made:
         states.nothing_here("Nothing yet", "What a rule gives to whom, and why, stands here.")
@@ -110,6 +110,6 @@ def _tried(act: Any) -> None:  # noqa: ANN401 # a call of the API
         st.warning("Somebody changed this while you did. Here is what it is now; change it again.")
         return
     except (client.RefusedError, client.ConflictError) as error:
-        st.error(error.message)
+        states.refused(error)
         return
     st.rerun()

@@ -31,7 +31,7 @@ def render(sign_in: SignIn, me: Me) -> None:
 
 def _show(sign_in: SignIn, draft: dict[str, Any], *, may_decide: bool) -> None:
     with st.container(border=True):
-        st.subheader(f"{_KINDS[draft['kind']]}, {_OPEN[draft['state']]}")
+        st.header(f"{_KINDS[draft['kind']]}, {_OPEN[draft['state']]}")
         text = st.text_area("Text", draft["text"], key=f"text {draft['id']}", disabled=not may_decide)
         cited = ", ".join(draft["cited"]) or "nothing"
         cost = draft["cost_micro"] / 1_000_000

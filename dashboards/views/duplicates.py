@@ -70,7 +70,7 @@ def _merges(who: SignIn, kind: str, *, may_write: bool) -> None:
     merges = client.get(who, "/v1/merges", {"kind": _KINDS[kind], "limit": 20})["items"]
     if not merges:
         return
-    st.subheader("Merged", anchor=False)
+    st.header("Merged", anchor=False)
     for one in merges:
         text, button = st.columns([4, 1], vertical_alignment="center")
         text.text(one["merged_name"])
@@ -82,6 +82,6 @@ def _done(who: SignIn, path: str, body: dict[str, Any]) -> None:
     try:
         client.post(who, path, body)
     except (client.RefusedError, client.ConflictError) as error:
-        st.error(error.message)
+        states.refused(error)
         return
     st.rerun()

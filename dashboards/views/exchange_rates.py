@@ -47,7 +47,7 @@ def _table(days: list[dict[str, Any]]) -> pd.DataFrame:
 
 def _import(who: SignIn) -> None:
     with st.form("import rates", clear_on_submit=True):
-        st.subheader("From the European Central Bank", anchor=False)
+        st.header("From the European Central Bank", anchor=False)
         file = st.file_uploader("eurofxref-hist.csv, or its zip archive", type=["csv", "zip"])
         is_sent = st.form_submit_button("Take in", icon=":material/upload:")
     if not is_sent or file is None:
@@ -55,14 +55,14 @@ def _import(who: SignIn) -> None:
     try:
         found = client.upload(who, f"{_PATH}/import", [("file", (file.name, file.getvalue()))])
     except (client.RefusedError, client.ConflictError) as error:
-        st.error(error.message)
+        states.refused(error)
         return
     st.success(f"{found['changed']:,} of {found['days']:,} days have other rates than before.")
 
 
 def _set(who: SignIn, base: str) -> None:
     with st.form("set a rate", clear_on_submit=True):
-        st.subheader("One rate", anchor=False)
+        st.header("One rate", anchor=False)
         day = st.date_input("Day", value=datetime.now(UTC).date())
         currency = st.text_input("Currency", placeholder="USD", max_chars=3)
         rate = st.text_input(f"Units for one {base}", placeholder="1.1346")
@@ -73,6 +73,6 @@ def _set(who: SignIn, base: str) -> None:
     try:
         client.put(who, f"{_PATH}/{day.isoformat()}", body)
     except (client.RefusedError, client.ConflictError) as error:
-        st.error("; ".join(error.fields.values()) or error.message)
+        st.error(states.plain("; ".join(error.fields.values()) or error.message))
         return
     st.rerun()

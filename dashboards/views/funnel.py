@@ -5,11 +5,25 @@ from typing import Literal
 
 import streamlit as st
 
-from dashboards import charts, client, controls, drill_down, frames, links, money, periods, states, tables
+from contracts.stages import StageKind
+from dashboards import (
+    charts,
+    client,
+    controls,
+    drill_down,
+    figures,
+    frames,
+    links,
+    money,
+    periods,
+    restated,
+    states,
+    tables,
+)
 from dashboards.answers import FunnelAnswer, Me, Organization, Pipeline
 from dashboards.client import Parameters
 from dashboards.controls import Counting, Scope
-from dashboards.frames import Write
+from dashboards.frames import Outcome, Write
 from dashboards.pages import Page
 from dashboards.periods import Period, PeriodName
 from dashboards.session import SignIn
@@ -42,6 +56,10 @@ def render(who: SignIn, me: Me) -> None:
             return
         _headline(who, answer, scope, counts, organization, version)
         _chart_and_table(answer, scope, counts, organization)
+        won = next((row.stage_id for row in answer.rows if row.kind is StageKind.WON), None)
+        if won is not None:
+            cell = {**asked, "unit": None, "stage_id": won}
+            restated.note(who, organization, "funnel", "entered", cell, "Won")
         grouped = _groups(who, scope, counts, organization, version)
         drill_down.funnel_deals(who, answer, asked, grouped=grouped, version=version, currency=organization.currency)
 
@@ -70,9 +88,8 @@ def _headline(
     amounts: Parameters = scope.parameters() | counts.parameters() | {"unit": "amount"}
     won_amount = frames.outcome(client.funnel(who, amounts, version=version)).won
     write = _writer(counts, organization)
-    is_young = now.still_open * 5 > now.cohort or before.still_open * 5 > before.cohort
-    said = f"Against {earlier_period}. "
-    said += "More than a fifth of the deals is still open, so that this may yet change." if is_young else ""
+    young = _why_young(scope, organization, now, before)
+    said = f"Against {earlier_period}. {young}"
     tiles: list[tuple[str, str, str | None, str]] = [
         (
             "Deals" if counts.unit == "deals" else "Amount",
@@ -94,7 +111,7 @@ def _headline(
         tiles[3:3] = [("Won amount", money.short_amount(won_amount, organization.currency), None, "")]
     for column, (label, value, delta, earlier) in zip(st.columns(len(tiles)), tiles, strict=True):
         is_good = label != "Lost"
-        colour: Literal["normal", "inverse", "off"] = "off" if is_young else "normal" if is_good else "inverse"
+        colour: Literal["normal", "inverse", "off"] = "off" if young else "normal" if is_good else "inverse"
         column.metric(
             label,
             value,
@@ -104,7 +121,16 @@ def _headline(
             height="stretch",
             help=f"{said}Then: {earlier}." if earlier else None,
         )
-    st.caption(said + (" Changes are grey." if is_young else ""))
+    st.caption(said + (" Changes are grey." if young else ""))
+
+
+def _why_young(scope: Scope, organization: Organization, now: Outcome, before: Outcome) -> str:
+    """Why a difference says little yet, so that it is neither red nor green; empty where both cohorts are settled."""
+    if scope.as_of is None and scope.period.end > datetime.now(organization.zone).date():
+        return "The period is not over, so that its deals are fewer and younger than those before."
+    if now.still_open * 5 > now.cohort or before.still_open * 5 > before.cohort:
+        return "More than a fifth of the deals is still open, so that this may yet change."
+    return ""
 
 
 def _points(now: float | None, before: float | None) -> str | None:
@@ -116,20 +142,13 @@ def _chart_and_table(answer: FunnelAnswer, scope: Scope, counts: Counting, organ
     with st.container(border=True):
         parts = frames.funnel_parts(answer, write)
         alt = f"Funnel of {scope.pipeline.name if scope.pipeline else 'all pipelines'}: deals per stage"
-        with st.container(key="wide_funnel"):
-            st.altair_chart(
-                charts.funnel(parts, states.palette(), chosen=links.chosen("stage") or None),
-                key="funnel_chart",
-                on_select=lambda: drill_down.choose_clicked_stage("funnel_chart"),
-                alt=alt,
-            )
-        with st.container(key="narrow_funnel"):
-            st.altair_chart(
-                charts.funnel(parts, states.palette(), chosen=links.chosen("stage") or None, is_narrow=True),
-                key="narrow_funnel_chart",
-                on_select=lambda: drill_down.choose_clicked_stage("narrow_funnel_chart"),
-                alt=alt,
-            )
+
+        def draw(key: str, is_narrow: bool) -> None:
+            chosen = links.chosen("stage") or None
+            chart = charts.funnel(parts, states.palette(), chosen=chosen, is_narrow=is_narrow)
+            st.altair_chart(chart, key=key, on_select=lambda: drill_down.choose_clicked_stage(key), alt=alt)
+
+        states.at_widths("funnel", draw)
         states.provenance(answer, controls.describe(scope, counts, organization))
     table = frames.funnel_table(answer)
     st.dataframe(
@@ -145,7 +164,7 @@ def _chart_and_table(answer: FunnelAnswer, scope: Scope, counts: Counting, organ
 def _groups(
     who: SignIn, scope: Scope, counts: Counting, organization: Organization, version: str | None
 ) -> FunnelAnswer | None:
-    st.subheader("Compare", anchor=False)
+    st.header("Compare", anchor=False)
     controls.group()
     if not counts.group_by:
         return None
@@ -154,17 +173,12 @@ def _groups(
     with st.container(border=True):
         cells = frames.group_cells(answer, _writer(counts, organization))
         if (shown := cells["group_key"].nunique()) < len(answer.totals):
-            st.caption(
-                f"{shown} of {len(answer.totals)} groups shown, the largest; the others can be opened by name below."
-            )
-        st.altair_chart(
-            charts.cohorts(cells, states.palette()),
-            key="cohorts",
-            on_select=drill_down.choose_clicked_cell,
-            alt="Share of each group per stage",
-        )
+            st.caption(f"{shown} of {len(answer.totals)} groups shown, the largest; all in the table.")
+        alt = "Share of each group per stage"
+        figures.heat_map("groups", cells, alt=alt, on_select=drill_down.choose_clicked_cell)
         grouped = f"{controls.describe(scope, counts, organization)} · by {controls.GROUPS[counts.group_by].lower()}"
         states.provenance(answer, grouped)
+    st.dataframe(frames.group_table(answer, _writer(counts, organization)), hide_index=True, alt=alt)
     return answer
 
 

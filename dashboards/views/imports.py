@@ -76,7 +76,11 @@ def _entity_of(name: str) -> str:
     guess = max(named, key=len, default="deals")
     kinds = list(_ENTITIES)
     return st.selectbox(
-        f"Rows of {name} are", kinds, kinds.index(guess), format_func=_ENTITIES.__getitem__, key=f"entity of {name}"
+        f"Rows of {states.plain(name)} are",
+        kinds,
+        kinds.index(guess),
+        format_func=_ENTITIES.__getitem__,
+        key=f"entity of {name}",
     )
 
 
@@ -100,7 +104,7 @@ def _options() -> dict[str, Any]:
 def _show_preview(preview: dict[str, Any]) -> dict[str, dict[str, str]]:
     """Show what would be; answers the map as the person has it now."""
     chosen: dict[str, dict[str, str]] = {}
-    st.subheader("What would happen")
+    st.header("What would happen")
     for entity, counts in preview["counts"].items():
         figures = ", ".join(f"{money.count(counts[result])} {result}" for result in _RESULTS)
         st.text(f"{_ENTITIES[entity]}: {figures}")
@@ -146,7 +150,7 @@ def _show_map(file: dict[str, Any]) -> dict[str, str]:
 def _imports(sign_in: SignIn) -> None:
     with states.explained():
         imports = client.get_all(sign_in, "/v1/imports", most=20)
-        st.subheader("Imports so far")
+        st.header("Imports so far")
         if not imports:
             st.text("There are none yet.")
         for one in imports:

@@ -61,7 +61,7 @@ def _list(found: list[dict[str, Any]]) -> str | None:
     chosen = wanted or (ids[0] if ids else None)
     for one in found:
         unread = f" · {one['unread_count']} new" if one["unread_count"] else ""
-        label = _plain(f"{one['address']} — {one['subject'] or 'no subject'}{unread}")
+        label = states.plain(f"{one['address']} — {one['subject'] or 'no subject'}{unread}")
         kind: Literal["primary", "secondary"] = "primary" if one["id"] == chosen else "secondary"
         if st.button(label, key=f"open-{one['id']}", icon=_ICONS[one["channel"]], type=kind, width="stretch"):
             st.query_params["id"] = one["id"]
@@ -73,7 +73,7 @@ def _list(found: list[dict[str, Any]]) -> str | None:
 def _conversation(sign_in: SignIn, conversation_id: str) -> None:
     path = f"/v1/conversations/{conversation_id}"
     read = client.get(sign_in, path)
-    st.subheader(_plain(read["subject"] or read["address"]))
+    st.header(states.plain(read["subject"] or read["address"]))
     st.text(f"With {read['address']} · {_STATES[read['status']].lower()}")
     _assignment(sign_in, path, read)
     messages = client.get_all(sign_in, f"{path}/messages", most=200)
@@ -147,8 +147,3 @@ def _answer(sign_in: SignIn, path: str, *, is_closed: bool) -> None:
 
 def _instant(text: str) -> str:
     return datetime.fromisoformat(text).strftime("%d %b %Y, %H:%M UTC")
-
-
-def _plain(text: str) -> str:
-    """Text in a label that would otherwise read Markdown."""
-    return "".join(f"\\{one}" if one in r"\`*_{}[]()#+-.!~|<>$:" else one for one in text)

@@ -10,7 +10,7 @@ from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
 
-PAGE = Page("Keys", icon="key", group="Admin", position=6)
+PAGE = Page("Keys", icon="key", group="Admin", position=7)
 
 _LIVES = {"30 days": 30, "a year": 365, "for ever": None}
 
@@ -51,7 +51,7 @@ def _list(sign_in: SignIn, keys: list[dict[str, Any]]) -> None:
 
 
 def _make(sign_in: SignIn, me: Me) -> None:
-    st.subheader("A new key", anchor=False)
+    st.header("A new key", anchor=False)
     is_administrator = me.role in {"owner", "admin"}
     scopes = client.get(sign_in, "/v1/api-keys/scopes").body["items"]
     with st.form("key"):

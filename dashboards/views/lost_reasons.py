@@ -41,7 +41,7 @@ def render(who: SignIn, me: Me) -> None:
         if scope.pipeline is None:
             st.caption("Choose one pipeline above to see from which stage deals were lost.")
             return
-        st.subheader("From which stage", anchor=False)
+        st.header("From which stage", anchor=False)
         closed = {**scope.parameters(), "cohort": "closed"}
         funnel = client.figures(who, "funnel", closed, version=version)
         question = figures.describe(scope, organization, "Closed in the period, by the stage before the loss")
@@ -51,7 +51,7 @@ def render(who: SignIn, me: Me) -> None:
 
 def _exits(who: SignIn, organization: Organization, scope: Scope, version: str | None) -> None:
     """Every way out of every stage in the period: on, back, won or lost."""
-    st.subheader("Where deals go from each stage", anchor=False)
+    st.header("Where deals go from each stage", anchor=False)
     answer = client.figures(who, "exit_paths", scope.parameters(), version=version)
     rows = [row for row in answer.rows if row.get("exits")]
     if not rows:

@@ -3,7 +3,7 @@ a provider that one signs in by. Needs no sign-in."""
 
 import streamlit as st
 
-from dashboards import client, session
+from dashboards import client, session, states
 
 _KIND, _TOKEN = "link", "token"  # names of parameters
 
@@ -18,13 +18,14 @@ def render() -> None:
     _, middle, _ = st.columns([1, 1.1, 1])
     with middle:
         try:
+            states.focus_first_field()
             _PAGES[st.query_params[_KIND]](st.query_params[_TOKEN])
         except client.ApiError as error:
-            st.error(error.message, icon=":material/error:")
+            states.refused(error)
 
 
 def _set_password(token: str) -> None:
-    st.header("Set your password", anchor=False)
+    st.title("Set your password", anchor=False)
     with st.form("set_password"):
         password = st.text_input("New password", type="password", autocomplete="new-password")
         done = st.form_submit_button("Set it", type="primary", width="stretch")
@@ -34,14 +35,14 @@ def _set_password(token: str) -> None:
 
 
 def _prove_address(token: str) -> None:
-    st.header("Is this your address?", anchor=False)
+    st.title("Is this your address?", anchor=False)
     if st.button("Yes, it is mine", type="primary", width="stretch"):
         client.post_signed_out("/v1/auth/address", {"token": token})
         _leave("Thank you: your address is proven.")
 
 
 def _join(token: str) -> None:
-    st.header("Join your team in Sluice", anchor=False)
+    st.title("Join your team in Sluice", anchor=False)
     with st.form("join"):
         name = st.text_input("Your name", autocomplete="name")
         password = st.text_input(
@@ -82,7 +83,7 @@ def _second_factor(token: str) -> None:
 
 def _leave(notice: str | None) -> None:
     if notice:
-        st.session_state["sign_in_notice"] = notice
+        st.session_state[session.NOTICE] = notice
     st.query_params.clear()
     st.rerun()
 

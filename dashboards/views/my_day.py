@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from dashboards import client, money, record, states
+from dashboards import client, money, pages, record, states
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -21,7 +21,7 @@ def render(who: SignIn, me: Me) -> None:
     """Draw the page."""
     st.title("My day", anchor=False)
     with states.explained():
-        mine = str(client.get(who, "/v1/me")["id"])
+        mine = me.id
         left, right = st.columns([3, 2])
         with left:
             _tasks(who, me, mine)
@@ -36,7 +36,7 @@ def _tasks(who: SignIn, me: Me, mine: str) -> None:
     items = client.get_all(who, "/v1/tasks", {"assignee_id": mine, "is_completed": "false"}, most=200)
     dated = [(at, one["id"], one) for one in items if (at := _wanted_at(one)) is not None and at < tonight]
     today = [one for _, _, one in sorted(dated)]
-    st.subheader(f"To do today ({len(today)})", anchor=False)
+    st.header(f"To do today ({len(today)})", anchor=False)
     if not today:
         states.nothing_here("Nothing is due", f"{len(items)} tasks are open for later or for no day.")
     for task in today[:_MOST]:
@@ -71,7 +71,7 @@ def _task(who: SignIn, task: dict[str, Any], zone: ZoneInfo) -> None:
             st.caption(late + money.moment(due, zone))
         for plural, name in (("deals", "deal_id"), ("contacts", "contact_id"), ("companies", "company_id")):
             if task[name]:
-                st.link_button("Open", f"/{plural}?id={task[name]}")
+                pages.link(plural, "Open", id=task[name])
                 break
         if st.button("Done", key=f"done {task['id']}", icon=":material/check:"):
             client.post(who, f"/v1/tasks/{task['id']}/complete")
@@ -79,7 +79,7 @@ def _task(who: SignIn, task: dict[str, Any], zone: ZoneInfo) -> None:
 
 
 def _calls(who: SignIn, mine: str) -> None:
-    st.subheader("Who to call", anchor=False)
+    st.header("Who to call", anchor=False)
     st.caption("Your open deals that nobody touched for longest.")
     conditions = json.dumps([["owner_id", "=", mine], ["status", "=", "open"]])
     items = client.get(who, "/v1/deals", {"filter": conditions, "sort": "updated_at", "limit": 5})["items"]
@@ -90,7 +90,7 @@ def _calls(who: SignIn, mine: str) -> None:
 
 
 def _mentions(who: SignIn, mine: str) -> None:
-    st.subheader("You were mentioned", anchor=False)
+    st.header("You were mentioned", anchor=False)
     items = client.get(who, "/v1/notes", {"mentioned_id": mine, "limit": 5})["items"]
     if not items:
         st.caption("Nobody mentioned you yet.")

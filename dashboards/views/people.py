@@ -86,7 +86,7 @@ def _invitations(sign_in: SignIn, me: Me, teams: list[dict[str, Any]]) -> None:
     if done and email.strip():
         made = client.post(sign_in, "/v1/invitations", {"email": email.strip(), "role": role, "team_id": team})
         if made["is_mailed"]:
-            st.success(f"An invitation is on its way to {made['email']}.")
+            st.success(f"An invitation is on its way to {states.plain(made['email'])}.")
         else:
             st.info("No mail server is configured. Give this link to the person, and to nobody else:")
             st.code(made["link"], language=None)

@@ -4,11 +4,16 @@ from datetime import UTC, date, datetime, timedelta
 
 import streamlit as st
 
-from dashboards import client, controls, figures, links, states
-from dashboards.answers import Me
+from dashboards import client, controls, figures, frames, links, money, states, tables
+from dashboards.answers import FiguresAnswer, Me
 from dashboards.figures import Column, Panel
 from dashboards.pages import Page
 from dashboards.session import SignIn
+
+Asked = dict[str, str | int | None]
+
+#: Listed are so many; of more than this many only their figures are shown.
+_SHOWN, _MOST_STUCK = 25, 1000
 
 PAGE = Page("Pipeline as of", icon="stacked_bar_chart", group="Analyse", position=5)
 
@@ -73,10 +78,31 @@ def render(who: SignIn, me: Me) -> None:
         question = f"Open on {day:%-d %b %Y}, against {earlier:%-d %b %Y} · {pipeline.name} · as known now"
         compared = answer.model_copy(update={"rows": rows})
         figures.draw(who, organization, compared, asked, _PANEL, question=question, version=version)
-        st.subheader("Stuck deals", anchor=False)
+        st.header("Stuck deals", anchor=False)
         st.caption("Open deals that are in their stage for longer than its target, or 30 days where it has none.")
         stalled = client.figures(who, "stalled_deals", asked, version=version)
         figures.draw(who, organization, stalled, asked, _STALLED, question=question, version=version)
+        _longest(who, stalled, asked, organization.currency, version)
+
+
+def _longest(who: SignIn, stalled: FiguresAnswer, asked: Asked, currency: str, version: str | None) -> None:
+    """The deals that are stuck longest, of all stages."""
+    stages = [row["stage_id"] for row in stalled.rows if row["stalled_deals"]]
+    if not stages or sum(row["stalled_deals"] for row in stalled.rows) > _MOST_STUCK:
+        return
+    st.markdown(f"**The {_SHOWN} that are stuck longest**")
+    answers = [
+        client.deals_behind(
+            who, "stalled_deals", {**asked, "stage_id": stage, "measure": "stalled_deals"}, version=version
+        )
+        for stage in stages
+    ]
+    labels = {key: label for answer in answers for key, label in answer.labels.items()}
+    deals = sorted((deal for answer in answers for deal in answer.items), key=lambda deal: -(deal.days or 0))
+    table = frames.deals_table(deals[:_SHOWN], lambda key: labels.get(str(key), money.NOTHING) if key else "None")
+    table.insert(3, "Days there", [round(deal.days or 0) for deal in deals[:_SHOWN]])
+    columns = tables.DEAL_COLUMNS | {"Closed": None, "Status": None, "Reason": None}
+    st.dataframe(tables.deals(table, currency), hide_index=True, column_config=columns, alt="Deals stuck longest")
 
 
 def _day(label: str, key: str, default: date, latest: date) -> date:
@@ -93,6 +119,6 @@ def _read(text: str) -> date | None:
     return found if found <= date.today() + timedelta(days=1) else None  # noqa: DTZ011  # a bound, not a day of anybody's
 
 
-def _asked(pipeline_id: str, day: date, today: date) -> dict[str, str | int | None]:
+def _asked(pipeline_id: str, day: date, today: date) -> Asked:
     """Of today the question is of now, so that it follows what happens."""
     return {"pipeline_id": pipeline_id, "at": None if day >= today else day.isoformat()}

@@ -12,7 +12,7 @@ from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
 
-PAGE = Page("Plan", icon="credit_card", group="Admin", position=7, roles=frozenset({"owner", "admin"}))
+PAGE = Page("Plan", icon="credit_card", group="Admin", position=8, roles=frozenset({"owner", "admin"}))
 
 _LIMITS = {"seats": "People", "bd_accounts": "Connected accounts", "ai_drafts": "AI drafts a month"}
 _STATUSES = {
@@ -57,7 +57,7 @@ def _show_use(billing: dict[str, Any]) -> None:
 def _show_subscription(subscription: dict[str, Any], billing: dict[str, Any], zone: ZoneInfo) -> None:
     status = _STATUSES.get(subscription["status"], subscription["status"])
     price = money.amount(subscription["monthly_minor"], subscription["currency"])
-    st.subheader(f"{subscription['plan'].capitalize()}, {status}")
+    st.header(f"{subscription['plan'].capitalize()}, {status}")
     lines = [f"{subscription['seats']} seats, {price} a month, paid {_INTERVALS[subscription['interval']]}."]
     if subscription["cancels_at"]:
         lines.append(f"It ends on {_day(subscription['cancels_at'], zone)}.")
@@ -74,7 +74,7 @@ def _show_subscription(subscription: dict[str, Any], billing: dict[str, Any], zo
 
 def _offer(sign_in: SignIn, billing: dict[str, Any]) -> None:
     with st.form("buy"):
-        st.subheader("Choose a plan")
+        st.header("Choose a plan")
         plan = st.radio("Plan", list(_SOLD), format_func=_SOLD.__getitem__, horizontal=True)
         interval = st.radio("Paid", list(_INTERVALS), format_func=_INTERVALS.__getitem__, horizontal=True)
         used = billing["used"]["seats"]
@@ -88,7 +88,7 @@ def _offer(sign_in: SignIn, billing: dict[str, Any]) -> None:
 
 def _change(sign_in: SignIn, subscription: dict[str, Any]) -> None:
     with st.form("change"):
-        st.subheader("Change it")
+        st.header("Change it")
         plans = list(_SOLD)
         plan = st.radio(
             "Plan", plans, plans.index(subscription["plan"]), format_func=_SOLD.__getitem__, horizontal=True
@@ -110,7 +110,7 @@ def _change(sign_in: SignIn, subscription: dict[str, Any]) -> None:
 
 
 def _show_invoices(sign_in: SignIn, zone: ZoneInfo) -> None:
-    st.subheader("Invoices")
+    st.header("Invoices")
     invoices = client.get_all(sign_in, "/v1/billing/invoices")
     if not invoices:
         st.text("There are none yet.")

@@ -73,6 +73,6 @@ def _tried(act: Any) -> None:  # noqa: ANN401 # a call of the API
         st.warning("Somebody changed this while you did. Here is what it is now; change it again.")
         return
     except (client.RefusedError, client.ConflictError) as error:
-        st.error(error.message)
+        states.refused(error)
         return
     st.rerun()

@@ -46,6 +46,6 @@ def _restore(who: SignIn, kind: str, titles: dict[str, str]) -> None:
     try:
         client.post(who, f"/v1/recycle-bin/{kind}/{chosen}/restore")
     except (client.RefusedError, client.ConflictError) as error:
-        st.error(error.message)
+        states.refused(error)
         return
     st.rerun()

@@ -107,7 +107,7 @@ def _edit(who: SignIn, rule_id: str) -> None:
     try:
         document = {**json.loads(text), "when": when}
     except (ValueError, TypeError) as error:
-        st.error(f"The JSON cannot be read: {error}")
+        st.error(f"The JSON cannot be read: {states.plain(str(error))}")
         return
     try:
         body = {"name": name.strip(), "mode": mode, "document": document}
@@ -115,7 +115,7 @@ def _edit(who: SignIn, rule_id: str) -> None:
     except client.StaleError:
         st.error("Somebody changed this rule since you opened it. Reload the page to see their version.")
     except client.RefusedError as refused:
-        st.error(refused.message)
+        states.refused(refused)
         for field, problem in refused.fields.items():
             st.text(f"{field}: {problem}")
     else:

@@ -34,7 +34,7 @@ def render(who: SignIn, me: Me) -> None:
 
 
 def _whom_to_call(who: SignIn) -> None:
-    st.subheader("Who to call today", anchor=False)
+    st.header("Who to call today", anchor=False)
     scores = client.get(who, "/v1/scores", {"limit": _SHOWN}).body["items"]
     if not scores:
         states.nothing_here("None of your open deals has a score yet", "Scores follow with the next run.")
@@ -61,7 +61,7 @@ def _whom_to_call(who: SignIn) -> None:
 
 def _card(model: dict[str, Any]) -> None:
     card = model["card"]
-    st.subheader(f"Model {model['number']}", anchor=False)
+    st.header(f"Model {model['number']}", anchor=False)
     say = st.success if card["verdict"] == "published" else st.warning
     say(states.plain(" ".join(card["reasons"])))
     if card.get("auc") is None:
@@ -118,7 +118,7 @@ def _left_out(card: dict[str, Any]) -> None:
 
 
 def _models(models: list[dict[str, Any]], me: Me) -> None:
-    st.subheader("All models", anchor=False)
+    st.header("All models", anchor=False)
     rows = [
         {
             "Model": model["number"],

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboards import client, session, sidebar
+from dashboards import client, session, sidebar, states
 
 _NEEDS_CODE = "sign_in_needs_code"
 
@@ -12,9 +12,9 @@ def render() -> None:
     _, middle, _ = st.columns([1, 1.1, 1])
     with middle:
         st.space("large")
-        st.image(sidebar.LOGO, width=150)
-        st.header("Sign in", anchor=False)
-        if notice := st.session_state.get("sign_in_notice"):
+        st.image(sidebar.LOGO, width=150, alt="Sluice")
+        st.title("Sign in", anchor=False)
+        if notice := st.session_state.get(session.NOTICE):
             st.info(notice, icon=":material/lock_clock:")
         with st.form("sign_in_form", border=True):
             email = st.text_input("E-mail address", autocomplete="username", key="email")
@@ -24,6 +24,7 @@ def render() -> None:
         if asked:
             _try(email, password, code)
         _offer_providers()
+        states.focus_first_field()
         with st.expander("Forgot your password?"):
             _ask_for_link()
         st.caption("Use the account you use in Sluice. Figures show the deals that you may see there.")
@@ -36,7 +37,7 @@ def _offer_providers() -> None:
     except client.ApiError:  # the form says so when it is sent
         return
     for one in found:
-        st.link_button(f"Continue with {one['label']}", f"/sso/begin/{one['key']}", width="stretch")
+        st.link_button(f"Continue with {states.plain(one['label'])}", f"/sso/begin/{one['key']}", width="stretch")
 
 
 def _ask_for_link() -> None:
@@ -45,7 +46,7 @@ def _ask_for_link() -> None:
         try:
             client.post_signed_out("/v1/auth/password/forgotten", {"email": email.strip()})
         except client.ApiError as error:
-            st.error(error.message, icon=":material/error:")
+            states.refused(error)
         else:
             st.text("If this address is known, a link is on its way. Without mail, ask whoever runs Sluice.")
 
@@ -63,9 +64,9 @@ def _try(email: str, password: str, code: str) -> None:
         if error.code == "second_factor_needed" and not st.session_state.get(_NEEDS_CODE):
             st.session_state[_NEEDS_CODE] = True
             st.rerun()
-        st.error(error.message, icon=":material/error:")
+        states.refused(error)
     else:
-        st.session_state.pop("sign_in_notice", None)
+        st.session_state.pop(session.NOTICE, None)
         st.session_state.pop(_NEEDS_CODE, None)
         session.begin(sign_in)
         st.rerun()

@@ -65,7 +65,7 @@ def render(who: SignIn, me: Me) -> None:
         by = controls.choose("Sales cycle by", "speed_by", _BY)
         links.publish(scope.link() | {"speed_by": by or None})
         asked = scope.parameters()
-        st.subheader("Which stage got slower?", anchor=False)
+        st.header("Which stage got slower?", anchor=False)
         stages = client.figures(who, "days_in_stage", asked, version=version)
         earlier = periods.before(scope.period)
         past = {**asked, "from": earlier.start.isoformat(), "to": earlier.end.isoformat()}
@@ -78,7 +78,7 @@ def render(who: SignIn, me: Me) -> None:
         compared = stages.model_copy(update={"rows": rows})
         figures.draw(who, organization, compared, asked, _STAGES, question=question, version=version)
         _between(who, organization, scope, version)
-        st.subheader("From creation to winning", anchor=False)
+        st.header("From creation to winning", anchor=False)
         cycle_asked = {**asked, "group_by": by or None}
         cycle = client.figures(who, "sales_cycle_days", cycle_asked, version=version)
         question = figures.describe(scope, organization, "Deals won in the period")
@@ -87,7 +87,7 @@ def render(who: SignIn, me: Me) -> None:
 
 def _between(who: SignIn, organization: Organization, scope: Scope, version: str | None) -> None:
     """From any stage to any other, those who have yet to arrive counted in."""
-    st.subheader("From one stage to another", anchor=False)
+    st.header("From one stage to another", anchor=False)
     stages = {stage.id: stage.name for stage in scope.pipeline.stages} if scope.pipeline else {}
     left, right = st.columns(2)
     with left:

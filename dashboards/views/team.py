@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from dashboards import charts, client, controls, drill_down, frames, goals, links, money, states, tables
+from dashboards import charts, client, controls, drill_down, frames, goals, links, money, restated, states, tables
 from dashboards.answers import Me, Organization, TeamAnswer
 from dashboards.controls import Scope
 from dashboards.pages import Page
@@ -35,6 +35,7 @@ def render(who: SignIn, me: Me) -> None:
             return
         table = frames.team_table(answer.rows, answer.label, by_team=level != "owner")
         _charts(table, answer, scope, organization, level)
+        restated.note(who, organization, "team_performance", "deals_won", asked, "Won")
         _table(table, organization, scope, level)
         names = dict(zip(table["id"], table["Name"], strict=True))
         drill_down.team_deals(
@@ -67,15 +68,27 @@ def _charts(table: pd.DataFrame, answer: TeamAnswer, scope: Scope, organization:
             st.caption(f"{_MOST_BARS} of {len(table)} shown; all in the table.")
         left, right = st.columns([2, 1])
         left.markdown("**Won amount**")
-        left.altair_chart(charts.ranking(amounts, states.palette()), key="ranking", alt="Won amount, best first")
+        with left:
+            states.at_widths("ranking", lambda key, is_narrow: _won(key, amounts, is_narrow=is_narrow))
         right.markdown("**Win rate**")
-        right.altair_chart(charts.rates(rates, states.palette()), key="rates", alt="Win rate, in the same order")
+        with right:
+            states.at_widths("rates", lambda key, is_narrow: _rates(key, rates, is_narrow=is_narrow))
         known = f"as known at {money.moment(scope.as_of, organization.zone)}" if scope.as_of else "as known now"
         states.provenance(
             answer,
             f"{scope.period} · {scope.pipeline.name if scope.pipeline else 'all pipelines'} · per "
             f"{LEVELS[level].lower()} at the time · {known} ({organization.time_zone})",
         )
+
+
+def _won(key: str, amounts: pd.DataFrame, *, is_narrow: bool) -> None:
+    chart = charts.ranking(amounts, states.palette(), is_narrow=is_narrow)
+    st.altair_chart(chart, key=key, alt="Won amount, best first")
+
+
+def _rates(key: str, rates: pd.DataFrame, *, is_narrow: bool) -> None:
+    chart = charts.rates(rates, states.palette(), is_narrow=is_narrow)
+    st.altair_chart(chart, key=key, alt="Win rate, in the same order")
 
 
 def _table(table: pd.DataFrame, organization: Organization, scope: Scope, level: str) -> None:

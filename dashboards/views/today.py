@@ -54,7 +54,7 @@ def render(who: SignIn, me: Me) -> None:
         links.publish({})
         _week(who, organization, today, version)
         _quarter(who, organization, today, version)
-        st.subheader("Who needs help?", anchor=False)
+        st.header("Who needs help?", anchor=False)
         asked: Asked = {"group_by": "owner"}
         stalled = by_owner(client.figures(who, "stalled_deals", asked, version=version))
         figures.draw(
@@ -67,7 +67,7 @@ def render(who: SignIn, me: Me) -> None:
             version=version,
         )
         _restated(who, organization, today, version)
-        st.subheader("Ask further", anchor=False)
+        st.header("Ask further", anchor=False)
         columns = st.columns(2)
         for number, (question, path) in enumerate(QUESTIONS.items()):
             with columns[number % 2]:
@@ -81,7 +81,7 @@ def by_owner(answer: FiguresAnswer) -> FiguresAnswer:
 
 def _week(who: SignIn, organization: Organization, today: date, version: str | None) -> None:
     """Seven whole days against the seven before: equal age, so that colours are right."""
-    st.subheader("What changed since last week?", anchor=False)
+    st.header("What changed since last week?", anchor=False)
     this, last = (_period(today, days) for days in (7, 14))
     tiles = [
         ("Created", "deals_created", "deals_created", False),
@@ -112,7 +112,7 @@ def _week(who: SignIn, organization: Organization, today: date, version: str | N
 
 
 def _quarter(who: SignIn, organization: Organization, today: date, version: str | None) -> None:
-    st.subheader("What will we close this quarter?", anchor=False)
+    st.header("What will we close this quarter?", anchor=False)
     period = named(PeriodName.THIS_QUARTER, today, fiscal_start_month=organization.fiscal_year_start_month)
     asked: Asked = {"from": period.start.isoformat(), "to": period.end.isoformat()}
     answer = client.figures(who, "forecast", asked, version=version)
@@ -127,7 +127,7 @@ def _quarter(who: SignIn, organization: Organization, today: date, version: str 
 
 def _restated(who: SignIn, organization: Organization, today: date, version: str | None) -> None:
     """Whether last quarter's bookings are still what they were a week ago."""
-    st.subheader("Has the past changed?", anchor=False)
+    st.header("Has the past changed?", anchor=False)
     period = named(PeriodName.LAST_QUARTER, today, fiscal_start_month=organization.fiscal_year_start_month)
     asked: Asked = {"from": period.start.isoformat(), "to": period.end.isoformat()}
     then = datetime.combine(today - timedelta(days=7), time(), tzinfo=organization.zone).astimezone(UTC)

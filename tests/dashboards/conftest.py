@@ -14,9 +14,11 @@ from tests.dashboards.double import Double, healthy, serving
 
 
 @pytest.fixture
-def double() -> Double:
-    """A fresh double: no faults, nothing asked yet."""
-    return Double(deals=sample_deals(datetime.now(UTC).date()), freshness=healthy())
+def double() -> Iterator[Double]:
+    """A fresh double: no faults, nothing asked yet. What the API would have refused fails the test."""
+    double = Double(deals=sample_deals(datetime.now(UTC).date()), freshness=healthy())
+    yield double
+    assert double.refused == []
 
 
 @pytest.fixture

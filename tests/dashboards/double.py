@@ -16,6 +16,7 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
+from tests.dashboards.contract import document, refusals
 from tests.dashboards.counting import (
     LABELS,
     OWNERS,
@@ -38,11 +39,14 @@ from tests.dashboards.double_access import serve_access
 from tests.dashboards.double_billing import PAID, serve_billing
 from tests.dashboards.double_campaigns import campaign_of_one, serve_campaigns
 from tests.dashboards.double_drafts import draft_of_one, serve_drafts
+from tests.dashboards.double_hostile import rewritten
 from tests.dashboards.double_imports import serve_imports
 from tests.dashboards.double_inbox import inbox_of_one, serve_inbox
 from tests.dashboards.double_notes import serve_notes
+from tests.dashboards.double_records import serve_records
 from tests.dashboards.double_rules import serve_rules
 from tests.dashboards.double_scores import model, serve_scores
+from tests.dashboards.double_webhooks import serve_webhooks
 
 
 @dataclass
@@ -64,7 +68,12 @@ class Double:
     changed: list[tuple[str, Row]] = field(default_factory=list)  # of people, invitations and keys
     score_models: list[Row] = field(default_factory=lambda: [model()])
     inbox: Row = field(default_factory=inbox_of_one)
+    me: Row = field(default_factory=lambda: deepcopy(ME))
     figures: list[Row] = field(default_factory=list)  # of any metric that it does not count itself
+    restated: list[Row] = field(default_factory=list)  # facts that changed figures
+    other_currencies: list[Row] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)  # what the API itself would have refused
+    hostile: str | None = None  # stands in every free text of an answer
 
     def questions(self, path: str) -> list[Row]:
         """The parameters with which this path was asked, oldest first."""
@@ -121,6 +130,7 @@ def healthy(version: str = "20261122T101500123456Z") -> Row:
 @contextmanager
 def serving(double: Double) -> Iterator[str]:
     """Serve the double over real HTTP; gives its address."""
+    document()  # takes seconds the first time, longer than whoever asks the double waits
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         bound.listen()  # who connects before the server runs waits for it
@@ -143,13 +153,18 @@ def application(double: Double) -> FastAPI:
     async def gate(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
         path = request.url.path
         double.asked.append((path, dict(request.query_params)))
+        if found := await _refusals(request):
+            double.refused.append(f"{request.method} {path}: {found}")
+            errors = [{"pointer" if name.startswith("/") else "parameter": name, "detail": why} for name, why in found]
+            return _problem(422, "validation_failed", "See errors.", errors)
         if (problem := double.problems.get(path)) is not None:
             status, code, detail = problem
             return _problem(status, code, detail)
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
         if path not in {"/v1/auth/login", "/v1/auth/refresh"} and token not in double.access:
             return _problem(401, "not_authenticated", "The access token is missing or has expired.")
-        return await call_next(request)
+        response = await call_next(request)
+        return response if double.hostile is None else await rewritten(response, double.hostile)
 
     _serve_sign_in(app, double)
     _serve_metrics(app, double)
@@ -162,17 +177,17 @@ def application(double: Double) -> FastAPI:
     serve_rules(app)
     serve_imports(app, double.imports)
     serve_scores(app, double.score_models)
+    serve_webhooks(app, double.changed)
 
     @app.get("/v1/me")
     def me() -> Row:
-        return ME
+        return double.me
 
     @app.get("/v1/pipelines")
     def pipelines() -> Row:
         return {"items": [pipeline_answer(key) for key in STAGES], "next_cursor": None}
 
-    for path in _EMPTY:
-        app.get(path)(_nothing)
+    serve_records(app, double.changed)
 
     @app.get("/v1/freshness")
     def freshness() -> Row:
@@ -181,16 +196,9 @@ def application(double: Double) -> FastAPI:
     return app
 
 
-#: Lists that are there, with nothing in them.
-_EMPTY_LISTS = (
-    "bulk companies contacts custom-fields deals distribution-rules distributions duplicates exchange-rates merges"
-    " notes products recycle-bin tasks"
-).split()
-_EMPTY = tuple(f"/v1/{name}" for name in _EMPTY_LISTS)
-
-
-def _nothing() -> Row:
-    return {"items": [], "next_cursor": None}
+async def _refusals(request: Request) -> list[tuple[str, str]]:
+    kind, query = request.headers.get("content-type", ""), dict(request.query_params)
+    return refusals(request.method, request.url.path, query, await request.body(), kind)
 
 
 def _serve_sign_in(app: FastAPI, double: Double) -> None:
@@ -253,13 +261,18 @@ def _serve_metrics(app: FastAPI, double: Double) -> None:
     def any_other(metric: str, request: Request) -> Row:
         return _answer(double, metric, dict(request.query_params), double.figures) | {"totals": double.totals}
 
+    @app.get("/v1/metrics/{metric}/restatements")
+    def restatements(metric: str) -> Row:
+        assert metric
+        return {"before": 11, "after": 10, "difference": -1, "items": double.restated, "others": 0}
+
     @app.get("/v1/metrics/{metric}/rows")
     def any_other_rows(metric: str, request: Request) -> Row:
         assert metric
         return _page(double.deals[:2], dict(request.query_params))
 
 
-ME = {
+ME: Row = {
     "id": "o0",
     "name": "Mara Manager",
     "email": "manager@example.com",
@@ -288,6 +301,7 @@ def _page(deals: list[Deal], asked: Row) -> Row:
                 "status": deal.status,
                 "amount_minor": deal.amount,
                 "currency": "EUR",
+                "days": deal.days,
                 "value": 1,
             }
             for deal in page
@@ -311,6 +325,7 @@ def _answer(double: Double, metric: str, asked: Row, rows: list[Row]) -> Row:
         "rows": rows,
         "labels": LABELS | stage_names(),
         "notes": [],
+        "other_currencies": double.other_currencies,
     }
 
 

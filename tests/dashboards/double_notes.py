@@ -12,7 +12,7 @@ Problem = Callable[..., Response]
 def serve_notes(app: FastAPI, notes: dict[str, Row], *, problem: Problem) -> None:
     """Serve `/v1/notes` over the records in `notes`."""
     _serve_reading(app, notes)
-    _serve_creating(app, notes, problem=problem)
+    _serve_creating(app, notes)
     _serve_changing(app, notes, problem=problem)
 
 
@@ -27,18 +27,14 @@ def _serve_reading(app: FastAPI, notes: dict[str, Row]) -> None:
         return notes[note_id]
 
 
-def _serve_creating(app: FastAPI, notes: dict[str, Row], *, problem: Problem) -> None:
+def _serve_creating(app: FastAPI, notes: dict[str, Row]) -> None:
     kept: dict[str, Row] = {}
 
-    @app.post("/v1/notes", response_model=None, status_code=201)
-    def create_note(body: Row, idempotency_key: str | None = Header(default=None)) -> Row | Response:
-        if not body["text"]:
-            return problem(
-                422, "validation_failed", "See errors.", [{"pointer": "/text", "detail": "must not be empty"}]
-            )
+    @app.post("/v1/notes", status_code=201)
+    def create_note(body: Row, idempotency_key: str | None = Header(default=None)) -> Row:
         if idempotency_key in kept:
             return kept[str(idempotency_key)]
-        note = {"id": f"n{len(notes) + 1}", "text": body["text"], "version": 1}
+        note = {"id": f"n{len(notes) + 1}", "body": body["body"], "version": 1}
         notes[note["id"]] = note
         if idempotency_key is not None:
             kept[idempotency_key] = note

@@ -1,12 +1,16 @@
 """The pages of Today and Analyse: what they ask, and what they say of the answers."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import streamlit as st
+from streamlit.proto.Metric_pb2 import Metric as MetricProto
 from streamlit.testing.v1 import AppTest
 
-from dashboards import sentences, states
+from dashboards import sentences
+from tests.dashboards import counting
 from tests.dashboards.double import Double
 
 Open = Callable[..., AppTest]
@@ -33,7 +37,7 @@ GROUP: dict[str, Any] = TOTAL | {
 
 def words(page: AppTest) -> str:
     assert not page.exception, page.exception
-    kinds = (page.title, page.subheader, page.markdown, page.caption, page.error, page.info, page.text)
+    kinds = (page.title, page.header, page.markdown, page.caption, page.error, page.info, page.text)
     return "\n".join(str(element.value) for kind in kinds for element in kind)
 
 
@@ -109,5 +113,47 @@ def test_cohorts_are_read_at_equal_age(open_page: Open, double: Double) -> None:
     assert len(page.dataframe[0].value)
 
 
-def test_free_text_is_text() -> None:
-    assert states.plain("![x](http://evil) :red[no] *a*") == r"!\[x\](http\://evil) \:red\[no\] \*a\*"
+def test_r29_what_does_not_fit_is_counted(open_page: Open, double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+    stages = [f"Stage {number}" for number in range(25)]
+    monkeypatch.setitem(counting.STAGES, "new", [*stages, "Won", "Lost"])
+    for number in range(40):
+        monkeypatch.setitem(counting.OWNERS, f"o{number}", (f"Person {number}", "t1"))
+        monkeypatch.setitem(counting.LABELS, f"o{number}", f"Person {number}")
+    double.deals = counting.sample_deals(datetime.now(UTC).date(), count=2000)
+    page = open_page("funnel", by="owner", period="this_year")
+    said = words(page)
+    assert "26 stages: the darker, the larger the share; the table has the figures." in said
+    assert "20 of 40 groups shown, the largest; all in the table." in said
+    by_owner = page.dataframe[1].value
+    assert len(by_owner) == 40
+    assert set(stages) <= set(by_owner.columns)
+
+
+def test_r27_a_young_cohort_is_grey_and_said(open_page: Open) -> None:
+    page = open_page("funnel", period="this_month")
+    assert "The period is not over" in words(page)
+    assert {metric.proto.color for metric in page.metric if metric.delta} <= {MetricProto.MetricColor.GRAY}
+
+
+def test_what_changed_a_figure_of_the_past_is_said_under_its_chart(open_page: Open, double: Double) -> None:
+    double.figures = [ROW | {"group": "s1", "stage_id": None}]
+    assert "not restated since" in words(open_page("sources", period="last_quarter"))
+    double.restated = [{"deal_id": "d1", "change": "gone", "before": 1, "after": None, "difference": -1}]
+    st.cache_data.clear()
+    page = open_page("sources", period="last_quarter")
+    assert "from 11 to 10" in page.expander[0].label
+    assert list(page.dataframe[0].value.iloc[0]) == ["deals?id=d1", "gone", 1, None]
+    asked = double.questions("/v1/metrics/velocity/restatements")[-1]
+    assert (asked["measure"], "as_of" in asked) == ("deals_won", False)
+    st.cache_data.clear()
+    assert "restated" not in words(open_page("sources", period="this_quarter"))
+
+
+def test_r22_amounts_in_other_currencies_stand_beside_the_sums(open_page: Open, double: Double) -> None:
+    double.figures = [ROW | {"group": "s1", "stage_id": None}]
+    double.other_currencies = [
+        {"figure": "won_amount_minor", "currency": "USD", "facts": 3, "amount_minor": 123_400},
+        {"figure": "won_amount_minor", "currency": "JPY", "facts": 1, "amount_minor": 900},
+    ]
+    said = words(open_page("sources"))
+    assert r"beside these sums\: won amount \$1,234 (3), ¥900 (1)" in said

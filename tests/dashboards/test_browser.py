@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from copy import deepcopy
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,7 +12,7 @@ from playwright.sync_api import BrowserContext, Page, Request, expect
 
 from runtime.process import ManagedProcess, ProcessSpec, free_port
 from tests.dashboards.counting import sample_deals
-from tests.dashboards.double import Double, healthy, serving
+from tests.dashboards.double import ME, Double, healthy, serving
 from tests.screenshots import browser, chromium, click_stage, settle, sign_in
 
 PATIENCE = 30_000
@@ -55,13 +56,16 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Double,
 
 
 @pytest.fixture
-def double(standing: tuple[Double, str]) -> Double:
+def double(standing: tuple[Double, str]) -> Iterator[Double]:
     """The double as new: all is well, nothing asked yet."""
     double, _ = standing
     double.deals = sample_deals(datetime.now(UTC).date())
     double.freshness = healthy()
     double.asked.clear()
-    return double
+    double.refused.clear()
+    double.hostile, double.me, double.figures, double.totals = None, deepcopy(ME), [], []
+    yield double
+    assert double.refused == []
 
 
 @pytest.fixture
@@ -140,8 +144,10 @@ class TestManager:
         expect(tab.get_by_text("definition team_performance v1")).to_be_visible(timeout=PATIENCE)
         tab.get_by_role("button", name="Sign out").click()
         expect(tab.get_by_label("E-mail address", exact=True)).to_be_visible(timeout=PATIENCE)
-        page.reload()
+        # the first tab shows no old figures, and says why, before anybody touches it
+        expect(page.get_by_text("You are signed out")).to_be_visible(timeout=PATIENCE)
         expect(page.get_by_label("E-mail address", exact=True)).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_text("Deals behind a figure")).to_have_count(0)
 
     def test_sees_team_and_data_health(self, dashboards: str, page: Page, double: Double) -> None:
         sign_in(page, f"{dashboards}/team?level=team", email=EMAIL, password=PASSWORD)
@@ -174,6 +180,10 @@ class TestStranger:
         same = httpx.post(f"{dashboards}/sign-in-cookie", content="ticket", headers={"Sec-Fetch-Site": "same-origin"})
         assert same.status_code == 410
         assert "set-cookie" not in same.headers
+
+    def test_finds_the_first_page_by_its_name_too(self, dashboards: str) -> None:
+        answer = httpx.get(f"{dashboards}/today?period=last_month")
+        assert (answer.status_code, answer.headers["location"]) == (307, "./?period=last_month")
 
     def test_gets_the_sign_in_at_every_address(self, dashboards: str, page: Page) -> None:
         page.goto(f"{dashboards}/team?pipeline=new")

@@ -30,6 +30,30 @@ class TestAmount:
         assert texts == ["€9,870", "€12.3k", "€312k", "€1.24M"]
 
 
+class TestReading:
+    @pytest.mark.parametrize(
+        ("text", "currency", "minor"),
+        [
+            ("1240.50", "EUR", 124_050),
+            ("1,240.5", "EUR", 124_050),
+            ("1 240", "JPY", 1_240),
+            ("-0.001", "KWD", -1),
+            ("  ", "EUR", None),
+        ],
+    )
+    def test_takes_amounts_as_people_write_them(self, text: str, currency: str, minor: int | None) -> None:
+        assert money.read(text, currency) == minor
+
+    @pytest.mark.parametrize(
+        ("text", "currency", "why"),
+        [("1.240,50", "EUR", "such as 1240.50"), ("12,50", "EUR", "such as 1240.50"), ("1.5", "JPY", "0 decimals"),
+         ("١٢", "EUR", "such as 1240.50"), ("1e9", "EUR", "such as 1240.50")],
+    )  # fmt: skip
+    def test_guesses_nothing(self, text: str, currency: str, why: str) -> None:
+        with pytest.raises(ValueError, match=why):
+            money.read(text, currency)
+
+
 class TestShare:
     @pytest.mark.parametrize(
         ("fraction", "text"), [(0.0, "0 %"), (0.031, "3.1 %"), (0.0996, "10 %"), (0.617, "62 %"), (None, "–")]

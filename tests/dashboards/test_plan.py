@@ -14,7 +14,7 @@ def texts(page: AppTest) -> str:
 
 def test_says_what_is_paid_and_that_a_payment_is_late(open_page: Callable[..., AppTest]) -> None:
     page = open_page("plan")
-    assert page.subheader[0].value == "Team, payment is late"
+    assert page.header[0].value == "Team, payment is late"
     assert "5 seats, $125 a month, paid monthly. The next invoice comes on 1 Dec 2026." in texts(page)
     assert "from 15 Nov 2026 on" in page.warning[0].value
     assert (page.metric[0].label, page.metric[0].value) == ("People", "4 of 5")

@@ -25,7 +25,7 @@ def test_a_model_that_abstains_says_why_and_names_nobody_to_call(
     model |= {"state": "shadow", "card": abstaining}
     page = open_page("scores")
     assert "Too few rows" in page.warning[0].value
-    assert [part.value for part in page.subheader] == ["Model 3", "All models"]
+    assert [part.value for part in page.header] == ["Model 3", "All models"]
 
 
 def test_without_a_model_it_says_how_one_is_made(open_page: Callable[..., AppTest], double: Double) -> None:

@@ -76,7 +76,7 @@ def press(page: AppTest, label: str) -> AppTest:
 
 def said(page: AppTest) -> str:
     assert not page.exception
-    kinds = (page.text, page.caption, page.warning, page.error, page.subheader)
+    kinds = (page.text, page.caption, page.warning, page.error, page.header)
     return "\n".join(str(element.value) for kind in kinds for element in kind)
 
 
@@ -135,3 +135,66 @@ def test_fields_and_stages_are_set_up(opened: Open, who: session.SignIn) -> None
     assert "Seats" in [widget.label for widget in opened("deals", id=made["id"]).text_input]
     page = opened("pipelines")
     assert len(page.dataframe) == 1
+
+
+def test_a_deal_is_made_with_all_that_belongs_to_it(opened: Open, who: session.SignIn) -> None:
+    size = client.post(
+        who,
+        "/v1/custom-fields",
+        {"record_kind": "deal", "name": "Seats", "type": "number", "is_required": True, "is_personal": False},
+    )
+    company = client.post(who, "/v1/companies", {"name": "Acme"})
+    page = opened("deals", new="1", company_id=company["id"])
+    stage = client.pipelines(who)[0].stages[1]
+    field(page, "Title").input("400 *seats*")
+    field(page, "Amount").input("12,50.5")
+    field(page, "Stage").select(stage.id)
+    field(page, "Owner").select(None)
+    page = press(page, "Create")
+    wrong = "\n".join(element.value for element in page.markdown)
+    assert "Write an amount such as 1240.50." in wrong
+    assert "This is needed." in wrong
+    assert field(page, "Title").value == "400 *seats*"  # nothing that was typed is lost
+    field(page, "Amount").input("1,240.50")
+    field(page, "Seats").set_value(400.0)
+    press(page, "Create")
+    [made] = client.get(who, "/v1/deals")["items"]
+    assert (made["title"], made["amount_minor"], made["stage_id"]) == ("400 *seats*", 124_050, stage.id)
+    assert (made["owner_id"], made["company_id"], made["custom"]) == (None, company["id"], {size["id"]: 400})
+    assert page.query_params["id"] in (made["id"], [made["id"]])
+
+
+def test_what_the_api_refuses_stands_beside_its_field(opened: Open, who: session.SignIn) -> None:
+    page = opened("contacts", new="1")
+    field(page, "Name").input("Ada")
+    field(page, "E-mail").input("no address")
+    page = press(page, "Create")
+    order = [element.label if element.type == "text_input" else element.value for element in in_order(page)]
+    assert "not a valid email address" in order[order.index("E-mail") + 1]
+    field(page, "E-mail").input("ada@acme.example")
+    press(page, "Create")
+    [made] = client.get(who, "/v1/contacts")["items"]
+    assert (made["name"], made["email"]) == ("Ada", "ada@acme.example")
+    assert made["owner_id"] == client.me(who).id
+
+
+def test_an_amount_and_an_owner_are_changed_in_whole_units(opened: Open, who: session.SignIn) -> None:
+    made = deal(who, amount_minor=5_000, currency="EUR")
+    page = opened("deals", id=made["id"])
+    assert field(page, "Amount").value == "50.00"
+    field(page, "Amount").input("75.5")
+    field(page, "Owner").select(None)
+    press(page, "Save")
+    now = client.get(who, f"/v1/deals/{made['id']}")
+    assert (now["amount_minor"], now["owner_id"], now["title"]) == (7_550, None, "400 *seats*")
+
+
+def field(page: AppTest, label: str) -> Any:
+    """The first field of this label."""
+    return next(one for kind in (page.text_input, page.selectbox, page.number_input) for one in kind
+                if one.label == label)  # fmt: skip
+
+
+def in_order(page: AppTest) -> list[Any]:
+    """Text fields and what is said of them, as they stand on the page."""
+    return [one for one in page.main if one.type in ("text_input", "markdown")]
