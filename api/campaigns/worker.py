@@ -27,7 +27,7 @@ from contracts.settings import OutreachSettings, SecretSettings
 
 _log = logging.getLogger(__name__)
 
-_POLL_SECONDS, _RETRY_SECONDS, _LOOK_SECONDS = 1.0, 2.0, 0.3
+_POLL_SECONDS, _RETRY_SECONDS, _LOOK_SECONDS = 2.0, 2.0, 0.3
 #: How often a campaign with nobody waiting is looked at: it may be over.
 _OVER_SECONDS = 10.0
 

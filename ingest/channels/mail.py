@@ -30,6 +30,8 @@ T = TypeVar("T")
 _IDLE_SECONDS, _SEND_SECONDS, _COMPARE_SECONDS = 5.0, 0.5, 60.0
 _COMPARED_DAYS = 3
 _SMTP_SECONDS = 30
+#: Lines of 998 characters are allowed (RFC 5322). At 78 a long link in a header would be encoded, and be none any more.
+_POLICY = SMTP.clone(max_line_length=998)
 
 
 async def connect(api: Api, held: Held) -> None:
@@ -176,7 +178,7 @@ async def _keep_sending(api: Api, held: Held, found: Json) -> None:
 
 def compose(job: Json, *, sender: str) -> EmailMessage:
     """A send as a mail."""
-    mail = EmailMessage(policy=SMTP)
+    mail = EmailMessage(policy=_POLICY)
     mail["From"] = sender
     mail["To"] = job["address"]
     mail["Subject"] = " ".join((job["subject"] or "").split())

@@ -1,12 +1,19 @@
 """Campaigns as people build them: audience, preview, start, steps, answers, pausing, stopping."""
 
+import asyncio
+import threading
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from api.edge.consumer import consume
+from api.edge.feed import Feed
+from api.rules.automaton import Automaton
 from contracts.access import Role
 from tests.api.campaigns.conftest import MAIL, Outreach
+from tests.api.rules.conftest import no_broker, until
 
 
 async def test_a_campaign_goes_step_by_step_until_they_answer(outreach: Outreach) -> None:
@@ -286,3 +293,28 @@ async def test_a_stranger_sees_and_reaches_none_of_it(outreach: Outreach) -> Non
         assert answer.status_code == 404, (verb, path, answer.text)
     assert (await stranger.post("/v1/consents", json={"contact_id": contact["id"], "source": "x"})).status_code == 422
     assert UUID(campaign["id"])
+
+
+async def test_a_rule_adds_somebody_to_a_campaign_once(outreach: Outreach) -> None:
+    await outreach.contact("Ada")
+    campaign = await outreach.started(MAIL)
+    rule = {
+        "trigger": {"kind": "event", "event": "contact.created"},
+        "actions": [{"do": "campaign.add", "with": {"campaign_id": campaign["id"]}}],
+    }
+    made = await outreach.owner.made("/v1/rules", json={"name": "Add", "mode": "live", "document": rule})
+    automaton, feed = Automaton(outreach.pool), Feed(outreach.pool, connect=no_broker)
+    task = asyncio.create_task(
+        consume(outreach.pool, "rules", automaton.handle, threading.Event(), concerns=automaton.concerns, feed=feed)
+    )
+    await outreach.contact("Warm up", "warm@acme.example")
+    await until(lambda: bool(outreach.rows("select 1 from consumers where consumer = 'rules'")))
+    bob = await outreach.contact("Bob")
+    await until(
+        lambda: bool(outreach.rows("select 1 from rule_runs where subject_id = %s and outcome <> ''", bob["id"]))
+    )
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    assert made["mode"] == "live"
+    assert [one["contact_id"] for one in await outreach.recipients(campaign, contact_id=bob["id"])] == [bob["id"]]
