@@ -20,7 +20,7 @@ class DistributionRule(Aggregate):
     )
 
     name: Mapped[str]
-    position: Mapped[int]
+    position: Mapped[int] = mapped_column(BigInteger)
     pipeline_id: Mapped[UUID | None]
     source_id: Mapped[UUID | None]
     method: Mapped[str]

@@ -28,7 +28,7 @@ class DealLine(TenantRow):
     __tablename__ = "deal_lines"
 
     deal_id: Mapped[UUID]
-    position: Mapped[int]
+    position: Mapped[int] = mapped_column(BigInteger)
     product_id: Mapped[UUID | None]
     name: Mapped[str]
     quantity: Mapped[Decimal] = mapped_column(Numeric)
