@@ -33,7 +33,7 @@ _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with none at all browsers send `Origin: null` with the form
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }

@@ -70,6 +70,8 @@ def test_strangers_are_led_to_the_sign_in_and_see_nothing_else(browser: httpx.Cl
     page = browser.get("/sign-in")
     assert "Operators' token" in page.text
     assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+    # under `no-referrer` browsers would send `Origin: null` with the form, and nobody could sign in
+    assert page.headers["referrer-policy"] == "same-origin"
     for path in ("/graphql", "/logs/x", "/download_debug/x", "/server_info", "/%2e%2e/graphql", "//graphql"):
         assert browser.get(path, headers={"Accept": "*/*"}).status_code == 401, path
     assert browser.post("/graphql", json=MUTATION).status_code in (401, 403)
