@@ -6,6 +6,7 @@ Dagster's code server shall carry that. Reads `suites.json` and the frames that 
 """
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -15,6 +16,15 @@ import great_expectations as gx
 import pandas as pd
 
 _SITE = "local_site"
+_FOREIGN = re.compile(
+    r"""<script[^>]*\bsrc=["']https?:[^>]*>.*?</script>|<(?:link|img)[^>]*\b(?:href|src)=["']https?:[^>]*>""",
+    re.DOTALL | re.IGNORECASE,
+)
+_STYLE = """<style>
+body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:1rem auto;padding:0 1rem;color:#1b1f24}
+table{border-collapse:collapse;width:100%}td,th{border:1px solid #ccd;padding:.3rem .5rem;text-align:left}
+nav,ol.breadcrumb,ul{padding-left:1rem}.navbar-brand,.modal,#walkthroughModal{display:none}
+</style>"""
 
 
 def judge(folder: Path, docs: Path | None = None) -> list[dict[str, Any]]:
@@ -77,6 +87,14 @@ def _describe(result: Any, rows: pd.DataFrame, things: str) -> str:  # noqa: ANN
     return f"{column}: not as expected in {int(wrong['rows'].sum()):,} {things} ({samples or 'empty'}{wanted})"
 
 
+def _make_self_contained(docs: Path) -> None:
+    """Take out what the pages would load from elsewhere: they are for machines that reach nothing, and behind a sign-in
+    that no script of others' may use."""
+    for page in docs.rglob("*.html"):
+        text = _FOREIGN.sub("", page.read_text(encoding="utf-8"))
+        page.write_text(text.replace("</head>", f"{_STYLE}</head>", 1), encoding="utf-8")
+
+
 def main(folder: Path, docs: Path | None) -> None:
     """Judge, and put the docs in the place of the last ones."""
     draft = None if docs is None else docs.with_name(f"{docs.name}.new")
@@ -85,6 +103,7 @@ def main(folder: Path, docs: Path | None) -> None:
         draft.mkdir(parents=True)
     (folder / "findings.json").write_text(json.dumps(judge(folder, draft)), encoding="utf-8")
     if docs is not None and draft is not None:
+        _make_self_contained(draft)
         shutil.rmtree(docs, ignore_errors=True)
         draft.replace(docs)
 

@@ -9,12 +9,14 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from orchestration import pages
+from orchestration.docs import write_index
 from orchestration.guard import COOKIE, Guard
 from runtime.process import free_port
 from tests.eventually import eventually
@@ -178,4 +180,10 @@ def test_the_program_that_serves_dagster_serves_the_guard(monkeypatch: pytest.Mo
     pages.main([])
     [(app, options)] = served
     assert isinstance(app, Guard)
+    write_index(tmp_path / "quality" / "docs")
+    client = TestClient(app, base_url="http://127.0.0.1:3000", headers={"Authorization": f"Bearer {TOKEN}"})
+    page = client.get("/docs/")
+    assert "Great Expectations" in page.text
+    assert "script-src 'self'" in page.headers["content-security-policy"]  # none of others', who would be the operator
+    assert TestClient(app, base_url="http://127.0.0.1:3000").get("/docs/").status_code == 401
     assert options == {"port": 1}
