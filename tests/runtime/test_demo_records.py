@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 
 from api.main import create_app
 from contracts.settings import DatabaseSettings
-from runtime import demo_money, demo_records
+from runtime import demo_campaigns, demo_money, demo_records
 from tests.conftest import Database
 from tests.factories import PASSWORD, api_settings, new_email
 
@@ -50,3 +50,14 @@ def test_each_once(owner: Caller) -> None:
         name: len(owner.items(f"/v1/{name}")) for name in ("tasks", "notes", "activities", "views", "custom-fields")
     }
     assert counts == {"tasks": 3, "notes": 3, "activities": 3, "views": 1, "custom-fields": 2}
+
+
+def test_a_campaign_runs_once_and_nobody_is_mailed_yet(owner: Caller) -> None:
+    for number in range(3):
+        owner.call("POST", "/v1/contacts", json={"name": f"C {number}", "email": f"c{number}@example.com"})
+    for _ in range(2):
+        demo_campaigns.add(owner)
+    [campaign] = owner.items("/v1/campaigns")
+    assert (campaign["state"], campaign["steps"][0]["kind"]) == ("running", "task")
+    assert len(owner.items(f"/v1/campaigns/{campaign['id']}/recipients")) == 3
+    assert owner.items("/v1/messages") == []
