@@ -3,6 +3,7 @@
 publish_warehouse(duckdb_warehouse(folder), log.events, target_path=folder / "dbt")
 """
 
+import shutil
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,12 @@ EPOCH = UUID("00000000-0000-7000-8000-000000000001")
 def duckdb_warehouse(folder: Path) -> WarehouseSettings:
     """Settings of a warehouse in a folder."""
     return WarehouseSettings(warehouse_url=SecretStr(f"duckdb://{folder.resolve()}"))
+
+
+def copied_warehouse(original: Path, folder: Path) -> WarehouseSettings:
+    """Settings of a copy, in a new folder, of a DuckDB warehouse that nobody uses."""
+    shutil.copytree(original, folder)
+    return duckdb_warehouse(folder)
 
 
 def postgres_warehouse(url: str) -> WarehouseSettings:

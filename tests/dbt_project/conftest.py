@@ -8,8 +8,9 @@ import pytest
 from psycopg import sql
 
 from contracts.settings import WarehouseSettings
+from orchestration.build.parts import build
 from runtime.embedded.postgres import EmbeddedPostgres
-from tests.warehouse_builder import duckdb_warehouse, postgres_warehouse
+from tests.warehouse_builder import copied_warehouse, duckdb_warehouse, postgres_warehouse
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +39,34 @@ def new_warehouse(
     yield make
     with psycopg.connect(postgres.url(), autocommit=True) as admin:
         admin.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def built_warehouse(
+    postgres: EmbeddedPostgres,
+    new_warehouse: Callable[[str], WarehouseSettings],
+    tmp_path_factory: pytest.TempPathFactory,
+    target_path: Path,
+) -> Callable[[str], WarehouseSettings]:
+    """Makes a warehouse of a kind that was built while raw was empty: a copy, as a first build takes long."""
+    empty = tmp_path_factory.mktemp("empty")
+    kept: set[str] = set()
+
+    def make(kind: str) -> WarehouseSettings:
+        if kind not in kept:
+            kept.add(kind)
+            build(duckdb_warehouse(empty) if kind == "duckdb" else new_warehouse(kind), target_path=target_path)
+            if kind == "postgres":
+                with psycopg.connect(postgres.url(), autocommit=True) as admin:
+                    admin.execute("alter database warehouse rename to built_warehouse")
+        if kind == "duckdb":
+            return copied_warehouse(empty, tmp_path_factory.mktemp("built") / "warehouse")
+        with psycopg.connect(postgres.url(), autocommit=True) as admin:
+            admin.execute("drop database if exists warehouse with (force)")
+            admin.execute("create database warehouse template built_warehouse")
+        return postgres_warehouse(postgres.url(database="warehouse"))
+
+    return make
 
 
 @pytest.fixture(params=["duckdb", "postgres"])

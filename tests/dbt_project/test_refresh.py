@@ -37,14 +37,20 @@ def test_new_installation_builds_empty_marts_until_events_come(
     log.deal(log.pipeline(), at=BEGINNING + days(1))
     build_warehouse(warehouse, log.events, target_path=target_path)
     assert [row["status"] for row in query(warehouse, "select * from fct_deals")] == ["open"]
-    passed = [node for node in run_unit_tests(warehouse, target_path=target_path) if node.status == "pass"]
+
+
+@pytest.mark.parametrize("kind", ["duckdb", pytest.param("postgres", marks=pytest.mark.slow)])
+def test_unit_tests_of_models_pass(
+    built_warehouse: Callable[[str], WarehouseSettings], target_path: Path, kind: str
+) -> None:
+    passed = [node for node in run_unit_tests(built_warehouse(kind), target_path=target_path) if node.status == "pass"]
     assert len(passed) >= 11
 
 
 def test_late_events_land_in_the_days_they_belong_to(
-    new_warehouse: Callable[[str], WarehouseSettings], target_path: Path, log: EventLog
+    built_warehouse: Callable[[str], WarehouseSettings], target_path: Path, log: EventLog
 ) -> None:
-    warehouse = new_warehouse("duckdb")
+    warehouse = built_warehouse("duckdb")
     pipeline = log.pipeline()
     first = log.deal(pipeline, at=BEGINNING + days(1))
     delayed = log.deal(pipeline, at=BEGINNING + days(1), amount_minor=7)
@@ -68,9 +74,9 @@ def test_late_events_land_in_the_days_they_belong_to(
 
 
 def test_quiet_days_are_frozen_when_the_next_event_comes(
-    new_warehouse: Callable[[str], WarehouseSettings], target_path: Path, log: EventLog
+    built_warehouse: Callable[[str], WarehouseSettings], target_path: Path, log: EventLog
 ) -> None:
-    warehouse = new_warehouse("duckdb")
+    warehouse = built_warehouse("duckdb")
     pipeline = log.pipeline()
     log.deal(pipeline, at=BEGINNING + days(1))
     build_warehouse(warehouse, log.events, target_path=target_path)
@@ -81,9 +87,9 @@ def test_quiet_days_are_frozen_when_the_next_event_comes(
 
 
 def test_rows_stamped_long_before_they_were_committed_are_found(
-    new_warehouse: Callable[[str], WarehouseSettings], target_path: Path, log: EventLog
+    built_warehouse: Callable[[str], WarehouseSettings], target_path: Path, log: EventLog
 ) -> None:
-    warehouse = new_warehouse("duckdb")
+    warehouse = built_warehouse("duckdb")
     pipeline = log.pipeline()
     now = datetime.now(UTC)
     load_raw(warehouse, log.events, loaded_at=now)
@@ -95,9 +101,9 @@ def test_rows_stamped_long_before_they_were_committed_are_found(
 
 
 def test_another_zone_moves_days_everywhere(
-    new_warehouse: Callable[[str], WarehouseSettings], target_path: Path, log: EventLog
+    built_warehouse: Callable[[str], WarehouseSettings], target_path: Path, log: EventLog
 ) -> None:
-    warehouse = new_warehouse("duckdb")
+    warehouse = built_warehouse("duckdb")
     deal = log.deal(log.pipeline(), at=BEGINNING.replace(hour=23))
     log.win(deal, at=BEGINNING + days(2))
     build_warehouse(warehouse, log.events, target_path=target_path)
@@ -110,9 +116,9 @@ def test_another_zone_moves_days_everywhere(
 
 
 def test_failed_build_names_its_node_and_is_made_up_for(
-    new_warehouse: Callable[[str], WarehouseSettings], target_path: Path, log: EventLog
+    built_warehouse: Callable[[str], WarehouseSettings], target_path: Path, log: EventLog
 ) -> None:
-    warehouse = new_warehouse("postgres")
+    warehouse = built_warehouse("postgres")
     pipeline = log.pipeline()
     build_warehouse(warehouse, log.events, target_path=target_path)
     log.deal(pipeline, at=BEGINNING + days(1))
@@ -134,9 +140,9 @@ def test_failed_build_names_its_node_and_is_made_up_for(
 
 
 def test_failing_test_leaves_the_batch_to_the_next_build(
-    new_warehouse: Callable[[str], WarehouseSettings], target_path: Path, log: EventLog
+    built_warehouse: Callable[[str], WarehouseSettings], target_path: Path, log: EventLog
 ) -> None:
-    warehouse = new_warehouse("postgres")
+    warehouse = built_warehouse("postgres")
     deal = log.deal(log.pipeline(), at=BEGINNING + days(1))
     build_warehouse(warehouse, log.events, target_path=target_path)
     log.lose(deal, at=BEGINNING + days(2))
@@ -159,9 +165,9 @@ def test_failing_test_leaves_the_batch_to_the_next_build(
 
 
 def test_other_models_than_those_that_built_it_build_it_anew(
-    new_warehouse: Callable[[str], WarehouseSettings], target_path: Path, log: EventLog
+    built_warehouse: Callable[[str], WarehouseSettings], target_path: Path, log: EventLog
 ) -> None:
-    warehouse = new_warehouse("postgres")
+    warehouse = built_warehouse("postgres")
     log.deal(log.pipeline(), at=BEGINNING + days(1))
     build_warehouse(warehouse, log.events, target_path=target_path)
     built = all_marts(warehouse)
@@ -173,9 +179,9 @@ def test_other_models_than_those_that_built_it_build_it_anew(
 
 @pytest.mark.slow
 def test_documentation_is_generated(
-    new_warehouse: Callable[[str], WarehouseSettings], target_path: Path, log: EventLog
+    built_warehouse: Callable[[str], WarehouseSettings], target_path: Path, log: EventLog
 ) -> None:
-    warehouse = new_warehouse("duckdb")
+    warehouse = built_warehouse("duckdb")
     build_warehouse(warehouse, log.events, target_path=target_path)
     assert "fct_stage_entries" in generate_docs(warehouse, target_path=target_path).read_text()
 

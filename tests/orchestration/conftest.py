@@ -11,13 +11,14 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from orchestration.build.parts import build
 from orchestration.instance import open_instance
 from orchestration.refresh import Refresher
 from orchestration.warehouse import Warehouse
 from runtime.embedded.postgres import EmbeddedPostgres
 from tests.event_history import EventLog
 from tests.event_history import Pipeline as LoggedPipeline
-from tests.warehouse_builder import duckdb_warehouse, load_raw
+from tests.warehouse_builder import copied_warehouse, duckdb_warehouse, load_raw
 
 
 @pytest.fixture
@@ -76,12 +77,23 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterIns
         yield shared
 
 
+@pytest.fixture(scope="session")
+def empty_warehouse(tmp_path_factory: pytest.TempPathFactory, dbt_target: Path) -> Path:
+    """A warehouse that was built while raw was empty, to be copied: a first build takes longer than a test."""
+    folder = tmp_path_factory.mktemp("empty")
+    build(duckdb_warehouse(folder), target_path=dbt_target)
+    return folder
+
+
 @pytest.fixture
-def make_installation(tmp_path: Path, dbt_target: Path, instance: dg.DagsterInstance) -> Callable[[], Installation]:
+def make_installation(
+    tmp_path: Path, dbt_target: Path, instance: dg.DagsterInstance, empty_warehouse: Path
+) -> Callable[[], Installation]:
     """Makes an installation over a folder of the test's own."""
 
     def make() -> Installation:
-        settings = duckdb_warehouse(tmp_path / "warehouse")
+        folder = tmp_path / "warehouse"
+        settings = duckdb_warehouse(folder) if folder.exists() else copied_warehouse(empty_warehouse, folder)
         warehouse = Warehouse(settings=settings, dbt_target_path=dbt_target, event_log_url="")
         return Installation(warehouse, instance, Refresher.over(warehouse, instance), EventLog())
 

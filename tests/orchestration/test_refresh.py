@@ -262,7 +262,7 @@ class TestFailingCheck:
         assert installation.refresher.refresh_if_due() is None
 
     def test_it_is_not_hammered(self, installation: Installation) -> None:
-        Path(installation.url.removeprefix("duckdb://"), ".build").mkdir()
+        Path(installation.url.removeprefix("duckdb://"), ".build").mkdir(exist_ok=True)
         build_path(installation.url).write_bytes(b"no database at all")
         assert installation.refresher.refresh_if_due() is False
         assert installation.refresher.refresh_if_due() is None
