@@ -168,7 +168,7 @@ def _preview(who: SignIn, campaign_id: str) -> None:
         with st.container(border=True):
             st.caption(f"Step {one['step']}, {one['kind']}, variant {one['variant']}")
             if one["missing"]:
-                st.error(f"They lack {', '.join(one['missing'])}: the campaign does not start so.")
+                st.warning(f"They lack {', '.join(one['missing'])}: the campaign does not start so.")
             if one["subject"]:
                 st.text(one["subject"])
             st.text(one["text"])

@@ -23,7 +23,7 @@ ROW: dict[str, Any] = {
     "amount_per_win_minor": 2e7, "median_cycle_days": 20.0, "velocity_minor_per_day": 1_234.5, "open_deals": 4,
     "open_amount_minor": 5_000, "win_probability": 0.25, "closed_deals": 8, "weighted_amount_minor": 1_250,
     "stalled_deals": 2, "stalled_amount_minor": 700, "booked_amount_minor": 100, "due_amount_minor": 900,
-    "forecast_minor": 325, "best_case_minor": 1_000, "due_deals": 2,
+    "forecast_minor": 325, "best_case_minor": 1_000, "due_deals": 2, "campaign_id": "k0",
 }  # fmt: skip
 TOTAL: dict[str, Any] = {
     "stage_id": None, "from_stage_id": None, "group": None, "is_total": True, "won": 48, "cohort": 200,

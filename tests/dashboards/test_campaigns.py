@@ -41,7 +41,7 @@ def test_the_audience_the_preview_and_the_results_are_said_in_words(
     page = open_page("campaigns")
     texts = [one.value for one in page.text]
     assert "1: No address on a channel of the campaign" in texts
-    assert "They lack company.name" in page.error[0].value
+    assert "They lack company.name" in page.warning[0].value
     assert (
         "Step 1, variant A: 80 % (56 of 70) answered, +20.0 pts against those held out. That is hardly chance: with"
         " 95 % confidence the true difference lies between +5.2 pts and +33.4 pts."
