@@ -28,6 +28,12 @@ NOW = BEGINNING + timedelta(days=200)
 FIELD = UUID(int=99)
 
 
+def fitting(definition: Definition, given: dict[str, Any]) -> dict[str, Any]:
+    """Of some parameters those that a metric has."""
+    names = {"start": "from", "end": "to"}
+    return {name: value for name, value in given.items() if names.get(name, name) in definition.parameters}
+
+
 def splits(definition: Definition) -> list[str]:
     """Every way to split a metric's answers: its dimensions, custom ones by `FIELD`."""
     return [f"{CUSTOM}:{FIELD}" if each == CUSTOM else each for each in definition.dimensions]

@@ -13,7 +13,7 @@ from metrics.parameters import read
 from metrics.reader import DuckDBReader
 from metrics.registry import definition_of, definitions
 from tests.event_history import BEGINNING, Deal, EventLog, days
-from tests.metrics.conftest import FIELD, Asker, MemoryReader, splits
+from tests.metrics.conftest import FIELD, Asker, MemoryReader, fitting, splits
 from tests.metrics.marts import TABLES
 from tests.warehouse_builder import duckdb_warehouse, publish_warehouse
 
@@ -84,7 +84,7 @@ def test_golden_5_and_the_same_answers_from_marts_that_dbt_built(tmp_path: Path)
         period = PERIOD if "from" in definition.parameters else {}
         for group_by in splits(definition):
             for as_of in ("", "2026-01-12T10:00:00Z"):
-                given: dict[str, Any] = {"group_by": group_by, "as_of": as_of, **period}
+                given = fitting(definition, {"group_by": group_by, "as_of": as_of, **period})
                 if "pipeline_id" in definition.parameters:
                     given["pipeline_id"] = pipeline_id
                 one, other = built.answer(metric, **given), by_hand.answer(metric, **given)

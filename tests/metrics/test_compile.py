@@ -82,7 +82,7 @@ def _questions(pipeline_id: UUID, stage_id: UUID) -> list[tuple[str, dict[str, s
         entered = f"entered:{_stage_of(metric, stage_id)}"
         values["cohort"] = [entered if cohort == "entered" else cohort for cohort in metric.cohorts]
         options = [[(name, value) for value in values[name]] for name in metric.parameters if name in values]
-        groups = [("group_by", dimension) for dimension in splits(metric)]
+        groups = [("group_by", each) for each in splits(metric) if "group_by" in metric.parameters]
         asked = [dict(choice) for choice in product(*options)]
         found += [
             (metric.name, {**asked[number % len(asked)], "group_by": group}) for number, (_, group) in enumerate(groups)
@@ -121,13 +121,14 @@ def test_every_statement_filters_every_relation_by_the_organization() -> None:
         assert set(re.findall(r"'([^']*)'", statement.sql)) <= _OUR_WORDS
 
 
-#: Of the funnel and the tree of teams; what a definition declares is bound.
+#: Of the funnel, exits, goals and the tree of teams; what a definition declares is bound.
 _OUR_WORDS = {
     "weighted",
     "history won",
     "history closed",
     *("open", "won", "lost", "team", "member"),
     *("cohort", "visited", "entered", "still_here", "moved_back"),
+    *("goal ", "exits", "arrived", "on_the_way"),
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 from metrics.errors import ParameterError, UnknownPipelineError
 from metrics.registry import definition_of, definitions
 from tests.event_history import BEGINNING, EventLog, Pipeline, days
-from tests.metrics.conftest import Asker, splits
+from tests.metrics.conftest import Asker, fitting, splits
 
 Ask = Callable[[EventLog], Asker]
 STAGES = (("New", "open"), ("Talk", "open"), ("Offer", "open"), ("Won", "won"), ("Lost", "lost"))
@@ -63,10 +63,12 @@ _OF_DEALS = [name for name, definition in definitions().items() if definition.en
 @pytest.mark.parametrize("metric", sorted(set(_OF_DEALS) - {"funnel"}))
 def test_every_figure_equals_the_deals_behind_it(metric: str, busy: EventLog, pipeline: Pipeline, ask: Ask) -> None:
     asker = ask(busy)
-    base: dict[str, Any] = {"pipeline_id": pipeline.id} | (PERIOD if "from" in definition_of(metric).parameters else {})
+    definition = definition_of(metric)
+    base = fitting(definition, {"pipeline_id": pipeline.id, **PERIOD})
     checked = 0
-    for group_by in splits(definition_of(metric)):
-        for row in asker.answer(metric, **base, group_by=group_by).rows:
+    for group_by in splits(definition):
+        split = fitting(definition, {"group_by": group_by})
+        for row in asker.answer(metric, **base, **split).rows:
             key = row["owner_id"] if group_by == "owner" and "owner_id" in row else row.get("group", row.get("team_id"))
             for measure, figure in _figures(row, metric):
                 if measure == "entered_before" or (not figure and checked > 10):
@@ -76,7 +78,7 @@ def test_every_figure_equals_the_deals_behind_it(metric: str, busy: EventLog, pi
                     measure,
                     stage_id=UUID(row["stage_id"]) if "stage_id" in row else None,
                     group=None if group_by == "none" else key or "none",
-                    group_by=group_by,
+                    **split,
                     **base,
                 )
                 assert figure == (page.amount_minor if measure.endswith("_minor") else page.count), (group_by, measure)
