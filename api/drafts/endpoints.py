@@ -17,6 +17,7 @@ from api.drafts.schemas import Approval, DraftCreate, DraftRead, DraftUpdate
 from api.drafts.service import BudgetSpent, Drafting, DraftInProgress, Wanted
 from api.edge.dependencies import CurrentCaller, IfMatch, OptionalIfMatch, RecordWriter, Unit
 from api.edge.entitlements import PlanLimitReached
+from api.edge.flags import Feature, FeatureOff, require_feature
 from api.edge.idempotency import HEADER
 from api.edge.outgoing import Breaker
 from api.edge.pages import Page, PageOf, read_page
@@ -40,7 +41,16 @@ routers = [_outside, _here]
 _BREAKER = Breaker()
 
 _STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
-_WRITING_PROBLEMS = (AiOff, BudgetSpent, DraftInProgress, ModelUnavailable, NotFound, PlanLimitReached, Unprocessable)
+_WRITING_PROBLEMS = (
+    AiOff,
+    BudgetSpent,
+    DraftInProgress,
+    FeatureOff,
+    ModelUnavailable,
+    NotFound,
+    PlanLimitReached,
+    Unprocessable,
+)
 
 _STREAMED = _STREAM | problems(*_WRITING_PROBLEMS)
 
@@ -63,6 +73,7 @@ async def _asking(
     services, settings = services_of(request), AiSettings()
     if not settings.is_ai_on:
         raise AiOff
+    await require_feature(services.flags, caller, Feature.AI_DRAFTS)
     _require_subject(body)
     inputs = await records.read_inputs(
         unit,

@@ -44,7 +44,7 @@ _LANGUAGE = {
     "in": "header",
     "required": False,
     "description": "The language of a problem's texts: English, or Russian (`ru`). `code` is the same in each.",
-    "schema": {"type": "string", "maxLength": 200, "examples": ["ru"]},
+    "schema": {"type": "string", "examples": ["ru"]},
 }
 
 

@@ -75,6 +75,8 @@ _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
     ("companies:write", WRITERS, True, "create_company update_company"),
     ("contacts:read", EVERYBODY, True, "list_contacts read_contact read_contact_timeline"),
     ("contacts:write", WRITERS, True, "create_contact update_contact"),
+    ("privacy:read", ADMINISTRATORS, False, "show_personal_data list_erasures"),
+    ("privacy:write", ADMINISTRATORS, False, "erase_contact"),
     ("activities:read", EVERYBODY, True, "list_notes read_note list_activities read_activity"),
     ("activities:write", WRITERS, True, "create_note update_note delete_note log_activity update_activity"),
     ("activities:write", WRITERS, True, "delete_activity"),
@@ -169,11 +171,13 @@ _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
         ("create_webhook update_webhook delete_webhook rotate_webhook_secret replay_webhook_delivery test_webhook"),
     ),
 )
+_OWNERS = frozenset({Role.OWNER})
 #: What only people do, never a program with a key.
 _PEOPLE: tuple[tuple[frozenset[Role], str], ...] = (
     (EVERYBODY, "list_api_keys list_key_scopes create_api_key revoke_api_key list_sessions revoke_session"),
     (ADMINISTRATORS, "invite list_invitations revoke_invitation"),
-    (EVERYBODY, "list_notifications read_notification"),
+    (EVERYBODY, "list_notifications read_notification list_feature_flags"),
+    (_OWNERS, "set_feature_flag"),
     (WRITERS, "approve_draft send_draft start_campaign"),
     (ADMINISTRATORS, "open_checkout open_portal preview_change change_subscription"),
 )

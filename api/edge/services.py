@@ -3,8 +3,10 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from openfeature.client import OpenFeatureClient
 from starlette.requests import HTTPConnection
 
+from api.edge.flags import flags_client
 from api.edge.limits import Limiter
 from api.edge.mail import Mailer, Post
 from api.edge.oidc import OIDC_RETURN, Providers
@@ -30,6 +32,7 @@ class Services:
     refresh_tokens: RefreshTokens
     vault: Secrets
     providers: Providers
+    flags: OpenFeatureClient
     limiter: Limiter
     post: Post
     warehouse: WarehouseSettings | None
@@ -63,6 +66,7 @@ def build_services(
             signer, seconds=settings.refresh_token_seconds, grace_seconds=settings.refresh_grace_seconds
         ),
         vault=vault,
+        flags=flags_client(connected),
         providers=Providers(
             settings.oidc_providers,
             vault,

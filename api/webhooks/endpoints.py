@@ -8,6 +8,7 @@ from pydantic_core import to_json
 from uuid_utils.compat import uuid7
 
 from api.edge.dependencies import Administrator, IfMatch, Unit
+from api.edge.flags import Feature, FeatureOff, require_feature
 from api.edge.pages import Page, PageOf, read_page
 from api.edge.routing import problems, slice_router
 from api.edge.services import services_of
@@ -38,12 +39,13 @@ async def list_webhook_event_types(caller: Administrator) -> PageOf[str]:
     return PageOf(items=list(rules.EVENT_TYPES), next_cursor=None)
 
 
-@router.post("", status_code=201, responses=problems(BadAddress, UnknownEventType, TooManyWebhooks))
+@router.post("", status_code=201, responses=problems(BadAddress, UnknownEventType, TooManyWebhooks, FeatureOff))
 async def create_webhook(
     body: WebhookCreate, caller: Administrator, unit: Unit, request: Request, response: Response
 ) -> WebhookMade:
     """Send events to an address. The answer is the only one with the secret, so it is kept for no Idempotency-Key."""
     request.state.idempotency_key = None
+    await require_feature(services_of(request).flags, caller, Feature.WEBHOOKS)
     rules.check_address(body.url, allow=OutgoingSettings().outgoing_allow)
     await records.require_room(unit, rules.MOST_WEBHOOKS)
     webhook_id, secret = uuid7(), rules.draw_secret()

@@ -51,6 +51,12 @@ class ContactUnmerged(ContactEvent):
     survivor_id: UUID
 
 
+class ContactErased(ContactEvent):
+    """Everything that named the contact was erased on their demand. The contact stays, nameless."""
+
+    type: ClassVar[str] = "contact.erased"
+
+
 class CompanyEvent(Event):
     """Any event of a company."""
 
