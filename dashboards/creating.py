@@ -54,8 +54,9 @@ def form(
     key = st.session_state.setdefault(f"new {plural}", str(uuid4()))
     st.header(f"New {noun}", anchor=False)
     states.focus_first_field()
+    values = {"currency": me.organization.currency, "owner_id": me.id, **st.query_params.to_dict()}
     with st.form(key):
-        given = forms.draw(fields, {"currency": me.organization.currency, **st.query_params.to_dict()}, key)
+        given = forms.draw(fields, values, key)
         custom = forms.draw_custom(definitions, {}, key, known)
         with st.container(horizontal=True):
             is_sent = st.form_submit_button("Create", type="primary", icon=":material/add:")
