@@ -120,10 +120,10 @@ async def test_nobody_waits_for_a_connection_while_a_password_is_hashed(
     passwords, is_hashing, may_end = api.app.state.services.passwords, asyncio.Event(), asyncio.Event()
 
     def slowed(work: Callable[..., Any]) -> Callable[..., Any]:
-        async def slow(*arguments: Any) -> Any:
+        async def slow(*arguments: Any, **options: Any) -> Any:
             is_hashing.set()
             await may_end.wait()
-            return await work(*arguments)
+            return await work(*arguments, **options)
 
         return slow
 
@@ -139,8 +139,9 @@ async def test_nobody_waits_for_a_connection_while_a_password_is_hashed(
     for request in requests:
         is_hashing.clear()
         may_end.clear()
-        answer = asyncio.create_task(request())
-        await is_hashing.wait()
+        answer, hashing = asyncio.create_task(request()), asyncio.create_task(is_hashing.wait())
+        await asyncio.wait({answer, hashing}, return_when=asyncio.FIRST_COMPLETED)
+        assert hashing.done(), await answer
         assert (await owner.get("/v1/me")).status_code == 200
         may_end.set()
         assert (await answer).is_success
