@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -81,11 +80,15 @@ def obedient_model() -> Iterator[ObedientModel]:
             thread.join()
 
 
+#: llmock breaks a stream after 1 to 6 chunks, drawn at random, and 6 may be all of them: here always after the first.
+_MOCK = "import random; random.randint = min; from llmock.cli import app; app()"
+
+
 @contextmanager
 def mock_model(*options: str) -> Iterator[str]:
     """llmock with faults: answers the URL of its API."""
     port = free_port()
-    command = [str(Path(sys.executable).with_name("llmock")), "serve", "--port", str(port), "--log-level", "warning"]
+    command = [sys.executable, "-c", _MOCK, "serve", "--port", str(port), "--log-level", "warning"]
     server = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:
