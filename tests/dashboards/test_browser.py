@@ -1,5 +1,6 @@
 """The dashboards in a real browser: their own server process, the double behind them, headless Chromium before them."""
 
+import re
 import sys
 from collections.abc import Iterator
 from copy import deepcopy
@@ -145,7 +146,7 @@ class TestManager:
         tab.get_by_role("button", name="Sign out").click()
         expect(tab.get_by_label("E-mail address", exact=True)).to_be_visible(timeout=PATIENCE)
         # the first tab shows no old figures, and says why, before anybody touches it
-        expect(page.get_by_text("You are signed out")).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_text(re.compile("You are signed out|sign-in has ended"))).to_be_visible(timeout=PATIENCE)
         expect(page.get_by_label("E-mail address", exact=True)).to_be_visible(timeout=PATIENCE)
         expect(page.get_by_text("Deals behind a figure")).to_have_count(0)
 
