@@ -112,8 +112,9 @@ class Session:
                 self._finish_write(timeout=None)
 
     def _doze(self, stop: StopEvent) -> None:
-        """Where nothing comes and nothing is being written: wait for a hint, or until it is time to ask the broker."""
-        if self._buffer.records or self._writing is not None or monotonic() < self._awake_until:
+        """Where nothing is left to read or write: wait for a hint, or until it is time to ask the broker."""
+        is_busy = self.progress.behind or self._buffer.records or self._writing is not None
+        if is_busy or monotonic() < self._awake_until:
             return
         until = monotonic() + _ASLEEP_SECONDS
         while not stop.is_set() and monotonic() < until:

@@ -88,9 +88,11 @@ def _update(
     done.unsound = builder.unsound_parts()
     if EVENTS in built.failed or not built.nodes:
         return
-    if warehouse.quality is not None and (speed is Speed.SETTLED or full_refresh):
+    parts = set(done.tested.values())
+    held = _held(warehouse.status.read().checks, of=parts)
+    if full_refresh or (speed is Speed.SETTLED and (held or _is_look_due(warehouse, builder.project, done.unsound))):
         done.judged = judge_marts(warehouse, builder.project, without=done.unsound)
-    held = _held(warehouse.status.read().checks, of=set(done.tested.values()))
+        held = _held(warehouse.status.read().checks, of=parts)
     done.failed |= {part: why for part, why in held.items() if part.speed is speed}
     done.unsound |= set(held)
     published, raw_version = last_publication(warehouse.url), done.raw.version if done.raw else None
@@ -113,6 +115,10 @@ def _update(
             raw_version=raw_version,
             unsound=done.unsound,
         )
+
+
+def _is_look_due(warehouse: Warehouse, project: Project, without: Collection[Part]) -> bool:
+    return warehouse.quality is not None and warehouse.quality.is_due(warehouse.url, project, without=without)
 
 
 def judge_marts(warehouse: Warehouse, project: Project, *, without: Collection[Part] = ()) -> list[MartFinding]:

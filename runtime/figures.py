@@ -7,7 +7,7 @@ from datetime import datetime
 
 import psycopg
 
-from contracts.warehouse import Speed
+from contracts.warehouse import Mart, Part, Speed
 from orchestration.publish import last_publication
 
 _LOOK_SECONDS = 1.0
@@ -25,7 +25,10 @@ class Figures:
     _is_seen: bool = False
 
     def are_seen(self) -> bool:
-        """Whether the live marts hold all that had been written when this was asked first. Looks once a second."""
+        """Whether live marts hold all that had been written when this was asked first, and settled ones are there.
+
+        Looks once a second.
+        """
         if self._is_seen or self.clock() - self._looked_at < _LOOK_SECONDS:
             return self._is_seen
         self._looked_at = self.clock()
@@ -43,11 +46,13 @@ class Figures:
         return found
 
     def _reach(self) -> datetime:
-        """Through when all live parts know all events."""
+        """Through when all live parts know all events; the beginning of time where a part was never published."""
         nothing = datetime.fromisoformat("0001-01-02T00:00:00+00:00")
         published = last_publication(self.warehouse_url)
         if published is None:
             return nothing
-        live = [part for name, part in published.parts.items() if f"({Speed.SETTLED.value})" not in name]
-        ends = [datetime.fromisoformat(part["through"]) if part["through"] else nothing for part in live]
-        return min(ends, default=nothing)
+        parts = {Part(mart.group, mart.speed) for mart in Mart}
+        through = {part: published.parts.get(str(part), {}).get("through") for part in parts}
+        if None in through.values():
+            return nothing
+        return min(datetime.fromisoformat(end) for part, end in through.items() if end and part.speed is Speed.LIVE)

@@ -7,7 +7,8 @@ is held: it stays as it was published, whatever is built, until its suites hold 
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +29,8 @@ _LEAST_KNOWN, _MOST_KNOWN = 5, 200
 _LEAST_EVENTS = 200
 #: How far beyond what it ever was a figure may be.
 _SLACK = 1.5
+#: Great Expectations takes ten seconds of a processor to say that all is well: so often it is asked all the same.
+_LOOK_SECONDS = 900.0
 
 
 @dataclass(frozen=True)
@@ -140,13 +143,26 @@ class MartQuality:
         """Data docs of raw."""
         return self.folder / "docs" / "raw"
 
+    def is_due(self, warehouse_url: str, project: Project, *, without: Collection[Part] = ()) -> bool:
+        """Whether to judge a build: where a number is out of its bounds, and where that was long ago."""
+        if not self.docs.exists() or time.time() - self.docs.stat().st_mtime > _LOOK_SECONDS:
+            return True
+        with open_build(warehouse_url) as build:
+            values = _measure(build, _wanted(project, without))
+        limits = self._limits(values)
+        return any(
+            (least is not None and value < least) or (most is not None and value > most)
+            for one, value in values.items()
+            for least, most in [limits[one] or (None, None)]
+        )
+
     def judge(self, warehouse_url: str, project: Project, *, without: Collection[Part] = ()) -> list[MartFinding]:
         """Judge the marts of all parts but `without`; whoever calls holds the build lock.
 
         Raises:
             SuiteError: they could not be judged.
         """
-        wanted = [one for one in measures(project) if Part(one.mart.group, one.mart.speed) not in without]
+        wanted = _wanted(project, without)
         with open_build(warehouse_url) as build:
             values = _measure(build, wanted)
         found = self._judge(wanted, values)
@@ -155,8 +171,7 @@ class MartQuality:
         return found
 
     def _judge(self, wanted: Sequence[Measure], values: Mapping[Measure, float]) -> list[MartFinding]:
-        bounds = _learned(self.history.read())
-        limits = {one: bounds.get(_key(one)) if one.is_learned else (one.least, one.most) for one in wanted}
+        limits = self._limits(wanted)
         marts = dict.fromkeys(one.mart for one in wanted)
         frames, suites = {}, []
         for mart in marts:
@@ -175,6 +190,14 @@ class MartQuality:
             )
             for one in wanted
         ]
+
+    def _limits(self, of: Iterable[Measure]) -> dict[Measure, tuple[float | None, float | None] | None]:
+        bounds = _learned(self.history.read())
+        return {one: bounds.get(_key(one)) if one.is_learned else (one.least, one.most) for one in of}
+
+
+def _wanted(project: Project, without: Collection[Part]) -> list[Measure]:
+    return [one for one in measures(project) if Part(one.mart.group, one.mart.speed) not in without]
 
 
 def measures(project: Project) -> list[Measure]:
