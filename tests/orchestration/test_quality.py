@@ -43,8 +43,8 @@ class TestRawChecks:
         assert {finding.check: finding.message for finding in findings} == {
             RawCheck.IDS_PRESENT: f"5 expectations hold for {len(new)} events.",
             RawCheck.TYPES_KNOWN: f"1 expectations hold for {len(new)} events.",
-            RawCheck.INSTANTS_PLAUSIBLE: "occurred_ahead: not as expected in 1 events (3600.0)",
-            RawCheck.VERSIONS_CONTIGUOUS: "missing_versions: not as expected in 1 aggregates (1)",
+            RawCheck.INSTANTS_PLAUSIBLE: "occurred_ahead: not as expected in 1 events (3600.0, should be at most 300)",
+            RawCheck.VERSIONS_CONTIGUOUS: "missing_versions: not as expected in 1 aggregates (1, should be at most 0)",
         }
         assert [finding.passed for finding in findings] == [True, True, False, False]
 
