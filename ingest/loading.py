@@ -1,7 +1,7 @@
 """One loading session: from the warehouse's offsets on, over one set of connections, until something changes or breaks.
 
 While a batch is decoded and committed in a thread of its own, the next one is read. Which partitions are read follows
-the leases and the broker, both looked at every two seconds. Nothing here is remembered between sessions: the next one
+the leases and the broker, both looked at every second. Nothing here is remembered between sessions: the next one
 begins with what the warehouse says.
 """
 
@@ -25,10 +25,10 @@ from ingest.sinks.interface import RawSink
 
 logger = logging.getLogger(__name__)
 
-_UPKEEP_SECONDS = 2.0
+_UPKEEP_SECONDS = 1.0
 _POLL_SECONDS = 0.05
-#: After so long without a record it waits for a hint, and asks the broker every second; a stop is noticed soon.
-_AWAKE_SECONDS, _ASLEEP_SECONDS, _LOOK_SECONDS = 2.0, 1.0, 0.25
+#: After so long without a record it waits for a hint, or until it looks around again; a stop is noticed soon.
+_AWAKE_SECONDS, _LOOK_SECONDS = 2.0, 0.25
 
 
 class SessionOverError(Exception):
@@ -98,7 +98,7 @@ class Session:
                 if monotonic() >= upkeep_at:
                     self._look_around()
                     upkeep_at = monotonic() + _UPKEEP_SECONDS
-                self._doze(stop)
+                self._doze(stop, until=upkeep_at)
                 if self._buffer.is_full():
                     self._finish_write(timeout=_POLL_SECONDS)
                 else:
@@ -111,12 +111,11 @@ class Session:
                 self._start_write(writer)
                 self._finish_write(timeout=None)
 
-    def _doze(self, stop: StopEvent) -> None:
-        """Where nothing is left to read or write: wait for a hint, or until it is time to ask the broker."""
+    def _doze(self, stop: StopEvent, *, until: float) -> None:
+        """Where nothing is left to read or write: wait for a hint, or until it is time to look around."""
         is_busy = self.progress.behind or self._buffer.records or self._writing is not None
         if is_busy or monotonic() < self._awake_until:
             return
-        until = monotonic() + _ASLEEP_SECONDS
         while not stop.is_set() and monotonic() < until:
             if self.leases.wait_for_events(_LOOK_SECONDS):
                 self._awake_until = monotonic() + _AWAKE_SECONDS

@@ -31,10 +31,11 @@ class TestListMetrics:
     async def test_a_metric_says_what_it_speaks_of_and_how_it_came_about(self, owner: Account) -> None:
         listed = {item["name"]: item for item in (await owner.read("/v1/metrics"))["items"]}
         funnel = listed["funnel"]
-        assert (funnel["entity"], funnel["version"]) == ("deal", 2)
-        assert [line["version"] for line in funnel["changelog"]] == [1, 2]
+        assert (funnel["entity"], funnel["version"]) == ("deal", 3)
+        assert [line["version"] for line in funnel["changelog"]] == [1, 2, 3]
         assert funnel["changelog"][0]["change"] == "First definition."
-        assert funnel["changelog"][1]["definition"] == funnel["definition"] != funnel["changelog"][0]["definition"]
+        assert funnel["changelog"][-1]["definition"] == funnel["definition"]
+        assert len({line["definition"] for line in funnel["changelog"]}) == 3
         assert "win_rate" not in listed["win_rate"]["measures"]  # a ratio has no facts of its own
 
     async def test_anonymous_callers_learn_nothing(self, api: Api) -> None:
@@ -96,11 +97,8 @@ class TestReadMetric:
         )
         assert (
             behind["total"]
-            == {"count": page.count, "amount_minor": page.amount_minor}
-            == {
-                "count": 3,
-                "amount_minor": 15_000,
-            }
+            == {"count": page.count, "amount_minor": page.amount_minor, "currency": "EUR"}
+            == {"count": 3, "amount_minor": 15_000, "currency": "EUR"}
         )
         assert {item["title"] for item in behind["items"]} == {"400 seats"}
         reader.close()
@@ -306,7 +304,8 @@ class TestMetricsOfOtherThings:
         assert by_user["labels"][str(rep.user_id)] == "Kim rep"
         for user_id, figure in figures.items():
             behind = await owner.read(f"{path}/rows", params={**given, "group": user_id, "limit": 1})
-            assert (behind["entity"], behind["total"]) == ("sign_in", {"count": figure, "amount_minor": None})
+            total = {"count": figure, "amount_minor": None, "currency": None}
+            assert (behind["entity"], behind["total"]) == ("sign_in", total)
             (item,) = behind["items"]
             assert set(item) == {"sign_in_id", "user_id", "signed_in_at", "group", "days", "value"}
             assert (item["user_id"], item["value"]) == (user_id, 1)
@@ -333,7 +332,7 @@ class TestRows:
             page = await owner.read(
                 "/v1/metrics/funnel/rows", params={**given, "limit": 2, "cursor": page["next_cursor"]}
             )
-            assert page["total"] == {"count": 5, "amount_minor": 25_000}
+            assert page["total"] == {"count": 5, "amount_minor": 25_000, "currency": "EUR"}
             seen += [item["deal_id"] for item in page["items"]]
         assert seen == sorted(made)
 
@@ -344,7 +343,7 @@ class TestRows:
         row = (await owner.read("/v1/metrics/team_performance"))["rows"][0]
         given = {"measure": "won_amount_minor", "owner_id": row["owner_id"]}
         behind = await owner.read("/v1/metrics/team_performance/rows", params=given)
-        assert behind["total"] == {"count": 1, "amount_minor": row["won_amount_minor"]}
+        assert behind["total"] == {"count": 1, "amount_minor": row["won_amount_minor"], "currency": "EUR"}
 
     async def test_a_cell_that_is_none_is_named(self, owner: Account, refresh: Callable[[], None]) -> None:
         refresh()
