@@ -133,7 +133,7 @@ class Mart(StrEnum):
     FCT_TOUCHES = "fct_touches", Group.OUTREACH
     FCT_TOUCH_STEPS = "fct_touch_steps", Group.OUTREACH
     FCT_SCORES = "fct_scores", Group.SCORING
-    FCT_EXCHANGE_RATES = "fct_exchange_rates", Group.MONEY
+    FCT_EXCHANGE_RATES = "fct_exchange_rates", Group.MONEY, Speed.LIVE
     FCT_GOALS = "fct_goals", Group.MONEY
 
 

@@ -1,3 +1,16 @@
+{{
+    config(
+        materialized='maintained',
+        unique_key=['organization_id', 'rates_id'],
+        meta={
+            'speed': 'live', 'affected': 'int_changed_rates',
+            'row_key': ['organization_id', 'rates_id', 'version_number', 'currency'],
+        },
+    )
+}}
+
+{% set changed = ref('int_changed_rates') %}
+
 with states as (
     select
         *,
@@ -6,6 +19,7 @@ with states as (
             order by aggregate_version
         ) as changed_at
     from {{ ref('stg_exchange_rate_events') }}
+    where {{ is_affected(changed, ['organization_id', 'rates_id']) }}
 ),
 
 believed as (
