@@ -87,6 +87,7 @@ def take(url: str, folder: Path, *, email: str, password: str) -> list[Path]:
         click_stage(page, 1)
         expect(page.get_by_text("equals the figure")).to_be_visible(timeout=_PATIENCE)
         shoot(page, "drill-down", 1900)
+        page.keyboard.press("Escape")  # the deals stand in a dialog, behind which nothing can be clicked
         page.get_by_role("link", name="Team", exact=True).click()
         expect(page.get_by_text("Won amount", exact=True).first).to_be_visible(timeout=_PATIENCE)
         shoot(page, "team", 1250)
