@@ -71,6 +71,20 @@ class TestC2OptOut:
         ]
         assert late == []
 
+    async def test_c2_what_is_queued_for_another_spelling_of_the_address_is_not_claimed(
+        self, outreach: Outreach
+    ) -> None:
+        await outreach.contact("Ada")
+        await outreach.contact("Eve", "ADA+offers@acme.example")
+        for name in ("Ada", "Eve"):
+            await outreach.started(MAIL, MAIL, filter=[["name", "in", [name]]])
+        links = {job["address"].lower(): _token(job) for job in await outreach.send_all()}
+        assert set(links) == {"ada@acme.example", "ada+offers@acme.example"}
+        outreach.hurry()
+        await outreach.turns()
+        assert (await outreach.owner.api.http.post(links["ada@acme.example"])).status_code == 200
+        assert await outreach.claim() == []
+
     async def test_c2_a_word_in_an_answer_does_it_too(self, outreach: Outreach) -> None:
         await outreach.contact("Ada")
         campaign = await outreach.started()
