@@ -3,13 +3,17 @@
 import importlib
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
+from benchmarks.result import BenchmarkResult
+
 #: Each is a module of `benchmarks` with `run(**parameters)`, which answers a BenchmarkResult or a list of them: each
-#: parameter is a number with a default.
+#: parameter has a default.
 BENCHMARKS = (
     "writes",
     "reads",
@@ -31,45 +35,52 @@ BENCHMARKS = (
 LONG_BENCHMARKS = ("soak",)
 
 
-class UnknownParameterError(ValueError):
-    """A benchmark has no such parameter: says which ones it has."""
+class WrongParameterError(ValueError):
+    """A benchmark does not take this: says what it takes."""
 
 
-def read_parameters(texts: Sequence[str]) -> dict[str, float]:
-    """`minutes=30` as a number by its name.
+def read_parameters(texts: Sequence[str]) -> dict[str, str]:
+    """`minutes=30` as a text by its name.
 
     Raises:
-        UnknownParameterError: not of this form.
+        WrongParameterError: not of this form.
     """
-    found: dict[str, float] = {}
+    found: dict[str, str] = {}
     for text in texts:
-        name, _, number = text.partition("=")
-        try:
-            found[name] = float(number) if "." in number else int(number)
-        except ValueError:
-            raise UnknownParameterError(f"{text!r} is not of the form name=number") from None
+        name, is_given, value = text.partition("=")
+        if not is_given:
+            raise WrongParameterError(f"{text!r} is not of the form name=value")
+        found[name] = value
     return found
 
 
 def run_benchmarks(
-    console: Console, names: Sequence[str], *, parameters: Mapping[str, float], json_file: Path | None
+    console: Console, names: Sequence[str], *, parameters: Mapping[str, str], json_file: Path | None
 ) -> None:
     """Run benchmarks one after the other, each in a state of its own and with its usual parameters but the given ones.
 
     Raises:
-        UnknownParameterError: one of the benchmarks has no parameter of that name.
+        WrongParameterError: one of the benchmarks has no parameter of that name, or of another kind.
     """
-    runs = {name: importlib.import_module(f"benchmarks.{name}").run for name in names}
-    for name, run in runs.items():
-        has = inspect.signature(run).parameters
-        if unknown := set(parameters) - set(has):
-            raise UnknownParameterError(f"{name} has no parameter {', '.join(unknown)}. It has: {', '.join(has)}.")
+    runs = {name: _with_parameters(name, parameters) for name in names}
     results = []
     for name, run in runs.items():
         console.print(f"[bold]{name}[/bold]")
-        found = run(**parameters)
+        found = run()
         for result in found if isinstance(found, list) else [found]:
             console.print(str(result))
             results.append(result.to_dict())
     if json_file:
         json_file.write_text(json.dumps(results, indent=2, default=str) + "\n")
+
+
+def _with_parameters(name: str, given: Mapping[str, str]) -> Callable[[], BenchmarkResult | list[BenchmarkResult]]:
+    run = importlib.import_module(f"benchmarks.{name}").run
+    has = inspect.signature(run).parameters
+    if unknown := set(given) - set(has):
+        raise WrongParameterError(f"{name} has no parameter {', '.join(unknown)}. It has: {', '.join(has)}.")
+    try:
+        values = {one: TypeAdapter(has[one].annotation).validate_python(text) for one, text in given.items()}
+    except ValidationError as error:
+        raise WrongParameterError(f"{name} cannot be run with {dict(given)}: {error.errors()[0]['msg']}") from error
+    return partial(run, **values)

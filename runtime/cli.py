@@ -13,7 +13,7 @@ import psycopg
 import typer
 from rich.console import Console
 
-from benchmarks.runner import BENCHMARKS, LONG_BENCHMARKS, UnknownParameterError, read_parameters, run_benchmarks
+from benchmarks.runner import BENCHMARKS, LONG_BENCHMARKS, WrongParameterError, read_parameters, run_benchmarks
 from contracts.settings import RelayDatabaseSettings, WarehouseSettings
 from ingest.event_log import RewriteUnderWayError
 from ingest.outbox import list_parked, release_parked
@@ -157,7 +157,7 @@ def bench(
         raise StackError(f"There is no benchmark {', '.join(sorted(unknown))}. There are: {', '.join(known)}.")
     try:
         run_benchmarks(console, names or list(BENCHMARKS), parameters=read_parameters(given or []), json_file=json_file)
-    except UnknownParameterError as error:
+    except WrongParameterError as error:
         raise StackError(str(error)) from error
 
 

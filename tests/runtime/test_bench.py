@@ -1,17 +1,41 @@
 """The command line of the benchmarks: what may be asked for, and what is said to the rest."""
 
+from typing import Any
+
 import pytest
 from rich.console import Console
 
-from benchmarks.runner import UnknownParameterError, read_parameters, run_benchmarks
+from benchmarks import freshness, soak
+from benchmarks.runner import WrongParameterError, read_parameters, run_benchmarks
 
 
-def test_parameters_are_numbers_by_name() -> None:
-    assert read_parameters(["minutes=0.5", "deals=1000"]) == {"minutes": 0.5, "deals": 1000}
-    with pytest.raises(UnknownParameterError, match="minutes"):
-        read_parameters(["minutes"])
+def test_parameters_are_of_the_kind_that_the_benchmark_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[dict[str, Any]] = []
+
+    def run(*, api_url: str | None = None, password: str = "", probes: int = 20) -> list[Any]:
+        taken.append({"api_url": api_url, "password": password, "probes": probes})
+        return []
+
+    monkeypatch.setattr(freshness, "run", run)
+    given = read_parameters(["api_url=http://127.0.0.1:8000/?a=b", "password=2026", "probes=5"])
+    run_benchmarks(Console(), ["freshness"], parameters=given, json_file=None)
+    assert taken == [{"api_url": "http://127.0.0.1:8000/?a=b", "password": "2026", "probes": 5}]
 
 
-def test_an_unknown_parameter_is_refused_before_anything_runs() -> None:
-    with pytest.raises(UnknownParameterError, match=r"soak has no parameter hours\. It has: minutes"):
-        run_benchmarks(Console(), ["soak"], parameters={"hours": 1}, json_file=None)
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("minutes", "'minutes' is not of the form name=value"),
+        ("hours=1", r"soak has no parameter hours\. It has: minutes"),
+        ("minutes=many", r"soak cannot be run with .*'many'.*: Input should be a valid number"),
+    ],
+)
+def test_what_is_no_parameter_is_refused_before_anything_runs(
+    given: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*, minutes: float = 2.0, deals: int = 1) -> list[Any]:
+        raise AssertionError(f"it ran: {minutes} {deals}")
+
+    monkeypatch.setattr(soak, "run", run)
+    with pytest.raises(WrongParameterError, match=said):
+        run_benchmarks(Console(), ["soak"], parameters=read_parameters([given]), json_file=None)
