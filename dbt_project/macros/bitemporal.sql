@@ -166,6 +166,40 @@
     group by {{ names }}, island
 {%- endmacro %}
 
+{#-
+  Closes a `with` whose last CTE is `rows_as_known` (a row per key and knowledge point: keys, states, known_at,
+  next_known_at): points in a row that know the same are one row. It begins where the one before it is another, or ended
+  earlier.
+-#}
+{% macro known_changes(keys, states) -%}
+    {%- set key_points = 'partition by ' ~ keys | join(', ') ~ ' order by known_at' -%}
+    , compared as (
+        select
+            *,
+            lag(next_known_at) over key_points as last_known_to,
+            last_value(next_known_at)
+                over (key_points rows between unbounded preceding and unbounded following)
+                as final_known_to,
+            (
+                row_number() over key_points = 1
+                or lag(next_known_at) over key_points != known_at
+                {%- for column in states %}
+                or {{ column }} is distinct from lag({{ column }}) over key_points
+                {%- endfor %}
+            ) as is_change
+        from rows_as_known
+        window key_points as ({{ key_points }})
+    )
+
+    select
+        {{ (keys + states) | join(', ') }},
+        known_at as known_from,
+        coalesce(lead(last_known_to) over key_points, final_known_to) as known_to
+    from compared
+    where is_change
+    window key_points as ({{ key_points }})
+{%- endmacro %}
+
 {#- Join condition: the row of `alias` that was known at the knowledge point in CTE `known_points`. -#}
 {% macro known_of(alias, keys) -%}
     {{ _same('known_points', alias, keys) }}

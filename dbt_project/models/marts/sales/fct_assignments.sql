@@ -80,32 +80,6 @@ rows_as_known as (
             and assigned.owner_id is not null
             and assigned.owned_place = 1
     where created.place = 1
-),
-
-compared as (
-    select
-        *,
-        lag(next_known_at) over deal as last_known_to,
-        last_value(next_known_at)
-            over (deal rows between unbounded preceding and unbounded following)
-            as final_known_to,
-        (
-            row_number() over deal = 1
-            or lag(next_known_at) over deal != known_at
-            {%- for column in states %}
-            or {{ column }} is distinct from lag({{ column }}) over deal
-            {%- endfor %}
-        ) as is_change
-    from rows_as_known
-    window deal as (partition by organization_id, deal_id order by known_at)
 )
 
-select
-    organization_id,
-    deal_id,
-    {{ states | join(', ') }},
-    known_at as known_from,
-    coalesce(lead(last_known_to) over deal, final_known_to) as known_to
-from compared
-where is_change
-window deal as (partition by organization_id, deal_id order by known_at)
+{{- known_changes(keys, states) }}

@@ -96,33 +96,6 @@ rows_as_known as (
             {{ known_of('at_closing', keys) }}
             and at_closing.valid_from <= last_entry.closed_at
             and (at_closing.valid_to is null or at_closing.valid_to > last_entry.closed_at)
-),
-
--- a row begins where the one before it is another, or ended earlier
-compared as (
-    select
-        *,
-        lag(next_known_at) over deal as last_known_to,
-        last_value(next_known_at)
-            over (deal rows between unbounded preceding and unbounded following)
-            as final_known_to,
-        (
-            row_number() over deal = 1
-            or lag(next_known_at) over deal != known_at
-            {%- for column in states %}
-            or {{ column }} is distinct from lag({{ column }}) over deal
-            {%- endfor %}
-        ) as is_change
-    from rows_as_known
-    window deal as (partition by organization_id, deal_id order by known_at)
 )
 
-select
-    organization_id,
-    deal_id,
-    {{ states | join(', ') }},
-    known_at as known_from,
-    coalesce(lead(last_known_to) over deal, final_known_to) as known_to
-from compared
-where is_change
-window deal as (partition by organization_id, deal_id order by known_at)
+{{- known_changes(keys, states) }}
