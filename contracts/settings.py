@@ -1,115 +1,24 @@
 """Settings from `SLUICE_*` variables: one small class per outside system, each process builds only what it uses.
 
-A secret may also come from a file that `SLUICE_…_FILE` names, as container engines mount them. The password of a URL
-has a setting of its own, in which any character stands for itself.
+Where they come from, files of secrets and passwords of URLs among it, is in `contracts.settings_sources`.
 """
 
 import os
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
-from urllib.parse import quote, urlsplit
+from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic.dataclasses import dataclass
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
-from pydantic_settings.exceptions import SettingsError
+
+from contracts.settings_sources import Names, Secrets, Settings
 
 
 def _processors() -> int:
     return len(os.sched_getaffinity(0))
 
 
-_PREFIX = "SLUICE_"
-_UNESCAPED_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
-
-
-def _parts(given: object) -> object:
-    """The parts of a text with commas."""
-    return [part.strip() for part in given.split(",") if part.strip()] if isinstance(given, str) else given
-
-
-class _SecretFiles(PydanticBaseSettingsSource):
-    """Secrets out of files: `SLUICE_SECRET_KEY_FILE=/run/secrets/key`. A line break at the end is none of it."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """What the file of a secret holds; None where none is named."""
-        name = f"{_PREFIX}{field_name.upper()}"
-        path = os.environ.get(f"{name}_FILE")
-        if not path or SecretStr not in (field.annotation, *get_args(field.annotation)):
-            return None, field_name, False
-        if os.environ.get(name):
-            raise SettingsError(f"both {name} and {name}_FILE are set: leave one out")
-        try:
-            return Path(path).read_text(encoding="utf-8").rstrip("\r\n"), field_name, False
-        except (OSError, UnicodeError) as error:
-            raise SettingsError(f"{name}_FILE names {path}, which cannot be read: {error}") from error
-
-    def __call__(self) -> dict[str, Any]:
-        """All that are named."""
-        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
-        return {name: value for name, value in found.items() if value is not None}
-
-
-class _Settings(BaseSettings):
-    model_config = SettingsConfigDict(
-        env_prefix=_PREFIX, extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True
-    )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # as pydantic calls it
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What is given in code, then files, then the environment."""
-        return init_settings, _SecretFiles(settings_cls), env_settings
-
-    @model_validator(mode="before")
-    @classmethod
-    def _complete_urls(cls, given: dict[str, Any]) -> dict[str, Any]:
-        for name in cls.model_fields:
-            password_name = f"{name.removesuffix('_url')}_password"
-            if password_name in cls.model_fields and given.get(name):
-                url, password = (_plain(given.get(one)) for one in (name, password_name))
-                given = {**given, name: _complete(url, password, setting=f"{_PREFIX}{password_name.upper()}")}
-        return given
-
-
-def _plain(value: object) -> str:
-    return value.get_secret_value() if isinstance(value, SecretStr) else str(value or "")
-
-
-def _complete(url: str, password: str, *, setting: str) -> SecretStr:
-    """A PostgreSQL URL with its password in it; another kind of URL as it is.
-
-    Raises:
-        ValueError: it cannot be read.
-    """
-    if not url.startswith(("postgresql://", "postgres://")):
-        return SecretStr(url)
-    try:
-        parts = urlsplit(url)
-        is_odd = parts.port is None and parts.netloc.endswith(":")
-    except ValueError:
-        is_odd = True
-    if is_odd or parts.netloc.count("@") > 1 or parts.fragment or _UNESCAPED_PERCENT.search(url):
-        raise ValueError(
-            f"the URL cannot be read. A password with @ / # ? or % goes into {setting} (or {setting}_FILE) as it is"
-        )
-    if not password:
-        return SecretStr(url)
-    user, at, host = parts.netloc.rpartition("@")
-    if ":" in user:
-        raise ValueError(f"the URL has a password, and {setting} is set as well: leave one out")
-    return SecretStr(parts._replace(netloc=f"{user}:{quote(password, safe='')}{at}{host}").geturl())
-
-
-class DatabaseSettings(_Settings):
+class DatabaseSettings(Settings):
     """PostgreSQL as the API and its workers see it: the `sluice_app` role, which owns nothing and obeys RLS."""
 
     database_url: SecretStr = Field(description="postgresql://sluice_app@host:port/sluice")
@@ -117,21 +26,21 @@ class DatabaseSettings(_Settings):
     database_pool_size: int = Field(default=10, ge=1, description="Connections per API process.")
 
 
-class OwnerDatabaseSettings(_Settings):
+class OwnerDatabaseSettings(Settings):
     """PostgreSQL as migrations see it: the role that owns the tables and may create roles."""
 
     database_owner_url: SecretStr = Field(description="postgresql://sluice_owner@host:port/sluice")
     database_owner_password: SecretStr | None = Field(default=None, description="Goes into the URL.")
 
 
-class RelayDatabaseSettings(_Settings):
+class RelayDatabaseSettings(Settings):
     """PostgreSQL as the relay, `reconcile` and `rebuild` see it: may read the event log of all organizations."""
 
     database_relay_url: SecretStr = Field(description="postgresql://sluice_relay@host:port/sluice")
     database_relay_password: SecretStr | None = Field(default=None, description="Goes into the URL.")
 
 
-class RelaySettings(_Settings):
+class RelaySettings(Settings):
     """How the relay works through the outbox."""
 
     relay_batch_size: int = Field(default=2_000, ge=1, le=50_000, description="Events between two looks at PostgreSQL.")
@@ -149,20 +58,20 @@ class RelaySettings(_Settings):
     )
 
 
-class WorkerDatabaseSettings(_Settings):
+class WorkerDatabaseSettings(Settings):
     """PostgreSQL as the job worker sees it: may claim jobs of all organizations, then acts as `sluice_app` in one."""
 
     database_worker_url: SecretStr = Field(description="postgresql://sluice_worker@host:port/sluice")
     database_worker_password: SecretStr | None = Field(default=None, description="Goes into the URL.")
 
 
-class WorkerSettings(_Settings):
+class WorkerSettings(Settings):
     """How the job worker is watched."""
 
     worker_alive_path: Path | None = Field(default=None, description="A file that a worker touches while it works.")
 
 
-class KafkaSettings(_Settings):
+class KafkaSettings(Settings):
     """The Kafka cluster."""
 
     kafka_bootstrap_servers: str = Field(default="127.0.0.1:9092", description="host:port, comma separated.")
@@ -191,7 +100,7 @@ class KafkaSettings(_Settings):
 FIGURES_MEMORY_LIMIT = "256MB"
 
 
-class WarehouseSettings(_Settings):
+class WarehouseSettings(Settings):
     """The warehouse: `duckdb:///absolute/folder` (Delta tables and published DuckDB files in it) or `postgresql://…`."""
 
     warehouse_url: SecretStr = Field(description="duckdb:///absolute/folder, or postgresql://user@host:port/warehouse")
@@ -215,7 +124,7 @@ class WarehouseSettings(_Settings):
         return url
 
 
-class BackupSettings(_Settings):
+class BackupSettings(Settings):
     """Base backups and the archive of write-ahead log: PostgreSQL as the `sluice_backup` role, which may replicate."""
 
     database_backup_url: SecretStr = Field(description="postgresql://sluice_backup@host:port/sluice")
@@ -227,7 +136,7 @@ class BackupSettings(_Settings):
     )
 
 
-class AiSettings(_Settings):
+class AiSettings(Settings):
     """The language model that drafts: any endpoint that speaks OpenAI's API. Without a key there are no drafts."""
 
     openai_api_key: SecretStr | None = Field(default=None, description="Key of the endpoint; unset: no drafts.")
@@ -251,7 +160,7 @@ class AiSettings(_Settings):
         return self.openai_api_key is not None
 
 
-class BillingSettings(_Settings):
+class BillingSettings(Settings):
     """Stripe. Without a key there is no billing, and everything is allowed."""
 
     stripe_secret_key: SecretStr | None = Field(default=None, description="sk_live_… or sk_test_…; unset: no billing.")
@@ -273,7 +182,7 @@ class BillingSettings(_Settings):
         return self.stripe_secret_key is not None
 
 
-class FileSettings(_Settings):
+class FileSettings(Settings):
     """Where uploaded files lie: shared by the API and its worker."""
 
     files_path: Path = Field(default=Path(".sluice/files"), description="Uploaded import files and their error files.")
@@ -282,21 +191,16 @@ class FileSettings(_Settings):
     )
 
 
-class SecretSettings(_Settings):
+class SecretSettings(Settings):
     """The key from which all others are derived: those of signatures, and of what is sealed in the database."""
 
     secret_key: SecretStr = Field(min_length=32, description="Signs tokens and cursors; the same on every API process.")
-    secret_keys_before: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+    secret_keys_before: Secrets = Field(
         default=(), description="Earlier values of SLUICE_SECRET_KEY, comma separated: what they sealed still opens."
     )
 
-    @field_validator("secret_keys_before", mode="before")
-    @classmethod
-    def _listed(cls, given: object) -> object:
-        return _parts(given)
 
-
-class OutreachSettings(_Settings):
+class OutreachSettings(Settings):
     """What people who are written to find of us."""
 
     api_public_url: str = Field(
@@ -304,7 +208,7 @@ class OutreachSettings(_Settings):
     )
 
 
-class MailSettings(_Settings):
+class MailSettings(Settings):
     """The server that takes the mail which Sluice writes itself. Without one, links come from the command line."""
 
     smtp_host: str | None = None
@@ -344,15 +248,10 @@ class ApiSettings(FileSettings, SecretSettings):
         description='Providers to sign in by, as JSON: [{"key": "google", "issuer": "https://accounts.google.com",'
         ' "client_id": "…", "client_secret": "…", "label": "Google"}].',
     )
-    oidc_redirects: Annotated[tuple[str, ...], NoDecode] = Field(
+    oidc_redirects: Names = Field(
         default=(),
         description="Where browsers may come back to, comma separated, beside /sso/return of SLUICE_PUBLIC_URL.",
     )
-
-    @field_validator("oidc_redirects", mode="before")
-    @classmethod
-    def _redirects(cls, given: object) -> object:
-        return _parts(given)
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=1, le=65535)
@@ -384,11 +283,11 @@ class ApiSettings(FileSettings, SecretSettings):
     password_hash_concurrency: int = Field(default=2, ge=1, le=16, description="Hashes at once, per API process.")
 
 
-class ChannelSettings(_Settings):
+class ChannelSettings(Settings):
     """How connectors of channels find the API, and whose accounts they connect."""
 
     api_url: str = "http://127.0.0.1:8000"
-    channels_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+    channels_keys: Secrets = Field(
         default=(),
         description="Keys of services, one per organization, comma separated; each has the scopes accounts:read,"
         " accounts:write and channels:write.",
@@ -400,13 +299,8 @@ class ChannelSettings(_Settings):
         default=None, pattern=r"^\d+:[^:]+:\d+$", description="number:host:port of another one than Telegram's own."
     )
 
-    @field_validator("channels_keys", mode="before")
-    @classmethod
-    def _listed(cls, given: object) -> object:
-        return _parts(given)
 
-
-class DashboardSettings(_Settings):
+class DashboardSettings(Settings):
     """How the dashboards find the API."""
 
     api_url: str = "http://127.0.0.1:8000"
@@ -415,7 +309,7 @@ class DashboardSettings(_Settings):
     dashboards_port: int = Field(default=8501, ge=1, le=65535)
 
 
-class OrchestrationSettings(_Settings):
+class OrchestrationSettings(Settings):
     """Dagster and the continuous refresh."""
 
     dagster_home: Path = Field(default=Path(".sluice/dagster"), description="Dagster's own storage.")
@@ -428,38 +322,28 @@ class OrchestrationSettings(_Settings):
     )
 
 
-class OperatorSettings(_Settings):
+class OperatorSettings(Settings):
     """Who may open Dagster's pages, and by which names the server is reached."""
 
     dagster_token: SecretStr = Field(min_length=16, description="What operators sign in with, and programs as Bearer.")
-    dagster_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+    dagster_hosts: Names = Field(
         default=(),
         description="Names (with their port, where it is not usual) besides 127.0.0.1 and localhost, comma separated.",
     )
 
-    @field_validator("dagster_hosts", mode="before")
-    @classmethod
-    def _split(cls, given: object) -> object:
-        return tuple(one.strip() for one in given.split(",") if one.strip()) if isinstance(given, str) else given
 
-
-class ScoringSettings(_Settings):
+class ScoringSettings(Settings):
     """Whose deals are scored by the clock."""
 
     api_url: str = "http://127.0.0.1:8000"
-    scores_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+    scores_keys: Secrets = Field(
         default=(),
         description="Keys of services, one per organization, comma separated, with the scopes scores:read and"
         " scores:write: whoever has one gets models trained by night, and changed deals scored.",
     )
 
-    @field_validator("scores_keys", mode="before")
-    @classmethod
-    def _listed(cls, given: object) -> object:
-        return [part.strip() for part in given.split(",") if part.strip()] if isinstance(given, str) else given
 
-
-class AlertSettings(_Settings):
+class AlertSettings(Settings):
     """Whom Dagster tells of checks that fail and of figures that are late. Mail goes by the server of SLUICE_SMTP_*."""
 
     alert_mail: str | None = Field(default=None, description="Address of the operators.")
@@ -471,15 +355,10 @@ class AlertSettings(_Settings):
         return self.alert_mail is not None or self.alert_webhook_url is not None
 
 
-class OutgoingSettings(_Settings):
+class OutgoingSettings(Settings):
     """Where requests may go that people of an organization name, webhooks above all."""
 
-    outgoing_allow: Annotated[tuple[str, ...], NoDecode] = Field(
+    outgoing_allow: Names = Field(
         default=(),
         description="Networks to call though they are not public, comma separated: 10.1.0.0/16, 127.0.0.1/32.",
     )
-
-    @field_validator("outgoing_allow", mode="before")
-    @classmethod
-    def _split(cls, given: object) -> object:
-        return tuple(one.strip() for one in given.split(",") if one.strip()) if isinstance(given, str) else given
