@@ -36,9 +36,11 @@ def _schema(postgres: EmbeddedPostgres, database: Database) -> list[str]:
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
-def test_bootstrap_and_migrations_may_run_again(database: Database) -> None:
+def test_bootstrap_and_migrations_may_run_again(postgres: EmbeddedPostgres, database: Database) -> None:
+    before = _schema(postgres, database)
     prepare_database(database.admin_url, database=database.name, passwords=PASSWORDS)
     upgrade(database.owner_url)
+    assert _schema(postgres, database) == before
 
 
 def test_f5_each_migration_goes_down_and_up_again_and_leaves_no_trace(

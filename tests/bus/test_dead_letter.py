@@ -36,6 +36,8 @@ def test_o5_breaker_opens_above_the_ratio_and_recovers_with_time() -> None:
 def test_o5_breaker_ignores_a_handful() -> None:
     breaker = InvalidRatioBreaker(min_invalid=10)
     breaker.record(0.0, valid=0, invalid=9)
+    with pytest.raises(TooManyInvalidError):
+        breaker.record(0.0, valid=0, invalid=1)
 
 
 def test_o5_breaker_looks_back_over_the_whole_window_wherever_it_began() -> None:

@@ -110,6 +110,7 @@ def test_equal_rows_are_not_known_anew(warehouse: WarehouseSettings) -> None:
         rows = query(warehouse, f"from {mart}")
         plain = [{name: value for name, value in row.items() if name != "known_to"} for row in rows]
         successors = {tuple(row.values()) for row in plain}
+        assert any(row["known_to"] for row in rows), mart
         for row in rows:
             again = {**row, "known_from": row["known_to"]}
             del again["known_to"]
