@@ -3,8 +3,8 @@
 from typing import Any
 from uuid import UUID
 
-from api.campaigns import audience, records, rules
-from api.campaigns.rules import CampaignState
+from api.campaigns import audience, journeys, records
+from api.campaigns.state import CampaignState
 from api.kernel.actions import Acting, ActionKind, ActionParameters, Decision
 from api.kernel.constraints import UnknownReference
 from api.kernel.errors import NotFound
@@ -32,7 +32,7 @@ async def _add(acting: Acting, to: AddTo) -> Decision:
     person = known[contact_id]
     if audience.objection(campaign, person) is not None:
         return Decision()
-    change = rules.enrol(campaign, contact_id, acting.unit.now, company_id=person.company_id, deal_id=person.deal_id)
+    change = journeys.enrol(campaign, contact_id, acting.unit.now, company_id=person.company_id, deal_id=person.deal_id)
     acting.writes.append(lambda: records.write(acting.unit, [change]))
     return Decision({}, {"campaign_id": campaign.id, "recipient_id": change.after.id})
 

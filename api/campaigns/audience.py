@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from api.campaigns.rules import Campaign
+from api.campaigns.state import Campaign
 from api.contacts.records import CONTACTS
 from api.conversations.addresses import mailbox
 from api.db.statements import compiled

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from api.campaigns.rules import Recipient
+from api.campaigns.state import Recipient
 from api.kernel import conditions
 from api.kernel.unit_of_work import Row
 from contracts.money import MINOR_DIGITS

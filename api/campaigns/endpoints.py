@@ -8,7 +8,7 @@ from fastapi import Response
 
 from api.campaigns import audience, consents, records, rules, service, unsubscribing
 from api.campaigns.audience import AudienceTooLarge, WrongView
-from api.campaigns.rules import Campaign, CampaignNotAllowed, CampaignState, LegalBasisMissing, NothingToDo
+from api.campaigns.rules import CampaignNotAllowed, LegalBasisMissing, NothingToDo
 from api.campaigns.schemas import (
     AudienceRead,
     CampaignCreate,
@@ -25,6 +25,7 @@ from api.campaigns.schemas import (
     WordingRead,
 )
 from api.campaigns.service import FieldMissing, NobodyToWriteTo
+from api.campaigns.state import Campaign, CampaignState, RecipientState
 from api.campaigns.templates import BadTemplate
 from api.edge.dependencies import CurrentCaller, IfMatch, OptionalIfMatch, RecordWriter, Unit
 from api.edge.pages import Page, PageOf, read_page
@@ -180,7 +181,7 @@ async def list_campaign_recipients(
     caller: CurrentCaller,
     unit: Unit,
     page: Page,
-    state: rules.RecipientState | None = None,
+    state: RecipientState | None = None,
     ending: str | None = None,
     contact_id: UUID | None = None,
     company_id: UUID | None = None,

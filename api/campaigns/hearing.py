@@ -9,8 +9,8 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from api.campaigns import records, rules
-from api.campaigns.rules import Recipient
+from api.campaigns import journeys, records
+from api.campaigns.state import Changes, Recipient
 from api.conversations.sending import opt_out, withdraw
 from api.db.statements import compiled
 from api.kernel.database import Database
@@ -98,9 +98,9 @@ async def _hear_of_touch(unit: UnitOfWork, event: Envelope[Event], failure: Mess
     # the recipient is locked now, so nobody else changes the touch
     touch = (await records.touches(unit, [touch.id]))[touch.id]
     if failure is None:
-        decided = rules.sent(campaign, recipient, touch, unit.now, at=event.occurred_at)
+        decided = journeys.sent(campaign, recipient, touch, unit.now, at=event.occurred_at)
     else:
-        decided = rules.failed(recipient, touch, unit.now, reason=failure.reason, is_unknown=failure.is_unknown)
+        decided = journeys.failed(recipient, touch, unit.now, reason=failure.reason, is_unknown=failure.is_unknown)
     records.write(unit, decided)
 
 
@@ -119,7 +119,7 @@ async def _hear_from(unit: UnitOfWork, event: Envelope[Event], message: MessageR
     if message.kind is MessageKind.AUTO_REPLY:
         for recipient in recipients:
             campaign = await records.find_campaign(unit, recipient.campaign_id, owners=None)
-            records.write(unit, rules.away(campaign, recipient, unit.now))
+            records.write(unit, journeys.away(campaign, recipient, unit.now))
         return
     [words] = await unit.fetch(_WORDS, message_id=event.aggregate_id)
     if _STOP.match(first_line(words.text)):
@@ -142,12 +142,12 @@ async def _stop_for_answer(unit: UnitOfWork, recipients: list[Recipient], event:
         company_ids=companies,
         ids=[one.id for one in recipients],
     )
-    decided: rules.Changes = []
+    decided: Changes = []
     for recipient in recipients:
-        decided += rules.replied(recipient, event.aggregate_id, unit.now, at=event.occurred_at)
+        decided += journeys.replied(recipient, event.aggregate_id, unit.now, at=event.occurred_at)
     colleagues = await records.lock_recipients(unit, [row.id for row in others])
     decided += [
-        rules.end(one, Ending.STOPPED, unit.now, reason="colleague_replied") for one in colleagues if one.is_active
+        journeys.end(one, Ending.STOPPED, unit.now, reason="colleague_replied") for one in colleagues if one.is_active
     ]
     records.write(unit, decided)
     await take_back(unit, [*recipients, *colleagues])
@@ -176,6 +176,6 @@ async def forget_people(
     for channel in sorted(channels):
         spelled = [address for on, address in every if on == channel]
         await opt_out(unit, Channel(channel), spelled, reason="unsubscribed")
-    decided = [change for one in active.values() for change in rules.unsubscribed(one, unit.now, how=how)]
+    decided = [change for one in active.values() for change in journeys.unsubscribed(one, unit.now, how=how)]
     records.write(unit, decided)
     await take_back(unit, active.values())

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, text
 
-from api.campaigns.rules import Campaign, Recipient, Touch
+from api.campaigns.state import Campaign, Recipient, Touch
 from api.db.statements import compiled, is_one_of
 from api.kernel.changes import Change
 from api.kernel.constraints import Problems, unknown

@@ -14,11 +14,11 @@ from zoneinfo import ZoneInfo
 from api.bd_accounts import records as accounts
 from api.bd_accounts import rules as account_rules
 from api.bd_accounts.rules import Account
-from api.campaigns import audience, conditions, records, rules, texts, zones
+from api.campaigns import audience, conditions, journeys, records, rules, texts, zones
 from api.campaigns.audience import Exclusion
 from api.campaigns.document import Hours, Step
 from api.campaigns.links import Links
-from api.campaigns.rules import Campaign, CampaignState, Recipient, Touch
+from api.campaigns.state import Campaign, CampaignState, Changes, Recipient, Touch
 from api.conversations.sending import Outgoing, queue_message
 from api.conversations.windows import Window
 from api.kernel.changes import Change
@@ -53,7 +53,7 @@ class _Turn:
     custom: dict[str, UUID]
     threads: dict[tuple[UUID, str], Row]
     steps: list[Step] = field(default_factory=list)
-    decided: rules.Changes = field(default_factory=list)
+    decided: Changes = field(default_factory=list)
 
 
 async def advance(unit: UnitOfWork, campaign_id: UUID, links: Links) -> int:
@@ -112,13 +112,13 @@ async def _take(turn: _Turn, recipient: Recipient) -> None:
     now, step = turn.unit.now, turn.steps[recipient.step - 1]
     person = turn.known.get(recipient.contact_id)
     if person is None:
-        turn.decided.append(rules.end(recipient, Ending.STOPPED, now))
+        turn.decided.append(journeys.end(recipient, Ending.STOPPED, now))
         return
     if (ended := _ended(turn, recipient, person, step)) is not None:
         turn.decided += ended
         return
     if not conditions.holds(step.when, conditions.roots_of(person, recipient, now), now):
-        turn.decided += rules.skip(turn.campaign, recipient, now)
+        turn.decided += journeys.skip(turn.campaign, recipient, now)
         return
     if step.channel is None:
         await _task(turn, recipient, person, step)
@@ -126,29 +126,29 @@ async def _take(turn: _Turn, recipient: Recipient) -> None:
     await _message(turn, recipient, person, step, step.channel)
 
 
-def _ended(turn: _Turn, recipient: Recipient, person: Row, step: Step) -> rules.Changes | None:
+def _ended(turn: _Turn, recipient: Recipient, person: Row, step: Step) -> Changes | None:
     """What ends them before the step: an address that is gone, or that nothing may be sent to."""
     now = turn.unit.now
     if step.channel is None:
         return None
     if step.channel not in audience.addresses_of(person):
-        return [rules.end(recipient, Ending.FAILED, now, reason=Exclusion.NO_ADDRESS.value)]
+        return [journeys.end(recipient, Ending.FAILED, now, reason=Exclusion.NO_ADDRESS.value)]
     is_suppressed = {Channel.EMAIL: person.is_email_suppressed, Channel.TELEGRAM: person.is_telegram_suppressed}
     if is_suppressed[step.channel]:
-        return rules.unsubscribed(recipient, now, how="suppressed")
+        return journeys.unsubscribed(recipient, now, how="suppressed")
     if turn.campaign.legal_basis == "consent" and not person.has_consent:
-        return [rules.end(recipient, Ending.STOPPED, now, reason=Exclusion.NO_CONSENT.value)]
+        return [journeys.end(recipient, Ending.STOPPED, now, reason=Exclusion.NO_CONSENT.value)]
     return None
 
 
 async def _task(turn: _Turn, recipient: Recipient, person: Row, step: Step) -> None:
     now = turn.unit.now
-    variant = rules.draw(step, recipient.id, recipient.step)
-    if variant == rules.HELD_OUT:
-        turn.decided += rules.assign(turn.campaign, recipient, now, variant=variant)[0]
+    variant = journeys.draw(step, recipient.id, recipient.step)
+    if variant == journeys.HELD_OUT:
+        turn.decided += journeys.assign(turn.campaign, recipient, now, variant=variant)[0]
         return
     values = texts.values_of(person, sender=None, custom=turn.custom)
-    written = texts.write(step.variants[rules.index_of(variant)], values)
+    written = texts.write(step.variants[journeys.index_of(variant)], values)
     given: dict[str, Any] = {
         "title": (written.subject or "")[:200],
         "body": written.text,
@@ -158,8 +158,8 @@ async def _task(turn: _Turn, recipient: Recipient, person: Row, step: Step) -> N
     }
     made = task_rules.create(given, now=now, zone=ZoneInfo(turn.zone), created_by=None)
     tasks.write(turn.unit, [made])
-    changes, after, touch = rules.assign(turn.campaign, recipient, now, variant=variant, task_id=made.after.id)
-    turn.decided += [*changes, *rules.sent(turn.campaign, after, touch, now, at=now)]
+    changes, after, touch = journeys.assign(turn.campaign, recipient, now, variant=variant, task_id=made.after.id)
+    turn.decided += [*changes, *journeys.sent(turn.campaign, after, touch, now, at=now)]
 
 
 async def _message(turn: _Turn, recipient: Recipient, person: Row, step: Step, channel: Channel) -> None:
@@ -171,9 +171,9 @@ async def _message(turn: _Turn, recipient: Recipient, person: Row, step: Step, c
     if turn_at is None or turn_at > now:
         _put_off(turn, recipient, turn_at or now + timedelta(days=1))
         return
-    variant = rules.draw(step, recipient.id, recipient.step)
-    if variant == rules.HELD_OUT:
-        turn.decided += rules.assign(turn.campaign, recipient, now, variant=variant)[0]
+    variant = journeys.draw(step, recipient.id, recipient.step)
+    if variant == journeys.HELD_OUT:
+        turn.decided += journeys.assign(turn.campaign, recipient, now, variant=variant)[0]
         return
     account = _account(turn, recipient, channel)
     if account is None or turn.room <= 0:
@@ -197,13 +197,13 @@ def _account(turn: _Turn, recipient: Recipient, channel: Channel) -> Account | N
 async def _queue(
     turn: _Turn, recipient: Recipient, person: Row, step: Step, variant: str, account: Account, window: Window
 ) -> None:
-    now, wording = turn.unit.now, step.variants[rules.index_of(variant)]
-    changes, _, touch = rules.assign(turn.campaign, recipient, now, variant=variant, account_id=account.id)
+    now, wording = turn.unit.now, step.variants[journeys.index_of(variant)]
+    changes, _, touch = journeys.assign(turn.campaign, recipient, now, variant=variant, account_id=account.id)
     values = texts.values_of(person, sender=account.name, custom=turn.custom)
     written = texts.write(wording, values)
     if written.missing:
         # it was there when the campaign started; a text with a hole is worse than none
-        turn.decided.append(rules.end(recipient, Ending.FAILED, now, reason="missing_field"))
+        turn.decided.append(journeys.end(recipient, Ending.FAILED, now, reason="missing_field"))
         return
     link = turn.links.to(turn.unit.context.organization_id, touch.id)
     text, headers = texts.with_way_out(step, written.text, link)
@@ -225,7 +225,7 @@ async def _queue(
         queued = await queue_message(turn.unit, outgoing)
     except CrmError as error:
         _log.warning("campaign %s cannot write to recipient %s: %s", turn.campaign.id, recipient.id, error.code)
-        turn.decided.append(rules.end(recipient, Ending.FAILED, now, reason=error.code[:60]))
+        turn.decided.append(journeys.end(recipient, Ending.FAILED, now, reason=error.code[:60]))
         return
     named = replace(touch, message_id=queued.message.id, conversation_id=queued.conversation.id)
     turn.decided += [Change(one.before, named) if isinstance(one.after, Touch) else one for one in changes]

@@ -6,11 +6,11 @@ from uuid import UUID
 
 from api.bd_accounts import records as accounts
 from api.bd_accounts.rules import Account
-from api.campaigns import audience, conditions, records, rules, templates, texts
+from api.campaigns import audience, conditions, journeys, records, rules, templates, texts
 from api.campaigns.audience import Audience
 from api.campaigns.document import Step
 from api.campaigns.hearing import take_back
-from api.campaigns.rules import Campaign, CampaignState, Recipient
+from api.campaigns.state import Campaign, CampaignState, Recipient
 from api.conversations.sending import withdraw
 from api.kernel.changes import Change
 from api.kernel.constraints import UnknownReference
@@ -88,9 +88,9 @@ async def start(unit: UnitOfWork, campaign: Campaign, *, owners: Collection[UUID
         campaign, now, recipients=len(found.included), excluded=len(found.people) - len(found.included)
     )
     decided: list[Change[Recipient]] = [
-        rules.enrol(campaign, one.contact_id, now, company_id=one.company_id, deal_id=one.deal_id)
+        journeys.enrol(campaign, one.contact_id, now, company_id=one.company_id, deal_id=one.deal_id)
         if one.reason is None
-        else rules.exclude(campaign, one.contact_id, now, company_id=one.company_id, reason=one.reason.value)
+        else journeys.exclude(campaign, one.contact_id, now, company_id=one.company_id, reason=one.reason.value)
         for one in found.people
     ]
     records.write(unit, [started, *decided])
@@ -158,7 +158,7 @@ async def preview(unit: UnitOfWork, campaign: Campaign, contact_id: UUID) -> lis
 async def stop(unit: UnitOfWork, recipients: Sequence[Recipient]) -> int:
     """Somebody ends it for these people; for how many it did."""
     active = [one for one in recipients if one.is_active]
-    records.write(unit, [rules.end(one, Ending.STOPPED, unit.now, reason="by_hand") for one in active])
+    records.write(unit, [journeys.end(one, Ending.STOPPED, unit.now, reason="by_hand") for one in active])
     await take_back(unit, active)
     return len(active)
 
