@@ -20,11 +20,27 @@ class Mailbox:
     port: int
     mails: list[EmailMessage] = field(default_factory=list)
     refuses: str | None = None
+    knows_nobody: bool = False
 
     @property
     def settings(self) -> MailSettings:
         """How to reach it."""
         return MailSettings(smtp_host="127.0.0.1", smtp_port=self.port, smtp_security="none")
+
+    async def handle_RCPT(  # noqa: N802 # aiosmtpd's
+        self,
+        server: Any,  # noqa: ARG002 # aiosmtpd's
+        session: Any,  # noqa: ARG002 # aiosmtpd's
+        envelope: Any,
+        address: str,
+        options: list[str],
+    ) -> str:
+        """Take a recipient."""
+        if self.knows_nobody:
+            return f"550 5.1.1 <{address}>: Recipient address rejected: User unknown in local recipient table"
+        envelope.rcpt_tos.append(address)
+        envelope.rcpt_options.extend(options)
+        return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802, ARG002 # aiosmtpd's
         """Take a mail."""

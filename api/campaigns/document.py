@@ -25,6 +25,9 @@ class Variant(_Part):
 
     subject: ShortText | None = None
     text: Annotated[Words, Field(max_length=20_000)]
+    html: Annotated[Words, Field(max_length=100_000)] | None = Field(
+        default=None, description="A mail's other form; `text` is for those who read no HTML. Scripts and images go."
+    )
     weight: int = Field(default=1, ge=1, le=100, description="Its part of those who are not held out.")
 
 
@@ -42,6 +45,8 @@ class Step(_Part):
     def _has_subjects(self) -> "Step":
         if self.kind in ("email", "task") and any(one.subject is None for one in self.variants):
             raise ValueError("each variant of a mail or a task needs a subject")
+        if self.kind != "email" and any(one.html is not None for one in self.variants):
+            raise ValueError("only mails have HTML")
         return self
 
     @property

@@ -122,6 +122,7 @@ async def preview_campaign(campaign_id: UUID, contact_id: UUID, caller: CurrentC
                 variant=variant,
                 subject=words.subject,
                 text=words.text,
+                html=words.html,
                 missing=words.missing,
             )
             for place, step, variant, words in found

@@ -117,6 +117,7 @@ class WordingRead(BaseModel):
     variant: str
     subject: str | None
     text: str
+    html: str | None
     missing: list[str]
 
 

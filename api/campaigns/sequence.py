@@ -206,10 +206,11 @@ async def _queue(
         turn.decided.append(journeys.end(recipient, Ending.FAILED, now, reason="missing_field"))
         return
     link = turn.links.to(turn.unit.context.organization_id, touch.id)
-    text, headers = texts.with_way_out(step, written.text, link)
+    written, headers = texts.with_way_out(step, written, link)
     thread = turn.threads.get((recipient.id, account.channel.value))
     outgoing = Outgoing(
-        text=text,
+        text=written.text,
+        html=written.html,
         subject=written.subject,
         conversation_id=thread.conversation_id if thread else None,
         account_id=account.id,

@@ -65,7 +65,7 @@ async def check_steps(unit: UnitOfWork, steps: Sequence[Step]) -> None:
     for place, step in enumerate(steps):
         conditions.check(step.when, pointer=f"/steps/{place}/when", now=unit.now)
         for variant in step.variants:
-            for part in (variant.subject or "", variant.text):
+            for part in texts.parts_of(variant):
                 templates.check(part, custom)
 
 

@@ -6,7 +6,7 @@ What a text names and a recipient lacks is said with both names, before anybody 
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from api.kernel.errors import Unprocessable
 
@@ -60,11 +60,15 @@ def missing(text: str, values: Mapping[str, str | None]) -> list[str]:
     return sorted({name for name, instead in places(text) if not values.get(name) and instead is None})
 
 
-def render(text: str, values: Mapping[str, str | None]) -> str:
-    """The text for somebody. What they lack is what stands instead, or nothing: `missing` has said so before."""
+def render(text: str, values: Mapping[str, str | None], *, spelled: Callable[[str], str] = str) -> str:
+    """The text for somebody, with each field as `spelled` has it.
+
+    What they lack is what stands instead, or nothing: `missing` has said so before.
+    """
 
     def filled(place: re.Match[str]) -> str:
         name, _, instead = place[1].partition("|")
-        return values.get(name.strip()) or instead.strip()
+        value = values.get(name.strip())
+        return spelled(value) if value else instead.strip()
 
     return _PLACE.sub(filled, text)

@@ -16,6 +16,7 @@ from api.bd_accounts import records as accounts
 from api.bd_accounts.rules import Account, expect_holder
 from api.conversations import records, rules, sends
 from api.conversations.state import Changes, Conversation, Incoming, Link, Message, Send
+from api.conversations.suppressions import came_back, suppress
 from api.kernel.changes import Change
 from api.kernel.unit_of_work import UnitOfWork
 from contracts.channels import Channel, Direction, MessageKind, SendState
@@ -44,6 +45,7 @@ class _World:
     links: dict[str, Link]
     nameless: list[Message]
     changes: Changes = field(default_factory=list)
+    came_back: dict[UUID, Conversation] = field(default_factory=dict)
 
     def thread_of(self, incoming: Incoming) -> Conversation | None:
         """Where a message belongs, if that is known."""
@@ -105,6 +107,8 @@ async def take_in(
         taken.append(Taken(incoming.provider_id, made.id, made.conversation_id, is_new=True))
     records.write_changes(unit, world.changes)
     records.keep_payloads(unit, kept)
+    for address in await came_back(unit, world.came_back.values()):
+        suppress(unit, world.account.channel, address, "bounced")
     return taken
 
 
@@ -162,13 +166,19 @@ def _take(unit: UnitOfWork, world: _World, incoming: Incoming) -> Message:
 
 
 def _bounce(unit: UnitOfWork, world: _World, incoming: Incoming) -> None:
-    """What came back failed; an address that does not exist is not written to again."""
+    """What came back failed; an address that does not exist is not written to again, nor one that is always full."""
     bounced = incoming.details.get("bounced") or {}
+    addresses = {bounced.get("address")}
     if message := world.messages.get(bounced.get("provider_id", "")):
         world.apply(rules.bounce(message, unit.now))
+        if thread := world.threads.get(message.conversation_id):
+            # a report may name where the mail was forwarded to, or nobody
+            addresses.add(thread.address)
+            world.came_back[thread.id] = thread
     accounts.note_sign(unit, world.account.id, "bounced", id=uuid7())
-    if bounced.get("is_hard") and bounced.get("address"):
-        records.suppress(unit, world.account.channel, bounced["address"], "bounced")
+    if bounced.get("is_hard"):
+        for address in sorted(one for one in addresses if one):
+            suppress(unit, world.account.channel, address, "bounced")
 
 
 def _unsettled(world: _World, incoming: Incoming) -> Message | None:

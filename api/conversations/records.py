@@ -306,14 +306,6 @@ UNREAD_UP_TO = compiled(
     ).with_for_update(key_share=True)
 )
 CANNED = Listing(select(CannedReply), filters={}, order=(CannedReply.id,))
-_SUPPRESS = compiled(
-    # on conflict: an address that bounced twice is suppressed once
-    text("""
-insert into suppressions (organization_id, id, channel, address, reason)
-values (:organization_id, :id, :channel, :address, :reason)
-on conflict (organization_id, channel, lower(address)) do nothing
-""")
-)
 
 
 @dataclass(frozen=True)
@@ -335,11 +327,6 @@ def keep_payloads(unit: UnitOfWork, payloads: Iterable[tuple[UUID, dict[str, Any
     """Queue what messages came in as."""
     rows = [{"id": uuid7(), "message_id": message_id, "payload": payload} for message_id, payload in payloads]
     unit.insert(MessagePayload, *rows)
-
-
-def suppress(unit: UnitOfWork, channel: Channel, address: str, reason: str) -> None:
-    """Queue that nothing is sent to an address any more."""
-    unit.execute(_SUPPRESS, id=uuid7(), channel=channel.value, address=address, reason=reason)
 
 
 async def find_conversation(unit: UnitOfWork, conversation_id: UUID, *, owners: Owners) -> Conversation:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
+from uuid_utils.compat import uuid7
+
 from api.bd_accounts import records as accounts
 from api.bd_accounts import rules as account_rules
 from api.bd_accounts.rules import Account
@@ -18,12 +20,16 @@ from api.conversations import records, rules, sends
 from api.conversations.addresses import spellings
 from api.conversations.html import safe
 from api.conversations.state import Changes, Conversation, Link, Message, Send
+from api.conversations.suppressions import suppress
 from api.conversations.windows import Window
 from api.kernel.changes import Change
 from api.kernel.constraints import UnknownReference
 from api.kernel.errors import Conflict, Unprocessable
 from api.kernel.unit_of_work import UnitOfWork
 from contracts.channels import AccountState, Channel, Direction, SendSource, SendState
+
+#: What a connector says where the provider knows no such address: nothing goes there again.
+BOUNCED = "bounced"
 
 
 class NobodyToWriteTo(Unprocessable):
@@ -264,7 +270,7 @@ async def opt_out(unit: UnitOfWork, channel: Channel, addresses: Iterable[str], 
         return
     await unit.fetch(records.OPTING_OUT)
     for address in sorted(spelled):
-        records.suppress(unit, channel, address, reason)
+        suppress(unit, channel, address, reason)
 
 
 async def withdraw(unit: UnitOfWork, message_ids: Collection[UUID]) -> None:
@@ -303,6 +309,9 @@ async def tell_result(
         after = sends.finish(found.send, state, reason=reason, epoch=epoch, now=unit.now)
     if after is None:
         return found.message
+    if after.failure == BOUNCED:
+        accounts.note_sign(unit, after.account_id, BOUNCED, id=uuid7())
+        suppress(unit, found.conversation.channel, after.address, BOUNCED)
     named = replace(found.message, provider_id=provider_id or found.message.provider_id)
     return _decided(unit, found, named, after)
 

@@ -6,6 +6,7 @@ what is missing is handed in again. A mail whose end the server did not confirm 
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -32,6 +33,8 @@ _COMPARED_DAYS = 3
 _SMTP_SECONDS = 30
 #: Lines of 998 characters are allowed (RFC 5322). At 78 a long link in a header would be encoded, and be none any more.
 _POLICY = SMTP.clone(max_line_length=998)
+#: There is no such mailbox (RFC 3463); any other refusal is about us or the mail.
+_NOBODY = re.compile(r"\s*5\.1\.\d")
 
 
 async def connect(api: Api, held: Held) -> None:
@@ -221,7 +224,8 @@ async def deliver(server: MailServer, mail: EmailMessage, address: str, context:
         return {"state": "queued", "seconds": 300}
     except aiosmtplib.SMTPResponseException as refused:
         if refused.code >= 500:
-            return {"state": "failed", "reason": f"smtp_{refused.code}"}
+            is_nobody = _NOBODY.match(refused.message) is not None
+            return {"state": "failed", "reason": "bounced" if is_nobody else f"smtp_{refused.code}"}
         return {"state": "queued", "seconds": 60}
     except (aiosmtplib.SMTPException, OSError):
         # before the last step it certainly did not go; after it nobody knows

@@ -12,6 +12,7 @@ from api.edge.consumer import consume
 from api.edge.feed import Feed
 from api.rules.automaton import Automaton
 from contracts.access import Role
+from ingest.channels.mail import compose
 from tests.api.campaigns.conftest import MAIL, Outreach
 from tests.api.rules.conftest import no_broker, until
 
@@ -278,6 +279,31 @@ async def test_steps_have_conditions_tasks_and_variants(outreach: Outreach) -> N
     assert [(one["step"], one["state"], one["touches"]) for one in progress["touches"]] == [
         (1, "skipped", 1), (1, "sent", 1), (2, "sent", 1)
     ]  # fmt: skip
+
+
+async def test_a_mail_in_html_has_a_text_beside_it_and_runs_and_fetches_nothing(outreach: Outreach) -> None:
+    await outreach.contact("<b>Ada</b> Byron", "ada@acme.example")
+    html = (
+        '<p>Hello {{contact.first_name}}, <a href="https://us.example/seats">look</a></p><script>x()</script>'
+        '<img src="https://t.example/p.gif"><a href="javascript:x()">here</a><p onclick="x()">Bye</p>'
+    )
+    campaign = await outreach.started({"variants": [{"subject": "Seats", "text": "Hello", "html": html}]})
+    preview = await outreach.owner.read(
+        f"/v1/campaigns/{campaign['id']}/preview", params={"contact_id": (await outreach.one(campaign))["contact_id"]}
+    )
+    [job] = await outreach.send_all()
+    assert "<p>Hello &lt;b&gt;Ada&lt;/b&gt;, <a href=" in job["html"]
+    assert job["html"].startswith(preview["wordings"][0]["html"])
+    assert not [bad for bad in ("<script", "x()", "<img", "t.example", "javascript:") if bad in job["html"]]
+    way_out = job["headers"]["List-Unsubscribe"].strip("<>")
+    assert way_out in job["html"]
+    assert way_out in job["text"]
+    mail = compose(job, sender="sales@us.example")
+    assert [part.get_content_type() for part in mail.iter_parts()] == ["text/plain", "text/html"]
+    refused = await outreach.owner.post(
+        "/v1/campaigns", json={"name": "T", "steps": [{"kind": "telegram", "variants": [{"text": "a", "html": "b"}]}]}
+    )
+    assert (refused.status_code, "only mails have HTML" in refused.text) == (422, True)
 
 
 async def test_a_stranger_sees_and_reaches_none_of_it(outreach: Outreach) -> None:

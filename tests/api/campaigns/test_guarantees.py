@@ -236,6 +236,36 @@ class TestC5Floods:
         await outreach.turns()
         assert len(await outreach.claim()) == 2  # what is left of the account's day
 
+    async def test_c5_what_came_back_three_times_is_written_to_no_more(self, outreach: Outreach) -> None:
+        await outreach.contact("Ada")
+        for known in ({}, {}, {"suppressed": 1}):
+            await outreach.started(MAIL)
+            [sent] = await outreach.send_all()
+            bounced = {"provider_id": sent["provider_id"], "address": None, "status": "4.2.2", "is_hard": False}
+            more = {"kind": "bounce", "bounced": bounced, "references": [sent["provider_id"]]}
+            await outreach.arrives("mailer-daemon@acme.example", "4.2.2 mailbox full", **more)
+            again = await outreach.campaign()
+            found = await outreach.owner.read(f"/v1/campaigns/{again['id']}/audience")
+            assert found["reasons"] == known
+
+    async def test_c5_an_address_that_a_mail_server_does_not_know_is_written_to_no_more(
+        self, outreach: Outreach
+    ) -> None:
+        await outreach.contact("Ada")
+        campaign = await outreach.started(MAIL)
+        await outreach.turns()
+        [job] = await outreach.claim()
+        with smtp_server() as smtp:
+            smtp.knows_nobody = True
+            server = MailServer("127.0.0.1", smtp.port, "none", "sales")
+            told = await deliver(server, compose(job, sender="sales@us.example"), job["address"], None)
+        await outreach.tell(job, **told)
+        await outreach.hear()
+        assert (await outreach.one(campaign))["ending"] == "bounced"
+        again = await outreach.campaign()
+        found = await outreach.owner.read(f"/v1/campaigns/{again['id']}/audience")
+        assert found["reasons"] == {"suppressed": 1}
+
 
 async def test_c6_events_of_campaigns_name_nobody(outreach: Outreach) -> None:
     await outreach.contact("CANARY Byron", "canary@acme.example", phone="+4930999999")
