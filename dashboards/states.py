@@ -129,11 +129,11 @@ def elsewhere(amounts: Sequence[Elsewhere]) -> str:
 def plain(text: str) -> str:
     """Free text as text, where Streamlit would read it as Markdown: a reason is no image, a name no link.
 
-    Names of icons and emoji are looked for after Markdown is read, so that no escape helps; what holds them apart is a
-    character without width.
+    Names of icons and emoji, and addresses, are looked for after Markdown is read, so that no escape helps; what holds
+    them apart is a character without width.
     """
-    apart = re.sub(r":(?=[\w/+-]+:)", ":\u2060", " ".join(text.split()))
-    return re.sub(r"([\\`*_\[\]#|<>~$:@&]|(?<=\bwww)\.|^[-+](?=\s)|(?<=^\d)[.)])", r"\\\1", apart)
+    apart = re.sub(r"(?<=:)(?=[\w/+-]+:|//)|(?<=www)(?=\.)|(?=@)", "\u2060", " ".join(text.split()))
+    return re.sub(r"([\\`*_\[\]#|<>~$:@&]|^[-+](?=\s)|(?<=^\d)[.)])", r"\\\1", apart)
 
 
 def refused(error: client.ApiError) -> None:

@@ -49,13 +49,13 @@ def sign_in(page: Page, url: str, *, email: str, password: str) -> None:
     expect(page.get_by_role("button", name="Sign out")).to_be_visible(timeout=_PATIENCE)
 
 
-def settle(page: Page) -> None:
-    """Wait until the page has drawn everything it was told to."""
+def settle(page: Page, *, painting: int = 1500) -> None:
+    """Wait until the page has drawn everything it was told to; its charts within so many milliseconds."""
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=_PATIENCE)
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0, timeout=_PATIENCE)
     page.evaluate("() => document.fonts.ready")
     # Charts and tables are canvases: nothing in the page says when they are painted.
-    page.wait_for_timeout(1500)
+    page.wait_for_timeout(painting)
 
 
 def click_stage(page: Page, stage: int) -> None:

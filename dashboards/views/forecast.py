@@ -68,7 +68,7 @@ def _tiles(who: SignIn, organization: Organization, scope: Scope, version: str |
 
 def _as_issued(who: SignIn, organization: Organization, scope: Scope, version: str | None) -> None:
     """Every week's forecast of the period as it was issued, against what the period has brought."""
-    st.subheader("As issued, against what came", anchor=False)
+    st.header("As issued, against what came", anchor=False)
     asked = {name: value for name, value in scope.parameters().items() if name != "group_by"}
     answer = client.figures(who, "forecast_accuracy", asked, version=version)
     rows = [row for row in answer.rows if row.get("issued_at")]

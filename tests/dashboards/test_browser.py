@@ -1,5 +1,6 @@
 """The dashboards in a real browser: their own server process, the double behind them, headless Chromium before them."""
 
+import io
 import re
 import sys
 from collections.abc import Iterator
@@ -9,14 +10,21 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from PIL import Image
 from playwright.sync_api import BrowserContext, Page, Request, expect
 
+from dashboards.pages import find_views
 from runtime.process import ManagedProcess, ProcessSpec, free_port
+from tests.dashboards import counting
+from tests.dashboards.accessibility import problems, sideways
 from tests.dashboards.counting import sample_deals
 from tests.dashboards.double import ME, Double, healthy, serving
+from tests.dashboards.double_hostile import HOSTILE
+from tests.dashboards.test_analyse import GROUP, ROW, TOTAL
 from tests.screenshots import browser, chromium, click_stage, settle, sign_in
 
 PATIENCE = 30_000
+WIDTHS = (390, 768, 1280)
 EMAIL, PASSWORD = "manager@example.com", "sluice-demo"
 
 pytestmark = [
@@ -190,3 +198,87 @@ class TestStranger:
         page.goto(f"{dashboards}/team?pipeline=new")
         expect(page.get_by_label("E-mail address", exact=True)).to_be_visible(timeout=PATIENCE)
         expect(page.get_by_text("Northwind")).to_have_count(0)
+
+
+class TestEverybody:
+    """What every page owes whoever cannot see it well, has no mouse, or looks at it on a phone."""
+
+    def test_r33_the_sign_in_has_no_serious_finding_and_typing_begins_at_once(
+        self, dashboards: str, page: Page
+    ) -> None:
+        page.goto(f"{dashboards}/funnel")
+        expect(page.get_by_label("E-mail address", exact=True)).to_be_focused(timeout=PATIENCE)
+        expect(page).to_have_title("Sign in · Sluice")
+        assert problems(page) == []
+
+    def test_r29_r33_the_first_pages_have_no_serious_finding_and_fit_on_every_screen(
+        self, dashboards: str, page: Page
+    ) -> None:
+        sign_in(page, f"{dashboards}/funnel?by=team", email=EMAIL, password=PASSWORD)
+        assert _findings(page, dashboards, ["funnel?by=team", "deals", ""]) == {}
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_r11_r29_r33_no_page_has_a_serious_finding_sticks_out_or_reads_free_text_as_markup(
+        self, dashboards: str, page: Page, double: Double, scheme: str
+    ) -> None:
+        """All pages, with their details open, as the owner, in whose organization everybody is hostile."""
+        requested: list[str] = []
+        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        page.on("request", lambda request: requested.append(request.url))
+        double.me |= {"role": "owner"}
+        double.hostile, double.figures, double.totals = HOSTILE, [ROW], [TOTAL, GROUP]
+        sign_in(page, f"{dashboards}/funnel", email=EMAIL, password=PASSWORD)
+        opened = ["deals?id=d1", "deals?new=1", "contacts?id=ct1", "companies?id=co1", "sources?velocity_row=o1|new-0"]
+        paths = [*(view.path for view in find_views()), *opened, "funnel?by=owner&stage=new-1&measure=lost"]
+        assert _findings(page, dashboards, paths) == {}
+        assert [url for url in requested if "a.example" in url] == []
+
+    def test_r29_a_phone_shows_every_bar_of_25_stages_and_counts_what_it_leaves_out_of_40_owners(
+        self, dashboards: str, page: Page, double: Double, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stages = [f"Step {number:02}" for number in range(1, 26)]
+        owners = {f"p{number:02}": f"Person {number:02}" for number in range(1, 41)}
+        monkeypatch.setitem(counting.STAGES, "new", [*stages, "Won", "Lost"])
+        for key, name in owners.items():
+            monkeypatch.setitem(counting.OWNERS, key, (name, "t1"))
+            monkeypatch.setitem(counting.LABELS, key, name)
+        double.deals = sample_deals(datetime.now(UTC).date())
+        page.set_viewport_size({"width": 390, "height": 844})
+        sign_in(page, f"{dashboards}/funnel?by=owner&pipeline=new", email=EMAIL, password=PASSWORD)
+        chart = page.locator(".st-key-narrow_funnel").get_by_test_id("stVegaLiteChart")
+        expect(chart).to_be_visible(timeout=PATIENCE)
+        expect(page.locator(".st-key-wide_funnel")).to_be_hidden()
+        expect(page.get_by_text("20 of 48 groups shown, the largest; all in the table.")).to_be_visible()
+        settle(page)
+        picture = Image.open(io.BytesIO(chart.screenshot())).convert("RGB")
+        bars = sum(count for count, colour in picture.getcolors(1 << 24) or [] if colour == (20, 112, 124))
+        assert bars > 3000  # of some of 25 stages, 26 pixels high each
+        assert set(stages) <= set(chart.locator("svg text").all_text_contents())
+        assert sideways(page) == []
+
+        page.goto(f"{dashboards}/team")
+        expect(page.get_by_text("15 of 48 shown; all in the table.")).to_be_visible(timeout=PATIENCE)
+        settle(page)
+        ranking = page.locator(".st-key-narrow_ranking svg text").all_text_contents()
+        assert len(set(ranking) & set(counting.LABELS.values())) == 15
+        assert sideways(page) == []
+
+
+def _findings(page: Page, dashboards: str, paths: list[str]) -> dict[str, list[str]]:
+    """What is wrong with each page that has anything wrong, at the widths of phones, tablets and desks."""
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        page.goto(f"{dashboards}/{path}")
+        expect(page.get_by_role("heading", level=1).first).to_be_visible(timeout=PATIENCE)
+        settle(page, painting=300)
+        wrong = problems(page)
+        markup = page.locator("[src*='a.example'], [href*='a.example'], strong:text-is('b'), .katex, [onerror]").count()
+        wrong += [f"{markup} pieces of markup"] if markup else []
+        wrong += ["no title of its own"] if page.title() == "Sluice" else []
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 1900})
+            wrong += [f"at {width}: {one}" for one in sideways(page)]
+        if wrong:
+            found[path or "today"] = wrong
+    return found
