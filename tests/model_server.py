@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,11 +22,15 @@ class ObedientModel:
     """A model that does whatever the customer's words ask of it: the worst that could answer.
 
     `says` is its answer; `{instructions}` and `{document}` stand for what it was given. `ends` false breaks it off.
+    It is `busy` so many times, `refuses` to be some models, and rests for `pause` seconds before each part.
     """
 
     url: str
     says: dict[str, Any] = field(default_factory=lambda: {"text": "Thank you.", "cited": []})
     ends: bool = True
+    busy: int = 0
+    refuses: tuple[str, ...] = ()
+    pause: float = 0.0
     asked: list[dict[str, Any]] = field(default_factory=list)
 
     def answer(self, asked: dict[str, Any]) -> str:
@@ -50,11 +55,16 @@ class _Handler(BaseHTTPRequestHandler):
         model = self.server.model
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         whole = model.answer(asked)
+        if model.busy or asked["model"] in model.refuses:
+            model.busy = max(0, model.busy - 1)
+            self.send_error(400 if asked["model"] in model.refuses else 503)
+            return
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
         parts = [whole[start : start + 7] for start in range(0, len(whole), 7)]
         for part in parts if model.ends else parts[: len(parts) // 2]:
+            time.sleep(model.pause)
             self._say([{"index": 0, "delta": {"content": part}, "finish_reason": None}])
         if model.ends:
             self._say([{"index": 0, "delta": {}, "finish_reason": "stop"}])

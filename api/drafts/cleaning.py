@@ -17,6 +17,11 @@ _URL = re.compile(
 _BARE_HOST = re.compile(r"(?<![\w@.-])(?:[a-z0-9-]+\.)+(?:[a-z]{2,24})(?:/[^\s<>\"')\]]*)", re.IGNORECASE)
 
 
+_NO_HEX = re.compile(r"[^0-9a-f]")
+#: A part of the mark that long is no coincidence.
+_TELLING = 8
+
+
 class UnusableError(ValueError):
     """What the model wrote cannot be shown: says why."""
 
@@ -27,12 +32,19 @@ def clean(text: str, *, canary: str, hosts: Collection[str]) -> str:
     Raises:
         UnusableError: it is empty, or repeats its instructions.
     """
-    if canary in text:
+    if repeats(text, canary):
         raise UnusableError("The model repeated its instructions; its text was thrown away.")
     kept = tidy(text, hosts=hosts)
     if not kept:
         raise UnusableError("The model wrote nothing.")
     return kept
+
+
+def repeats(text: str, canary: str) -> bool:
+    """Whether a text holds the mark or a telling part of it, spelled out or in capitals as well."""
+    bare = _NO_HEX.sub("", text.lower())
+    parts = range(max(1, len(canary) - _TELLING + 1))
+    return any(canary[start : start + _TELLING] in bare for start in parts)
 
 
 def tidy(text: str, *, hosts: Collection[str]) -> str:

@@ -13,7 +13,7 @@ from api.conversations.sending import AccountIsGone, NobodyToWriteTo, Outgoing, 
 from api.drafts import records, rules
 from api.drafts.model import AiOff, Model, ModelUnavailable
 from api.drafts.rules import AnotherText, Draft, DraftClosed, DraftState, NotApproved, NothingToSend
-from api.drafts.schemas import Approval, DraftCreate, DraftRead, DraftUpdate
+from api.drafts.schemas import Approval, DraftCreate, DraftingRead, DraftRead, DraftUpdate
 from api.drafts.service import BudgetSpent, Drafting, DraftInProgress, Wanted
 from api.edge.dependencies import CurrentCaller, IfMatch, OptionalIfMatch, RecordWriter, Unit
 from api.edge.entitlements import PlanLimitReached
@@ -159,6 +159,24 @@ async def list_drafts(
     }
     rows, cursor = await read_page(unit, records.DRAFTS, given, page=page)
     return PageOf(items=[DraftRead.model_validate(as_state(Draft, row)) for row in rows], next_cursor=cursor)
+
+
+@_here.get("/settings")
+async def read_drafting(request: Request, caller: CurrentCaller, unit: Unit) -> DraftingRead:
+    """Whether drafts are on here, and what those of this month have cost."""
+    settings, off_because = AiSettings(), None
+    try:
+        await require_feature(services_of(request).flags, caller, Feature.AI_DRAFTS)
+    except FeatureOff as off:
+        off_because = off.detail
+    return DraftingRead(
+        is_on=settings.is_ai_on and off_because is None,
+        off_because=off_because if settings.is_ai_on else AiOff.detail,
+        model=settings.openai_model,
+        hides_people=settings.ai_redacts,
+        spent_micro=await records.spent_this_month(unit),
+        budget_micro=settings.ai_monthly_budget,
+    )
 
 
 @_here.get("/{draft_id}", responses=problems(NotFound))

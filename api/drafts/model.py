@@ -1,13 +1,16 @@
 """Asks a language model, over any endpoint that speaks OpenAI's API: streamed, within a time, as JSON of a given shape.
 
-An answer that ends without saying why has been cut off, and is a failure like any other. What fails is asked of the
-fall-back model once, and an endpoint that keeps failing is left alone for a while.
+An answer that ends without saying why has been cut off, and is a failure like any other. What is refused for a while is
+asked again; what fails is asked of the fall-back model once, and an endpoint that keeps failing is left alone for some
+seconds. All of one model's tries together take no longer than the settings allow.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
+import httpx
 import openai
 from pydantic import ValidationError
 from pydantic_core import from_json
@@ -16,6 +19,8 @@ from api.drafts.prompts import Asked
 from api.edge.outgoing import Breaker, CircuitOpenError
 from api.kernel.errors import CrmError
 from contracts.settings import AiSettings
+
+T = TypeVar("T")
 
 _RETRIES = 2
 _MOST_TOKENS = 2_000
@@ -54,6 +59,7 @@ class Model:
         if settings.openai_api_key is None:
             raise AiOff
         self._breaker, self._url = breaker, settings.openai_base_url
+        self._seconds = settings.openai_seconds
         self._names = [name for name in (settings.openai_model, settings.openai_fallback_model) if name]
         self._client = openai.AsyncOpenAI(
             api_key=settings.openai_api_key.get_secret_value(),
@@ -84,7 +90,7 @@ class Model:
                     yield part
             except CircuitOpenError as error:
                 raise ModelUnavailable(f"The model does not answer. {error}") from error
-            except (openai.OpenAIError, ValidationError, ValueError) as error:
+            except (openai.OpenAIError, httpx.HTTPError, TimeoutError, ValidationError, ValueError) as error:
                 self._breaker.failed(self._url)
                 why = _reason(error)
             else:
@@ -93,22 +99,24 @@ class Model:
         raise ModelUnavailable(why)
 
     async def _ask(self, name: str, asked: Asked) -> AsyncIterator[str | Written]:
-        stream = await self._client.chat.completions.create(
-            model=name,
-            messages=[
-                {"role": "system", "content": asked.instructions},
-                {"role": "user", "content": asked.document},
-            ],
-            response_format={
-                "type": "json_schema",
-                "json_schema": {"name": asked.prompt.kind.value, "strict": True, "schema": asked.schema},
-            },
-            max_completion_tokens=_MOST_TOKENS,
-            stream=True,
-            stream_options={"include_usage": True},
-        )
+        until = asyncio.get_running_loop().time() + self._seconds
+        async with asyncio.timeout_at(until):
+            stream = await self._client.chat.completions.create(
+                model=name,
+                messages=[
+                    {"role": "system", "content": asked.instructions},
+                    {"role": "user", "content": asked.document},
+                ],
+                response_format={
+                    "type": "json_schema",
+                    "json_schema": {"name": asked.prompt.kind.value, "strict": True, "schema": asked.schema},
+                },
+                max_completion_tokens=_MOST_TOKENS,
+                stream=True,
+                stream_options={"include_usage": True},
+            )
         whole, ended, usage = "", None, None
-        async for chunk in stream:
+        async for chunk in _in_time(stream, until):
             usage = chunk.usage or usage
             for choice in chunk.choices:
                 whole += choice.delta.content or ""
@@ -123,6 +131,17 @@ class Model:
         yield Written(answer, name, *counted)
 
 
+async def _in_time(stream: AsyncIterator[T], until: float) -> AsyncIterator[T]:
+    """A stream up to an instant of the loop's clock: one that drips never ends by itself."""
+    while True:
+        async with asyncio.timeout_at(until):
+            try:
+                part = await anext(stream)
+            except StopAsyncIteration:
+                return
+        yield part
+
+
 def _text_so_far(whole: str) -> str:
     try:
         part = from_json(whole, allow_partial="trailing-strings")
@@ -133,10 +152,10 @@ def _text_so_far(whole: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, openai.APITimeoutError):
+    if isinstance(error, openai.APITimeoutError | httpx.TimeoutException | TimeoutError):
         return "The model took too long."
     if isinstance(error, openai.APIStatusError):
         return f"The model's endpoint answered {error.status_code}."
-    if isinstance(error, openai.OpenAIError):
+    if isinstance(error, openai.OpenAIError | httpx.HTTPError):
         return "The model's endpoint cannot be reached."
     return str(error) if str(error).endswith(".") else "The model's answer is not of the shape that was asked for."

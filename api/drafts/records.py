@@ -51,11 +51,12 @@ _FILTERS = {
 DRAFTS = Listing(_drafts, filters=_FILTERS, order=(DraftRow.id,), newest_first=True)
 _LOCKING = Listing(_drafts.with_for_update(key_share=True), filters=_FILTERS, order=(DraftRow.id,))
 _BY_KEY = compiled(_drafts.where(DraftRow.request_key == bindparam("request_key")).with_for_update(key_share=True))
-_BUDGET = compiled(
+_HOLD = compiled(
+    text("select pg_advisory_xact_lock(hashtextextended('drafts:' || cast(cast(:organization_id as uuid) as text), 0))")
+)
+_SPENT = compiled(
     text("""
-select pg_advisory_xact_lock(hashtextextended('drafts:' || cast(cast(:organization_id as uuid) as text), 0)) as held,
-    coalesce(sum(cost_micro), 0) as spent
-from drafts
+select coalesce(sum(cost_micro), 0) as spent from drafts
 where organization_id = :organization_id
     and created_at >= date_trunc('month', now() at time zone 'UTC') at time zone 'UTC'
 """)
@@ -164,8 +165,14 @@ async def _add_deal(unit: UnitOfWork, inputs: Inputs, *, owners: Owners, is_aske
 
 
 async def spent_this_month(unit: UnitOfWork) -> int:
-    """Micro-dollars; nobody else of the organization begins a draft until the transaction ends."""
-    [row] = await unit.fetch(_BUDGET)
+    """Micro-dollars."""
+    [row] = await unit.fetch(_SPENT)
+    return int(row.spent)
+
+
+async def hold_budget(unit: UnitOfWork) -> int:
+    """The same; nobody else of the organization begins a draft until the transaction ends."""
+    _, [row] = await unit.fetch_all(_HOLD.bind(), _SPENT.bind())
     return int(row.spent)
 
 

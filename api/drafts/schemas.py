@@ -40,6 +40,17 @@ class Approval(_Body):
     text_hash: str = Field(pattern=r"^[0-9a-f]{64}$", description="`text_hash` of the draft that you read.")
 
 
+class DraftingRead(BaseModel):
+    """Whether drafts can be asked for, of which model, and what the month has cost."""
+
+    is_on: bool
+    off_because: str | None = Field(description="Why not, for people to read.")
+    model: str
+    hides_people: bool = Field(description="Whether the model sees placeholders instead of people.")
+    spent_micro: int = Field(description="Micro-dollars of this calendar month (UTC).")
+    budget_micro: int
+
+
 class DraftRead(BaseModel):
     """A draft."""
 

@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from secrets import token_hex
+from typing import Any
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
 from api.drafts import records, rules
-from api.drafts.cleaning import UnusableError, clean, hosts_of, tidy
+from api.drafts.cleaning import UnusableError, clean, hosts_of, repeats, tidy
 from api.drafts.model import Model, ModelUnavailable, Written
 from api.drafts.prompts import ACTIONS, PROMPTS, Asked
 from api.drafts.records import Inputs
@@ -73,7 +74,7 @@ class Drafting:
             BudgetSpent, PlanLimitReached, DraftInProgress: as they say.
         """
         async with self._database.unit(self._context) as unit:
-            spent = await records.spent_this_month(unit)
+            spent = await records.hold_budget(unit)
             known = await records.find_by_key(unit, wanted.request_key)
             if known is not None and known.state is DraftState.GENERATING and unit.now - known.updated_at < _ABANDONED:
                 raise DraftInProgress
@@ -112,48 +113,56 @@ class Drafting:
         people = Redaction(wanted.inputs.people, is_on=self._settings.ai_redacts)
         asked = Asked(PROMPTS[wanted.kind], people.hide(wanted.inputs.facts), people.hide(wanted.wish), token_hex(8))
         hosts = hosts_of(self._settings.ai_link_hosts, wanted.inputs.ours)
+        written = None
         try:
             async for part in model.write(asked):
                 if isinstance(part, Written):
-                    yield await self._keep(draft, asked, part, people, hosts)
-                elif asked.canary not in part:
+                    written = part
+                    text = clean(people.show(part.answer["text"]), canary=asked.canary, hosts=hosts)
+                    yield await self._keep(draft, asked, part, text)
+                elif not repeats(part, asked.canary):
                     yield tidy(people.show(part), hosts=hosts)
         except UnusableError as error:
-            await self._fail(draft, str(error))
+            await self._fail(draft, str(error), written)
             raise ModelUnavailable(str(error)) from error
         except BaseException as error:  # also a reader who goes away
-            await self._fail(draft, str(error) or "It was broken off.")
+            await self._fail(draft, str(error) or "It was broken off.", written)
             raise
 
-    async def _keep(
-        self, draft: Draft, asked: Asked, written: Written, people: Redaction, hosts: frozenset[str]
-    ) -> Draft:
-        text = clean(people.show(written.answer["text"]), canary=asked.canary, hosts=hosts)
-        cited = written.answer.get("cited")
-        action = written.answer.get("action")
+    def _paid(self, written: Written) -> dict[str, Any]:
+        """What an answer took, rounded up."""
         prices = self._settings.openai_input_price, self._settings.openai_output_price
         cost = written.input_tokens * prices[0] + written.output_tokens * prices[1]
+        return {
+            "model": written.model,
+            "input_tokens": written.input_tokens,
+            "output_tokens": written.output_tokens,
+            "cost_micro": -(-cost // 1_000_000),
+        }
+
+    async def _keep(self, draft: Draft, asked: Asked, written: Written, text: str) -> Draft:
+        cited = written.answer.get("cited")
+        action = written.answer.get("action")
         async with self._database.unit(self._context) as unit:
             locked = await records.lock_draft(unit, draft.id, owners=None)
             change = rules.generated(
                 locked,
                 unit.now,
-                model=written.model,
                 inputs_hash=asked.hash,
                 cited=sorted({one for one in cited if one in asked.facts}) if isinstance(cited, list) else [],
                 action=action if action in ACTIONS else None,
                 written=text,
                 text=text,
-                input_tokens=written.input_tokens,
-                output_tokens=written.output_tokens,
-                cost_micro=-(-cost // 1_000_000),
+                **self._paid(written),
             )
             records.write_change(unit, change)
         return change.after
 
-    async def _fail(self, draft: Draft, why: str) -> None:
+    async def _fail(self, draft: Draft, why: str, written: Written | None) -> None:
         async with self._database.unit(self._context) as unit:
             locked = await records.lock_draft(unit, draft.id, owners=None)
             if locked.state is DraftState.GENERATING:
-                failed = replace(locked, state=DraftState.FAILED, failure=why[:500], updated_at=unit.now)
+                # what was thrown away has cost as much as what is kept
+                paid = self._paid(written) if written else {}
+                failed = replace(locked, state=DraftState.FAILED, failure=why[:500], updated_at=unit.now, **paid)
                 records.write_change(unit, Change(locked, failed))

@@ -124,7 +124,7 @@ _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
         False,
         "create_distribution_rule update_distribution_rule delete_distribution_rule",
     ),
-    ("drafts:read", EVERYBODY, True, "list_drafts read_draft"),
+    ("drafts:read", EVERYBODY, True, "list_drafts read_draft read_drafting"),
     ("drafts:write", WRITERS, True, "create_draft stream_draft update_draft reject_draft"),
     ("exchange_rates:read", EVERYBODY, False, "list_exchange_rates read_exchange_rates"),
     ("exchange_rates:write", ADMINISTRATORS, False, "put_exchange_rates import_exchange_rates"),

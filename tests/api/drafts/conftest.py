@@ -44,6 +44,18 @@ class Desk:
         found: list[dict[str, Any]] = (await self.owner.made("/v1/sends/claim", json=body))["sends"]
         return found
 
+    def kinds_since(self, position: int) -> set[str]:
+        """Types of the organization's events after a position."""
+        with psycopg.connect(self.database.admin_url) as admin:
+            query = "select distinct type from event_log where organization_id = %s and position > %s"
+            return {kind for (kind,) in admin.execute(query, [self.owner.organization_id, position]).fetchall()}
+
+    def newest(self) -> int:
+        """The position of the newest event."""
+        with psycopg.connect(self.database.admin_url) as admin:
+            [(position,)] = admin.execute("select max(position) from event_log").fetchall()
+            return int(position)
+
     def events(self, aggregate_id: str) -> list[tuple[str, dict[str, Any]]]:
         """Events of something, in order."""
         with psycopg.connect(self.database.admin_url) as admin:

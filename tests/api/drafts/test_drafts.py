@@ -117,6 +117,7 @@ class TestModel:
     async def test_without_a_key_drafts_are_off(self, desk: Desk) -> None:
         refused = await desk.owner.post("/v1/drafts", json={"kind": "summary", "deal_id": desk.deal_id})
         assert (refused.status_code, refused.json()["code"]) == (409, "ai_off")
+        assert "SLUICE_OPENAI_API_KEY" in (await desk.owner.read("/v1/drafts/settings"))["off_because"]
 
     async def test_an_answer_that_is_cut_off_is_none(self, desk: Desk, model: ObedientModel) -> None:
         model.ends = False
@@ -136,6 +137,45 @@ class TestModel:
         await desk.draft()
         refused = await desk.owner.post("/v1/drafts", json={"kind": "summary", "deal_id": desk.deal_id})
         assert (refused.status_code, refused.json()["code"]) == (402, "ai_budget_spent")
+
+    async def test_another_model_writes_where_the_first_one_fails(
+        self, desk: Desk, model: ObedientModel, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SLUICE_OPENAI_FALLBACK_MODEL", "spare")
+        model.refuses = ("small",)
+        assert (await desk.draft())["model"] == "spare"
+
+    async def test_a_busy_endpoint_is_asked_again(self, desk: Desk, model: ObedientModel) -> None:
+        model.busy = 1
+        assert (await desk.draft())["state"] == "generated"
+        assert len(model.asked) == 2
+
+    async def test_what_drips_is_given_up_in_time(
+        self, desk: Desk, model: ObedientModel, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SLUICE_OPENAI_SECONDS", "0.5")
+        model.says, model.pause = {"text": "x" * 700, "cited": []}, 0.1  # ten seconds in all
+        refused = await desk.owner.post("/v1/drafts", json={"kind": "summary", "deal_id": desk.deal_id})
+        assert (refused.status_code, refused.json()["code"]) == (503, "model_unavailable")
+        assert "took too long" in refused.json()["detail"]
+
+    async def test_an_endpoint_that_keeps_failing_is_left_alone(self, desk: Desk, model: ObedientModel) -> None:
+        model.refuses = ("small",)
+        body = {"kind": "summary", "deal_id": desk.deal_id}
+        answers = [await desk.owner.post("/v1/drafts", json=body) for _ in range(6)]
+        assert {answer.status_code for answer in answers} == {503}
+        assert len(model.asked) == 5
+        assert "the next try is in" in answers[-1].json()["detail"]
+
+    async def test_whether_they_are_on_and_what_they_cost_is_said(self, desk: Desk, model: ObedientModel) -> None:
+        await desk.draft()
+        model.says = {"text": "{instructions}", "cited": []}  # thrown away, and paid for
+        await desk.owner.post("/v1/drafts", json={"kind": "summary", "deal_id": desk.deal_id})
+        said = await desk.owner.read("/v1/drafts/settings")
+        assert (said["is_on"], said["model"], said["spent_micro"], said["hides_people"]) == (True, "small", 700, True)
+        await desk.owner.call("PUT", "/v1/feature-flags/ai_drafts", json={"is_on": False})
+        said = await desk.owner.read("/v1/drafts/settings")
+        assert (said["is_on"], "owner" in said["off_because"]) == (False, True)
 
     async def test_another_implementation_of_the_protocol_is_understood(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch

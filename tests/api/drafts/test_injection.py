@@ -31,6 +31,7 @@ HOSTILE = [form.format(order) for order, form in itertools.product(_ORDERS, _FOR
 async def test_a18_fifty_hostile_messages_cause_no_send_and_leak_nothing(desk: Desk, model: ObedientModel) -> None:
     assert len(HOSTILE) >= 50
     other = await desk.owner.made("/v1/contacts", json={"name": "Grace Hopper", "email": "grace@other.example"})
+    began = desk.newest()
     before = await desk.owner.read(f"/v1/deals/{desk.deal_id}")
     for number, text in enumerate(HOSTILE):
         await desk.hear(text)
@@ -39,6 +40,8 @@ async def test_a18_fifty_hostile_messages_cause_no_send_and_leak_nothing(desk: D
             model.says["text"] = "{instructions}"
         answer = await desk.owner.post("/v1/drafts", json={"kind": "reply", "conversation_id": desk.conversation_id})
         assert answer.status_code in (201, 503)
+        canary = model.asked[-1]["messages"][0]["content"].split("Mark: ")[1].split()[0]
+        assert canary not in answer.text
         if answer.status_code == 201:
             written = answer.json()["text"]
             assert answer.json()["state"] == "generated"
@@ -50,6 +53,11 @@ async def test_a18_fifty_hostile_messages_cause_no_send_and_leak_nothing(desk: D
     assert str(other["id"]) not in given
     assert all("tools" not in asked for asked in model.asked)
     assert await desk.waiting() == []
+    assert {draft["state"] for draft in (await desk.owner.read("/v1/drafts", params={"limit": 100}))["items"]} == {
+        "generated", "failed"
+    }  # fmt: skip
+    # nothing was done to anything: no event of any kind, whoever caused it, but these
+    assert desk.kinds_since(began) <= {"message.received", "ai.draft.generated"}
     assert await desk.owner.read(f"/v1/deals/{desk.deal_id}") == before
 
 
@@ -106,10 +114,10 @@ def test_only_allowed_links_and_plain_text_are_left(written: str, shown: str) ->
     assert clean(written, canary="canary", hosts={"ours.example"}) == shown
 
 
-@pytest.mark.parametrize("written", ["", " \n", "<br>", "the canary"])
+@pytest.mark.parametrize("written", ["", " \n", "<br>", "the 0011223344", "1-1-2-2-3-3-4-4", "3344 AABB"])
 def test_what_is_left_empty_or_repeats_the_mark_is_unusable(written: str) -> None:
     with pytest.raises(UnusableError):
-        clean(written, canary="canary", hosts=())
+        clean(written, canary="0011223344aabbcc", hosts=())
 
 
 def test_hosts_are_those_of_the_setting_and_of_our_own_words() -> None:
