@@ -61,7 +61,7 @@ def newcombe(now: Share, before: Share) -> tuple[float, float] | None:
     """Bounds of the difference of two independent shares, 95 % confidence; None where one has nothing to share."""
     if not now.whole or not before.whole:
         return None
-    (low, high), (low_before, high_before) = _wilson(now), _wilson(before)
+    (low, high), (low_before, high_before) = wilson(now), wilson(before)
     rate, rate_before = now.part / now.whole, before.part / before.whole
     difference = rate - rate_before
     return (
@@ -70,7 +70,8 @@ def newcombe(now: Share, before: Share) -> tuple[float, float] | None:
     )
 
 
-def _wilson(share: Share) -> tuple[float, float]:
+def wilson(share: Share) -> tuple[float, float]:
+    """Bounds of a share of something, 95 % confidence."""
     n, rate = share.whole, share.part / share.whole
     middle = rate + _Z**2 / (2 * n)
     spread = _Z * sqrt(rate * (1 - rate) / n + _Z**2 / (4 * n**2))

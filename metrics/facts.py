@@ -15,6 +15,9 @@ from metrics.moments import Looked, add_credited, add_moments, add_subjects
 from metrics.question import Question, Stage
 from metrics.registry import COHORT, Definition, Figure
 
+#: The facts of another figure once more: at a weight, or those of them that have a score.
+DERIVED = frozenset({"weighted", "scored_deals"})
+
 
 def build(statement: Statement, question: Question) -> None:
     """Add `facts`: what the metric counts, under the names that `key` tells."""
@@ -55,7 +58,7 @@ def looked_at(question: Question) -> dict[Looked, str]:
     """The distinct facts behind the metric's figures, and what the statement calls them."""
     looked: dict[Looked, str] = {}
     for figure in question.definition.figures:
-        if figure.fact == "weighted":  # the facts of another figure at a weight
+        if figure.fact in DERIVED:
             continue
         for rule in _counted_by(question.definition, figure.name):
             looked.setdefault(_facts_behind(question, *rule), f"facts {len(looked)}")
@@ -142,7 +145,7 @@ def _figures(count: _Count, group: str | None, stage: Stage | None) -> dict[str,
     """The figures as declared; the currency follows the first sum of money."""
     definition, found = count.question.definition, dict[str, Any]()
     for figure in definition.figures:
-        if figure.fact == "weighted":
+        if figure.fact in DERIVED:
             continue
         found[figure.name] = count.value(definition, figure.name, group, stage and stage.stage_id)
         if definition.rule(figure.name)[1].aggregate == "amount":

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from metrics import attainment, change, exits, experiment, facts, funnel, issues, outlook, stage_metrics
+from metrics import attainment, change, exits, experiment, facts, funnel, issues, outlook, scores, stage_metrics
 from metrics.cells import Cells
 from metrics.compile import Statement
 from metrics.question import Question
@@ -44,6 +44,7 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     "facts": Kind(facts.build, facts.shape, facts.key),
     "attainment": Kind(attainment.build, attainment.shape, facts.key),
+    "calibration": Kind(scores.build_calibration, scores.shape_calibration, totals=scores.total_calibration),
     "exits": Kind(exits.build_exits, exits.shape_exits),
     "time_between": Kind(
         exits.build_between, exits.shape_between, survey=Survey(exits.survey_between, exits.shape_between)
@@ -54,6 +55,7 @@ KINDS: Mapping[str, Kind] = {
     "forecast_accuracy": Kind(
         outlook.build_forecast, issues.shape, outlook.key, series=Series(issues.issued, issues.shape)
     ),
+    "score_forecast": Kind(scores.build_forecast, scores.shape_forecast, outlook.key),
     "stage_entered": Kind(stage_metrics.build_stage_entered, stage_metrics.shape_stage_entered),
     "stalled": Kind(outlook.build_stalled, facts.shape, facts.key),
     "velocity": Kind(facts.build, outlook.shape_velocity, facts.key),

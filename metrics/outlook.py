@@ -3,6 +3,7 @@
 How often deals of a stage are won is read from the closings of the year before, as known at `as_of`: nothing later.
 """
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -17,7 +18,10 @@ from metrics.registry import Figure
 
 _HISTORY = timedelta(days=365)
 
-_COLUMNS = (
+Weigh = Callable[[Statement, str], str]
+
+#: A fact in a stage, as both kinds of forecast write it.
+COLUMNS = (
     "c.subject_id, c.group_key, c.stage_id, {measure} as measure, cast(null as uuid) as lost_reason_id,\n"
     "  c.amount_minor, c.currency, {counted} as counted_minor, c.days"
 )
@@ -32,7 +36,7 @@ def build_stalled(statement: Statement, question: Question) -> None:
         {"stage_id": "uuid", "days": "double precision"},
         [(stage.stage_id, float(stage.target_days or usual)) for stage in question.stages],
     )
-    chosen = _COLUMNS.format(measure="c.measure", counted="c.counted_minor")
+    chosen = COLUMNS.format(measure="c.measure", counted="c.counted_minor")
     statement.step(
         "facts", f"select {chosen} from credited c join targets t on t.stage_id = c.stage_id where c.days > t.days"
     )
@@ -42,14 +46,17 @@ def build_weighted(statement: Statement, question: Question) -> None:
     """Add `facts`: open deals, and once more at their weight; and how often their stages' deals were won."""
     facts.add_looked_at(statement, question)
     _add_odds(statement, question)
-    plain = _COLUMNS.format(measure="c.measure", counted="c.counted_minor")
+    plain = COLUMNS.format(measure="c.measure", counted="c.counted_minor")
     statement.step(
         "facts", f"select {plain} from credited c\nunion all {_weighted(statement, 'credited')}\n{_history()}"
     )
 
 
-def build_forecast(statement: Statement, question: Question) -> None:
-    """Add `facts`: deals won in the period up to the instant; open ones due in it, and once more at their weight."""
+def build_forecast(statement: Statement, question: Question, *, weigh: Weigh | None = None) -> None:
+    """Add `facts`: deals won in the period up to the instant; open ones due in it, and once more at their weight.
+
+    The weight is their stage's share of wins, unless `weigh` selects other facts of a step's deals.
+    """
     facts.add_looked_at(statement, question)
     _add_odds(statement, question)
     due = facts.key(question, _figure(question, "due_deals"))
@@ -69,11 +76,11 @@ def build_forecast(statement: Statement, question: Question) -> None:
     statement.step(
         "due", f"select c.* from credited c join planned p on p.subject_id = c.subject_id where c.measure = {name}"
     )
-    plain = _COLUMNS.format(measure="c.measure", counted="c.counted_minor")
+    plain = COLUMNS.format(measure="c.measure", counted="c.counted_minor")
     statement.step(
         "placed",
         f"select {plain} from credited c where c.measure <> {name} and c.at <= {at}\n"
-        f"union all select {plain} from due c\nunion all {_weighted(statement, 'due')}",
+        f"union all select {plain} from due c\nunion all {(weigh or _weighted)(statement, 'due')}",
     )
     statement.step(
         "facts",
@@ -119,7 +126,7 @@ def shape_velocity(question: Question, cells: Cells) -> list[dict[str, Any]]:
 
 def key(question: Question, figure: Figure) -> str:
     """The name in the statement of the facts behind a figure."""
-    return figure.fact if figure.fact == "weighted" else facts.key(question, figure)
+    return figure.fact if figure.fact in facts.DERIVED else facts.key(question, figure)
 
 
 def _figure(question: Question, name: str) -> Figure:
@@ -150,7 +157,7 @@ def _add_odds(statement: Statement, question: Question) -> None:
 def _weighted(statement: Statement, source: str) -> str:
     amount = f"cast(c.counted_minor as {statement.dialect.wide_integer})"
     counted = quotient(statement, f"{amount} * o.won", "o.closed", halves_go_up=True)
-    columns = _COLUMNS.format(measure="'weighted'", counted=counted)
+    columns = COLUMNS.format(measure="'weighted'", counted=counted)
     return f"select {columns} from {source} c join odds o on o.stage_id = c.stage_id"
 
 

@@ -44,6 +44,7 @@ from contracts.events.identity import (
     UserLoggedIn,
 )
 from contracts.events.pipelines import PipelineCreated, StageCreated, StageDeleted, StageUpdated
+from contracts.events.scores import LeadScored
 from contracts.stages import Outcome, StageKind
 
 ORGANIZATION = UUID("00000000-0000-7000-8000-00000000000a")
@@ -314,6 +315,23 @@ class EventLog:
         """A deal came from somewhere else."""
         data = DealUpdated(company_id=None, contact_id=None, source_id=source_id, changed_fields=["source"])
         self.add(data, deal.id, at=at, recorded=recorded)
+
+    def score(
+        self, deal: Deal, score: float, *, at: datetime, recorded: datetime | None = None, horizon_days: int = 90
+    ) -> UUID:
+        """A deal is scored; answers the id of the score."""
+        score_id = self.new_id()
+        data = LeadScored(
+            deal_id=deal.id,
+            model_id=UUID(int=1),
+            model_number=1,
+            score=score,
+            previous=None,
+            horizon_days=horizon_days,
+            scored_at=at,
+        )
+        self.add(data, score_id, at=at, recorded=recorded)
+        return score_id
 
     def set_goal(
         self,

@@ -45,6 +45,7 @@ def render(who: SignIn, me: Me) -> None:
             scope, organization, f"Won in the period, and open with a close date in it, by {_BY[by].lower()}"
         )
         figures.draw(who, organization, answer, asked, panel, question=question, version=version)
+        _by_scores(who, organization, scope, version)
         _as_issued(who, organization, scope, version)
 
 
@@ -64,6 +65,28 @@ def _tiles(who: SignIn, organization: Organization, scope: Scope, version: str |
     for column, (label, value) in zip(st.columns(len(shown)), shown, strict=True):
         column.metric(label, money.short_amount(value, organization.currency), border=True, height="stretch")
     st.caption("Weighted by how often deals of each stage were won in the year before. What was issued then stays.")
+
+
+def _by_scores(who: SignIn, organization: Organization, scope: Scope, version: str | None) -> None:
+    """The same period with deals weighed by their scores, where some have one."""
+    answer = client.figures(who, "score_forecast", scope.parameters(), version=version)
+    row = _first(answer)
+    st.subheader("By scores", anchor=False)
+    if not row.get("scored_deals"):
+        states.nothing_here("No deal due has a score", "Scores weigh deals here as soon as Lead scores has a model.")
+        return
+    shown = (
+        ("Forecast by scores", "forecast_minor"),
+        ("Open, weighted by scores", "weighted_amount_minor"),
+        ("Open with a score", "scored_amount_minor"),
+    )
+    for column, (label, figure) in zip(st.columns(len(shown)), shown, strict=True):
+        column.metric(label, money.short_amount(row[figure], organization.currency), border=True, height="stretch")
+    st.caption(
+        f"{money.count(row['scored_deals'])} of {money.count(row['due_deals'])} deals due have a score; the others"
+        " weigh by their stage."
+    )
+    states.provenance(answer, figures.describe(scope, organization, "Open deals due, each at its newest score"))
 
 
 def _as_issued(who: SignIn, organization: Organization, scope: Scope, version: str | None) -> None:

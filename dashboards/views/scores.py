@@ -1,5 +1,6 @@
-"""The scores page: whom to call today and why, and whether the model that says so can be trusted."""
+"""The lead scores page: whom to call today and why, and whether the model that says so can be trusted."""
 
+from datetime import date
 from typing import Any
 
 import pandas as pd
@@ -10,14 +11,16 @@ from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
 
-PAGE = Page("Scores", icon="target", group="Automate", position=2)
+PAGE = Page("Lead scores", icon="target", group="Automate", position=2)
 
 _SHOWN = 25
+#: No score is older.
+_FIRST_DAY = date(2020, 1, 1)
 
 
 def render(who: SignIn, me: Me) -> None:
     """Draw the page."""
-    st.title("Scores", anchor=False)
+    st.title("Lead scores", anchor=False)
     with states.explained():
         models = client.get(who, "/v1/scores/models").body["items"]
         if not models:
@@ -29,6 +32,7 @@ def render(who: SignIn, me: Me) -> None:
         present = next((model for model in models if model["state"] == "promoted"), None)
         if present is not None:
             _whom_to_call(who)
+            _came_true(who, me)
         _card(present or models[0])
         _models(models, me)
 
@@ -57,6 +61,57 @@ def _whom_to_call(who: SignIn) -> None:
         column_config={"Chance": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)},
     )
     st.caption("One deal in twenty, picked by chance, never has a score, so that the effect of scores can be measured.")
+
+
+def _came_true(who: SignIn, me: Me) -> None:
+    """All scores that were ever given, against what came of them since: the metric, not the model's own card."""
+    st.header("What came true", anchor=False)
+    answer = client.figures(who, "score_calibration", {"from": _FIRST_DAY.isoformat()})
+    [total] = answer.totals or [{}]
+    if not total.get("settled"):
+        given = total.get("scored") or 0
+        about = f"{money.count(given)} deals have a score; none was closed since." if given else "No score was given."
+        states.nothing_here("Nothing to hold scores against yet", about)
+        return
+    shown = (
+        ("Deals with a score", money.count(total["scored"]), f"{money.count(total['open'])} are still open"),
+        ("Said on average", money.share(total["forecast"]), "of those that are settled"),
+        (
+            "Won",
+            money.share(total["won_rate"]),
+            f"{money.share(total['low'])} to {money.share(total['high'])} by chance",
+        ),
+        ("Error (Brier)", f"{total['brier']:.3f}", f"{total['brier_reference']:.3f} for the same chance for all"),
+    )
+    for column, (name, value, beside) in zip(st.columns(len(shown)), shown, strict=True):
+        column.metric(name, value)
+        column.caption(beside)
+    rows = [
+        {
+            "Chance": _tenth(str(row["group"])),
+            "Deals": money.count(row["scored"]),
+            "Settled": money.count(row["settled"]),
+            "Said": _share(row["forecast"]),
+            "Won": _share(row["won_rate"]),
+            "By chance": "–" if row["low"] is None else f"{money.share(row['low'])} to {money.share(row['high'])}",
+        }
+        for row in answer.rows
+    ]
+    st.dataframe(
+        pd.DataFrame(rows), hide_index=True, width="stretch", alt="What was said and what came true, in tenths"
+    )
+    if total["open"]:
+        st.caption("While many are open, those that are settled are the ones that closed quickly.")
+    states.provenance(answer, f"First score of each deal, held against its closing ({me.organization.time_zone})")
+
+
+def _tenth(group: str) -> str:
+    place = int(group.removeprefix("tenth_"))
+    return f"{10 * (place - 1)} to {10 * place} %"
+
+
+def _share(value: float | None) -> str:
+    return money.NOTHING if value is None else money.share(value)
 
 
 def _card(model: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ ROW: dict[str, Any] = {
     "open_amount_minor": 5_000, "win_probability": 0.25, "closed_deals": 8, "weighted_amount_minor": 1_250,
     "stalled_deals": 2, "stalled_amount_minor": 700, "booked_amount_minor": 100, "due_amount_minor": 900,
     "forecast_minor": 325, "best_case_minor": 1_000, "due_deals": 2, "campaign_id": "k0",
+    "scored_deals": 1, "scored_amount_minor": 400,
 }  # fmt: skip
 TOTAL: dict[str, Any] = {
     "stage_id": None, "from_stage_id": None, "group": None, "is_total": True, "won": 48, "cohort": 200,
@@ -48,7 +49,7 @@ def words(page: AppTest) -> str:
         ("speed", {"days_in_stage", "sales_cycle_days"}),
         ("sources", {"velocity"}),
         ("pipeline", {"weighted_pipeline", "pipeline_value", "stalled_deals"}),
-        ("forecast", {"forecast"}),
+        ("forecast", {"forecast", "score_forecast"}),
         ("lost_reasons", {"lost_reasons"}),
         ("compare", {"conversion_change"}),
     ],

@@ -1,20 +1,34 @@
 """The scores page: whom to call and why, what the model is worth, and what to do where there is none."""
 
 from collections.abc import Callable
+from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
 from tests.dashboards.double import Double
 
+TENTH: dict[str, Any] = {
+    "group": "tenth_03", "scored": 40, "settled": 20, "open": 20, "won": 5, "forecast": 0.24, "won_rate": 0.25,
+    "low": 0.112, "high": 0.469, "brier": 0.18, "brier_reference": 0.1875,
+}  # fmt: skip
 
-def test_it_says_whom_to_call_and_why_and_what_the_model_is_worth(open_page: Callable[..., AppTest]) -> None:
+
+def test_it_says_whom_to_call_and_why_and_what_the_model_is_worth(
+    open_page: Callable[..., AppTest], double: Double
+) -> None:
+    double.figures, double.totals = [TENTH], [TENTH | {"group": None}]
     page = open_page("scores")
     calls = page.dataframe[0].value
     assert list(calls["Deal"]) == ["400 seats *for* Acme", "Pilot"]
     assert list(calls["Because"]) == ["Moves 5 raises the odds by 80 %", "nothing stands out"]
     assert "Beats the base rate" in page.success[0].value
-    assert page.metric[0].label == "Tells won from lost (AUC)"
-    assert len(page.dataframe[1].value) == 10
+    assert [part.value for part in page.metric[:4]] == ["40", "24 %", "25 %", "0.180"]
+    assert page.dataframe[1].value.iloc[0].to_dict() == {
+        "Chance": "20 to 30 %", "Deals": "40", "Settled": "20", "Said": "24 %", "Won": "25 %",
+        "By chance": "11 % to 47 %",
+    }  # fmt: skip
+    assert page.metric[4].label == "Tells won from lost (AUC)"
+    assert len(page.dataframe[2].value) == 10
 
 
 def test_a_model_that_abstains_says_why_and_names_nobody_to_call(

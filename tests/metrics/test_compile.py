@@ -121,7 +121,7 @@ def test_every_statement_filters_every_relation_by_the_organization() -> None:
         assert set(re.findall(r"'([^']*)'", statement.sql)) <= _OUR_WORDS
 
 
-#: Of the funnel, exits, goals and the tree of teams; what a definition declares is bound.
+#: Of the funnel, exits, goals, scores and the tree of teams; what a definition declares is bound.
 _OUR_WORDS = {
     "weighted",
     "history won",
@@ -129,6 +129,8 @@ _OUR_WORDS = {
     *("open", "won", "lost", "team", "member"),
     *("cohort", "visited", "entered", "still_here", "moved_back"),
     *("goal ", "exits", "arrived", "on_the_way"),
+    *("scored", "settled", "squares", "not won", "scored_deals"),
+    *(f"tenth_{place:02}" for place in range(1, 11)),
 }
 
 

@@ -1,0 +1,85 @@
+"""Scores against what came of them, and as weights of a forecast: figures counted by hand, on both warehouses."""
+
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from metrics.change import Share, wilson
+from tests.event_history import BEGINNING, EventLog, days
+from tests.metrics.conftest import Asker
+
+Ask = Callable[[EventLog], Asker]
+
+STAGES = (("New", "open"), ("Talk", "open"), ("Won", "won"), ("Lost", "lost"))
+PERIOD: dict[str, Any] = {"start": "2026-01-01", "end": "2026-04-01"}
+
+
+def test_scores_are_held_against_what_came_of_them_within_their_horizon(log: EventLog, ask_either: Ask) -> None:
+    pipeline, ada = log.pipeline(stages=STAGES), log.user()
+    told = (
+        # score, when and how it ended
+        (0.25, "won", 5),
+        (0.25, "lost", 5),
+        (0.29, "won", 40),  # too late for its horizon
+        (0.85, "won", 10),
+        (0.85, None, 0),  # its horizon is over
+        (1.0, "won", 3),
+    )
+    for number, (score, end, day) in enumerate(told):
+        deal = log.deal(pipeline, at=BEGINNING, owner_id=ada if number == 3 else None)
+        log.score(deal, score, at=BEGINNING + days(1), horizon_days=30)
+        log.score(deal, 0.5, at=BEGINNING + days(2), horizon_days=30)  # the first one counts
+        if end is not None:
+            (log.win if end == "won" else log.lose)(deal, at=BEGINNING + days(1 + day))
+    young = log.deal(pipeline, at=BEGINNING)
+    log.score(young, 0.22, at=BEGINNING + days(45), horizon_days=30)
+    log.deal(pipeline, at=BEGINNING + days(50))  # has no score
+    asker = ask_either(log)
+    found = asker.answer("score_calibration", **PERIOD)
+    rows = {row["group"]: row for row in found.rows}
+    names = ("scored", "settled", "open", "won")
+    assert {group: tuple(row[name] for name in names) for group, row in rows.items()} == {
+        "tenth_03": (4, 3, 1, 1),
+        "tenth_09": (2, 2, 0, 1),
+        "tenth_10": (1, 1, 0, 1),
+    }
+    assert rows["tenth_03"]["forecast"] == pytest.approx((0.25 + 0.25 + 0.29) / 3)
+    assert rows["tenth_03"]["won_rate"] == pytest.approx(1 / 3)
+    assert (rows["tenth_03"]["low"], rows["tenth_03"]["high"]) == wilson(Share(1, 3))
+    [total] = found.totals
+    missed = 0.75**2 + 0.25**2 + 0.29**2 + 0.15**2 + 0.85**2
+    assert total["brier"] == pytest.approx(missed / 6)
+    assert total["brier_reference"] == pytest.approx(0.25)
+    page = asker.rows("score_calibration", "settled", group="tenth_03", **PERIOD)
+    assert page.count == 3
+    assert {item["outcome"] for item in page.items} == {"won", "not won"}
+    [of_ada] = asker.answer("score_calibration", owner_ids=[ada], **PERIOD, group_by="none").rows
+    assert (of_ada["scored"], of_ada["won"]) == (1, 1)
+    [early] = asker.answer("score_calibration", **PERIOD, group_by="none", as_of=str((BEGINNING + days(8)).date())).rows
+    assert (early["scored"], early["settled"], early["won"]) == (6, 3, 2)
+
+
+def test_a_forecast_by_scores_weighs_what_has_none_by_its_stage(log: EventLog, ask_either: Ask) -> None:
+    pipeline = log.pipeline(stages=STAGES)
+    for number in range(4):
+        deal = log.deal(pipeline, at=BEGINNING, amount_minor=100)
+        (log.win if number == 0 else log.lose)(deal, at=BEGINNING + days(2))
+    scored = log.deal(pipeline, at=BEGINNING + days(3), amount_minor=1_001, close_date=date(2026, 3, 1))
+    log.score(scored, 0.9, at=BEGINNING + days(3))
+    log.score(scored, 0.5, at=BEGINNING + days(4))
+    log.score(scored, 0.7, at=BEGINNING + days(20))
+    log.deal(pipeline, at=BEGINNING + days(3), amount_minor=200, close_date=date(2026, 3, 2))
+    asker = ask_either(log)
+    then = str((BEGINNING + days(10)).date())
+    [row] = asker.answer("score_forecast", pipeline_id=pipeline.id, as_of=then, **PERIOD).rows
+    # half of 1,001 is rounded up; of the stage's four deals one was won
+    assert (row["due_deals"], row["scored_deals"], row["scored_amount_minor"]) == (2, 1, 1_001)
+    assert (row["weighted_amount_minor"], row["forecast_minor"]) == (501 + 50, 100 + 501 + 50)
+    [now] = asker.answer("score_forecast", pipeline_id=pipeline.id, **PERIOD).rows
+    assert now["weighted_amount_minor"] == 701 + 50
+    assert asker.rows("score_forecast", "weighted_amount_minor", pipeline_id=pipeline.id, **PERIOD).amount_minor == 751
+    assert asker.rows("score_forecast", "scored_deals", pipeline_id=pipeline.id, **PERIOD).count == 1
+    assert UUID(asker.rows("score_forecast", "scored_deals", pipeline_id=pipeline.id, **PERIOD).items[0]["deal_id"])
