@@ -79,7 +79,7 @@ def write_card(
             "top_features",
         )
     )
-    refusals = _floor(judged)
+    refusals = _one_sided(outcome) + _floor(judged)
     if judged.model is not None and judged.split is not None and judged.matrix is not None:
         card |= _figures(judged, suspicion)
         refusals += _unproven(judged, card) + _uncalibrated(card)
@@ -95,6 +95,18 @@ def write_card(
     card["reasons"] = refusals or [_praise(card)]
     rounded: Card = _round(card)
     return rounded
+
+
+def _one_sided(outcome: Outcome) -> list[str]:
+    if outcome.won and outcome.lost:
+        return []
+    still_open = int((outcome.labels == OPEN).sum())
+    more = (
+        f" {still_open:,} rows are empty, which reads as still open: write the other outcome into those that had it."
+        if still_open
+        else ""
+    )
+    return [f"Column {outcome.column} holds only {(outcome.won or outcome.lost)!r}; a score needs both outcomes.{more}"]
 
 
 def _model(judged: Judged) -> dict[str, Any]:

@@ -11,7 +11,10 @@ import polars as pl
 Kind = Literal["number", "category", "instant", "text"]
 
 #: Spellings of "nothing here", in lower case.
-MISSING = ("", "na", "n/a", "#n/a", "nan", "nat", "null", "none", "-", "--", "?", "<na>", "(null)")
+MISSING = (
+    *("", "na", "n/a", "#n/a", "nan", "nat", "null", "none", "-", "--", "?", ".", "<na>", "(null)"),
+    *("inf", "-inf", "+inf", "infinity", "-infinity", "#div/0!", "#num!", "#ref!", "#value!"),
+)
 #: A column is of a kind when so much of what it holds can be read so.
 _MOST = 0.95
 _DAYS = (
@@ -26,8 +29,12 @@ _DAYS = (
     "%d %b %Y",
     "%b %d, %Y",
 )
+#: Of these a column has one: which number is the month cannot be told from date to date.
+_SLASHED = frozenset({"%m/%d/%Y", "%d/%m/%Y", "%m/%d/%y"})
 _TIMES = ("", " %H:%M", " %H:%M:%S%.f", "T%H:%M:%S%.f", " %I:%M %p", " %I:%M:%S %p")
 _TRIED = 2_000
+#: A column may mix so many forms of dates, each of which reads at least such a share of what the others left.
+_MOST_FORMS, _LEAST_SHARE = 6, 0.01
 _US: Literal["us"] = "us"
 _CATEGORY_WORDS = 3
 _TEXT_WIDTH = 60
@@ -102,18 +109,28 @@ def _numbers(texts: pl.Series) -> pl.Series | None:
 
 
 def _instants(texts: pl.Series) -> pl.Series | None:
+    """Dates in one form or, as in tables that were put together, in several; None where nothing can be read."""
     if not texts.str.contains(r"^\d{1,4}[-/. ]|^[A-Za-z]{3} \d").any():
         return None
-    with_zone = texts.str.contains(r"(Z|[+-]\d\d:?\d\d)$").fill_null(value=False)
-    if with_zone.any():
-        return _naive(texts.str.to_datetime("%+", time_unit=_US, time_zone="UTC", strict=False, ambiguous="null"))
-    sample = texts.drop_nulls().head(_TRIED)
-    readings = (
-        (len(sample) - _read(sample, form).null_count(), form)
-        for form in (day + time for day in _DAYS for time in _TIMES)
-    )
-    count, form = max(readings, key=lambda reading: reading[0])
-    return _read(texts, form) if count else None
+    found, days = _read_zoned(texts), list(_DAYS)
+    for _ in range(_MOST_FORMS):
+        left = texts.set(found.is_not_null(), None)
+        sample = left.drop_nulls().head(_TRIED)
+        readings = (
+            (len(sample) - _read(sample, day + time).null_count(), day, time) for day in days for time in _TIMES
+        )
+        count, day, time = max(readings, key=lambda reading: reading[0])
+        if count <= _LEAST_SHARE * len(sample):
+            break
+        found = found.zip_with(found.is_not_null(), _read(left, day + time))
+        if day in _SLASHED:
+            days = [one for one in days if one == day or one not in _SLASHED]
+    return None if found.null_count() == len(found) else found
+
+
+def _read_zoned(texts: pl.Series) -> pl.Series:
+    zoned = texts.set(~texts.str.contains(r"(Z|[+-]\d\d:?\d\d)$").fill_null(value=False), None)
+    return _naive(zoned.str.to_datetime("%+", time_unit=_US, time_zone="UTC", strict=False, ambiguous="null"))
 
 
 def _read(texts: pl.Series, form: str) -> pl.Series:

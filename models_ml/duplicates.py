@@ -1,6 +1,6 @@
 """Rows that are there twice: what is in the training rows and in the judging rows would be remembered, not foreseen.
 
-Exact copies count where rows have an identifier. Without one, or under another one or another instant, copies count
+Exact copies count where rows have an identifier. Without one, or under another one, instant or status, copies count
 where rows are rich: leaving out any one column, hardly more of them are equal. Where rows are poor (few categories),
 equal ones are what one expects.
 """
@@ -13,15 +13,15 @@ from models_ml.columns import Column
 _RICH = 2.0
 
 
-def repeated(columns: list[Column], won: np.ndarray, *, identifiers: set[str], instants: set[str]) -> np.ndarray:
-    """Positions of rows that repeat an earlier one, outcome included."""
+def repeated(columns: list[Column], won: np.ndarray, *, identifiers: set[str], unlike: set[str]) -> np.ndarray:
+    """Positions of rows that repeat an earlier one, outcome included; copies may differ in the columns `unlike`."""
     hashes = {column.name: _hash(column, place) for place, column in enumerate(columns)}
     outcome = pl.Series(won).hash(seed=len(columns))
     later = pl.Series(np.zeros(len(won), dtype=bool))
     if identifiers & hashes.keys():
         later |= ~_fold([*hashes.values(), outcome]).is_first_distinct()
     named = [hashed for name, hashed in hashes.items() if name not in identifiers]
-    bare = [hashed for name, hashed in hashes.items() if name not in identifiers | instants]
+    bare = [hashed for name, hashed in hashes.items() if name not in identifiers | unlike]
     for parts in (named, bare):
         if len(parts) > 1 and _are_rich(parts, outcome):
             later |= ~_fold([*parts, outcome]).is_first_distinct()

@@ -41,6 +41,8 @@ def auc(won: np.ndarray, score: np.ndarray) -> Estimate:
     """Area under the ROC curve with DeLong's standard error."""
     positive, negative = score[won == 1], score[won == 0]
     m, n = len(positive), len(negative)
+    if not m or not n:
+        return Estimate(0.5, 0.5)  # nothing is told from nothing
     ranks = rankdata(np.concatenate([positive, negative]))
     above = (ranks[:m] - rankdata(positive)) / n  # of each won one: the share of lost ones that it beats
     below = 1 - (ranks[m:] - rankdata(negative)) / m

@@ -69,6 +69,8 @@ def _sides(column: str, values: dict[str, int], rows: int) -> tuple[set[str], se
     lost = {value for value in values if _plain(value) in _LOST}
     if len(values) == _TWO and not (won and lost):
         return _two_words(values, won, lost)
+    if len(values) == 1:  # nothing to learn: the card will say so
+        return (set(), set(values)) if lost else (set(values), set())
     beside = set(values) - won - lost
     if (
         won and lost and not (beside and any(value[-1].isdigit() for value in won | lost))
@@ -104,15 +106,6 @@ def _plain(value: str) -> str:
 def _why_not(column: str, values: dict[str, int], rows: int) -> str:
     if not values:
         return f"Column {column} is empty in all {rows:,} rows; a score needs rows with a known outcome."
-    if len(values) == 1:
-        (only,) = values
-        empty = rows - values[only]
-        more = (
-            f"; {empty:,} rows are empty, which reads as still open: write the other outcome into those that were lost"
-            if empty
-            else ""
-        )
-        return f"Column {column} holds only {only!r}{more}. A score needs both outcomes."
     shown = ", ".join(repr(value) for value in list(values)[:_SHOWN]) + (", …" if len(values) > _SHOWN else "")
     return (
         f"Column {column} holds {len(values):,} different values ({shown}); "

@@ -66,7 +66,9 @@ def _train(columns: list[Column], outcome: Outcome, settings: Settings) -> Train
         columns, outcome, {*settings.allowed, *([settings.time] if settings.time else [])}
     )
     instants = {column.name for column in columns if column.kind == "instant" or column.name == settings.time}
-    copies = repeated(known, won, identifiers=set(suspicion.identifiers), instants=instants)
+    # a copy under another status is one, too: what tells of the outcome tells of nothing else
+    unlike = instants | set(suspicion.leaks)
+    copies = repeated(known, won, identifiers=set(suspicion.identifiers), unlike=unlike)
     kept = pl.Series(np.setdiff1d(np.arange(len(won)), copies))
     known, won = [column.take(kept) for column in known], won[kept.to_numpy()]
     known_time = known_time.take(kept) if known_time else None

@@ -178,6 +178,25 @@ class TestDirtyFiles:
         wide = leads.frame.with_columns(**{f"x{i}": pl.Series(leads.random.normal(size=600)) for i in range(250)})
         assert judge(write(wide, tmp_path / "wide.csv"), "outcome")["rows"]["all"] == 600
 
+    def test_one_outcome_alone_is_nothing_to_learn_from(self, tmp_path: Path) -> None:
+        file = tmp_path / "one.csv"
+        file.write_text("a,won\n1,yes\n2,\n3,yes\n")
+        card = judge(file, "won")
+        assert card["verdict"] == "abstains"
+        assert "holds only 'yes'" in card["reasons"][0]
+        assert "1 rows are empty" in card["reasons"][0]
+
+    def test_dates_in_several_forms_and_numbers_that_are_none_keep_their_column(self, tmp_path: Path) -> None:
+        leads = Leads(3_000, signal=2)
+        forms = ("%Y-%m-%d", "%d.%m.%Y", "%m/%d/%Y", "%Y-%m-%dT%H:%M:%SZ", "%d %b %Y")
+        dates = [at.strftime(forms[row % 5]) for row, at in enumerate(leads.frame["created_at"])]
+        odd = [("inf", "-Infinity", "1e400", "#DIV/0!")[row % 4] if row % 9 == 0 else str(row) for row in range(3_000)]
+        frame = leads.frame.with_columns(created_at=pl.Series(dates), odd=pl.Series(odd))
+        plain = judge(write(leads.frame, tmp_path / "plain.csv"), "outcome", "--time", "created_at")
+        card = judge(write(frame, tmp_path / "mixed.csv"), "outcome", "--time", "created_at")
+        assert card["window"]["test_from"][:10] == plain["window"]["test_from"][:10]
+        assert "odd" not in card["left_out"]
+
     @pytest.mark.parametrize(
         ("text", "target", "more", "says"),
         [
@@ -188,7 +207,6 @@ class TestDirtyFiles:
             ("won\nyes\nno\n", "won", (), "single column"),
             ("a,won\n1,red\n2,green\n3,blue\n", "won", (), "3 different values"),
             ("a,won\n1,0\n2,1\n3,2\n", "won", (), "3 different values"),
-            ("a,won\n1,yes\n2,\n", "won", (), "holds only 'yes'"),
             ("a,won\n1,yes\nsoon,no\nlater,no\n", "won", ("--time", "a"), "is no time"),
         ],
     )
