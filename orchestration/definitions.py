@@ -24,7 +24,7 @@ def build_defs(*, warehouse: Warehouse, project: Project) -> dg.Definitions:
         asset_checks=checks,
         jobs=[*define_jobs(checks), billing.reconcile_stripe, scoring.train_scores, scoring.score_changes],
         schedules=[*define_schedules(), billing.NIGHTLY, scoring.nightly_training],
-        sensors=[first_quality, alerts, scoring.features_changed, daily.automation],
+        sensors=[first_quality, alerts, daily.automation],
         resources={"warehouse": warehouse},
         executor=dg.in_process_executor,
     )

@@ -48,7 +48,7 @@ def score_changed(client: ScoresClient, session: Session, folder: Path) -> dict[
     organization_id, present = client.organization_id, client.present()
     if present is None:
         return {}
-    features = read_features(session, organization_id)
+    features = read_features(session, organization_id, is_present=True)
     path = folder / f"{organization_id}.parquet"
     known = pl.read_parquet(path) if path.exists() else pl.DataFrame(schema=_DIGESTS)
     changed, digests = changed_since(features, known, model_id=str(present["id"]))

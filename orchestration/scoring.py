@@ -49,11 +49,12 @@ _MONOTONE = {"days_in_stage": -1}
 _CHUNK = 500
 
 
-def read_features(session: Session, organization_id: UUID) -> pl.DataFrame:
-    """An organization's rows of the mart, in one order."""
+def read_features(session: Session, organization_id: UUID, *, is_present: bool = False) -> pl.DataFrame:
+    """An organization's rows of the mart, in one order; only those of open deals as they are, if `is_present`."""
     columns = (*_ABOUT, *FEATURES)
     statement = Statement(session.dialect, organization_id)
-    statement.mart("features", Mart.LEAD_FEATURES, columns=", ".join(columns))
+    conditions = ["is_present"] if is_present else []
+    statement.mart("features", Mart.LEAD_FEATURES, columns=", ".join(columns), conditions=conditions)
     rows = session.fetch(statement.compile("select * from features order by deal_id, scored_at"))
     series = [_series(name, [row[place] for row in rows]) for place, name in enumerate(columns)]
     return pl.DataFrame(series)

@@ -1,10 +1,13 @@
-"""Dagster's own processes: one code server, the pages, and the daemon that runs schedules. They share one instance."""
+"""Dagster's own processes: one code server, the pages, and the daemon that runs schedules. They share one instance.
+
+Beside them runs the scorer, where organizations take part in scoring.
+"""
 
 from pathlib import Path
 
 import yaml
 
-from contracts.settings import OrchestrationSettings
+from contracts.settings import OrchestrationSettings, ScoringSettings
 
 _LOCATION = "sluice"
 _MODULE = "orchestration.definitions"
@@ -21,6 +24,7 @@ def commands(settings: OrchestrationSettings, *, socket_path: Path) -> list[tupl
     workspace = home / "workspace.yaml"
     server = {"grpc_server": {"socket": str(socket_path), "host": "localhost", "location_name": _LOCATION}}
     workspace.write_text(yaml.safe_dump({"load_from": [server]}), encoding="utf-8")
+    scorer = [("scorer", ["orchestration.scorer"], False)] if ScoringSettings().scores_keys else []
     return [
         ("pages", [
             "orchestration.pages", "--workspace", str(workspace), "--host", settings.dagster_host,
@@ -31,4 +35,5 @@ def commands(settings: OrchestrationSettings, *, socket_path: Path) -> list[tupl
             "--socket", str(socket_path),
         ], True),
         ("daemon", [_PROGRAM, "dagster._daemon", "run", "--workspace", str(workspace)], False),
+        *scorer,
     ]  # fmt: skip

@@ -128,7 +128,7 @@ def run_scores(
         closing(open_reader(WarehouseSettings().warehouse_url.get_secret_value())) as reader,
         reader.session() as session,
     ):
-        features = read_features(session, client.organization_id)
+        features = read_features(session, client.organization_id, is_present=True)
     done = client.write(present, features)
     Console(highlight=False).print(", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in done.items()))
 

@@ -1,5 +1,5 @@
-"""Lead scores: a model is trained each night and promoted where it is no worse than the present one; deals whose
-features changed are scored again, through the API, as anybody would.
+"""Lead scores: a model is trained each night and promoted where it is no worse than the present one; then what is open
+is scored, through the API, as anybody would. What changes meanwhile is scored by the scorer (`orchestration.scorer`).
 
 An organization takes part by a key of a service with the scope scores:write, one of `SLUICE_SCORES_KEYS`.
 """
@@ -13,7 +13,7 @@ import dagster as dg
 from contracts.settings import OrchestrationSettings, ScoringSettings
 from contracts.warehouse import Mart
 from metrics.reader import Session, open_reader
-from orchestration.score_runs import features_version, score_changed, train_for
+from orchestration.score_runs import score_changed, train_for
 from orchestration.scoring import ScoresClient
 from orchestration.warehouse import Warehouse
 
@@ -99,22 +99,3 @@ nightly_training = dg.ScheduleDefinition(
     cron_schedule="53 1 * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
-
-
-@dg.sensor(
-    job_name="score_changes",
-    minimum_interval_seconds=300,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Has changed deals scored as new features are published, every five minutes at most.",
-)
-def features_changed(
-    context: dg.SensorEvaluationContext, warehouse: dg.ResourceParam[Warehouse]
-) -> dg.RunRequest | dg.SkipReason:
-    """Ask for scores when the features have another version."""
-    if not ScoringSettings().scores_keys:
-        return dg.SkipReason("No organization takes part: SLUICE_SCORES_KEYS is empty.")
-    version = features_version(warehouse.url)
-    if version is None or version == context.cursor:
-        return dg.SkipReason("The features are those of the last scores.")
-    context.update_cursor(version)
-    return dg.RunRequest(run_key=version)

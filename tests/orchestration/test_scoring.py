@@ -141,7 +141,7 @@ class TestByTheClock:
     def deals(self, monkeypatch: pytest.MonkeyPatch) -> list[pl.DataFrame]:
         """What the warehouse holds: the last of these."""
         held = [features(100)]
-        monkeypatch.setattr("orchestration.score_runs.read_features", lambda _session, _organization: held[-1])
+        monkeypatch.setattr("orchestration.score_runs.read_features", lambda _session, _organization, **_: held[-1])
         return held
 
     def test_deals_are_scored_again_when_they_or_the_model_changed(

@@ -1,12 +1,28 @@
+{{
+    config(
+        materialized='maintained',
+        unique_key=['organization_id', 'deal_id'],
+        meta={
+            'speed': 'live',
+            'affected': 'int_touched_deals',
+            'row_key': ['organization_id', 'deal_id', 'scored_at'],
+        },
+        indexes=[{'columns': ['organization_id', 'deal_id']}],
+    )
+}}
+
+{% set keys = ['organization_id', 'deal_id'] %}
+{% set touched = ref('int_touched_deals') %}
+
 -- what was true at each instant; only `outcome` and `outcome_at` look ahead, and they are what is to be foretold
 with entries as (
-    select * from {{ ref('fct_stage_entries') }}
-    where known_to is null
+    select * from {{ built_rows('fct_stage_entries') }}
+    where known_to is null and {{ is_affected(touched, keys) }}
 ),
 
 versions as (
-    select * from {{ ref('fct_deal_versions') }}
-    where known_to is null
+    select * from {{ built_rows('fct_deal_versions') }}
+    where known_to is null and {{ is_affected(touched, keys) }}
 ),
 
 changes as (

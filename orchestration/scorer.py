@@ -1,0 +1,72 @@
+"""Scores what changes, within seconds: looks for a newer version of the features, and scores the deals that differ.
+
+A long-lived process beside Dagster's, since a run of Dagster's costs more than a score. It has work only where
+`SLUICE_SCORES_KEYS` names organizations, and is started there alone. Training stays Dagster's, by night.
+"""
+
+import logging
+import signal
+import threading
+from contextlib import closing
+from pathlib import Path
+from time import monotonic
+
+from contracts.settings import OrchestrationSettings, ScoringSettings, WarehouseSettings
+from metrics.errors import WarehouseNotReadyError
+from metrics.reader import Reader, open_reader
+from models_ml.errors import ScoringError
+from orchestration.score_runs import features_version, score_changed
+from orchestration.scoring import ScoresClient
+
+logger = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 1.0
+#: A model may be promoted while no deal changes.
+_AT_LEAST_EVERY_SECONDS = 60.0
+
+
+def score_all(reader: Reader, folder: Path) -> bool:
+    """Score what changed, of each organization that takes part; whether all went well."""
+    settings, is_well = ScoringSettings(), True
+    for key in settings.scores_keys:
+        client = ScoresClient.at(settings.api_url, key.get_secret_value())
+        try:
+            with reader.session() as session:
+                done = score_changed(client, session, folder)
+        except (ScoringError, WarehouseNotReadyError) as error:
+            logger.warning("an organization's deals are not scored: %s", error)
+            is_well = False
+        else:
+            if done.get("changed"):
+                logger.info("scored: %s", done)
+        finally:
+            client.http.close()
+    return is_well
+
+
+def run(stop: threading.Event) -> None:
+    """Score until told to stop."""
+    url = WarehouseSettings().warehouse_url.get_secret_value()
+    folder = OrchestrationSettings().dagster_home.absolute() / "scores"
+    scored, again_at = None, 0.0
+    with closing(open_reader(url)) as reader:
+        while not stop.is_set():
+            version = features_version(url)
+            if version is not None and (version != scored or monotonic() >= again_at):
+                # what failed is tried again with the next look that is due
+                scored = version if score_all(reader, folder) else None
+                again_at = monotonic() + _AT_LEAST_EVERY_SECONDS
+            stop.wait(_LOOK_SECONDS)
+
+
+def main() -> None:
+    """Run as a program of the process `dagster`."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    run(stop)
+
+
+if __name__ == "__main__":
+    main()
