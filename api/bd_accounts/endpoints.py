@@ -15,8 +15,10 @@ from api.bd_accounts.schemas import (
     AssignmentRead,
 )
 from api.edge.dependencies import Administrator, CurrentCaller, IfMatch, Unit
+from api.edge.entitlements import Limit, PlanLimitReached, require_room
 from api.edge.pages import Page, PageOf, read_page
 from api.edge.routing import problems, slice_router
+from api.identity.callers import TheServices
 from api.kernel.changes import expect
 from api.kernel.constraints import UnknownReference
 from api.kernel.errors import NotFound, PreconditionFailed, PreconditionRequired
@@ -43,10 +45,13 @@ async def list_bd_accounts(
     return PageOf(items=[AccountRead.model_validate(one) for one in records.states(rows)], next_cursor=cursor)
 
 
-@router.post("", status_code=201, responses=problems(rules.AddressTaken, UnknownReference))
-async def create_bd_account(body: AccountCreate, caller: Administrator, unit: Unit, response: Response) -> AccountRead:
+@router.post("", status_code=201, responses=problems(rules.AddressTaken, UnknownReference, PlanLimitReached))
+async def create_bd_account(
+    body: AccountCreate, caller: Administrator, unit: Unit, response: Response, services: TheServices
+) -> AccountRead:
     """Make an account known. It is `connecting` until its connector says otherwise."""
     await unit.begin()
+    await require_room(unit, services.billing, Limit.BD_ACCOUNTS)
     changes = rules.create(unit.now, **body.model_dump())
     records.write_changes(unit, changes)
     made = [change.after for change in changes if isinstance(change.after, rules.Account)][-1]

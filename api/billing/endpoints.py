@@ -8,6 +8,7 @@ from fastapi import Depends, Header, Request, Response
 from uuid_utils.compat import uuid7
 
 from api.billing import records, rules
+from api.billing.customers import customer_of
 from api.billing.deliveries import SignatureInvalid, check_signature, keep
 from api.billing.plans import FREE, PLANS, Interval, Plan
 from api.billing.provider import BillingOff, BillingUnavailable, Provider, RefusedByStripe
@@ -22,7 +23,6 @@ from api.billing.schemas import (
     SubscriptionRead,
 )
 from api.edge.dependencies import Administrator, Unit
-from api.edge.entitlements import Limit
 from api.edge.idempotency import HEADER
 from api.edge.pages import Page, PageOf, read_page
 from api.edge.routing import OutsideRoute, problems, slice_router
@@ -80,7 +80,7 @@ async def read_billing(services: _Services, caller: Administrator, unit: Unit) -
         plan=FREE.name if subscription is None or is_late else subscription.plan,
         subscription=SubscriptionRead.model_validate(standing.newest) if standing.newest else None,
         limits=dict(allowed.fallback if is_late else allowed.limits) if is_on else None,
-        used={Limit.SEATS: standing.seats_used},
+        used=dict(standing.used),
         falls_back_at=allowed.falls_back_at,
     )
 
@@ -182,13 +182,7 @@ async def receive_delivery(
 
 
 async def _customer(desk: _Desk) -> str:
-    """By what Stripe knows the organization; made there and kept here when it is first needed."""
-    if desk.standing.customer_id is not None:
-        return desk.standing.customer_id
-    customer_id = await desk.provider.create_customer(desk.organization_id, desk.standing.name)
-    async with desk.services.database.unit(records.as_provider(desk.organization_id)) as unit:
-        records.keep_customer(unit, uuid7(), customer_id)
-    return customer_id
+    return await customer_of(desk.services.database, desk.provider, desk.organization_id, desk.standing)
 
 
 def _subscribed(desk: _Desk) -> rules.Subscription:

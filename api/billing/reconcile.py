@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from sqlalchemy import text
 
 from api.billing import records
-from api.billing.provider import Provider, SeenInvoice, SeenSubscription
-from api.billing.worker import as_stripe, owner_of
+from api.billing.customers import as_stripe, owner_of
+from api.billing.provider import Provider
+from api.billing.seen import SeenInvoice, SeenSubscription
 from api.db.statements import compiled
 from api.kernel.database import Database
 from contracts.settings import BillingSettings

@@ -8,10 +8,10 @@ from uuid import UUID
 from sqlalchemy import bindparam, text
 from uuid_utils.compat import uuid7
 
-from api.billing.provider import SeenInvoice, SeenSubscription
 from api.billing.rules import Entitled, Invoice, Subscription, entitled, learn_invoice, learn_subscription
+from api.billing.seen import SeenInvoice, SeenSubscription
 from api.db.statements import compiled
-from api.edge.entitlements import SEATS_USED
+from api.edge.entitlements import USED, Limit
 from api.kernel.changes import Change
 from api.kernel.context import Context
 from api.kernel.listing import Listing
@@ -63,10 +63,20 @@ class Standing:
     """What billing knows of an organization: at `now`, by PostgreSQL's clock."""
 
     def __init__(
-        self, name: str, customer_id: str | None, subscription: Subscription | None, seats_used: int, now: datetime
+        self,
+        name: str,
+        customer_id: str | None,
+        subscription: Subscription | None,
+        used: Mapping[Limit, int],
+        now: datetime,
     ) -> None:
         self.name, self.customer_id, self.newest = name, customer_id, subscription
-        self.seats_used, self.now = seats_used, now
+        self.used, self.now = used, now
+
+    @property
+    def seats_used(self) -> int:
+        """How many people are active."""
+        return self.used[Limit.SEATS]
 
     @property
     def subscription(self) -> Subscription | None:
@@ -76,12 +86,14 @@ class Standing:
 
 async def read_standing(unit: UnitOfWork) -> Standing:
     """Read it, in one wait."""
-    [organization], customers, found, [used], [clock] = await unit.fetch_all(
-        _ORGANIZATION.bind(), _CUSTOMER.bind(), _NEWEST.bind(), SEATS_USED.bind(), _CLOCK.bind()
+    counting = [statement.bind() for statement in USED.values()]
+    [organization], customers, found, [clock], *counts = await unit.fetch_all(
+        _ORGANIZATION.bind(), _CUSTOMER.bind(), _NEWEST.bind(), _CLOCK.bind(), *counting
     )
+    used = {limit: int(row.used) for limit, [row] in zip(USED, counts, strict=True)}
     subscription = as_state(Subscription, found[0]) if found else None
     customer_id = customers[0].provider_customer_id if customers else None
-    return Standing(organization.name, customer_id, subscription, used.used, clock.now)
+    return Standing(organization.name, customer_id, subscription, used, clock.now)
 
 
 def grace(settings: BillingSettings) -> timedelta:

@@ -7,20 +7,19 @@ twice is doing it once. Nothing is held while Stripe answers.
 import asyncio
 import logging
 import threading
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 
 import psycopg
 from sqlalchemy import text
 
 from api.billing import records
-from api.billing.provider import BillingUnavailable, Provider, SeenInvoice, SeenSubscription, UnknownPrice
+from api.billing.customers import as_stripe, owner_of
+from api.billing.provider import BillingUnavailable, Provider
+from api.billing.seen import SeenInvoice, SeenSubscription, UnknownPrice
 from api.db.statements import compiled
-from api.kernel.database import Database, begun
+from api.kernel.database import Database
 from api.kernel.errors import CrmError
-from api.kernel.unit_of_work import Opening, UnitOfWork
 from contracts.settings import BillingSettings
 
 _log = logging.getLogger(__name__)
@@ -45,7 +44,6 @@ where e.event_id = first.event_id
 returning e.event_id, e.type, e.object_id, e.customer_id, e.attempts, clock_timestamp() as looked_at
 """)
 )
-_OWNER = compiled(text("select organization_id from billing_customers where provider_customer_id = :customer_id"))
 _GIVE_UP = compiled(
     text("update stripe_events set done_at = clock_timestamp(), problem = :problem where event_id = :event_id")
 )
@@ -53,8 +51,6 @@ _DONE = compiled(
     text("update stripe_events set done_at = clock_timestamp(), problem = null where event_id = :event_id")
 )
 _FORGET = compiled(text(f"delete from stripe_events where done_at < clock_timestamp() - interval '{_KEPT_DAYS} days'"))
-_BECOME_APP = compiled(text("set local role sluice_app"))
-_ENTER = compiled(text("select set_config('sluice.organization_id', :organization_id, true)"))
 
 
 @dataclass(frozen=True)
@@ -125,21 +121,6 @@ async def _look(provider: Provider, delivery: Delivery) -> SeenSubscription | Se
     if kind.startswith("invoice.") and delivery.object_id and kind not in ("invoice.upcoming", "invoice.deleted"):
         return await provider.invoice(delivery.object_id, delivery.looked_at)
     return None
-
-
-async def owner_of(database: Database, customer_id: str | None) -> UUID | None:
-    """The organization that is this customer of Stripe's."""
-    async with database.unit(None) as unit:
-        found = await unit.fetch(_OWNER, customer_id=customer_id or "")
-    return found[0].organization_id if found else None
-
-
-def as_stripe(database: Database, organization_id: UUID) -> AbstractAsyncContextManager[UnitOfWork]:
-    """A unit in an organization, in which Stripe's word is written as sluice_app."""
-    context = records.as_provider(organization_id)
-    unit = UnitOfWork(database.pool)
-    unit.open_with(Opening(organization_id, (_BECOME_APP.bind(), _ENTER.bind()), lambda _: context))
-    return begun(unit)
 
 
 async def _give_up(database: Database, delivery: Delivery, problem: str | None) -> None:

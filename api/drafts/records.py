@@ -61,14 +61,6 @@ where organization_id = :organization_id
     and created_at >= date_trunc('month', now() at time zone 'UTC') at time zone 'UTC'
 """)
 )
-#: Drafts of this month, for the plan's limit.
-USED = compiled(
-    text("""
-select count(*) as used from drafts
-where organization_id = :organization_id and state <> 'failed'
-    and created_at >= date_trunc('month', now() at time zone 'UTC') at time zone 'UTC'
-""")
-)
 _MESSAGES = compiled(
     text("""
 select direction, left(text, :longest) as text, occurred_at from messages

@@ -82,7 +82,7 @@ class Drafting:
                 return known
             if spent >= self._settings.ai_monthly_budget:
                 raise BudgetSpent(spent, self._settings.ai_monthly_budget)
-            await require_room(unit, self._billing, Limit.AI_DRAFTS, records.USED)
+            await require_room(unit, self._billing, Limit.AI_DRAFTS)
             if known is not None:
                 again = replace(known, state=DraftState.GENERATING, updated_at=unit.now)
                 records.write_change(unit, Change(known, again))

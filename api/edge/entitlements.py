@@ -36,7 +36,7 @@ class PlanLimitReached(CrmError):
         what = limit.value.replace("_", " ")
         super().__init__(
             f"Your plan allows {allowed} {what}, and {used} are used. An owner or admin can change the plan on the page"
-            " Plan, or by PATCH /v1/billing/subscription."
+            " Plan and seats, or by PATCH /v1/billing/subscription."
         )
 
 
@@ -48,18 +48,37 @@ from entitlements where organization_id = :organization_id for update
 """)
 )
 _LOCK = compiled(text("select pg_advisory_xact_lock(hashtextextended('plan:' || cast(:organization_id as text), 0))"))
-SEATS_USED = compiled(text("select count(*) as used from users where organization_id = :organization_id and is_active"))
+
+#: How many of what is limited an organization has; of drafts, those of this month.
+USED: Mapping[Limit, Statement] = {
+    Limit.SEATS: compiled(
+        text("select count(*) as used from users where organization_id = :organization_id and is_active")
+    ),
+    Limit.BD_ACCOUNTS: compiled(
+        text("""
+select count(*) as used from bd_accounts
+where organization_id = :organization_id and state not in ('banned', 'revoked')
+""")
+    ),
+    Limit.AI_DRAFTS: compiled(
+        text("""
+select count(*) as used from drafts
+where organization_id = :organization_id and state <> 'failed'
+    and created_at >= date_trunc('month', now() at time zone 'UTC') at time zone 'UTC'
+""")
+    ),
+}
 
 
-async def require_room(unit: UnitOfWork, settings: BillingSettings, limit: Limit, used: Statement) -> None:
-    """Make sure that the plan allows one more; `used` counts those there are, as column `used`.
+async def require_room(unit: UnitOfWork, settings: BillingSettings, limit: Limit) -> None:
+    """Make sure that the plan allows one more.
 
     Raises:
         PlanLimitReached: it does not.
     """
     if not settings.is_billing_on:
         return
-    _, allowed_rows, [count] = await unit.fetch_all(_LOCK.bind(), _ALLOWED.bind(), used.bind())
+    _, allowed_rows, [count] = await unit.fetch_all(_LOCK.bind(), _ALLOWED.bind(), USED[limit].bind())
     allowed = int((allowed_rows[0].limits if allowed_rows else UNPAID)[limit])
     if count.used >= allowed:
         raise PlanLimitReached(limit, allowed, count.used)

@@ -13,7 +13,7 @@ from fastapi import Depends, Header, Response
 from uuid_utils.compat import uuid7
 
 from api.edge.dependencies import Administrator, Claims, CurrentCaller, IfMatch, SignedIn, Unit
-from api.edge.entitlements import SEATS_USED, Limit, PlanLimitReached, require_room
+from api.edge.entitlements import Limit, PlanLimitReached, require_room
 from api.edge.idempotency import HEADER, IdempotencyKeyReused
 from api.edge.limits import RateLimited
 from api.edge.pages import Page, PageOf, read_page
@@ -169,7 +169,7 @@ async def create_user(
     unit: Unit,
 ) -> UserRead:
     """Make a user."""
-    await require_room(unit, services.billing, Limit.SEATS, SEATS_USED)
+    await require_room(unit, services.billing, Limit.SEATS)
     new = rules.NewUser(**body.model_dump(exclude={"password"}), person_id=secret.person_id)
     user = await records.make_user(unit, new, by=caller.role, password_hash=secret.password_hash)
     return user_answer(user)
@@ -211,7 +211,7 @@ async def update_user(
     if user.shown_version != if_match:
         raise PreconditionFailed
     if sent.get("is_active") and not user.is_active:
-        await require_room(unit, services.billing, Limit.SEATS, SEATS_USED)
+        await require_room(unit, services.billing, Limit.SEATS)
     if password is not None:
         require_strong(password, email=user.email)
     change = rules.update_user(

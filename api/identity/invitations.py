@@ -10,7 +10,7 @@ from uuid_utils.compat import uuid7
 
 from api.db.statements import compiled
 from api.edge.dependencies import Administrator, Unit
-from api.edge.entitlements import SEATS_USED, Limit, PlanLimitReached, require_room
+from api.edge.entitlements import Limit, PlanLimitReached, require_room
 from api.edge.mail import Mail
 from api.edge.pages import Page, PageOf, read_page
 from api.edge.routing import problems, slice_router
@@ -165,7 +165,7 @@ async def accept_invitation(body: Acceptance, services: TheServices, client: The
         invitation = await _lock(unit, claimed.subject_id)
         if invitation is None or invitation.accepted_at or invitation.revoked_at or invitation.expires_at <= unit.now:
             raise LinkNotGood
-        await require_room(unit, services.billing, Limit.SEATS, SEATS_USED)
+        await require_room(unit, services.billing, Limit.SEATS)
         new = rules.NewUser(
             id=user_id,
             email=invitation.email,

@@ -12,7 +12,7 @@ from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
 
-PAGE = Page("Plan", icon="credit_card", group="Admin", position=8, roles=frozenset({"owner", "admin"}))
+PAGE = Page("Plan and seats", icon="credit_card", group="Admin", position=8, roles=frozenset({"owner", "admin"}))
 
 _LIMITS = {"seats": "People", "bd_accounts": "Connected accounts", "ai_drafts": "AI drafts a month"}
 _STATUSES = {
@@ -29,7 +29,7 @@ _INTERVALS = {"month": "monthly", "year": "yearly"}
 
 def render(sign_in: SignIn, me: Me) -> None:
     """Draw the page."""
-    st.title("Plan")
+    st.title("Plan and seats")
     with states.explained():
         billing = client.get(sign_in, "/v1/billing").body
         _show_use(billing)

@@ -17,11 +17,13 @@ _MOST_ATTEMPTS = 4
 
 
 class RefusedError(Exception):
-    """What Stripe answers with status 400 or 404."""
+    """What Stripe answers with status 400, 402 or 404."""
 
-    def __init__(self, message: str, param: str | None = None, *, status: int = 400) -> None:
+    def __init__(
+        self, message: str, param: str | None = None, *, status: int = 400, kind: str = "invalid_request_error"
+    ) -> None:
         super().__init__(message)
-        self.param, self.status = param, status
+        self.param, self.status, self.kind = param, status, kind
 
 
 @dataclass
@@ -196,9 +198,8 @@ class StripeAccount:
         return min(instants)
 
     def _unpaid(self, subscription: Object) -> list[Object]:
-        parts = (one["parent"]["subscription_details"]["subscription"] for one in self.all("invoice"))
-        mine = zip(self.all("invoice"), parts, strict=True)
-        return [one for one, of in mine if of == subscription["id"] and one["next_payment_attempt"] is not None]
+        due = [one for one in self.all("invoice") if one["next_payment_attempt"] is not None]
+        return [one for one in due if one["parent"]["subscription_details"]["subscription"] == subscription["id"]]
 
     def _act(self, subscription: Object) -> None:
         [item] = subscription["items"]["data"]
@@ -223,10 +224,19 @@ class StripeAccount:
         invoice = self._invoice(subscription, lines)
         subscription["latest_invoice"] = invoice["id"]
         self.emit("invoice.created", invoice)
-        number = len(self.all("invoice"))
-        invoice.update(status="open", number=f"T-{number:04d}", auto_advance=True)
-        self.emit("invoice.finalized", invoice)
+        self.number(invoice)
+        invoice["auto_advance"] = True
         self._pay(subscription, invoice)
+
+    def number(self, invoice: Object) -> None:
+        """Finalize it: it has its number from then on."""
+        invoice.update(status="open", number=f"T-{len(self.all('invoice')):04d}")
+        self.emit("invoice.finalized", invoice)
+
+    def settle(self, invoice: Object) -> None:
+        """It is paid."""
+        invoice.update(status="paid", amount_paid=invoice["amount_due"], amount_remaining=0, next_payment_attempt=None)
+        self.emit("invoice.paid", invoice)
 
     def _pay(self, subscription: Object, invoice: Object) -> None:
         invoice.update(attempted=True, attempt_count=invoice["attempt_count"] + 1)
@@ -240,8 +250,7 @@ class StripeAccount:
                 subscription["status"] = "past_due"
                 self.emit("customer.subscription.updated", subscription)
             return
-        invoice.update(status="paid", amount_paid=invoice["amount_due"], amount_remaining=0, next_payment_attempt=None)
-        self.emit("invoice.paid", invoice)
+        self.settle(invoice)
         if subscription["status"] == "past_due":
             subscription["status"] = "active"
             self.emit("customer.subscription.updated", subscription)
@@ -283,25 +292,26 @@ class StripeAccount:
         }  # fmt: skip
 
     def _invoice(self, subscription: Object, lines: list[Object]) -> Object:
+        details = {"metadata": {}, "subscription": subscription["id"]}
+        parent = {"type": "subscription_details", "quote_details": None, "subscription_details": details}
+        return self.invoice(subscription["customer"], subscription["currency"], lines, parent=parent)
+
+    def invoice(self, customer: str, currency: str, lines: list[Object], *, parent: Object | None) -> Object:
+        """A draft."""
         total = sum(line["amount"] for line in lines)
-        made = self.make("in", "invoice")
+        made = self.make("in", "invoice", customer=customer, currency=currency, parent=parent, metadata={})
         made.update(
             dict.fromkeys(("amount_overpaid", "amount_paid", "amount_paid_off_stripe", "amount_shipping"), 0)
             | dict.fromkeys(("post_payment_credit_notes_amount", "pre_payment_credit_notes_amount"), 0),
             status="draft", number=None, attempt_count=0, attempted=False, auto_advance=False, starting_balance=0,
             amount_due=max(total, 0), amount_remaining=max(total, 0), subtotal=total, total=total, discounts=[],
-            automatic_tax={"disabled_reason": None, **_NO_TAX},
-            collection_method="charge_automatically", currency=subscription["currency"],
-            customer=subscription["customer"], default_tax_rates=[], issuer={"type": "self"}, total_taxes=None,
+            automatic_tax={"disabled_reason": None, **_NO_TAX}, collection_method="charge_automatically",
+            default_tax_rates=[], issuer={"type": "self"}, total_taxes=None, total_discount_amounts=[],
             lines={"object": "list", "data": lines, "has_more": False, "url": f"/v1/invoices/{made['id']}/lines"},
             payment_settings=dict.fromkeys(("default_mandate", "payment_method_options", "payment_method_types")),
             period_start=self.now, period_end=self.now, hosted_invoice_url=f"https://invoice.stripe.test/{made['id']}",
             status_transitions=dict.fromkeys(("finalized_at", "marked_uncollectible_at", "paid_at", "voided_at")),
             invoice_pdf=f"https://invoice.stripe.test/{made['id']}.pdf", next_payment_attempt=None,
-            parent={
-                "type": "subscription_details", "quote_details": None,
-                "subscription_details": {"metadata": {}, "subscription": subscription["id"]},
-            },
         )  # fmt: skip
         return made
 

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import stripe
 
+from tests.stripe_server import one_off
 from tests.stripe_server.account import Object, RefusedError, StripeAccount, pages
 
 KEY = "sk_test_of_throw_away_servers"
@@ -20,14 +21,19 @@ _INDEX = re.compile(r"\[([^\]]*)\]")
 
 @dataclass
 class StripeServer:
-    """A running server. `is_down` makes it answer 503; `answers` are those of success, `kept` those by their key."""
+    """A running server. `is_down` makes it answer 503; `answers` are those of success, `kept`
+    all by their key."""
 
     port: int
     account: StripeAccount
     lock: threading.Lock = field(default_factory=threading.Lock)
     is_down: bool = False
-    kept: dict[str, tuple[Object, Object]] = field(default_factory=dict)
+    kept: dict[str, tuple[Object, int, Object]] = field(default_factory=dict)
     answers: list[tuple[str, str, Object]] = field(default_factory=list)
+    #: Requests that got there, in order.
+    requests: list[tuple[str, str, Object]] = field(default_factory=list)
+    #: The answer to the request of this number is lost on its way, though what was asked for is done.
+    losing: int | None = None
 
     @property
     def url(self) -> str:
@@ -65,6 +71,10 @@ class _Handler(BaseHTTPRequestHandler):
         stripe = self.server.stripe
         with stripe.lock:
             status, body = self._decide(stripe, fields)
+            is_lost = len(stripe.requests) - 1 == stripe.losing
+        if is_lost:
+            self.close_connection = True
+            return
         sent = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -74,24 +84,26 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _decide(self, stripe: StripeServer, fields: Object) -> tuple[int, Object]:
         path, key = urlsplit(self.path).path, self.headers.get("Idempotency-Key")
+        stripe.requests.append((self.command, path, fields))
         if stripe.is_down:
             return 503, _error("api_error", "Down.")
         if self.headers.get("Authorization") != f"Bearer {KEY}":
             return 401, _error("invalid_request_error", "Invalid API Key provided.")
         if key is not None and key in stripe.kept:
-            asked, answered = stripe.kept[key]
+            asked, status, answered = stripe.kept[key]
             if asked != fields:
                 return 400, _error("idempotency_error", "Keys can only be used with the same parameters.")
-            return 200, answered
+            return status, answered
         try:
-            found = _route(stripe.account, self.command, path, fields)
+            status, found = 200, _route(stripe.account, self.command, path, fields)
         except RefusedError as error:
-            return error.status, _error("invalid_request_error", str(error), param=error.param)
+            status, found = error.status, _error(error.kind, str(error), param=error.param)
         answered = json.loads(json.dumps(found))
-        stripe.answers.append((self.command, path, answered))
-        if key is not None:
-            stripe.kept[key] = fields, answered
-        return 200, answered
+        if status == 200:
+            stripe.answers.append((self.command, path, answered))
+        if key is not None and status in (200, 402):
+            stripe.kept[key] = fields, status, answered
+        return status, answered
 
 
 @contextmanager
@@ -150,6 +162,11 @@ def _list(account: StripeAccount, fields: Object, kind: str, path: str) -> Objec
     return {"object": "list", "data": kept, "has_more": has_more, "url": path}
 
 
+def _cards(account: StripeAccount, fields: Object, customer: str) -> Object:
+    path = f"/v1/customers/{customer}/payment_methods"
+    return _list(account, {**fields, "customer": customer}, "payment_method", path)
+
+
 def _portal(account: StripeAccount, fields: Object) -> Object:
     made = account.make("bps", "billing_portal.session", configuration="bpc_1", customer=fields["customer"])
     made |= {"url": f"https://billing.stripe.test/{made['id']}", "return_url": fields["return_url"], "flow": None}
@@ -172,6 +189,14 @@ class _Routes:
         ("POST", "/v1/subscriptions/([^/]+)", lambda account, fields, one: account.change(one, fields)),
         ("DELETE", "/v1/subscriptions/([^/]+)", lambda account, _, one: account.cancel(one)),
         ("POST", "/v1/invoices/create_preview", lambda account, fields: account.preview(fields)),
+        ("GET", "/v1/customers/([^/]+)/payment_methods", _cards),
+        ("POST", "/v1/invoices", one_off.make_invoice),
+        ("POST", "/v1/invoiceitems", one_off.make_item),
+        ("POST", "/v1/invoices/([^/]+)/finalize", lambda account, fields, one: one_off.finalize(account, one, fields)),
+        ("POST", "/v1/invoices/([^/]+)/pay", lambda account, fields, one: one_off.pay(account, one, fields)),
+        ("POST", "/v1/invoices/([^/]+)/void", lambda account, fields, one: one_off.void(account, one, fields)),
+        ("DELETE", "/v1/invoices/([^/]+)", lambda account, _, one: one_off.delete(account, one)),
+        ("POST", "/v1/credit_notes", one_off.credit),
         ("GET", "/v1/invoices", lambda account, fields: _list(account, fields, "invoice", "/v1/invoices")),
         ("GET", "/v1/invoices/([^/]+)", lambda account, _, one: account.find(one, "invoice")),
         ("GET", "/v1/events", lambda account, fields: _list(account, fields, "event", "/v1/events")),

@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 
 from tests.stripe_server.account import Object, StripeAccount
+from tests.stripe_server.one_off import credit, make_invoice, make_item, pay, put_card
 
 SPEC = Path(__file__).parents[2].parent / "shared" / "specs" / "stripe-2026-05-27.openapi.json.gz"
 
@@ -48,6 +49,12 @@ def _life() -> Iterator[Object]:
     account.change(subscription["id"], {"items": [{"id": item, "quantity": "5"}], "cancel_at_period_end": "false"})
     account.refused.add(customer["id"])
     account.advance(86_400 * 40)
+    card = put_card(account, customer["id"])
+    single = make_invoice(account, {"customer": customer["id"], "currency": "usd"})
+    make_item(account, {"invoice": single["id"], "customer": customer["id"], "currency": "usd", "amount": "900"})
+    account.refused.clear()
+    pay(account, single["id"], {"payment_method": card["id"]})
+    credit(account, {"invoice": single["id"], "amount": "900", "refund_amount": "900"})
     yield from account.objects.values()
 
 
@@ -59,4 +66,14 @@ def test_answers_have_stripes_shape(schemas: dict[str, Any]) -> None:
         schema = {"$ref": f"#/components/schemas/{made['object']}", **document}
         problem = jsonschema.exceptions.best_match(jsonschema.Draft7Validator(schema).iter_errors(made))
         assert problem is None, f"{made['object']}: {problem.json_path}: {problem.message}"
-    assert kinds >= {"customer", "price", "product", "subscription", "invoice", "checkout.session", "event"}
+    assert kinds >= {
+        "customer",
+        "price",
+        "product",
+        "subscription",
+        "invoice",
+        "checkout.session",
+        "event",
+        "credit_note",
+        "invoiceitem",
+    }

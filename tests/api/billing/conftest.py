@@ -17,6 +17,7 @@ from contracts.settings import BillingSettings
 from tests.conftest import Database
 from tests.factories import Account, Api, start_api
 from tests.stripe_server.account import Object
+from tests.stripe_server.one_off import put_card
 from tests.stripe_server.server import KEY, StripeServer, delivery, stripe_server
 
 SECRET = "whsec_of_throw_away_servers"
@@ -69,6 +70,7 @@ class Till:
         [session, *_] = self.stripe.account.all("checkout.session")
         with self.stripe.lock:
             made: str = self.stripe.account.pay_checkout(session["id"])["id"]
+            put_card(self.stripe.account, session["customer"])
         await self.settle()
         return made
 
@@ -99,12 +101,8 @@ async def _set_up(settings: BillingSettings) -> None:
 
 def settings_of(server: StripeServer, **changes: Any) -> BillingSettings:
     """Settings by which billing reaches a test's Stripe."""
-    return BillingSettings(
-        stripe_secret_key=SecretStr(KEY),
-        stripe_webhook_secrets=SecretStr(SECRET),
-        stripe_api_url=server.url,
-        **changes,
-    )
+    given: dict[str, Any] = {"stripe_secret_key": SecretStr(KEY), "stripe_webhook_secrets": SecretStr(SECRET)}
+    return BillingSettings(**given | {"stripe_api_url": server.url} | changes)
 
 
 @pytest_asyncio.fixture
