@@ -7,6 +7,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from api.billing.catalogue import set_up
 from api.billing.provider import Provider
 from api.billing.reconcile import Reconciled, reconcile
 from api.kernel.database import Database
@@ -25,9 +26,9 @@ class BillingError(RuntimeError):
 
 @app.command("setup")
 def setup() -> None:
-    """Make the prices of our plans at Stripe, those that are missing."""
-    made = _at_stripe(lambda provider, _: provider.set_up_catalogue())
-    print(f"made {', '.join(made)}" if made else "all prices are there")
+    """Make the prices of our plans and the meters of what is used at Stripe, those that are missing."""
+    made = _at_stripe(lambda provider, _: set_up(provider))
+    print(f"made {', '.join(made)}" if made else "all prices and meters are there")
 
 
 @app.command("reconcile")

@@ -178,7 +178,7 @@ async def receive_delivery(
     """Where Stripe delivers its events. They are kept, and learned by the worker."""
     body = await request.body()
     check_signature(services.billing, body, signature)
-    keep(unit, body)
+    keep(unit, body, signature)
 
 
 async def _customer(desk: _Desk) -> str:

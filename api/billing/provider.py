@@ -11,7 +11,7 @@ from uuid import UUID
 
 import stripe
 
-from api.billing.plans import SOLD, Interval, Plan
+from api.billing.plans import Interval, Plan
 from api.billing.seen import SeenInvoice, SeenSubscription, UnknownPrice, seen_invoice, seen_subscription
 from api.edge.outgoing import Breaker, CircuitOpenError
 from api.kernel.errors import CrmError, Unprocessable
@@ -93,7 +93,7 @@ class Provider:
                     "subscription_data": {"trial_period_days": trial} if is_first and trial else {},
                     "mode": "subscription",
                     "customer": customer_id,
-                    "line_items": [{"price": await self._price(plan, interval), "quantity": seats}],
+                    "line_items": [{"price": await self.price(plan, interval), "quantity": seats}],
                     "allow_promotion_codes": True,
                     "tax_id_collection": {"enabled": True},
                     "customer_update": {"name": "auto", "address": "auto"},
@@ -126,7 +126,7 @@ class Provider:
         """Change plan, seats or end; what is left of the period is charged or credited to the second."""
         item: dict[str, Any] = {"id": item_id}
         if price is not None:
-            item["price"] = await self._price(*price)
+            item["price"] = await self.price(*price)
         if seats is not None:
             item["quantity"] = seats
         parameters: dict[str, Any] = {"proration_behavior": "create_prorations"}
@@ -158,7 +158,7 @@ class Provider:
                     "customer": customer_id,
                     "subscription": subscription_id,
                     "subscription_details": {
-                        "items": [{"id": item_id, "price": await self._price(*price), "quantity": seats}],
+                        "items": [{"id": item_id, "price": await self.price(*price), "quantity": seats}],
                         "proration_behavior": "create_prorations",
                     },
                 }
@@ -192,26 +192,12 @@ class Provider:
             async for one in page.auto_paging_iter():
                 yield seen_invoice(one.to_dict(), looked_at)
 
-    async def set_up_catalogue(self) -> list[str]:
-        """Make the prices that are missing; answers their lookup keys."""
-        with self.asking():
-            found = await self.client.v1.prices.list_async({"lookup_keys": list(SOLD), "active": True, "limit": 100})
-            missing = [key for key in SOLD if key not in {price.lookup_key for price in found.data}]
-            for key in missing:
-                plan, interval = SOLD[key]
-                await self.client.v1.prices.create_async(
-                    {
-                        "lookup_key": key,
-                        "currency": "usd",
-                        "unit_amount": plan.seat_minor[interval],
-                        "recurring": {"interval": interval.value},
-                        "product_data": {"name": f"Sluice {plan.title}"},
-                    },
-                    {"idempotency_key": f"price:{key}"},
-                )
-        return missing
+    async def price(self, plan: Plan, interval: Interval) -> str:
+        """Stripe's id of what a seat of a plan costs.
 
-    async def _price(self, plan: Plan, interval: Interval) -> str:
+        Raises:
+            RefusedByStripe: nobody has set it up.
+        """
         key = plan.lookup_key(interval)
         found = await self.client.v1.prices.list_async({"lookup_keys": [key], "active": True})
         if not found.data:

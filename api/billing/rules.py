@@ -87,6 +87,8 @@ class Invoice(Versioned):
     currency: str
     seats: int
     payment_attempts: int
+    discount_minor: int
+    credited_minor: int
     issued_at: datetime
     page_url: str | None
     pdf_url: str | None

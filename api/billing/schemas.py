@@ -109,6 +109,8 @@ class InvoiceRead(_Answer):
     status: str
     total_minor: int
     tax_minor: int
+    discount_minor: int = Field(description="What coupons took off; the total is without it.")
+    credited_minor: int = Field(description="What was given back by credit notes after it was made out.")
     paid_minor: int
     currency: str
     seats: int

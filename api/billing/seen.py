@@ -8,6 +8,8 @@ from typing import Any
 from api.billing.plans import SOLD, Interval
 from api.billing.rules import ENDED
 
+_CREDITED = ("pre_payment_credit_notes_amount", "post_payment_credit_notes_amount")
+
 
 class UnknownPrice(LookupError):
     """A subscription is for something that the catalogue does not have."""
@@ -90,6 +92,8 @@ def seen_invoice(found: Mapping[str, Any], looked_at: datetime) -> SeenInvoice:
         "currency": found["currency"].upper(),
         "seats": sum(line.get("quantity") or 0 for line in found["lines"]["data"] if _is_seats(line)),
         "payment_attempts": found.get("attempt_count") or 0,
+        "discount_minor": sum(one["amount"] for one in found.get("total_discount_amounts") or ()),
+        "credited_minor": sum(found.get(name) or 0 for name in _CREDITED),
         "issued_at": _instant(found["created"]),
         "page_url": found.get("hosted_invoice_url"),
         "pdf_url": found.get("invoice_pdf"),

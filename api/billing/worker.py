@@ -7,6 +7,7 @@ twice is doing it once. Nothing is held while Stripe answers.
 import asyncio
 import logging
 import threading
+import time
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,6 +18,7 @@ from api.billing import records
 from api.billing.customers import as_stripe, owner_of
 from api.billing.provider import BillingUnavailable, Provider
 from api.billing.seen import SeenInvoice, SeenSubscription, UnknownPrice
+from api.billing.usage import report_usage
 from api.db.statements import compiled
 from api.kernel.database import Database
 from api.kernel.errors import CrmError
@@ -26,6 +28,8 @@ _log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.5
 _RETRY_SECONDS = 2.0
+#: Between two reports of what was used.
+_USAGE_SECONDS = 600.0
 #: Deliveries of objects that nobody here knows are looked at this often before they are given up.
 _MOST_ATTEMPTS = 12
 #: Deliveries are kept for this long after they are done.
@@ -71,14 +75,25 @@ async def run(database: Database, stop: threading.Event) -> None:
     if not settings.is_billing_on:
         return
     async with Provider(settings) as provider:
+        usage_at = 0.0
         while not stop.is_set():
             try:
                 while not stop.is_set() and await learn_next(database, provider, settings):
                     pass
+                if time.monotonic() >= usage_at:
+                    usage_at = time.monotonic() + _USAGE_SECONDS
+                    await _report(database, provider)
                 await asyncio.sleep(_POLL_SECONDS)
             except (psycopg.Error, OSError):
                 _log.exception("the database does not answer; trying again")
                 await asyncio.sleep(_RETRY_SECONDS)
+
+
+async def _report(database: Database, provider: Provider) -> None:
+    try:
+        await report_usage(database, provider)
+    except BillingUnavailable:
+        _log.warning("Stripe does not answer; reports of use wait")
 
 
 async def learn_next(database: Database, provider: Provider, settings: BillingSettings) -> bool:
@@ -118,7 +133,8 @@ async def _look(provider: Provider, delivery: Delivery) -> SeenSubscription | Se
     if kind.startswith("customer.subscription."):
         return await provider.subscription(delivery.object_id, delivery.looked_at)
     # an invoice that is about to be made has no id yet, a deleted draft is nowhere any more
-    if kind.startswith("invoice.") and delivery.object_id and kind not in ("invoice.upcoming", "invoice.deleted"):
+    is_gone = not delivery.object_id or kind in ("invoice.upcoming", "invoice.deleted")
+    if kind.startswith(("invoice.", "credit_note.")) and not is_gone:
         return await provider.invoice(delivery.object_id, delivery.looked_at)
     return None
 

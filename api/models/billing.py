@@ -56,6 +56,8 @@ class Invoice(Aggregate):
     currency: Mapped[str]
     seats: Mapped[int] = mapped_column(BigInteger)
     payment_attempts: Mapped[int] = mapped_column(BigInteger)
+    discount_minor: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    credited_minor: Mapped[int] = mapped_column(BigInteger, server_default="0")
     issued_at: Mapped[datetime]
     page_url: Mapped[str | None]
     pdf_url: Mapped[str | None]
@@ -73,6 +75,17 @@ class Entitlement(TenantRow):
     falls_back_at: Mapped[datetime | None]
 
 
+class UsageReport(TenantRow):
+    """What was used from an instant on, for an hour or a day, and when Stripe was told."""
+
+    __tablename__ = "usage_reports"
+
+    meter: Mapped[str]
+    starts_at: Mapped[datetime]
+    quantity: Mapped[int] = mapped_column(BigInteger)
+    sent_at: Mapped[datetime | None]
+
+
 class StripeEvent(Base):
     """What Stripe delivered, before it is known whose it is. One row per event, however often it came."""
 
@@ -83,6 +96,8 @@ class StripeEvent(Base):
     object_id: Mapped[str]
     customer_id: Mapped[str | None]
     body: Mapped[bytes]
+    signature: Mapped[str | None]
+    api_version: Mapped[str | None]
     received_at: Mapped[datetime]
     due_at: Mapped[datetime]
     attempts: Mapped[int] = mapped_column(BigInteger, default=0)

@@ -151,6 +151,7 @@ DECLARED: Mapping[str, Declared] = {
     "entitlements": _staff("limits fallback"),
     "imports": _staff("state options files progress warnings error"),
     "invitations": _staff("email name role record_scope"),
+    "usage_reports": _staff("meter"),
     "invoices": _staff("provider_invoice_id number status currency page_url pdf_url lines"),
     "organizations": _staff("name time_zone currency"),
     "picklist_values": _staff("picklist label"),

@@ -20,10 +20,16 @@ class RefusedError(Exception):
     """What Stripe answers with status 400, 402 or 404."""
 
     def __init__(
-        self, message: str, param: str | None = None, *, status: int = 400, kind: str = "invalid_request_error"
+        self,
+        message: str,
+        param: str | None = None,
+        *,
+        status: int = 400,
+        kind: str = "invalid_request_error",
+        code: str | None = None,
     ) -> None:
         super().__init__(message)
-        self.param, self.status, self.kind = param, status, kind
+        self.param, self.status, self.kind, self.code = param, status, kind, code
 
 
 @dataclass
@@ -77,16 +83,19 @@ class StripeAccount:
         self.emit("customer.created", made)
         return made
 
+    def make_product(self, fields: Object) -> Object:
+        made = self.make("prod", "product", name=fields["name"], description=fields.get("description"), active=True)
+        made |= {"images": [], "marketing_features": [], "metadata": {}, "updated": self.now}
+        self.objects[made["id"]] = made
+        self.emit("product.created", made)
+        return made
+
     def make_price(self, fields: Object) -> Object:
-        product = fields.pop("product_data", {"name": "Product"})
-        made = self.make(
-            "prod", "product", name=product["name"], active=True, images=[], marketing_features=[], metadata={},
-            updated=self.now,
-        )  # fmt: skip
+        product = fields["product"] if "product" in fields else self.make_product(fields["product_data"])["id"]
         recurring = {"interval": fields["recurring"]["interval"], "interval_count": 1, "usage_type": "licensed"}
         return self.make(
             "price", "price", active=True, billing_scheme="per_unit", currency=fields["currency"], metadata={},
-            product=made["id"], type="recurring", lookup_key=fields.get("lookup_key"),
+            product=product, type="recurring", lookup_key=fields.get("lookup_key"),
             recurring=recurring | {"meter": None, "trial_period_days": None}, unit_amount=int(fields["unit_amount"]),
         )  # fmt: skip
 
@@ -107,7 +116,7 @@ class StripeAccount:
         session, wanted = self.find(session_id, "checkout.session"), self._wanted[session_id]
         [line] = wanted["line_items"]
         trial = int(wanted.get("subscription_data", {}).get("trial_period_days", 0))
-        made = self._subscribe(session["customer"], line["price"], int(line["quantity"]), trial)
+        made = self.subscribe(session["customer"], line["price"], int(line["quantity"]), trial)
         session.update(status="complete", payment_status="no_payment_required" if trial else "paid")
         session["subscription"] = made["id"]
         self.emit("checkout.session.completed", session)
@@ -166,7 +175,8 @@ class StripeAccount:
 
     # what follows
 
-    def _subscribe(self, customer: str, price_id: str, quantity: int, trial_days: int) -> Object:
+    def subscribe(self, customer: str, price_id: str, quantity: int, trial_days: int = 0) -> Object:
+        """A subscription from now on; without a trial it is billed at once."""
         price = self.find(price_id, "price")
         made = self.make(
             "sub", "subscription", customer=customer, status="trialing" if trial_days else "active",

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import stripe
 
-from tests.stripe_server import one_off
+from tests.stripe_server import direct, meters, one_off
 from tests.stripe_server.account import Object, RefusedError, StripeAccount, pages
 
 KEY = "sk_test_of_throw_away_servers"
@@ -97,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             status, found = 200, _route(stripe.account, self.command, path, fields)
         except RefusedError as error:
-            status, found = error.status, _error(error.kind, str(error), param=error.param)
+            status, found = error.status, _error(error.kind, str(error), param=error.param, code=error.code)
         answered = json.loads(json.dumps(found))
         if status == 200:
             stripe.answers.append((self.command, path, answered))
@@ -140,8 +140,8 @@ def _listed(value: Any) -> Any:
     return list(inner.values()) if inner and all(name.isdigit() for name in inner) else inner
 
 
-def _error(kind: str, message: str, *, param: str | None = None) -> Object:
-    return {"error": {"type": kind, "message": message, "param": param}}
+def _error(kind: str, message: str, *, param: str | None = None, code: str | None = None) -> Object:
+    return {"error": {"type": kind, "message": message, "param": param, "code": code}}
 
 
 def _route(account: StripeAccount, method: str, path: str, fields: Object) -> Object:
@@ -178,16 +178,23 @@ _Act = Callable[..., Object]
 
 class _Routes:
     ALL: ClassVar[list[tuple[str, str, _Act]]] = [
-        ("POST", "/v1/customers", lambda account, fields: account.make_customer(fields)),
+        ("POST", "/v1/customers", direct.make_customer),
         ("GET", "/v1/customers/([^/]+)", lambda account, _, one: account.find(one, "customer")),
+        ("POST", "/v1/customers/([^/]+)", direct.update_customer),
+        ("POST", "/v1/payment_methods/([^/]+)/attach", direct.attach),
+        ("POST", "/v1/products", lambda account, fields: account.make_product(fields)),
         ("POST", "/v1/prices", lambda account, fields: account.make_price(fields)),
         ("GET", "/v1/prices", lambda account, fields: _list(account, fields, "price", "/v1/prices")),
         ("POST", "/v1/checkout/sessions", lambda account, fields: account.make_checkout(fields)),
         ("POST", "/v1/billing_portal/sessions", _portal),
         ("GET", "/v1/subscriptions", lambda account, f: _list(account, f, "subscription", "/v1/subscriptions")),
+        ("POST", "/v1/subscriptions", direct.subscribe),
         ("GET", "/v1/subscriptions/([^/]+)", lambda account, _, one: account.find(one, "subscription")),
         ("POST", "/v1/subscriptions/([^/]+)", lambda account, fields, one: account.change(one, fields)),
         ("DELETE", "/v1/subscriptions/([^/]+)", lambda account, _, one: account.cancel(one)),
+        ("POST", "/v1/billing/meters", meters.make_meter),
+        ("GET", "/v1/billing/meters", lambda account, f: _list(account, f, "billing.meter", "/v1/billing/meters")),
+        ("POST", "/v1/billing/meter_events", meters.report),
         ("POST", "/v1/invoices/create_preview", lambda account, fields: account.preview(fields)),
         ("GET", "/v1/customers/([^/]+)/payment_methods", _cards),
         ("POST", "/v1/invoices", one_off.make_invoice),

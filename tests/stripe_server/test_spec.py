@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 
 from tests.stripe_server.account import Object, StripeAccount
+from tests.stripe_server.meters import make_meter, report
 from tests.stripe_server.one_off import credit, make_invoice, make_item, pay, put_card
 
 SPEC = Path(__file__).parents[2].parent / "shared" / "specs" / "stripe-2026-05-27.openapi.json.gz"
@@ -40,7 +41,11 @@ def _life() -> Iterator[Object]:
     """Objects of every kind that the server makes, after a life of their own."""
     account = StripeAccount()
     customer = account.make_customer({"name": "Acme"})
-    price = account.make_price({"currency": "usd", "unit_amount": "2500", "recurring": {"interval": "month"}})
+    fields = {"currency": "usd", "unit_amount": "2500", "recurring": {"interval": "month"}}
+    price = account.make_price({**fields, "product_data": {"name": "Team"}})
+    make_meter(account, {"event_name": "drafts", "display_name": "Drafts", "default_aggregation": {"formula": "sum"}})
+    used = {"stripe_customer_id": customer["id"], "value": "3"}
+    report(account, {"event_name": "drafts", "identifier": "1", "timestamp": "1767225600", "payload": used})
     line = {"price": price["id"], "quantity": "2"}
     session = account.make_checkout({"customer": customer["id"], "line_items": [line]})
     subscription = account.pay_checkout(session["id"])

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
+from api.billing.catalogue import set_up
 from api.billing.provider import Provider
 from api.billing.worker import learn_next
 from api.kernel.database import Database as Pool
@@ -95,8 +96,8 @@ def stripe() -> Iterator[StripeServer]:
 
 async def _set_up(settings: BillingSettings) -> None:
     async with Provider(settings) as provider:
-        assert await provider.set_up_catalogue()
-        assert await provider.set_up_catalogue() == []
+        assert await set_up(provider)
+        assert await set_up(provider) == []
 
 
 def settings_of(server: StripeServer, **changes: Any) -> BillingSettings:

@@ -14,7 +14,7 @@ async def test_buying_a_plan_gives_its_seats_and_an_invoice(till: Till) -> None:
     await till.subscribe(seats=4)
     found = await till.read()
     assert (found["plan"], found["subscription"]["status"], found["limits"]["seats"]) == ("team", "active", 4)
-    assert found["used"] == {"seats": 1}
+    assert found["used"] == {"seats": 1, "bd_accounts": 0, "ai_drafts": 0}
     [invoice] = (await till.owner.read("/v1/billing/invoices"))["items"]
     assert (invoice["total_minor"], invoice["status"], invoice["seats"]) == (4 * 2_500, "paid", 4)
 
@@ -77,6 +77,17 @@ async def test_a_payment_that_fails_begins_a_time_of_grace_that_paying_ends(till
     await till.pass_days(1)
     found = await till.read()
     assert (found["subscription"]["status"], found["falls_back_at"]) == ("active", None)
+
+
+async def test_accounts_are_limited_by_the_plan(till: Till) -> None:
+    account = {"channel": "telegram", "name": "One", "address": "+351900000001"}
+    assert (await till.owner.post("/v1/bd-accounts", json=account)).status_code == 201
+    refused = await till.owner.post("/v1/bd-accounts", json={**account, "address": "+351900000002"})
+    assert (refused.status_code, refused.json()["code"]) == (402, "plan_limit_reached")
+    assert "1 bd accounts, and 1 are used" in refused.json()["detail"]
+    await till.subscribe(seats=2)
+    assert (await till.owner.post("/v1/bd-accounts", json={**account, "address": "+351900000002"})).status_code == 201
+    assert (await till.read())["used"]["bd_accounts"] == 2
 
 
 async def test_after_the_grace_the_free_plan_holds_until_it_is_paid(till: Till) -> None:

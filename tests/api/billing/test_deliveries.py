@@ -43,6 +43,28 @@ class TestSignature:
         _, headers = delivery(EVENT, SECRET)
         assert await send(till, json.dumps(EVENT).encode(), headers) == (400, "signature_invalid")
 
+    async def test_a16_the_log_says_why_and_tells_no_secret(self, till: Till, caplog: pytest.LogCaptureFixture) -> None:
+        now, (body, headers) = int(time.time()), delivery(EVENT, SECRET)
+        for refused, sent in (
+            ("No secret of ours made this signature", delivery(EVENT, "whsec_wrong")),
+            ("signed more than 300 seconds ago", delivery(EVENT, SECRET, at=now - 400)),
+            ("signed more than 300 seconds ahead", delivery(EVENT, SECRET, at=now + 400)),
+            ("No secret of ours made this signature", (json.dumps(EVENT).encode(), headers)),
+            ("There is no Stripe-Signature header", (body, {})),
+        ):
+            caplog.clear()
+            assert await send(till, *sent) == (400, "signature_invalid")
+            assert refused in caplog.text
+            assert SECRET not in caplog.text
+            assert headers["Stripe-Signature"] not in caplog.text
+            assert "cus_of_nobody" not in caplog.text
+
+    async def test_a16_events_of_another_version_are_taken_and_said(
+        self, till: Till, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        await send(till, *delivery({**EVENT, "api_version": "2020-08-27"}, SECRET))
+        assert "events of version '2020-08-27', this is written for" in caplog.text
+
     @pytest.mark.parametrize("header", ["", "t=1,v1=", "v1=abc", "t=x,v1=abc", "t=9999999999999999,v1=a", "nonsense"])
     async def test_a16_odd_headers_are_refused(self, till: Till, header: str) -> None:
         body, _ = delivery(EVENT, SECRET)

@@ -37,7 +37,8 @@ async def test_what_is_not_ours_is_left_alone(till: Till) -> None:
     with till.stripe.lock:
         account = till.stripe.account
         customer = account.make_customer({"name": "Another shop's"})
-        price = account.make_price({"currency": "usd", "unit_amount": "1", "recurring": {"interval": "month"}})
+        fields = {"currency": "usd", "unit_amount": "1", "recurring": {"interval": "month"}}
+        price = account.make_price({**fields, "product_data": {"name": "Book"}})
         line = {"price": price["id"], "quantity": 1}
         account.pay_checkout(account.make_checkout({"customer": customer["id"], "line_items": [line]})["id"])
     await till.settle()
