@@ -1,10 +1,11 @@
 """Has a draft written: reserves it, asks the model with nothing held, and keeps what came of it."""
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from secrets import token_hex
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -19,8 +20,8 @@ from api.drafts.rules import Draft, DraftState
 from api.edge.entitlements import Limit, require_room
 from api.kernel.changes import Change
 from api.kernel.context import Context
-from api.kernel.database import Database
 from api.kernel.errors import Conflict, CrmError
+from api.kernel.unit_of_work import UnitOfWork
 from contracts.events.drafts import DraftKind
 from contracts.settings import AiSettings, BillingSettings
 
@@ -60,10 +61,17 @@ class Wanted:
     wish: str | None = None
 
 
+class Units(Protocol):
+    """Where drafts are kept: the API's database, or the worker's in the part of the API."""
+
+    def unit(self, context: Context) -> AbstractAsyncContextManager[UnitOfWork]:
+        """A unit of work in the context's organization."""
+
+
 class Drafting:
     """One draft on its way: `begin`, then `write` unless it was there already."""
 
-    def __init__(self, database: Database, context: Context, settings: AiSettings, billing: BillingSettings) -> None:
+    def __init__(self, database: Units, context: Context, settings: AiSettings, billing: BillingSettings) -> None:
         self._database, self._context = database, context
         self._settings, self._billing = settings, billing
 
@@ -104,6 +112,17 @@ class Drafting:
             records.write_change(unit, Change(None, draft))
             return draft
 
+    async def require_budget(self) -> None:
+        """Insist on money for a draft that somebody else began.
+
+        Raises:
+            BudgetSpent: as it says.
+        """
+        async with self._database.unit(self._context) as unit:
+            spent = await records.hold_budget(unit)
+            if spent >= self._settings.ai_monthly_budget:
+                raise BudgetSpent(spent, self._settings.ai_monthly_budget)
+
     async def write(self, model: Model, draft: Draft, wanted: Wanted) -> AsyncIterator[str | Draft]:
         """What is written so far, again and again, and at the end the draft.
 
@@ -123,10 +142,10 @@ class Drafting:
                 elif not repeats(part, asked.canary):
                     yield tidy(people.show(part), hosts=hosts)
         except UnusableError as error:
-            await self._fail(draft, str(error), written)
+            await self.fail(draft, str(error), written)
             raise ModelUnavailable(str(error)) from error
         except BaseException as error:  # also a reader who goes away
-            await self._fail(draft, str(error) or "It was broken off.", written)
+            await self.fail(draft, str(error) or "It was broken off.", written)
             raise
 
     def _paid(self, written: Written) -> dict[str, Any]:
@@ -158,7 +177,8 @@ class Drafting:
             records.write_change(unit, change)
         return change.after
 
-    async def _fail(self, draft: Draft, why: str, written: Written | None) -> None:
+    async def fail(self, draft: Draft, why: str, written: Written | None = None) -> None:
+        """Keep a draft that cannot be used, with the reason and what was written for it."""
         async with self._database.unit(self._context) as unit:
             locked = await records.lock_draft(unit, draft.id, owners=None)
             if locked.state is DraftState.GENERATING:

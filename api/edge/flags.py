@@ -74,12 +74,17 @@ def flags_client(database: Database) -> OpenFeatureClient:
     return openfeature.get_client(domain)
 
 
+async def is_on(flags: OpenFeatureClient, organization_id: UUID, feature: Feature) -> bool:
+    """Whether a feature is on for an organization."""
+    context = EvaluationContext(targeting_key=str(organization_id))
+    return await flags.get_boolean_value_async(feature, True, context)
+
+
 async def require_feature(flags: OpenFeatureClient, caller: Caller, feature: Feature) -> None:
     """Insist that a feature is on for the caller's organization.
 
     Raises:
         FeatureOff: as it says.
     """
-    context = EvaluationContext(targeting_key=str(caller.organization_id))
-    if not await flags.get_boolean_value_async(feature, True, context):
+    if not await is_on(flags, caller.organization_id, feature):
         raise FeatureOff

@@ -1,4 +1,4 @@
-"""Rules to begin with: the usual dozen. Where a value is an example, `fill_in` says so."""
+"""Rules to begin with: the usual dozen and a few. Where a value is an example, `fill_in` says so."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -62,6 +62,20 @@ TEMPLATES = (
             "actions": [{"do": "deal.move", "with": {"stage_id": _ANY_ID, "reason": "No answer"}}],
         },
         ("actions[0].with.stage_id",),
+    ),
+    Template(
+        "reopen_on_reply", "Reopen on reply", "A lost deal whose customer writes again is open again.",
+        {
+            "trigger": _on("message.received"), "when": 'deal.status == "lost"',
+            "actions": [{"do": "deal.reopen", "with": {}}, _tell("The customer of a lost deal has written")],
+        },
+    ),
+    Template(
+        "draft_reply", "Draft a reply", "Who writes gets a reply drafted, for the owner to read, change and send.",
+        {
+            "trigger": _on("message.received"), "when": 'deal.status == "open"',
+            "actions": [{"do": "draft.request", "with": {"kind": "reply"}}], "cool_down_hours": 1,
+        },
     ),
     Template(
         "remind_after_silence", "Remind after silence", "A deal of which nobody heard for a week gets a task.",
