@@ -108,8 +108,8 @@ class Subject:
         names = _CREATED if fact.type == "deal.created" else _SIMPLE.get(fact.type, ())
         if names and self._is_newest(fact.type if fact.type in _SIMPLE else "created", fact.occurred_at):
             self.values.update({name: fact.data.get(name) for name in names})
-        if fact.data.get("custom"):
-            self.values["custom"] = {**self.values.get("custom", {}), **fact.data["custom"]}
+        if fact.type == "deal.custom.changed":
+            self.values["custom"] = fact.data["custom"]  # all there are; a value that was taken out is not
 
     def _is_newest(self, line: str, at: datetime) -> bool:
         if line in self._at and at < self._at[line]:

@@ -67,6 +67,23 @@ class Firing:
         return self.subject.scores[-1] if self.subject.scores else None
 
 
+class CustomName(NamedTuple):
+    """A custom field of deals as conditions call it: by its name; `labels` are those of its choices."""
+
+    field_id: str
+    name: str
+    is_number: bool
+    labels: Mapping[str, str]
+
+    def read(self, value: str | None) -> object:
+        """What an event says of it as a condition compares it: a number, the label of a choice, labels of several."""
+        if value is None:
+            return None
+        if self.is_number:
+            return float(value)
+        return ", ".join(self.labels.get(part, part) for part in value.split(",")) if self.labels else value
+
+
 @dataclass
 class Rulebook:
     """The rules of an organization, each with all its versions, and what their conditions call by name."""
@@ -76,7 +93,7 @@ class Rulebook:
     labels: Mapping[str, str] = field(default_factory=dict)
     imports: frozenset[UUID] = frozenset()  # those on which rules run
     quiet: frozenset[UUID] = frozenset()  # bulk changes on which they do not
-    custom: Mapping[str, str] = field(default_factory=dict)
+    custom: Sequence[CustomName] = ()
     _waiting: dict[str, list[Sequence[RuleVersion]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -139,9 +156,8 @@ class Rulebook:
         if subject.type == "deal":
             for name in ("stage", "source"):
                 shown[name] = self.labels.get(str(shown.get(f"{name}_id")))
-            if self.custom:
-                custom = shown["custom"]
-                shown["custom"] = {key: custom.get(field_id) for key, field_id in self.custom.items()}
+            told = shown["custom"]
+            shown["custom"] = told | {one.name: one.read(told.get(one.field_id)) for one in self.custom}
         shown["id"] = str(subject.id)
         return shown
 

@@ -12,11 +12,13 @@ from uuid_utils.compat import uuid7
 from api.db.statements import compiled
 from api.kernel.changes import expect
 from api.kernel.constraints import Problems, unknown
+from api.kernel.custom import FieldType
 from api.kernel.listing import Listing
 from api.kernel.states import as_state, rows_of
 from api.kernel.unit_of_work import Row, UnitOfWork
 from api.kernel.writing import write as write_changes
 from api.models.bulk import BulkJob
+from api.models.custom_field import CustomField
 from api.models.import_job import ImportJob
 from api.models.organization import Organization
 from api.models.picklist_value import PicklistValue
@@ -26,7 +28,7 @@ from api.models.rule import RuleVersion as VersionRow
 from api.models.stage import Stage
 from api.rules.document import Document, Mode
 from api.rules.facts import Fact
-from api.rules.matching import Rulebook, RuleVersion
+from api.rules.matching import CustomName, Rulebook, RuleVersion
 from api.rules.rules import Change, Rule
 from contracts import locks
 
@@ -75,6 +77,7 @@ select (select coalesce(sum(version), 0) from rules where organization_id = :org
        (select count(*) from picklist_values where organization_id = :organization_id) as labels,
        (select count(*) from imports where organization_id = :organization_id and options ->> 'run_rules' = 'true')
            as imports,
+       (select coalesce(sum(version), 0) from custom_fields where organization_id = :organization_id) as fields,
        (select count(*) from bulk_jobs where organization_id = :organization_id and not run_rules) as quiet
 """)
 )
@@ -92,6 +95,11 @@ _STAGES = compiled(select(Stage.id, Stage.name).where(Stage.organization_id == _
 _SOURCES = compiled(
     select(PicklistValue.id, PicklistValue.label).where(
         PicklistValue.organization_id == _organization, PicklistValue.picklist == "source"
+    )
+)
+_FIELDS = compiled(
+    select(CustomField.id, CustomField.name, CustomField.type, CustomField.choices).where(
+        CustomField.organization_id == _organization, CustomField.record_kind == "deal", ~CustomField.is_personal
     )
 )
 _IMPORTS = compiled(
@@ -225,8 +233,8 @@ def write(unit: UnitOfWork, changes: Iterable[Change]) -> None:
 
 async def load_book(unit: UnitOfWork) -> Rulebook:
     """The organization's rules, with all their versions."""
-    versions, [zone], stages, sources, imports, quiet = await unit.fetch_all(
-        _VERSIONS.bind(), _ZONE.bind(), _STAGES.bind(), _SOURCES.bind(), _IMPORTS.bind(), _QUIET.bind()
+    versions, [zone], stages, sources, fields, imports, quiet = await unit.fetch_all(
+        _VERSIONS.bind(), _ZONE.bind(), _STAGES.bind(), _SOURCES.bind(), _FIELDS.bind(), _IMPORTS.bind(), _QUIET.bind()
     )
     by_rule: dict[UUID, list[RuleVersion]] = {}
     for row in versions:
@@ -247,6 +255,12 @@ async def load_book(unit: UnitOfWork) -> Rulebook:
         labels={str(row[0]): row[1] for row in (*stages, *sources)},
         imports=frozenset(row.id for row in imports),
         quiet=frozenset(row.id for row in quiet),
+        custom=[
+            CustomName(
+                str(row.id), row.name, row.type == FieldType.NUMBER, {one["id"]: one["label"] for one in row.choices}
+            )
+            for row in fields
+        ],
     )
 
 

@@ -70,3 +70,27 @@ class TestSave:
         found = await shop.owner.read("/v1/rules/vocabulary")
         assert "deal.created" in found["events"]
         assert {"deal.move", "deal.assign", "task.create", "notify", "webhook"} <= {a["name"] for a in found["actions"]}
+
+
+async def test_a_condition_names_custom_fields_as_people_do(shop: Shop) -> None:
+    choices = [{"label": "Gold"}, {"label": "Tin"}]
+    fields = [
+        await shop.owner.made("/v1/custom-fields", json={"record_kind": "deal", **body})
+        for body in (
+            {"name": "Seats", "type": "number"},
+            {"name": "Tier", "type": "choice", "choices": choices},
+        )
+    ]
+    seats, tier = (one["id"] for one in fields)
+    ids = {one["label"]: one["id"] for one in fields[1]["choices"]}
+    when = 'deal.custom["Seats"] > 100.0 && deal.custom["Tier"] == "Gold"'
+    rule = await shop.rule("deal.custom.changed", {"do": "task.create", "with": {"title": "Call"}}, when=when)
+    wanted = await shop.deal(custom={seats: 400, tier: ids["Gold"]})
+    await shop.deal(custom={seats: 400, tier: ids["Tin"]})
+    await shop.deal(custom={seats: 20, tier: ids["Gold"]})
+    await shop.deal(custom={seats: 400})
+    await shop.settle()
+    assert [run["subject_id"] for run in await shop.runs(rule)] == [wanted["id"]]
+    await shop.owner.patch(f"/v1/deals/{wanted['id']}", json={"custom": {tier: None}})
+    await shop.settle()
+    assert len(await shop.runs(rule)) == 1
