@@ -2,11 +2,10 @@
 
 import random
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from runtime.process import ManagedProcess, ProcessSpec, free_port
 from tests.api.rules.conftest import Shop, until
@@ -17,16 +16,33 @@ _KILLS, _DEALS_EACH = 50, 12
 TASK = {"do": "task.create", "with": {"title": "Call"}}
 
 
-@pytest_asyncio.fixture
-async def worker(database: Database, tmp_path: Path) -> AsyncIterator[ManagedProcess]:
-    """The worker, for rules alone."""
+@pytest.fixture(params=["broker", "nobody"])
+def worker(request: pytest.FixtureRequest, database: Database, tmp_path: Path) -> Iterator[ManagedProcess]:
+    """The worker, for rules alone; it hears of events from a broker (`--kafka=cluster`: Apache Kafka) and its relay, or
+    has the log alone."""
     environment = process_environment(database, tmp_path, port=free_port())
-    environment["SLUICE_KAFKA_BOOTSTRAP_SERVERS"] = f"127.0.0.1:{free_port()}"  # nobody listens: the log has to do
-    argv = [sys.executable, "-m", "runtime.serve", "worker", "rules"]
-    spec = ProcessSpec("worker", argv, env=environment, cwd=Path(__file__).parents[3], ready=lambda: True)
-    process = ManagedProcess(spec, log_path=tmp_path / "worker.log")
-    yield process
-    process.kill()
+    environment["SLUICE_DATABASE_RELAY_URL"] = database.relay_url
+    has_broker = request.param == "broker"
+    servers = request.getfixturevalue("fresh_broker").bootstrap_servers if has_broker else f"127.0.0.1:{free_port()}"
+    environment["SLUICE_KAFKA_BOOTSTRAP_SERVERS"] = servers
+    processes = {
+        name: ManagedProcess(
+            ProcessSpec(
+                name,
+                [sys.executable, "-m", "runtime.serve", *argv],
+                env=environment,
+                cwd=Path(__file__).parents[3],
+                ready=lambda: True,
+            ),
+            log_path=tmp_path / f"{name}.log",
+        )
+        for name, argv in (("worker", ("worker", "rules")), ("relay", ("relay",)))
+    }
+    if has_broker:
+        processes["relay"].start()
+    yield processes["worker"]
+    for process in processes.values():
+        process.kill()
 
 
 @pytest.mark.slow
