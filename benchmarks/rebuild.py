@@ -39,7 +39,7 @@ _DATABASE = "sluice"
 
 def run(*, events: int = _EVENTS) -> BenchmarkResult:
     """Rebuild a warehouse of about `events` events into Delta and DuckDB."""
-    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder, _event_log(Path(folder), events) as log:
+    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder, event_log(Path(folder), events) as log:
         relay_url, total = log
         warehouse = f"duckdb://{folder}/warehouse"
         limit, _ = _apart(_copy_to_parquet, relay_url, f"{folder}/bare.parquet")
@@ -62,8 +62,10 @@ def run(*, events: int = _EVENTS) -> BenchmarkResult:
 
 
 @contextmanager
-def _event_log(folder: Path, events: int) -> Iterator[tuple[str, int]]:
-    """A PostgreSQL with that many events; the relay's URL and how many there are."""
+def event_log(
+    folder: Path, events: int, *, organizations: int = 10, is_admin: bool = False
+) -> Iterator[tuple[str, int]]:
+    """A PostgreSQL with that many events; the relay's URL, or the superuser's, and how many there are."""
     folder.chmod(0o755)  # PostgreSQL may run as another system user
     passwords = RolePasswords(owner=token_hex(), app=token_hex(), relay=token_hex(), worker=token_hex())
     server = EmbeddedPostgres(folder / "postgres", port=free_port(), password=token_hex(), durable=False)
@@ -74,8 +76,9 @@ def _event_log(folder: Path, events: int) -> Iterator[tuple[str, int]]:
         process.wait_ready()
         prepare_database(server.url(), database=_DATABASE, passwords=passwords)
         upgrade(server.url("sluice_owner", passwords.owner, _DATABASE))
-        total = seed_event_log(server.url(database=_DATABASE), events=events)
-        yield server.url("sluice_relay", passwords.relay, _DATABASE), total
+        total = seed_event_log(server.url(database=_DATABASE), events=events, organizations=organizations)
+        url = server.url(database=_DATABASE) if is_admin else server.url("sluice_relay", passwords.relay, _DATABASE)
+        yield url, total
     finally:
         process.stop()
 

@@ -26,6 +26,7 @@ BENCHMARKS = (
     "outage",
     "rebuild",
     "restore",
+    "backtest",
     "rules",
     "scoring",
     "search",
