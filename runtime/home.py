@@ -132,6 +132,8 @@ class Home:
     state_file = _Place("stack.json")
     #: The ports of the last start.
     ports_file = _Place("ports.json")
+    #: There once the demo's deals were scored.
+    demo_scored = _Place("demo.scored")
     #: Held by the running supervisor.
     lock_file = _Place("stack.lock")
     #: There while a restore swaps folders; left behind if it was killed in that instant.

@@ -3,6 +3,9 @@
 It runs for as long as the stack does, so it must be small; `python -m runtime` goes straight here.
 """
 
+import os
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -11,11 +14,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from runtime.demo import DEMO_PASSWORD, DEMO_USERS, DemoError, fill
+from runtime.demo import DEMO_PASSWORD, DEMO_USERS, OWNER, DemoError, fill
 from runtime.embedded.postgres import PostgresSetupError
 from runtime.ending import run
 from runtime.figures import Figures
-from runtime.home import HomeError
+from runtime.home import PROJECT, HomeError
 from runtime.import_client import ImportRefusedError
 from runtime.process import ProcessError
 from runtime.stack import Stack, StackError, prepare_stack
@@ -69,6 +72,8 @@ def _fill_and_watch(stack: Stack, supervisor: Supervisor) -> None:
             return
     filling.result()
     _wait_for_figures(stack, supervisor)
+    if not supervisor.is_stopping and not stack.home.demo_scored.exists():
+        _score(stack, supervisor)
 
 
 def _wait_for_figures(stack: Stack, supervisor: Supervisor) -> None:
@@ -81,6 +86,24 @@ def _wait_for_figures(stack: Stack, supervisor: Supervisor) -> None:
     supervisor.watch(until=lambda: figures.are_seen() or time.monotonic() - began > _FIGURES_SECONDS)
     if not figures.are_seen() and not supervisor.is_stopping:
         _say("The figures take longer than usual on this machine; they appear by themselves.")
+
+
+def _score(stack: Stack, supervisor: Supervisor) -> None:
+    """Have a model learn from the demo's deals and score what is open: in a process of its own, for what it imports."""
+    _say("scoring the demo's deals")
+    command = [sys.executable, "-m", "runtime", "score", "train", "--email", OWNER]
+    # os.environ: a command beside the stack needs what any program needs
+    environment = {**os.environ, **stack.environment(), "SLUICE_PASSWORD": DEMO_PASSWORD}
+    with subprocess.Popen(
+        command, cwd=PROJECT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as training:
+        supervisor.watch(until=lambda: training.poll() is not None)
+        if training.poll() is None:
+            training.terminate()
+        elif training.returncode and training.stderr:
+            _say(f"The demo has no scores: {training.stderr.read().strip()}")
+        else:
+            stack.home.demo_scored.touch()
 
 
 def _print_welcome(stack: Stack, *, demo: bool) -> None:
