@@ -185,9 +185,25 @@ class BillingSettings(Settings):
 class FileSettings(Settings):
     """Where uploaded files lie: shared by the API and its worker."""
 
-    files_path: Path = Field(default=Path(".sluice/files"), description="Uploaded import files and their error files.")
+    files_path: Path = Field(
+        default=Path(".sluice/files"), description="Files of records, and of imports with their error files."
+    )
     files_keep_days: int = Field(
         default=7, ge=1, description="How long an import's files stay after its end; its error file needs them."
+    )
+
+
+class AttachmentSettings(Settings):
+    """What is asked of files that people attach to records."""
+
+    file_max_bytes: int = Field(
+        default=25 * 1024 * 1024, ge=1, le=512 * 1024 * 1024, description="How large a file may be."
+    )
+    file_scan_command: str | None = Field(
+        default=None, description="A program that is given a file's path: 0 lets it in, 1 refuses it. Unset: no scan."
+    )
+    file_clamd: str | None = Field(
+        default=None, pattern=r"^[^:\s]+:\d{1,5}$", description="host:port of ClamAV's daemon, instead of a program."
     )
 
 
@@ -240,7 +256,7 @@ class OidcProvider:
         return issuer
 
 
-class ApiSettings(FileSettings, SecretSettings):
+class ApiSettings(FileSettings, AttachmentSettings, SecretSettings):
     """How the API serves and signs."""
 
     oidc_providers: list[OidcProvider] = Field(

@@ -1,6 +1,6 @@
-"""Bulk changes below the list of deals: what is to be done to all of them, how far it is, stop and undo."""
+"""Bulk changes below a list: what is to be done to all of them, how far it is, stop and undo."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import streamlit as st
@@ -8,44 +8,42 @@ import streamlit as st
 from dashboards import client, states
 from dashboards.session import SignIn
 
-_ACTIONS = {
-    "deal.tag": "Tag",
-    "deal.assign": "Assign",
-    "deal.distribute": "Distribute by the rules",
-    "deal.delete": "Delete",
-}
+_VERBS = {"tag": "Tag", "assign": "Assign", "distribute": "Distribute by the rules", "delete": "Delete"}
+_OF_DEALS = "distribute"
 _STATES = {"running": "at work", "undoing": "being undone", "done": "done", "stopped": "stopped", "undone": "undone"}
 
 
-def show(who: SignIn, pipeline_id: str, q: str) -> None:
-    """Draw them for the deals of a pipeline that a search lets through."""
-    conditions: list[Any] = [["pipeline_id", "=", pipeline_id]] + ([["title", "contains", q]] if q else [])
+def show(who: SignIn, kind: str, conditions: Sequence[Any]) -> None:
+    """Draw them for the records of a kind that these conditions let through."""
     with st.expander("Change all of these"):
-        what = st.selectbox("What", list(_ACTIONS), format_func=_ACTIONS.__getitem__)
+        verbs = [one for one in _VERBS if kind == "deal" or one != _OF_DEALS]
+        what = st.selectbox("What", verbs, format_func=_VERBS.__getitem__)
         given: dict[str, Any] = {}
-        if what == "deal.tag":
+        if what == "tag":
             words = st.text_input("Tags to put on, separated by commas", key="bulk tags")
             given = {"add": [one.strip() for one in words.split(",") if one.strip()]}
-        elif what == "deal.assign":
+        elif what == "assign":
             people = {one["id"]: one["name"] for one in client.get_all(who, "/v1/users") if one.get("is_active", True)}
             given = {"user_id": st.selectbox("To", list(people), format_func=people.__getitem__)}
-        body = {"filter": conditions, "action": {"do": what, "with": given}}
+        body = {"kind": kind, "filter": list(conditions), "action": {"do": f"{kind}.{what}", "with": given}}
         left, right = st.columns(2)
         if left.button("How many?"):
             _tried(lambda: _say(client.post(who, "/v1/bulk", {**body, "dry_run": True}).body))
         if right.button("Change them", type="primary"):
             _tried(lambda: client.post(who, "/v1/bulk", body), then=st.rerun)
-        for job in client.get(who, "/v1/bulk", {"limit": 5})["items"]:
+        jobs = client.get(who, "/v1/bulk", {"limit": 20})["items"]
+        for job in [one for one in jobs if one["kind"] == kind][:5]:
             _job(who, job)
 
 
 def _say(found: dict[str, Any]) -> None:
-    st.info(f"{found['total']} deals.")
+    st.info(f"It would be {found['total']}.")
 
 
 def _job(who: SignIn, job: dict[str, Any]) -> None:
     with st.container(border=True):
-        st.text(f"{_ACTIONS.get(job['action']['do'], job['action']['do'])}: {_STATES[job['state']]}")
+        verb = job["action"]["do"].partition(".")[2]
+        st.text(f"{_VERBS.get(verb, verb.capitalize())}: {_STATES[job['state']]}")
         ended = job["total"] - job["waiting"]
         st.progress(ended / job["total"] if job["total"] else 1.0)
         st.text(

@@ -19,7 +19,7 @@ from dashboards.forms import Shown as Shown
 from dashboards.session import SignIn
 
 _NOUNS = {"deals": "deal", "contacts": "contact", "companies": "company"}
-_KINDS = {"note": "Note", "call": "Call", "meeting": "Meeting", "task": "Task", "change": "Change"}
+_KINDS = {"note": "Note", "call": "Call", "meeting": "Meeting", "task": "Task", "file": "File", "change": "Change"}
 
 
 def custom_fields(who: SignIn, plural: str) -> list[dict[str, Any]]:
@@ -47,6 +47,22 @@ def shown(who: SignIn, path: str) -> client.Resource:
             forget(path)
             st.rerun()
     return drawn
+
+
+def remove(who: SignIn, path: str, found: client.Resource, noun: str) -> None:
+    """A button that puts the record into the recycle bin, once that is confirmed."""
+    with st.popover("Delete", icon=":material/delete:"):
+        st.text(f"It goes into the recycle bin, where it can be restored for 90 days, and no list shows this {noun}.")
+        if not st.button(f"Delete this {noun}", type="primary"):
+            return
+    try:
+        client.delete(who, path, etag=found.etag)
+    except client.StaleError:
+        st.warning("Somebody changed this while you did. Look at what is there now, then try again.")
+        return
+    forget(path)
+    del st.query_params["id"]
+    st.rerun()
 
 
 def forget(path: str) -> None:
@@ -184,6 +200,6 @@ def _show(item: Mapping[str, Any], zone: ZoneInfo) -> None:
         kind = _KINDS.get(item["kind"], item["kind"].capitalize())
         what = f": {item['type']}" if item["kind"] == "change" else ""
         st.caption(f"{kind}{what} · {money.moment(datetime.fromisoformat(item['at']), zone)}")
-        for name in ("title", "subject", "body", "text"):
+        for name in ("title", "subject", "body", "text", "name"):
             if data.get(name):
                 st.text(data[name])

@@ -42,6 +42,8 @@ def add(owner: Caller, pipeline_id: str) -> None:
             "duration_seconds": 60 * (number + 5),
         }
         owner.call("POST", "/v1/activities", json=call | {"deal_id": deal["id"]})
+        offer = {"file": ("offer.txt", f"Offer {number + 1}: see you on the phone.".encode(), "text/plain")}
+        owner.call("POST", "/v1/files", files=offer, data={"deal_id": deal["id"]})
         task = {"title": "Send the offer" if number % 2 else "Call about the next step", "deal_id": deal["id"]}
         due = (now + timedelta(days=number - 3)).isoformat()
         owner.call("POST", "/v1/tasks", json=task | {"due_at": due, "assignee_id": deal["owner_id"]})

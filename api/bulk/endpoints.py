@@ -24,7 +24,11 @@ _ADMINISTRATORS = frozenset({Role.OWNER, Role.ADMIN})
 
 
 class BulkAction(BaseModel):
-    """What is done to each: `deal.delete`, or as rules do `deal.assign`, `deal.distribute`, `deal.set`, `deal.tag`."""
+    """What is done to each: `deal.delete`, or as rules do `deal.assign`, `deal.distribute`, `deal.set`, `deal.tag`.
+
+    To contacts (and so to companies): `contact.delete`, `contact.assign` with `user_id`, `contact.tag` with `add` and
+    `remove`, `contact.set` with the fields of a change.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -49,7 +53,7 @@ class BulkCreate(BaseModel):
         },
     )
 
-    kind: Literal["deal"] = "deal"
+    kind: Literal["deal", "contact", "company"] = "deal"
     filter: Annotated[list[Any], Field(max_length=20, description="Conditions, as the `filter` of lists takes them.")]
     action: BulkAction
     run_rules: bool = Field(default=False, description="Whether rules of automation see these changes.")
@@ -81,11 +85,12 @@ class BulkRead(BaseModel):
 
 
 class BulkProblem(BaseModel):
-    """A deal that could not be changed, or was left as it is when the rest was undone."""
+    """A record that could not be changed, or was left as it is when the rest was undone."""
 
     model_config = ConfigDict(from_attributes=True)
 
-    deal_id: UUID
+    record_id: UUID
+    deal_id: UUID | None = Field(description="The same where it is a deal.")
     status: Literal["failed", "left"]
     problem: str | None
 
@@ -94,11 +99,14 @@ class BulkProblem(BaseModel):
     "", status_code=202, response_model=BulkRead, responses=problems(BadFilter, rules.BadAction, rules.TooManyRecords)
 )
 async def start_bulk(body: BulkCreate, caller: RecordWriter, unit: Unit, response: Response) -> BulkRead:
-    """Change all deals of a filter that you see. The worker does it; a dry run only counts them."""
+    """Change all records of a filter that you see. The worker does it; a dry run only counts them."""
     action = body.action.model_dump(by_alias=True)
-    rules.action_of(action)
+    if body.kind == "deal":
+        rules.action_of(action)
+    else:
+        rules.record_action_of(body.kind, action)
     wish = Wish(check(body.filter))
-    found = await records.matching(unit, wish, owners=await owners_seen(unit, caller))
+    found = await records.matching(unit, body.kind, wish, owners=await owners_seen(unit, caller))
     given = {"kind": body.kind, "filter": body.filter, "action": action, "run_rules": body.run_rules}
     job = rules.begin(given, total=len(found), created_by=caller.user_id, now=unit.now)
     counts = dict.fromkeys(("done", "unchanged", "failed", "undone", "left"), 0)
@@ -125,7 +133,7 @@ async def read_bulk(job_id: UUID, caller: CurrentCaller, unit: Unit) -> BulkRead
 
 @router.get("/{job_id}/problems", responses=problems(NotFound))
 async def list_bulk_problems(job_id: UUID, caller: CurrentCaller, unit: Unit, page: Page) -> PageOf[BulkProblem]:
-    """List the deals that failed or were left, and why."""
+    """List the records that failed or were left, and why."""
     await _shown(unit, caller, job_id)
     rows, cursor = await read_page(unit, records.PROBLEMS, {"job_id": job_id}, page=page)
     return PageOf(items=[BulkProblem.model_validate(row) for row in rows], next_cursor=cursor)

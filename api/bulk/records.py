@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import BindParameter, ScalarSelect, bindparam, func, literal, select, text
 from uuid_utils.compat import uuid7
 
+from api.bulk.kinds import KINDS
 from api.bulk.rules import MOST, Change, Job, TooManyRecords
 from api.db.statements import compiled
 from api.deals.records import DEALS, FIELDS
@@ -26,7 +27,8 @@ WORK = "bulk"
 
 _organization: BindParameter[UUID] = bindparam("organization_id")
 _jobs = rows_of(Job, BulkJob)
-_items: Any = select(BulkItem.id, BulkItem.deal_id, BulkItem.status, BulkItem.problem)
+_record_id: Any = func.coalesce(BulkItem.record_id, BulkItem.deal_id).label("record_id")
+_items: Any = select(BulkItem.id, BulkItem.deal_id, _record_id, BulkItem.status, BulkItem.problem)
 
 
 def _counted(*statuses: str) -> ScalarSelect[int]:
@@ -50,7 +52,7 @@ JOBS = Listing(
     order=(BulkJob.id,),
     newest_first=True,
 )
-#: What became of deals that were not simply changed.
+#: What became of records that were not simply changed.
 PROBLEMS = Listing(
     _items.where(BulkItem.organization_id == _organization, BulkItem.status.in_(["failed", "left"])),
     filters={"job_id": BulkItem.job_id == bindparam("job_id")},
@@ -61,9 +63,9 @@ _LOCKED = compiled(_jobs.where(BulkJob.id == bindparam("job_id")).with_for_updat
 TO_DO = compiled(
     text("select organization_id, id from bulk_jobs where state in ('running', 'undoing') order by created_at limit 20")
 )
-#: Some deals of a job that nobody else is at.
+#: Some records of a job that nobody else is at.
 SOME = compiled(
-    select(BulkItem.id, BulkItem.deal_id, BulkItem.before, BulkItem.version_after)
+    select(BulkItem.id, BulkItem.deal_id, BulkItem.record_id, BulkItem.before, BulkItem.version_after)
     .where(
         BulkItem.organization_id == _organization,
         BulkItem.job_id == bindparam("job_id"),
@@ -84,16 +86,22 @@ _WAITING = compiled(
 )
 
 
-async def matching(unit: UnitOfWork, wish: Wish, *, owners: Owners) -> list[UUID]:
-    """The deals that a filter lets through, of those that the caller sees.
+async def matching(unit: UnitOfWork, kind: str, wish: Wish, *, owners: Owners) -> list[UUID]:
+    """The records of a kind that a filter lets through, of those that the caller sees.
 
     Raises:
         BadFilter: the list cannot follow it.
         TooManyRecords: as it says.
     """
-    ask = await asked(unit, wish, "deal", FIELDS, Deal.__table__.c.custom)
-    given = {"owner_ids": None if owners is None else list(owners)}
-    [rows] = await unit.fetch_all(DEALS.bind(given, after=None, limit=MOST + 1, ask=ask))
+    seen = None if owners is None else list(owners)
+    if kind == "deal":
+        ask = await asked(unit, wish, kind, FIELDS, Deal.__table__.c.custom)
+        found = DEALS.bind({"owner_ids": seen}, after=None, limit=MOST + 1, ask=ask)
+    else:
+        of = KINDS[kind].kind
+        ask = await asked(unit, wish, kind, of.fields, of.model.__table__.c.custom)
+        found = of.listing.bind({"owners": seen}, after=None, limit=MOST + 1, ask=ask)
+    [rows] = await unit.fetch_all(found)
     if len(rows) > MOST:
         raise TooManyRecords
     return [row.id for row in rows]
@@ -109,18 +117,19 @@ async def find_job(unit: UnitOfWork, job_id: UUID) -> Job:
 
 
 async def is_left(unit: UnitOfWork, job_id: UUID, status: str) -> bool:
-    """Whether a job has deals of this status."""
+    """Whether a job has records of this status."""
     return bool(await unit.fetch(_WAITING, job_id=job_id, status=status))
 
 
-def write(unit: UnitOfWork, change: Change, deals: Sequence[UUID] = ()) -> None:
-    """Queue a job, and the deals of a new one."""
+def write(unit: UnitOfWork, change: Change, found: Sequence[UUID] = ()) -> None:
+    """Queue a job, and the records of a new one."""
     write_changes(unit, [change], {Job: BulkJob})
     if change.after.state in ("running", "undoing"):
         hint(unit, WORK)
+    column = "deal_id" if change.after.kind == "deal" else "record_id"
     rows = [
-        {"id": uuid7(), "created_at": unit.now, "job_id": change.after.id, "deal_id": deal_id, "status": "waiting"}
-        for deal_id in deals
+        {"id": uuid7(), "created_at": unit.now, "job_id": change.after.id, column: record_id, "status": "waiting"}
+        for record_id in found
     ]
     if rows:
         unit.insert(BulkItem, *rows)

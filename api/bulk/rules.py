@@ -1,14 +1,15 @@
-"""What a bulk change may do, and how a deal gets back what it had. No I/O."""
+"""What a bulk change may do, and how a record gets back what it had. No I/O."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from uuid_utils.compat import uuid7
 
+from api.bulk.kinds import KINDS, VERBS, RecordAction
 from api.db.values import JsonList
 from api.deals.actions import ACTIONS
 from api.kernel import changes
@@ -16,7 +17,7 @@ from api.kernel.actions import ActionKind, ActionParameters
 from api.kernel.changes import Versioned, revised
 from api.kernel.errors import Conflict, Unprocessable
 
-#: The most deals of one bulk change.
+#: The most records of one bulk change.
 MOST = 10_000
 DELETE = "deal.delete"
 #: Actions of rules that can also be taken back.
@@ -65,10 +66,31 @@ class Job(Versioned):
 
 
 Change = changes.Change[Job]
+M = TypeVar("M", bound=BaseModel)
+
+
+def record_action_of(kind: str, asked: Mapping[str, Any]) -> RecordAction:
+    """What is done to contacts or companies.
+
+    Raises:
+        BadAction: says which actions there are, or what is wrong with the parameters.
+    """
+    noun, _, verb = asked["do"].partition(".")
+    if noun != kind or verb not in VERBS:
+        raise BadAction(f"There is no such action. There are: {', '.join(f'{kind}.{one}' for one in sorted(VERBS))}.")
+    of = KINDS[kind]
+    if verb == "delete":
+        if asked["with"]:
+            raise BadAction(f"{asked['do']} takes no parameters.")
+        return RecordAction(of, verb, None)
+    action = RecordAction(of, verb, _read(asked, VERBS[verb] or of.change))
+    if action.parameters is not None and not action.parameters.model_fields_set:
+        raise BadAction(f"{asked['do']}: name at least one field.")
+    return action
 
 
 def action_of(asked: Mapping[str, Any]) -> tuple[ActionKind | None, ActionParameters | None]:
-    """The kind of an action and its parameters; None where it deletes.
+    """The kind of an action on deals and its parameters; None where it deletes.
 
     Raises:
         BadAction: says which there are, or what is wrong with the parameters.
@@ -80,8 +102,12 @@ def action_of(asked: Mapping[str, Any]) -> tuple[ActionKind | None, ActionParame
     kind = _KINDS.get(asked["do"])
     if kind is None:
         raise BadAction(f"There is no such action. There are: {', '.join(sorted([*_KINDS, DELETE]))}.")
+    return kind, _read(asked, kind.parameters)
+
+
+def _read(asked: Mapping[str, Any], model: type[M]) -> M:
     try:
-        return kind, kind.parameters.model_validate(asked["with"])
+        return model.model_validate(asked["with"])
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -1,4 +1,4 @@
-"""One step of a bulk change: some of its deals, in one transaction, as whoever asked for it."""
+"""One step of a bulk change: some of its records, in one transaction, as whoever asked for it."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from api.bulk import records, rules
+from api.bulk.kinds import KINDS, as_body, had
 from api.bulk.rules import Job
 from api.db.pipeline import Row
 from api.db.values import JsonList
@@ -14,9 +15,11 @@ from api.deals import rules as deal_rules
 from api.deals.records import DealTarget
 from api.kernel import custom, tags
 from api.kernel.actions import Acting
+from api.kernel.binning import put_in_bin, take_from_bin
 from api.kernel.changes import revised
 from api.kernel.context import Context
-from api.kernel.errors import CrmError
+from api.kernel.errors import CrmError, NotFound, PreconditionFailed
+from api.kernel.records import change_record
 from api.kernel.unit_of_work import UnitOfWork
 from api.models.bulk import BulkItem
 from contracts.events.envelope import ActorKind
@@ -36,13 +39,16 @@ def context_of(organization_id: UUID, job: Job) -> Context:
 
 
 async def step(unit: UnitOfWork, job: Job) -> bool:
-    """Do some deals; whether there may be more."""
+    """Do some records; whether there may be more."""
     is_undoing = job.state == "undoing"
     status = "done" if is_undoing else "waiting"
     items = await unit.fetch(records.SOME, job_id=job.id, status=status, most=AT_ONCE)
     for item in items:
         try:
-            written = await (_undo(unit, item) if is_undoing else _do(unit, job, item))
+            if job.kind == "deal":
+                written = await (_undo(unit, item) if is_undoing else _do(unit, job, item))
+            else:
+                written = await (_undo_record(unit, job, item) if is_undoing else _do_record(unit, job, item))
         except CrmError as error:
             written = {"status": "left" if is_undoing else "failed", "problem": str(error)[:500]}
         unit.update(BulkItem, {"id": item.id, **written})
@@ -95,6 +101,41 @@ async def _undo(unit: UnitOfWork, item: Row) -> dict[str, Any]:
     deals.write(unit, known=[change])
     if has_tags:
         tags.put_on(unit, "deal", item.deal_id, item.before["tags"])
+    return {"status": "undone"}
+
+
+async def _do_record(unit: UnitOfWork, job: Job, item: Row) -> dict[str, Any]:
+    action = rules.record_action_of(job.kind, job.action)
+    kind = action.of.kind
+    if action.verb == "delete":
+        return {
+            "status": "done",
+            "before": {},
+            "version_after": await put_in_bin(unit, kind, item.record_id, owners=None),
+        }
+    [rows] = await unit.fetch_all(kind.locking.bind({"id": item.record_id}, after=None, limit=1))
+    if not rows:
+        raise NotFound(kind.noun)
+    before = rows[0]._asdict()
+    given = action.given(before)
+    state = await change_record(
+        unit, kind, item.record_id, owners=None, expected_version=before["version"], given=given
+    )
+    if state["version"] == before["version"]:
+        return {"status": "unchanged"}
+    return {"status": "done", "before": had(before, given), "version_after": state["version"]}
+
+
+async def _undo_record(unit: UnitOfWork, job: Job, item: Row) -> dict[str, Any]:
+    kind, version = KINDS[job.kind].kind, item.version_after
+    try:
+        if not item.before:
+            await take_from_bin(unit, kind, item.record_id, owners=None, expected_version=version)
+        else:
+            given = as_body(job.kind, item.before)
+            await change_record(unit, kind, item.record_id, owners=None, expected_version=version, given=given)
+    except PreconditionFailed:
+        return _LEFT
     return {"status": "undone"}
 
 

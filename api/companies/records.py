@@ -9,7 +9,7 @@ from api.kernel.records import RecordKind
 from api.kernel.unit_of_work import UnitOfWork
 from api.models.company import Company
 from contracts.events.custom_fields import CompanyCustomChanged
-from contracts.events.relations import CompanyCreated, CompanyUpdated
+from contracts.events.relations import CompanyCreated, CompanyDeleted, CompanyRestored, CompanyUpdated
 
 
 class _Companies(RecordKind):
@@ -26,6 +26,8 @@ COMPANIES = _Companies(
     created=CompanyCreated,
     updated=CompanyUpdated,
     custom_changed=CompanyCustomChanged,
+    deleted=CompanyDeleted,
+    restored=CompanyRestored,
     labels={"industry": "industry"},
     searched=(Company.name,),
     beside={"tags": tags.tags_of("company", Company.organization_id, Company.id)},

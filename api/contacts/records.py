@@ -11,7 +11,7 @@ from api.kernel.records import RecordKind
 from api.kernel.unit_of_work import Row, UnitOfWork
 from api.models.contact import Contact
 from contracts.events.custom_fields import ContactCustomChanged
-from contracts.events.relations import ContactCreated, ContactUpdated
+from contracts.events.relations import ContactCreated, ContactDeleted, ContactRestored, ContactUpdated
 
 
 class _Contacts(RecordKind):
@@ -40,6 +40,8 @@ CONTACTS = _Contacts(
     created=ContactCreated,
     updated=ContactUpdated,
     custom_changed=ContactCustomChanged,
+    deleted=ContactDeleted,
+    restored=ContactRestored,
     labels={"source": "source"},
     references={"company_id": "company"},
     searched=(Contact.name, Contact.email),

@@ -11,6 +11,7 @@ from contracts.events.activities import ActivityUpdated
 from contracts.events.conversations import ConversationLinked
 from contracts.events.deals import DealUpdated
 from contracts.events.envelope import Event
+from contracts.events.files import FileUpdated
 from contracts.events.relations import ContactUpdated
 from contracts.events.tasks import TaskUpdated
 
@@ -53,6 +54,7 @@ REFERENCES: Mapping[str, Sequence[Reference]] = {
         Reference("deals", "contact_id", _says(DealUpdated, "contact_id")),
         Reference("tasks", "contact_id", _says(TaskUpdated, "contact_id")),
         Reference("activities", "contact_id", _says(ActivityUpdated, "contact_id")),
+        Reference("files", "contact_id", _says(FileUpdated, "contact_id")),
         Reference("conversations", "contact_id", _says(ConversationLinked, None)),
         Reference("channel_identities", "contact_id"),
         Reference("campaign_recipients", "contact_id", unique=("campaign_id",), is_kept=True),
@@ -66,6 +68,7 @@ REFERENCES: Mapping[str, Sequence[Reference]] = {
         Reference("deals", "company_id", _says(DealUpdated, "company_id")),
         Reference("tasks", "company_id", _says(TaskUpdated, "company_id")),
         Reference("activities", "company_id", _says(ActivityUpdated, "company_id")),
+        Reference("files", "company_id", _says(FileUpdated, "company_id")),
         _TAGS,
     ),
 }

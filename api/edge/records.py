@@ -20,6 +20,7 @@ from api.edge.fields import SearchText
 from api.edge.pages import Page, PageOf, Wished, asked, read_page
 from api.edge.routing import problems, slice_router
 from api.kernel import records
+from api.kernel.binning import put_in_bin
 from api.kernel.constraints import UnknownReference
 from api.kernel.custom import BadCustomValue, CustomValueTaken
 from api.kernel.errors import NotFound, PreconditionFailed, PreconditionRequired
@@ -94,9 +95,13 @@ def record_router(
     def add(path: str, method: str, endpoint: Endpoint, name: str, text: str, **more: Any) -> None:  # noqa: ANN401 # FastAPI's
         router.add_api_route(path, endpoint, methods=[method], name=name, description=text, **more)
 
+    async def delete(record_id: UUID, caller: RecordWriter, unit: Unit, if_match: IfMatch) -> None:
+        owners = await owners_seen(unit, caller)
+        await put_in_bin(unit, kind, record_id, owners=owners, expected_version=if_match)
+
     create.__annotations__["body"] = body
-    update.__annotations__ |= {"body": _change_model(body), "record_id": record_id}
-    read.__annotations__["record_id"] = record_id
+    update.__annotations__ |= {"body": change_model(body), "record_id": record_id}
+    read.__annotations__["record_id"] = delete.__annotations__["record_id"] = record_id
     add(
         "",
         "POST",
@@ -134,6 +139,16 @@ def record_router(
         response_model=read_model,
         responses=problems(NotFound, Merged, PreconditionFailed, PreconditionRequired, *bad_references),
     )
+    if kind.deleted is not None:
+        add(
+            one,
+            "DELETE",
+            delete,
+            f"delete_{kind.noun}",
+            f"Delete a {kind.noun}. It can be restored for 90 days.",
+            status_code=204,
+            responses=problems(NotFound, PreconditionFailed, PreconditionRequired),
+        )
     return router
 
 
@@ -154,7 +169,7 @@ def _filter(kind: RecordKind) -> Callable[..., Coroutine[Any, Any, dict[str, Any
     return given
 
 
-def _change_model(body: type[BaseModel]) -> type[BaseModel]:
+def change_model(body: type[BaseModel]) -> type[BaseModel]:
     """The fields of `body`, each to be left out; one that a creation needs must not be emptied."""
     needed = [name for name, info in body.model_fields.items() if info.is_required() or name == "tags"]
 

@@ -45,7 +45,7 @@ from api.models.base import Base
 CUSTOM = "custom."
 _MOST_CONDITIONS, _MOST_VALUES, _LONGEST_TEXT = 20, 100, 2_000
 #: Not asked for: whose row it is, and what has fields of its own.
-_HIDDEN = {"organization_id", "custom"}
+_HIDDEN = {"organization_id", "custom", "deleted_at", "binned"}
 
 
 class BadFilter(Unprocessable):

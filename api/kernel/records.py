@@ -32,7 +32,9 @@ from contracts.events.envelope import Event
 #: Whose records count: None is everybody's, also those nobody owns.
 Owners = Collection[UUID] | None
 
-_KEPT_BY_THE_KERNEL = frozenset({"organization_id", "id", "version", "created_at", "updated_at"})
+_KEPT_BY_THE_KERNEL = frozenset(
+    {"organization_id", "id", "version", "created_at", "updated_at", "deleted_at", "binned"}
+)
 
 
 class ExternalIdTaken(Conflict):
@@ -61,6 +63,8 @@ class RecordKind:
     created: type[Event]
     updated: type[Event]
     custom_changed: type[Event] | None = None
+    deleted: type[Event] | None = None
+    restored: type[Event] | None = None
     searched: Sequence[InstrumentedAttribute[str] | InstrumentedAttribute[str | None]]
     labels: Mapping[str, str] = field(default_factory=dict)
     references: Mapping[str, str] = field(default_factory=dict)

@@ -28,12 +28,16 @@ class BulkJob(Aggregate):
 
 
 class BulkItem(TenantRow):
-    """A deal of a bulk change. `status`: waiting, done, unchanged, failed, undone, left."""
+    """A record of a bulk change: `deal_id`, or `record_id` of another kind.
+
+    `status`: waiting, done, unchanged, failed, undone, left.
+    """
 
     __tablename__ = "bulk_items"
 
     job_id: Mapped[UUID]
-    deal_id: Mapped[UUID]
+    deal_id: Mapped[UUID | None]
+    record_id: Mapped[UUID | None]
     status: Mapped[str]
     before: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     version_after: Mapped[int | None] = mapped_column(BigInteger)

@@ -1,5 +1,6 @@
 """Contacts."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -22,3 +23,5 @@ class Contact(Aggregate):
     source_id: Mapped[UUID | None]
     external_id: Mapped[str | None]
     custom: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    deleted_at: Mapped[datetime | None]
+    binned: Mapped[dict[str, Any] | None] = mapped_column(JSONB)

@@ -11,7 +11,15 @@ _MESSAGES = (
     f"select m.id from messages as m where m.organization_id = :organization_id and m.conversation_id in ({_THREADS})"
 )
 _ABOUT = f"(contact_id = :contact_id or deal_id in ({_DEALS}))"
+_NOTES = (
+    "select a.id from activities as a where a.organization_id = :organization_id"
+    f" and (a.contact_id = :contact_id or a.deal_id in ({_DEALS}))"
+)
 _GONE = "'Erased'"
+#: Files of a contact, of their deals, of what was said and noted.
+FILES = (
+    f"(contact_id = :contact_id or deal_id in ({_DEALS}) or message_id in ({_MESSAGES}) or activity_id in ({_NOTES}))"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +49,7 @@ def _staff(columns: str, *, mentions: str = "") -> Declared:
 
 #: In the order in which they are erased: what others are found by comes last.
 DECLARED: Mapping[str, Declared] = {
+    "files": Declared(where=FILES, goes=True, rest="media_type sha256", mentions="name"),
     "message_payloads": Declared(where=f"message_id in ({_MESSAGES})", goes=True),
     "sends": Declared(
         where=f"message_id in ({_MESSAGES})", erased={"address": _GONE}, rest="state source failure hours"
@@ -108,7 +117,9 @@ DECLARED: Mapping[str, Declared] = {
         },
         rest="kind",
     ),
-    "bulk_items": Declared(where=f"deal_id in ({_DEALS})", erased={"before": "null"}, rest="status problem"),
+    "bulk_items": Declared(
+        where=f"(deal_id in ({_DEALS}) or record_id = :contact_id)", erased={"before": "null"}, rest="status problem"
+    ),
     "custom_unique_values": Declared(where="record_id = :contact_id", goes=True),
     "channel_identities": Declared(where="contact_id = :contact_id", goes=True),
     "conversations": Declared(
@@ -129,12 +140,19 @@ DECLARED: Mapping[str, Declared] = {
     ),
     "contacts": Declared(
         where="id = :contact_id",
-        erased={"name": _GONE, "email": "null", "phone": "null", "external_id": "null", "custom": "'{}'"},
+        erased={
+            "name": _GONE,
+            "email": "null",
+            "phone": "null",
+            "external_id": "null",
+            "custom": "'{}'",
+            "binned": "null",
+        },
     ),
     "contact_channels": Declared(where="contact_id = :contact_id", goes=True),
     "import_problems": _staff("field fix", mentions="value problem"),
     "views": _staff("name record_kind sort columns filter"),
-    "companies": _staff("name domain country external_id custom"),
+    "companies": _staff("name domain country external_id custom binned"),
     # kept so that nobody writes to them again: Art. 21(3) and 17(3)(b) GDPR
     "suppressions": _staff("channel address reason"),
     # ids and facts alone: contracts/events forbid more
@@ -191,5 +209,6 @@ KEPT: tuple[tuple[str, str], ...] = (
     ("audit_log", "Who of the staff did what: legal claims, Art. 17(3)(e)."),
     ("suppressions", "Addresses that nothing may be sent to: the objection itself, Art. 21(3) and 17(3)(b)."),
     ("deals", "Amount, stage and dates without a title: records of the business, Art. 17(3)(b)."),
+    ("files", "Files of other records that speak of them: nobody can tell but who reads them; delete those by hand."),
     ("backups", "Until they end by their age (docs/privacy.md); an erasure is repeated after a restore."),
 )

@@ -12,6 +12,8 @@ from api.edge.dependencies import Administrator, Unit
 from api.edge.pages import Page, PageOf, read_page
 from api.edge.routing import problems, slice_router
 from api.edge.services import services_of
+from api.files import content
+from api.files.records import unheld
 from api.kernel.auditing import note
 from api.kernel.errors import NotFound
 from api.kernel.unit_of_work import Row
@@ -42,11 +44,13 @@ async def erase_contact(contact_id: UUID, caller: Administrator, unit: Unit, req
     if contact is None:
         raise NotFound("contact")
     mentions = await records.mentions_of(unit, contact)
+    contents = await records.contents_of(unit, contact_id)
     version = contact.version + 1
     erased = await records.erase(unit, contact_id, version=version)
     struck = await records.strike_out(unit, _pattern(mentions)) if mentions else {}
     files_path = services_of(request).settings.files_path
     files = await asyncio.to_thread(remove_mentioning, files_path, caller.organization_id, mentions)
+    await asyncio.to_thread(content.remove, files_path, caller.organization_id, await unheld(unit, contents))
     receipt = {
         "erased": erased,
         "struck_out": struck,

@@ -7,10 +7,11 @@ from uuid import UUID
 from sqlalchemy import select, text
 
 from api.db.statements import Statement, compiled
+from api.kernel.binning import OPEN
 from api.kernel.listing import Listing
 from api.kernel.unit_of_work import Bound, Row, UnitOfWork
 from api.models.erasure import Erasure
-from api.privacy.declared import DECLARED, Declared
+from api.privacy.declared import DECLARED, FILES, Declared
 
 _STRUCK = "[erased]"
 #: Shorter names stand in too many words that are none of theirs.
@@ -59,8 +60,11 @@ select value from contact_channels where organization_id = :organization_id and 
 union select address from channel_identities where organization_id = :organization_id and contact_id = :contact_id
 union select address from conversations where organization_id = :organization_id and contact_id = :contact_id
     and address not like 'erased:%'
+union select h ->> 'value' from contacts cross join lateral jsonb_array_elements(binned -> 'contact_channels') as h
+    where organization_id = :organization_id and id = :contact_id and binned is not null
 """)
 )
+_CONTENTS = compiled(text(f"select distinct sha256 from files where organization_id = :organization_id and {FILES}"))
 _RAISE = compiled(
     text("""
 update contacts set version = :version, updated_at = clock_timestamp()
@@ -77,6 +81,7 @@ ERASURES = Listing(
 
 async def lock_contact(unit: UnitOfWork, contact_id: UUID) -> Row | None:
     """The contact, locked."""
+    unit.execute(OPEN)  # who lies in the bin is erased and shown all the same
     rows = await unit.fetch(_LOCK, contact_id=contact_id)
     return rows[0] if rows else None
 
@@ -87,6 +92,11 @@ async def mentions_of(unit: UnitOfWork, contact: Row) -> list[str]:
     names = [contact.name] if " " in contact.name.strip() else []
     found = [one for one in (contact.email, contact.phone, *addresses, *names) if one]
     return sorted({one for one in found if len(one) >= _SHORTEST_MENTION}, key=lambda one: (-len(one), one))
+
+
+async def contents_of(unit: UnitOfWork, contact_id: UUID) -> list[str]:
+    """Hashes of the contents of files about a contact."""
+    return [row.sha256 for row in await unit.fetch(_CONTENTS, contact_id=contact_id)]
 
 
 async def erase(unit: UnitOfWork, contact_id: UUID, *, version: int) -> dict[str, int]:
@@ -105,5 +115,6 @@ async def strike_out(unit: UnitOfWork, pattern: str) -> dict[str, int]:
 async def show(unit: UnitOfWork, contact_id: UUID) -> dict[str, list[Any]]:
     """Every row that speaks of a contact, by table."""
     asked: list[Bound] = [statement.bind(contact_id=contact_id) for statement in _SHOWING.values()]
+    unit.execute(OPEN)
     answers = await unit.fetch_all(*asked)
     return {table: [row.row for row in rows] for table, rows in zip(_SHOWING, answers, strict=True) if rows}

@@ -8,13 +8,18 @@ from pydantic import BaseModel, Field
 
 from api.activities import records as activities
 from api.activities import rules as activity_rules
+from api.companies.records import COMPANIES
+from api.contacts.records import CONTACTS
 from api.deals import records as deals
 from api.deals import rules as deal_rules
 from api.deals.errors import ExternalIdTaken
 from api.edge.dependencies import CurrentCaller, RecordWriter, Unit
 from api.edge.pages import Page, PageOf, read_page
 from api.edge.routing import problems, slice_router
+from api.files import records as files
+from api.files import rules as file_rules
 from api.kernel import custom
+from api.kernel.binning import OPEN, take_from_bin
 from api.kernel.caller import Caller
 from api.kernel.errors import NotFound
 from api.kernel.unit_of_work import UnitOfWork
@@ -50,12 +55,14 @@ async def list_recycle_bin(
     caller: CurrentCaller, unit: Unit, page: Page, kind: BinKind = BinKind.DEAL
 ) -> PageOf[BinItem]:
     """List what was deleted, as far as you saw it: records of one kind, the newest record first."""
-    rows, cursor = await read_page(unit, BINS[kind], as_owners(await owners_seen(unit, caller)), page=page)
+    owners = await owners_seen(unit, caller)
+    unit.execute(OPEN)  # for the next wait alone, as a unit that reads has no longer transactions
+    rows, cursor = await read_page(unit, BINS[kind], as_owners(owners), page=page)
     items = [BinItem(**row._asdict(), kind=kind, until=row.deleted_at + timedelta(days=KEPT_DAYS)) for row in rows]
     return PageOf(items=items, next_cursor=cursor)
 
 
-@router.post("/{kind}/{record_id}/restore", responses=problems(NotFound, ExternalIdTaken))
+@router.post("/{kind}/{record_id}/restore", responses=problems(NotFound, ExternalIdTaken, custom.CustomValueTaken))
 async def restore_record(kind: BinKind, record_id: UUID, caller: RecordWriter, unit: Unit) -> Restored:
     """Restore something as it was. It counts from now on; reports as of the time in between still lack it."""
     version = await _RESTORERS[kind](unit, caller, record_id)
@@ -86,8 +93,26 @@ async def _restore_activity(unit: UnitOfWork, caller: Caller, record_id: UUID) -
     return change.after.version
 
 
+async def _restore_file(unit: UnitOfWork, caller: Caller, record_id: UUID) -> int:
+    found = await files.lock_deleted(unit, record_id, owners=await owners_seen(unit, caller))
+    change = file_rules.restore(found, now=unit.now)
+    files.write(unit, [change])
+    return change.after.version
+
+
+async def _restore_contact(unit: UnitOfWork, caller: Caller, record_id: UUID) -> int:
+    return await take_from_bin(unit, CONTACTS, record_id, owners=await owners_seen(unit, caller))
+
+
+async def _restore_company(unit: UnitOfWork, caller: Caller, record_id: UUID) -> int:
+    return await take_from_bin(unit, COMPANIES, record_id, owners=await owners_seen(unit, caller))
+
+
 _RESTORERS: dict[BinKind, Any] = {
     BinKind.DEAL: _restore_deal,
     BinKind.TASK: _restore_task,
     BinKind.ACTIVITY: _restore_activity,
+    BinKind.FILE: _restore_file,
+    BinKind.CONTACT: _restore_contact,
+    BinKind.COMPANY: _restore_company,
 }

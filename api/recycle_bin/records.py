@@ -8,9 +8,13 @@ from uuid import UUID
 from sqlalchemy import BindParameter, bindparam, func, or_, select, text
 
 from api.db.statements import compiled, is_one_of
+from api.files.records import IS_SEEN
 from api.kernel.listing import Listing
 from api.models.activity import Activity
+from api.models.company import Company
+from api.models.contact import Contact
 from api.models.deal import Deal
+from api.models.file import File
 from api.models.task import Task
 
 #: How long deleted records can be restored.
@@ -23,6 +27,9 @@ class BinKind(StrEnum):
     DEAL = "deal"
     TASK = "task"
     ACTIVITY = "activity"
+    FILE = "file"
+    CONTACT = "contact"
+    COMPANY = "company"
 
 
 _organization: BindParameter[UUID] = bindparam("organization_id")
@@ -39,6 +46,18 @@ _activities: Any = select(
     Activity.author_id.label("owner_id"),
     Activity.deleted_at,
 ).where(Activity.organization_id == _organization, Activity.deleted_at.is_not(None))
+_files: Any = select(File.id, File.name.label("title"), File.uploaded_by.label("owner_id"), File.deleted_at).where(
+    File.organization_id == _organization, File.deleted_at.is_not(None)
+)
+
+
+def _named(model: type[Contact | Company]) -> Listing:
+    query: Any = select(model.id, model.name.label("title"), model.owner_id, model.deleted_at).where(
+        model.organization_id == _organization, model.deleted_at.is_not(None), model.binned.is_not(None)
+    )
+    return Listing(query, filters={"owners": is_one_of(model.owner_id, "owners")}, order=(model.id,), newest_first=True)
+
+
 _task_seen = or_(is_one_of(Task.assignee_id, "owners"), is_one_of(Task.created_by, "owners"))
 
 #: What lies in the bin, by kind; the newest record first.
@@ -53,6 +72,9 @@ BINS: Mapping[BinKind, Listing] = {
         order=(Activity.id,),
         newest_first=True,
     ),
+    BinKind.CONTACT: _named(Contact),
+    BinKind.COMPANY: _named(Company),
+    BinKind.FILE: Listing(_files, filters={"owners": IS_SEEN}, order=(File.id,), newest_first=True),
 }
 
 #: As the worker: in which organizations something's time is over.
@@ -64,17 +86,39 @@ select distinct organization_id from (
     select organization_id from tasks where deleted_at < now() - interval '{KEPT_DAYS} days'
     union all
     select organization_id from activities where deleted_at < now() - interval '{KEPT_DAYS} days'
+    union all
+    select organization_id from files where deleted_at < now() - interval '{KEPT_DAYS} days'
+    union all
+    select organization_id from contacts where deleted_at < now() - interval '{KEPT_DAYS} days'
+    union all
+    select organization_id from companies where deleted_at < now() - interval '{KEPT_DAYS} days'
 ) as overdue
 """)
 )
 _OVER = f"organization_id = :organization_id and deleted_at < now() - interval '{KEPT_DAYS} days'"
+_CONTACTS_OVER = f"select id from contacts where binned is not null and {_OVER}"
+_COMPANIES_OVER = f"select id from companies where binned is not null and {_OVER}"
 _DEALS_OVER = f"select id from deals where purged_at is null and {_OVER}"
-#: Inside an organization: takes out what is over. A deal leaves its id, since much refers to it.
+#: Inside an organization, its bin open: takes out what is over. What much refers to leaves its id.
 PURGES = tuple(
     compiled(text(statement))
     for statement in (
+        *(
+            f"delete from record_tags where organization_id = :organization_id and record_kind = '{kind}'"
+            f" and record_id in ({over})"
+            for kind, over in (("contact", _CONTACTS_OVER), ("company", _COMPANIES_OVER))
+        ),
+        (
+            "update contacts set name = '(deleted)', email = null, phone = null, custom = '{}', binned = null"
+            f" where binned is not null and {_OVER}"
+        ),
+        (
+            "update companies set name = '(deleted)', domain = null, custom = '{}', binned = null"
+            f" where binned is not null and {_OVER}"
+        ),
         f"delete from tasks where {_OVER}",
         f"delete from activities where {_OVER}",
+        f"delete from files where {_OVER}",
         f"delete from deal_lines where organization_id = :organization_id and deal_id in ({_DEALS_OVER})",
         (
             "delete from record_tags where organization_id = :organization_id and record_kind = 'deal'"

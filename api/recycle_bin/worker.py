@@ -8,6 +8,7 @@ import psycopg
 from uuid_utils.compat import uuid7
 
 from api.edge.consumer import acting_in
+from api.kernel.binning import OPEN
 from api.kernel.context import Context
 from api.kernel.database import Database
 from api.recycle_bin.records import OVERDUE, PURGES
@@ -39,6 +40,7 @@ async def purge(database: Database) -> int:
     for organization_id in overdue:
         context = Context(organization_id=organization_id, actor=ActorKind.SYSTEM, correlation_id=uuid7())
         async with acting_in(database, context) as unit:
+            unit.execute(OPEN)
             for statement in PURGES:
                 unit.execute(statement)
     return len(overdue)

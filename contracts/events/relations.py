@@ -35,6 +35,18 @@ class ContactUpdated(_ContactState):
     changed_fields: list[str]
 
 
+class ContactDeleted(_ContactState):
+    """A contact went into the recycle bin."""
+
+    type: ClassVar[str] = "contact.deleted"
+
+
+class ContactRestored(_ContactState):
+    """A deleted contact is there again."""
+
+    type: ClassVar[str] = "contact.restored"
+
+
 class ContactMerged(ContactEvent):
     """A contact is part of another one now; what referred to it refers to that."""
 
@@ -83,6 +95,18 @@ class CompanyUpdated(_CompanyState):
     type: ClassVar[str] = "company.updated"
 
     changed_fields: list[str]
+
+
+class CompanyDeleted(_CompanyState):
+    """A company went into the recycle bin."""
+
+    type: ClassVar[str] = "company.deleted"
+
+
+class CompanyRestored(_CompanyState):
+    """A deleted company is there again."""
+
+    type: ClassVar[str] = "company.restored"
 
 
 class CompanyMerged(CompanyEvent):

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboards import client, creating, pages, record, states, tags
+from dashboards import bulk, client, creating, files, pages, record, states, tags
 from dashboards.answers import Me
 from dashboards.forms import Shown
 from dashboards.pages import Page
@@ -46,6 +46,8 @@ def _one(who: SignIn, me: Me, record_id: str) -> None:
         record.edit(who, path, found, (*_FIELDS, creating.owner(known)))
         record.edit_custom(who, path, found, record.custom_fields(who, "companies"), known)
         tags.edit(who, path, found)
+        files.section(who, "company", record_id)
+        record.remove(who, path, found, "company")
     with right:
         record.timeline(who, me, "companies", record_id)
 
@@ -63,3 +65,6 @@ def _all(who: SignIn) -> None:
         return
     columns = {"name": "Name", "domain": "Domain", "industry": "Industry", "country": "Country"}
     record.table(items, columns, address="companies")
+    if q:
+        st.caption("Changes of all apply to those whose name has this in it.")
+    bulk.show(who, "company", [["name", "contains", q]] if q else [])

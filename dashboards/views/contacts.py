@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboards import client, creating, pages, record, states, tags
+from dashboards import bulk, client, creating, files, pages, record, states, tags
 from dashboards.answers import Me
 from dashboards.forms import Shown
 from dashboards.pages import Page
@@ -51,6 +51,8 @@ def _one(who: SignIn, me: Me, record_id: str) -> None:
         _addresses(who, path, found)
         record.edit_custom(who, path, found, record.custom_fields(who, "contacts"), known)
         tags.edit(who, path, found)
+        files.section(who, "contact", record_id)
+        record.remove(who, path, found, "contact")
     with right:
         record.timeline(who, me, "contacts", record_id)
 
@@ -102,3 +104,6 @@ def _all(who: SignIn) -> None:
         states.nothing_here("No contacts", "Nobody is called so." if q else "Import them, or add one above.")
         return
     record.table(items, {"name": "Name", "email": "E-mail", "phone": "Phone", "source": "Source"}, address="contacts")
+    if q:
+        st.caption("Changes of all apply to those whose name has this in it.")
+    bulk.show(who, "contact", [["name", "contains", q]] if q else [])

@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboards import bulk, client, creating, lines, money, pages, record, states, tags
+from dashboards import bulk, client, creating, files, lines, money, pages, record, states, tags
 from dashboards.answers import Me, Pipeline, Stage
 from dashboards.forms import Shown
 from dashboards.pages import Page
@@ -58,6 +58,7 @@ def _one(who: SignIn, me: Me, record_id: str, pipelines: list[Pipeline]) -> None
         record.edit_custom(who, path, found, record.custom_fields(who, "deals"), known)
         tags.edit(who, path, found)
         lines.show(who, record_id)
+        files.section(who, "deal", record_id)
     with right:
         record.timeline(who, me, "deals", record_id)
 
@@ -112,7 +113,8 @@ def _list(who: SignIn, pipeline: Pipeline, q: str) -> None:
     columns = {"title": "Title", "stage": "Stage", "amount": "Amount", "close_date": "Closes", "status": "Status"}
     columns |= {"tags": "Tags", "rotting": "Too long in its stage"}
     record.table(rows, columns, address="deals")
-    bulk.show(who, pipeline.id, q)
+    found: list[list[str]] = [["pipeline_id", "=", pipeline.id]] + ([["title", "contains", q]] if q else [])
+    bulk.show(who, "deal", found)
     if len(items) == _ROWS:
         st.caption(f"The newest {_ROWS} are shown; search for others.")
 

@@ -11,7 +11,14 @@ from dashboards.session import SignIn
 
 PAGE = Page("Recycle bin", icon="restore_from_trash", group="Admin", position=14)
 
-_KINDS = {"deal": "Deals", "task": "Tasks", "activity": "Notes and calls"}
+_KINDS = {
+    "deal": "Deals",
+    "contact": "Contacts",
+    "company": "Companies",
+    "task": "Tasks",
+    "activity": "Notes and calls",
+    "file": "Files",
+}
 _READERS = frozenset({"analyst"})
 
 

@@ -1,6 +1,7 @@
 """The API, on one database per module: each test has organizations of its own in it."""
 
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -16,9 +17,9 @@ def api_database(make_database: Callable[[], Database]) -> Database:
 
 
 @pytest_asyncio.fixture
-async def api(api_database: Database) -> AsyncIterator[Api]:
+async def api(api_database: Database, tmp_path: Path) -> AsyncIterator[Api]:
     """The application."""
-    started = await start_api(api_database)
+    started = await start_api(api_database, files_path=tmp_path / "files")
     yield started
     await started.close()
 

@@ -40,6 +40,8 @@ async def foreign_ids(account: Account) -> dict[str, str]:
     task = await account.made("/v1/tasks", json={"title": "CANARY task"})
     note = await account.made("/v1/notes", json={"body": "CANARY note"})
     call = await account.made("/v1/activities", json={"kind": "call", "subject": "CANARY call"})
+    about = {"deal_id": deal["id"]}
+    file = await account.made("/v1/files", files={"file": ("CANARY.txt", b"CANARY content")}, data=about)
     field = await account.made(
         "/v1/custom-fields", json={"record_kind": "deal", "name": "CANARY field", "type": "number"}
     )
@@ -62,6 +64,7 @@ async def foreign_ids(account: Account) -> dict[str, str]:
         "task_id": task["id"],
         "note_id": note["id"],
         "activity_id": call["id"],
+        "file_id": file["id"],
     }
 
 

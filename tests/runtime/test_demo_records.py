@@ -1,6 +1,7 @@
 """What the demo adds by hand is there once, however often it is filled."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,9 +34,9 @@ class Caller:
 
 
 @pytest.fixture
-def owner(database: Database) -> Iterator[Caller]:
+def owner(database: Database, tmp_path: Path) -> Iterator[Caller]:
     from_settings = DatabaseSettings.model_validate({"database_url": database.app_url})
-    with TestClient(create_app(api_settings(), from_settings)) as http:
+    with TestClient(create_app(api_settings(files_path=tmp_path), from_settings)) as http:
         yield Caller(http)
 
 
@@ -46,10 +47,9 @@ def test_each_once(owner: Caller) -> None:
     for _ in range(2):
         demo_records.add(owner, pipeline["id"])
         demo_money.add(owner, pipeline["id"])
-    counts = {
-        name: len(owner.items(f"/v1/{name}")) for name in ("tasks", "notes", "activities", "views", "custom-fields")
-    }
-    assert counts == {"tasks": 3, "notes": 3, "activities": 3, "views": 1, "custom-fields": 2}
+    kinds = ("tasks", "notes", "files", "activities", "views", "custom-fields")
+    counts = {name: len(owner.items(f"/v1/{name}")) for name in kinds}
+    assert counts == {"tasks": 3, "notes": 3, "files": 3, "activities": 3, "views": 1, "custom-fields": 2}
 
 
 def test_a_campaign_runs_once_and_nobody_is_mailed_yet(owner: Caller) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -154,10 +155,10 @@ def crm_database(make_database: Callable[[], Database]) -> Database:
 
 
 @pytest_asyncio.fixture
-async def crm(crm_database: Database) -> AsyncIterator[Crm]:
+async def crm(crm_database: Database, tmp_path: Path) -> AsyncIterator[Crm]:
     """The application."""
     app = create_app(
-        ApiSettings(secret_key=SecretStr("s" * 40), password_hash_memory_kib=64),
+        ApiSettings(secret_key=SecretStr("s" * 40), password_hash_memory_kib=64, files_path=tmp_path / "files"),
         DatabaseSettings(database_url=SecretStr(crm_database.app_url), database_pool_size=10),
     )
     running = Crm(app, crm_database.admin_url)

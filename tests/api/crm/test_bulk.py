@@ -151,3 +151,75 @@ class TestAsking:
         assert_problem(await stranger.get(f"/v1/bulk/{job['id']}"), 404)
         analyst = crm.member(owner.organization_id, Role.ANALYST)
         assert_problem(await analyst.post("/v1/bulk", {"filter": [], "action": HOT}), 403)
+
+
+class TestOtherRecords:
+    @pytest.mark.parametrize(
+        ("kind", "action", "then"),
+        [
+            ("contact", {"do": "contact.tag", "with": {"add": ["hot"], "remove": ["OLD"]}}, {"tags": ["hot"]}),
+            (
+                "contact",
+                {"do": "contact.set", "with": {"source": "Fair", "emails": []}},
+                {"source": "Fair", "email": None},
+            ),
+            ("company", {"do": "company.set", "with": {"country": "FR", "industry": None}}, {"country": "FR"}),
+            ("company", {"do": "company.assign", "with": {"user_id": None}}, {"owner_id": None}),
+            ("contact", {"do": "contact.delete"}, None),
+            ("company", {"do": "company.delete"}, None),
+        ],
+        ids=lambda one: one["do"] if isinstance(one, dict) and "do" in one else "",
+    )
+    async def test_every_action_can_be_taken_back(
+        self,
+        owner: Member,
+        stranger: Member,
+        work: Work,
+        kind: str,
+        action: dict[str, Any],
+        then: dict[str, Any] | None,
+    ) -> None:
+        path = {"contact": "/v1/contacts", "company": "/v1/companies"}[kind]
+        more = (
+            {"email": "ada@a.example", "source": "Site"} if kind == "contact" else {"industry": "IT", "country": "DE"}
+        )
+        body = {"name": "Ada", "external_id": "X-1", "tags": ["old"], **more}
+        one, other = await owner.made(path, body), await owner.made(path, {"name": "Bob"})
+        theirs = await stranger.made(path, body)
+        job = await started(owner, action, ["name", "=", "Ada"], kind=kind)
+        await work()
+        assert (await read(owner, job))["done"] == 1
+        now = await owner.get(f"{path}/{one['id']}")
+        assert now.status_code == 404 if then is None else now.json().items() >= then.items()
+        assert (await owner.get(f"{path}/{other['id']}")).json() == other
+        assert (await stranger.get(f"{path}/{theirs['id']}")).json() == theirs
+        await owner.post(f"/v1/bulk/{job['id']}/undo")
+        await work()
+        kept = {"updated_at": 0, "version": 0}
+        assert {**(await owner.get(f"{path}/{one['id']}")).json(), **kept} == {**one, **kept}
+
+    async def test_what_somebody_changed_since_is_left(self, owner: Member, work: Work) -> None:
+        contact = await owner.made("/v1/contacts", {"name": "Ada"})
+        job = await started(owner, {"do": "contact.tag", "with": {"add": ["hot"]}}, kind="contact")
+        await work()
+        path = f"/v1/contacts/{contact['id']}"
+        assert (await owner.patch(path, {"name": "Ada L."}, version=2)).is_success
+        await owner.post(f"/v1/bulk/{job['id']}/undo")
+        await work()
+        [left] = (await owner.get(f"/v1/bulk/{job['id']}/problems")).json()["items"]
+        assert (left["record_id"], left["deal_id"], left["status"]) == (contact["id"], None, "left")
+        assert (await owner.get(path)).json()["tags"] == ["hot"]
+
+    @pytest.mark.parametrize(
+        "action",
+        [
+            {"do": "deal.tag", "with": {"add": ["x"]}},
+            {"do": "contact.move"},
+            {"do": "contact.set", "with": {}},
+            {"do": "contact.set", "with": {"nonsense": 1}},
+            {"do": "contact.delete", "with": {"now": True}},
+        ],
+    )
+    async def test_what_cannot_be_done_is_said(self, owner: Member, action: dict[str, Any]) -> None:
+        answer = await owner.post("/v1/bulk", {"kind": "contact", "filter": [], "action": action})
+        assert_problem(answer, 422, "bad_action")

@@ -17,11 +17,30 @@ async def binned(member: Member, kind: str) -> list[dict[str, Any]]:
     return found
 
 
+_ADA = {
+    "name": "Ada Lovelace",
+    "emails": [{"type": "work", "value": "ada@a.example"}, {"type": "personal", "value": "ada@home.example"}],
+    "handles": [{"type": "telegram", "value": "ada"}],
+    "external_id": "X-1",
+    "tags": ["Old"],
+}
+
+
 async def made(owner: Member, kind: str) -> tuple[str, dict[str, Any]]:
     if kind == "deal":
         return "/v1/deals", await owner.deal(tags=["Old"])
     if kind == "task":
         return "/v1/tasks", await owner.made("/v1/tasks", {"title": "Call"})
+    if kind == "contact":
+        return "/v1/contacts", await owner.made("/v1/contacts", _ADA)
+    if kind == "company":
+        return "/v1/companies", await owner.made(
+            "/v1/companies", {"name": "Acme", "external_id": "X-1", "tags": ["Old"]}
+        )
+    if kind == "file":
+        deal = await owner.deal()
+        answer = await owner.http.post("/v1/files", files={"file": ("a.txt", b"A")}, data={"deal_id": deal["id"]})
+        return "/v1/files", answer.json()
     return "/v1/notes", await owner.made("/v1/notes", {"body": "Said yes"})
 
 
@@ -31,6 +50,9 @@ async def made(owner: Member, kind: str) -> tuple[str, dict[str, Any]]:
         ("deal", ["deal.created", "deal.deleted", "deal.restored"]),
         ("task", ["task.created", "task.deleted", "task.restored"]),
         ("activity", ["activity.logged", "activity.deleted", "activity.restored"]),
+        ("file", ["file.attached", "file.deleted", "file.restored"]),
+        ("contact", ["contact.created", "contact.deleted", "contact.restored"]),
+        ("company", ["company.created", "company.deleted", "company.restored"]),
     ],
 )
 async def test_what_was_deleted_is_restored_as_it_was(
@@ -101,3 +123,57 @@ async def test_after_90_days_the_worker_takes_it_out(crm: Crm, crm_database: Dat
     with psycopg.connect(crm.admin_url) as admin:
         assert admin.execute("select title from deals where id = %s", (deal["id"],)).fetchall() == [("(deleted)",)]
         assert admin.execute("select count(*) from tasks where id = %s", (task["id"],)).fetchone() == (0,)
+
+
+async def test_a_contact_in_the_bin_is_found_nowhere_and_frees_what_is_unique(
+    crm: Crm, crm_database: Database, owner: Member
+) -> None:
+    field = {"record_kind": "contact", "name": "Passport", "type": "text", "is_personal": True, "is_unique": True}
+    passport = await owner.made("/v1/custom-fields", field)
+    company = await owner.made("/v1/companies", {"name": "Acme"})
+    body = {**_ADA, "company_id": company["id"], "custom": {passport["id"]: "P-1"}}
+    ada = await owner.made("/v1/contacts", body)
+    twin = await owner.made("/v1/contacts", {"name": "Ada Lovelace", "company_id": company["id"]})
+    path, about = f"/v1/contacts/{ada['id']}", {"contact_id": ada["id"]}
+    note = await owner.made("/v1/notes", {"body": "Likes tea", **about})
+    assert (await owner.get("/v1/duplicates", params={"kind": "contacts"})).json()["items"]
+    assert_problem(await owner.delete(path, version=7), 412)
+    assert (await owner.delete(path, version=ada["version"])).status_code == 204
+    for where in (path, f"{path}/timeline"):
+        assert_problem(await owner.get(where), 404)
+    listed = (await owner.get("/v1/contacts", params={"company_id": company["id"]})).json()["items"]
+    assert [one["id"] for one in listed] == [twin["id"]]
+    assert (await owner.get("/v1/duplicates", params={"kind": "contacts"})).json()["items"] == []
+    found = (await owner.get("/v1/search", params={"q": "lovelace"})).json()["items"]
+    assert [one["id"] for one in found] == [twin["id"]]
+    assert_problem(await owner.post("/v1/tasks", {"title": "Call", **about}), 422, "unknown_reference")
+    assert_problem(await owner.patch(path, {"name": "A"}, version=2), 404)
+    assert_problem(await owner.post(f"/v1/contacts/{twin['id']}/merge", {"other_ids": [ada["id"]]}), 404)
+    assert (await owner.get(f"/v1/notes/{note['id']}")).json()["contact_id"] == ada["id"]
+    other = await owner.made("/v1/contacts", body)
+    back = f"/v1/recycle-bin/contact/{ada['id']}/restore"
+    assert (await owner.post(back)).status_code == 409
+    assert (await owner.delete(f"/v1/contacts/{other['id']}", version=other["version"])).status_code == 204
+    assert (await owner.made(back, None))["id"] == ada["id"]
+    assert (await owner.get(path)).json() | {"updated_at": 0, "version": 0} == ada | {"updated_at": 0, "version": 0}
+    with psycopg.connect(crm.admin_url) as admin:
+        admin.execute("update contacts set deleted_at = now() - interval '91 days' where id = %s", (other["id"],))
+    pool = Pool(crm_database.worker_url)
+    await purge(pool)
+    await pool.close()
+    assert await binned(owner, "contact") == []
+    with psycopg.connect(crm.admin_url) as admin:
+        [left] = admin.execute("select to_jsonb(c)::text from contacts as c where id = %s", (other["id"],)).fetchall()
+    assert not [word for word in ("Lovelace", "a.example", "P-1", "X-1") if word in left[0]]
+
+
+async def test_who_lies_in_the_bin_is_erased_all_the_same(crm: Crm, owner: Member) -> None:
+    ada = await owner.made("/v1/contacts", _ADA)
+    await owner.made("/v1/notes", {"body": "Write to ada@home.example"})
+    await owner.delete(f"/v1/contacts/{ada['id']}", version=ada["version"])
+    await owner.made(f"/v1/contacts/{ada['id']}/erase", None)
+    with psycopg.connect(crm.admin_url) as admin:
+        of = (owner.organization_id,)
+        rows = admin.execute("select to_jsonb(c)::text from contacts as c where organization_id = %s", of).fetchall()
+        rows += admin.execute("select body from activities where organization_id = %s", of).fetchall()
+    assert not [row for row in rows if "ovelace" in row[0] or "ada@" in row[0]]

@@ -68,6 +68,8 @@ async def plant(importer: Importer) -> dict[str, Any]:
     await owner.made("/v1/notes", json={"body": f"{WORD}-4", **about})
     await owner.made("/v1/activities", json={"kind": "call", "subject": f"{WORD}-5", "body": f"{WORD}-6", **about})
     await owner.made("/v1/tasks", json={"title": f"{WORD}-7", "body": f"{WORD}-8", "deal_id": deal["id"]})
+    attached = {"file": (f"{WORD}-17.txt", f"{WORD} in a file".encode())}
+    await owner.made("/v1/files", files=attached, data={"deal_id": deal["id"]})
     # elsewhere, where only the name or an address tells
     await owner.made("/v1/notes", json={"body": f"Ask {NAME.upper()}, {MAIL}, about it."})
     await owner.made("/v1/webhooks", json={"url": "https://example.com/hook"})
@@ -129,7 +131,7 @@ async def test_who_is_erased_is_nowhere_any_more(importer: Importer, caplog: pyt
         assert any(path.is_file() for path in importer.files_path.rglob("*"))
         shown = await owner.read(f"/v1/contacts/{contact['id']}/personal-data")
         told = str(shown["tables"])
-        missing = [f"{WORD}-{number}" for number in range(1, 17) if f"{WORD}-{number}" not in told]
+        missing = [f"{WORD}-{number}" for number in range(1, 18) if f"{WORD}-{number}" not in told]
         assert not missing, "an export shows all of it"
         receipt = await owner.made(f"/v1/contacts/{contact['id']}/erase")
     assert traces_in(dump_of(importer.database)) == []
@@ -137,6 +139,7 @@ async def test_who_is_erased_is_nowhere_any_more(importer: Importer, caplog: pyt
     for path in importer.files_path.rglob("*"):
         assert not path.is_file() or traces_in(path.read_bytes().decode(errors="replace")) == [], path
     assert receipt["erased"].keys() >= {"contacts", "messages", "message_payloads", "deals", "activities", "tasks"}
+    assert receipt["erased"]["files"] == 1
     assert receipt["struck_out"]["activities"] == 1
     assert receipt["import_files"] == 1
     assert {one["where"] for one in receipt["kept"]} >= {"audit_log", "suppressions", "backups"}

@@ -1,0 +1,50 @@
+"""Contacts and companies can lie in the recycle bin, and be changed in bulk.
+
+What lies in the bin is hidden by PostgreSQL itself: whatever statement does not open the bin does not see it. What has
+to be unique or would be found (`binned`: an id of another system, addresses, unique values) is put aside meanwhile.
+"""
+
+from alembic import op
+
+revision = "0045"
+down_revision = "0044"
+branch_labels = None
+depends_on = None
+
+_TABLES = ("contacts", "companies")
+_IS_SHOWN = "(deleted_at is null or current_setting('sluice.bin', true) = 'open')"
+
+
+def _kinds(kinds: str) -> str:
+    return f"""
+alter table bulk_jobs drop constraint bulk_jobs_kind_check;
+alter table bulk_jobs add constraint bulk_jobs_kind_check check (kind in ({kinds})) not valid;
+"""
+
+
+def upgrade() -> None:
+    """Apply."""
+    for table in _TABLES:
+        op.execute(f"""
+alter table {table} add column deleted_at timestamptz, add column binned jsonb;
+create policy bin on {table} as restrictive for all to sluice_app using {_IS_SHOWN} with check {_IS_SHOWN};
+create policy worker on {table} for select to sluice_worker
+    using (binned is not null and deleted_at < now() - interval '90 days');
+grant select (organization_id, deleted_at) on {table} to sluice_worker;
+""")
+    op.execute("alter table bulk_items alter column deal_id drop not null, add column record_id uuid")
+    op.execute(_kinds("'deal', 'contact', 'company'"))
+
+
+def downgrade() -> None:
+    """Take it back. Nothing may lie in the bin, or it would be there again without its addresses."""
+    op.execute("delete from bulk_jobs where kind <> 'deal'")
+    op.execute(_kinds("'deal'"))
+    op.execute("alter table bulk_items drop column record_id, alter column deal_id set not null")
+    for table in _TABLES:
+        op.execute(f"""
+revoke select (organization_id, deleted_at) on {table} from sluice_worker;
+drop policy worker on {table};
+drop policy bin on {table};
+alter table {table} drop column deleted_at, drop column binned;
+""")
