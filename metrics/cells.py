@@ -39,7 +39,8 @@ class Cells:
 
     def __init__(self, records: Iterable[tuple[Any, ...]], percentiles: Sequence[float]) -> None:
         self._cells: dict[tuple[str | None, str | None, str], Cell] = {}
-        for group, stage_id, measure, reason_id, facts, summed, elsewhere, *microseconds in records:
+        for group, stage_id, measure, reason_id, facts, summed, elsewhere, *took in records:
+            microseconds = (took and took[0]) or [None] * len(percentiles)
             amount = int(summed)
             cell = self._cells.setdefault((group, str(stage_id) if stage_id else None, measure), Cell())
             cell.facts, cell.amount_minor = cell.facts + facts, cell.amount_minor + amount
@@ -72,14 +73,17 @@ def compile_cells(statement: Statement, percentiles: Sequence[float]) -> Compile
     """Aggregate `facts` to cells. Those of one measure that differ in the reason of loss alone are added up in `Cells`:
     counts and sums can be, and no fact has both a reason and days.
     """
-    took = "".join(
-        f",\n  percentile_cont({share}) within group (order by round(days * {DAY}))" for share in percentiles
-    )
+    took = f",\n  {percentiles_of(f'round(days * {DAY})', percentiles)}" if percentiles else ""
     return statement.compile(
         f"select group_key, stage_id, measure, lost_reason_id,\n"
         f"  {_AMOUNTS.format(wide=statement.dialect.wide_integer)}{took}\n"
         "from facts group by group_key, stage_id, measure, lost_reason_id"
     )
+
+
+def percentiles_of(microseconds: str, percentiles: Sequence[float]) -> str:
+    """The aggregate that is a list of percentiles: all of them are found by one look at the values."""
+    return f"percentile_cont(array[{', '.join(map(str, percentiles))}]) within group (order by {microseconds})"
 
 
 def _days(microseconds: float | None) -> float | None:

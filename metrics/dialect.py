@@ -18,6 +18,8 @@ class Dialect:
     wide_integer: str
     #: Division of whole numbers, towards zero.
     division: str
+    #: Of a list's elements, called `e`, those that fulfil a condition.
+    counting: str
 
     def bound(self, name: str) -> str:
         """How a statement refers to the bound parameter `name`."""
@@ -26,6 +28,10 @@ class Dialect:
     def divided(self, part: str, whole: str) -> str:
         """The whole quotient of two integer expressions, without its remainder."""
         return self.division.format(part=part, whole=whole)
+
+    def count_of(self, elements: str, condition: str) -> str:
+        """How many elements `e` of a list fulfil a condition."""
+        return self.counting.format(elements=elements, condition=condition)
 
     def microseconds_between(self, start: str, end: str) -> str:
         """Whole microseconds from one timestamptz expression to another."""
@@ -39,6 +45,7 @@ DUCKDB = Dialect(
     microseconds="(epoch_us({end}) - epoch_us({start}))",
     wide_integer="hugeint",
     division="({part} // {whole})",
+    counting="len(list_filter({elements}, lambda e: {condition}))",
 )
 
 POSTGRES = Dialect(
@@ -48,4 +55,5 @@ POSTGRES = Dialect(
     microseconds="cast(extract(epoch from ({end} - {start})) * 1000000 as bigint)",
     wide_integer="numeric(38, 0)",
     division="div({part}, {whole})",
+    counting="(select count(*) from unnest({elements}) as each(e) where {condition})",
 )

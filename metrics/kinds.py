@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from metrics import attainment, change, exits, experiment, facts, funnel, issues, outlook, scores, stage_metrics
 from metrics.cells import Cells
-from metrics.compile import Statement
+from metrics.compile import Compiled, Statement
 from metrics.question import Question
 from metrics.registry import Definition, Figure
 
@@ -29,6 +29,7 @@ class Series(NamedTuple):
 class Kind:
     """A compiler: adds step `facts` to a statement, arranges its cells as rows, names the facts behind a figure.
 
+    `figures` compiles the cells where that is cheaper than to add up all facts; both must say the same.
     `totals` sum up what the rows of a group split. A kind that can `compare` arranges the cells of two periods instead.
     """
 
@@ -36,6 +37,7 @@ class Kind:
     shape: Callable[[Question, Cells], list[dict[str, Any]]]
     key: Callable[[Question, Figure], str] = lambda _, figure: figure.fact
     totals: Callable[[Question, Cells], list[dict[str, Any]]] = lambda _, __: []
+    figures: Callable[[Statement, Question], Compiled] | None = None
     survey: Survey | None = None
     series: Series | None = None
     compare: Callable[[Question, Cells, Cells], tuple[list[dict[str, Any]], list[dict[str, Any]]]] | None = None
@@ -49,8 +51,8 @@ KINDS: Mapping[str, Kind] = {
     "time_between": Kind(
         exits.build_between, exits.shape_between, survey=Survey(exits.survey_between, exits.shape_between)
     ),
-    "conversion_change": Kind(funnel.build, funnel.shape, compare=change.shape),
-    "experiment": Kind(funnel.build, experiment.shape),
+    "conversion_change": Kind(funnel.build, funnel.shape, figures=funnel.compile_figures, compare=change.shape),
+    "experiment": Kind(funnel.build, experiment.shape, figures=funnel.compile_figures),
     "forecast": Kind(outlook.build_forecast, outlook.shape_forecast, outlook.key),
     "forecast_accuracy": Kind(
         outlook.build_forecast, issues.shape, outlook.key, series=Series(issues.issued, issues.shape)
@@ -60,10 +62,10 @@ KINDS: Mapping[str, Kind] = {
     "stalled": Kind(outlook.build_stalled, facts.shape, facts.key),
     "velocity": Kind(facts.build, outlook.shape_velocity, facts.key),
     "weighted": Kind(outlook.build_weighted, outlook.shape_weighted, outlook.key),
-    "cohort_days": Kind(funnel.build, stage_metrics.shape_days_in_stage),
-    "cohort_funnel": Kind(funnel.build, funnel.shape, totals=funnel.totals),
+    "cohort_days": Kind(funnel.build, stage_metrics.shape_days_in_stage, figures=funnel.compile_figures),
+    "cohort_funnel": Kind(funnel.build, funnel.shape, figures=funnel.compile_figures, totals=funnel.totals),
     "funnel": Kind(funnel.build_of_entries, funnel.shape_of_entries),
-    "step_conversion": Kind(funnel.build, stage_metrics.shape_step_conversion),
+    "step_conversion": Kind(funnel.build, stage_metrics.shape_step_conversion, figures=funnel.compile_figures),
     "days_in_stage": Kind(funnel.build_of_entries, stage_metrics.shape_days_in_stage),
 }
 

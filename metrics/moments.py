@@ -4,7 +4,7 @@
 stage_id)` is what the metric looks at; `credited` adds the owner, dimensions and amount as they were at each moment.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -41,13 +41,17 @@ def asked_cohort(question: Question) -> Looked:
     return Looked(cohort.kind, cohort.stage_id)
 
 
-def add_subjects(statement: Statement, question: Question) -> None:
-    """Add `subjects`. A metric that is scoped by the credited owner leaves the viewer's scope to `credited`."""
+def add_subjects(statement: Statement, question: Question, *, carried: Sequence[str] = ()) -> None:
+    """Add `subjects`. A metric that is scoped by the credited owner leaves the viewer's scope to `credited`.
+
+    What is `carried` are columns of the fact that are in `moments` and `credited` too, if those are told the same.
+    """
     entity, custom = question.entity, question.parameters.custom
     clocks = [column for clock in entity.clocks.values() for column in (clock.at, clock.since, *clock.where) if column]
     final = [dimension.column for dimension in entity.dimensions.values() if dimension.is_final]
     wanted = [entity.owner, *([entity.stage] if entity.stage else []), *clocks, *_facts_columns(question), *entity.rows]
     wanted += final if question.parameters.group_by in entity.dimensions else []
+    wanted += carried
     if entity.credit is None:
         wanted += [*entity.columns, *_amount_columns(question)]
     conditions = _of_pipeline(statement, question)
@@ -74,7 +78,9 @@ def add_entries(statement: Statement, question: Question) -> None:
     statement.mart("entries", steps.mart, columns=columns, known_at=question.as_of, conditions=conditions)
 
 
-def add_moments(statement: Statement, question: Question, looked: Mapping[Looked, str]) -> None:
+def add_moments(
+    statement: Statement, question: Question, looked: Mapping[Looked, str], *, carried: Sequence[str] = ()
+) -> None:
     """Add `moments`: the facts of each kind, under its name, at the instant of its clock."""
     if any(facts.clock in {ENTERED, AT} for facts in looked):
         add_entries(statement, question)
@@ -82,11 +88,12 @@ def add_moments(statement: Statement, question: Question, looked: Mapping[Looked
     if any(facts.clock not in {AS_OF, AT} for facts in looked):
         start, end = statement.bind(question.starts_at, "timestamptz"), statement.bind(question.ends_at, "timestamptz")
         period = f"{{0}} >= {start} and {{0}} < {end}"
-    parts = [_moments_of(statement, question, facts, name, period) for facts, name in looked.items()]
+    more = _more("d", carried)
+    parts = [_moments_of(statement, question, facts, name, period, more) for facts, name in looked.items()]
     statement.step("moments", "\nunion all ".join(parts))
 
 
-def _moments_of(statement: Statement, question: Question, facts: Looked, name: str, period: str) -> str:
+def _moments_of(statement: Statement, question: Question, facts: Looked, name: str, period: str, more: str) -> str:
     entity, join, days = question.entity, "", "cast(null as double precision)"
     where = dict(facts.where)
     if facts.clock == AT:
@@ -111,7 +118,7 @@ def _moments_of(statement: Statement, question: Question, facts: Looked, name: s
     stage_id = f"d.{entity.stage}" if question.definition.per_stage else f"cast(null as {entity.key_type})"
     return (
         f"select d.subject_id, {statement.bind(name, 'text')} as measure, {at} as at, {days} as days,\n"
-        f"  {stage_id} as stage_id from subjects d{join}"
+        f"  {stage_id} as stage_id{more} from subjects d{join}"
     ) + (f"\nwhere {' and '.join(conditions)}" if conditions else "")
 
 
@@ -133,7 +140,11 @@ def _is_one_of(statement: Statement, expression: str, values: Iterable[str]) -> 
     return f"{expression} in ({listed})"
 
 
-def add_credited(statement: Statement, question: Question) -> None:
+def _more(alias: str, carried: Sequence[str]) -> str:
+    return "".join(f", {alias}.{column}" for column in carried)
+
+
+def add_credited(statement: Statement, question: Question, *, carried: Sequence[str] = ()) -> None:
     """Add `credited`: `moments` with what is in CREDIT. Amounts are null where nobody asks for them."""
     key, joins = _group(statement, question)
     owners = question.viewer.owner_ids if question.definition.scope == "credited_owner" else None
@@ -154,11 +165,11 @@ def add_credited(statement: Statement, question: Question) -> None:
     statement.step(
         "credited_own" if is_converted else "credited",
         f"select m.subject_id, m.measure, m.at, m.days, m.stage_id, {key} as group_key,\n"
-        f"  {amounts} as counted_minor\n"
+        f"  {amounts} as counted_minor{_more('m', carried)}\n"
         f"from moments m{version}{joins}{where}",
     )
     if is_converted:
-        add_converted(statement, question, "credited_own")
+        add_converted(statement, question, "credited_own", carried=carried)
 
 
 def _add_versions(statement: Statement, question: Question) -> str:
@@ -199,8 +210,7 @@ def _group(statement: Statement, question: Question) -> tuple[str, str]:
         case "next_stage":
             return "cast(m.next_stage_id as text)", ""
         case piece if piece in CALENDAR:
-            _add_pieces(statement, question)
-            return "piece.label", "\nleft join pieces piece on m.at >= piece.starts_at and m.at < piece.ends_at"
+            return _piece(statement, question), ""
         case "team":
             return "cast(t.team_id as text)", _membership(statement, question)
         case "top_team":
@@ -234,10 +244,19 @@ def _membership(statement: Statement, question: Question) -> str:
     return f"\nleft join memberships t on t.user_id = v.{question.entity.owner} and {valid}"
 
 
-def _add_pieces(statement: Statement, question: Question) -> None:
+def _piece(statement: Statement, question: Question) -> str:
+    """The piece of the calendar in which the moment lies; null outside of the period."""
     found = pieces(question.parameters.group_by, question.first_day, question.end_day, question.calendar)
-    rows = [
-        (label, day_start(first, question.zone), day_start(following, question.zone))
-        for label, first, following in found
-    ]
-    statement.table("pieces", {"label": "text", "starts_at": "timestamptz", "ends_at": "timestamptz"}, rows)
+    days = [found[0][1], *(following for _, _, following in found)]
+    bounds = [statement.bind(day_start(day, question.zone), "timestamptz") for day in days]
+    labels = [statement.bind(label, "text") for label, _, _ in found]
+    return f"case when m.at >= {bounds[0]} and m.at < {bounds[-1]} then {_halved(labels, bounds[1:-1])} end"
+
+
+def _halved(labels: Sequence[str], bounds: Sequence[str]) -> str:
+    """Which of the labels, between whose spans lie the bounds, is that of the moment: found by halving."""
+    if not bounds:
+        return labels[0]
+    middle = len(labels) // 2
+    before, after = _halved(labels[:middle], bounds[: middle - 1]), _halved(labels[middle:], bounds[middle:])
+    return f"case when m.at < {bounds[middle - 1]} then {before} else {after} end"

@@ -5,6 +5,7 @@ newest of the days before, `RATE_DAYS` back at most. What is converted is rounde
 facts add up to their sum.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from contracts.money import MINOR_DIGITS, RATE_DIGITS
@@ -21,7 +22,9 @@ _EPOCH = "cast('1970-01-01 00:00:00+00' as timestamptz)"
 _ONE = 10**RATE_DIGITS
 
 
-def add_converted(statement: Statement, question: Question, own: str, *, into: str = "credited") -> None:
+def add_converted(
+    statement: Statement, question: Question, own: str, *, into: str = "credited", carried: Sequence[str] = ()
+) -> None:
     """Add step `into`: the rows of step `own`, shaped as `credited`, with `counted_minor` in the asked currency.
 
     It is null where there is no rate.
@@ -30,11 +33,12 @@ def add_converted(statement: Statement, question: Question, own: str, *, into: s
     _add_days(statement, question, own, into)
     _add_exchange(statement, question, asked, into)
     amount = f"cast(o.amount_minor as {statement.dialect.wide_integer})"
+    more = "".join(f", o.{column}" for column in carried)
     statement.step(
         into,
         "select o.subject_id, o.measure, o.at, o.days, o.stage_id, o.group_key, o.amount_minor, o.currency,\n"
         f"  case when o.currency = {asked} then {amount}\n"
-        f"    else {quotient(statement, f'{amount} * e.numerator', 'e.denominator')} end as counted_minor\n"
+        f"    else {quotient(statement, f'{amount} * e.numerator', 'e.denominator')} end as counted_minor{more}\n"
         f"from {into}_dated o left join {into}_exchange e on e.currency = o.currency and e.day = o.day",
     )
 

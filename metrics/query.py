@@ -79,8 +79,12 @@ def _shape(session: Session, question: Question, cells: Cells) -> tuple[list[dic
 
 
 def _cells(session: Session, question: Question) -> Cells:
-    percentiles = question.definition.percentiles
-    return Cells(session.fetch(compile_cells(compile_facts(session, question), percentiles)), percentiles)
+    percentiles, figures = question.definition.percentiles, kind_of(question.definition).figures
+    if figures is None:
+        compiled = compile_cells(compile_facts(session, question), percentiles)
+    else:
+        compiled = figures(Statement(session.dialect, question.viewer.organization_id), question)
+    return Cells(session.fetch(compiled), percentiles)
 
 
 def compile_facts(session: Session, question: Question) -> Statement:

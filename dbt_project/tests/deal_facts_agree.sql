@@ -64,6 +64,7 @@ other_stage as (
     where
         present_deals.stage_id is distinct from present_entries.stage_id
         or present_deals.stage_entered_at is distinct from present_entries.entered_at
+        or present_deals.stages_entered_at[present_entries.entry_number] is distinct from present_entries.entered_at
 )
 
 select * from overlapping_entries

@@ -83,6 +83,17 @@ class Steps(_Part):
     stages: list[FixedStage] = []
 
 
+class Journey(_Part):
+    """Columns of the fact's own mart that say the same as its steps: the build keeps them, so that nobody has to join.
+
+    `path` are the ids of the stages that it entered, in their order, with a space between; a lost one's reason follows
+    it after a colon. `entered` is the list of when.
+    """
+
+    path: Name
+    entered: Name
+
+
 def _read_dimension(given: object) -> object:
     return {"column": given} if isinstance(given, str) else given
 
@@ -103,6 +114,7 @@ class Entity(_Part):
     dimensions: dict[Name, Annotated[Dimension, BeforeValidator(_read_dimension)]]
     amount: Amount | None = None
     steps: Steps | None = None
+    journey: Journey | None = None
     rows: list[Name] = Field(description="Columns that a list of its facts shows.")
 
     @property

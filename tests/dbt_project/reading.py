@@ -76,6 +76,8 @@ def _row(names: list[str], values: tuple[Any, ...]) -> Row:
 def _plain(value: object) -> object:
     if isinstance(value, datetime):
         return value.astimezone(UTC)
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
     if value is None or isinstance(value, bool | int | str | date | UUID | Decimal):
         return value
     raise TypeError(f"{type(value)} is no type of a mart: {value!r}")

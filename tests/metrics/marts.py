@@ -37,7 +37,8 @@ TABLES: dict[Mart, str] = {
     Mart.FCT_DEAL_VERSIONS: "organization_id uuid, deal_id uuid, owner_id uuid, source_id uuid, amount_minor bigint,"
     f" currency text, close_date date, {_BOTH}",
     Mart.FCT_DEALS: "organization_id uuid, deal_id uuid, pipeline_id uuid, created_at timestamptz, owner_id uuid,"
-    f" stage_id uuid, stage_entered_at timestamptz, status text, closed_at timestamptz, lost_reason_id uuid, {_KNOWN}",
+    f" stage_id uuid, stage_entered_at timestamptz, status text, closed_at timestamptz, lost_reason_id uuid,"
+    f" stage_path text, stages_entered_at timestamptz[], {_KNOWN}",
     Mart.FCT_EXCHANGE_RATES: "organization_id uuid, rates_id uuid, version_number bigint, currency text, day date,"
     f" base text, rate_billionths bigint, {_KNOWN}",
     Mart.FCT_GOALS: "organization_id uuid, goal_id uuid, version_number bigint, user_id uuid, team_id uuid,"
@@ -196,8 +197,16 @@ def _deal_state(deal_id: UUID, facts: list[AnyEvent], kinds: dict[UUID, Any]) ->
             status,
             closed_at,
             getattr(_data(turns[-1]), "lost_reason_id", None),
+            " ".join(_told(fact, turn) for fact, turn in zip(entries, turns, strict=True)),
+            [fact.occurred_at for fact in entries],
         ),
     )
+
+
+def _told(entry: AnyEvent, turn: AnyEvent) -> str:
+    """An entry in a deal's path: the stage, and why it was lost."""
+    reason_id = getattr(_data(turn), "lost_reason_id", None)
+    return f"{_data(entry).to_stage_id}:{reason_id}" if reason_id else str(_data(entry).to_stage_id)
 
 
 def _entries(facts: list[AnyEvent]) -> list[AnyEvent]:

@@ -127,6 +127,7 @@ _OUR_WORDS = {
     "history won",
     "history closed",
     *("open", "won", "lost", "team", "member"),
+    *(" ", ":", ""),
     *("cohort", "visited", "entered", "still_here", "moved_back"),
     *("goal ", "exits", "arrived", "on_the_way"),
     *("scored", "settled", "squares", "not won", "scored_deals"),

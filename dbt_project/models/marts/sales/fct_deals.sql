@@ -12,7 +12,7 @@
 {% set states = [
     'pipeline_id', 'created_at', 'created_stage_id', 'creation_owner_id', 'source_id', 'company_id', 'contact_id',
     'owner_id', 'amount_minor', 'currency', 'close_date', 'stage_id', 'stage_entered_at', 'status', 'closed_at',
-    'closing_owner_id', 'closing_amount_minor', 'lost_reason_id',
+    'closing_owner_id', 'closing_amount_minor', 'lost_reason_id', 'stage_path', 'stages_entered_at',
 ] %}
 
 with entries as (
@@ -49,6 +49,22 @@ known_points as (
     from known_instants
 ),
 
+-- the way that the deal went, as one value: how many went it can be counted without a look at its entries
+journeys as (
+    select
+        known_points.organization_id,
+        known_points.deal_id,
+        known_points.known_at,
+        string_agg(
+            cast(entries.stage_id as text) || coalesce(':' || cast(entries.lost_reason_id as text), ''),
+            ' ' order by entries.entry_number
+        ) as stage_path,
+        array_agg(entries.entered_at order by entries.entry_number) as stages_entered_at
+    from known_points
+    inner join entries on {{ known_of('entries', keys) }}
+    group by known_points.organization_id, known_points.deal_id, known_points.known_at
+),
+
 rows_as_known as (
     select
         known_points.organization_id,
@@ -72,8 +88,15 @@ rows_as_known as (
         last_entry.closed_at,
         at_closing.owner_id as closing_owner_id,
         at_closing.amount_minor as closing_amount_minor,
-        last_entry.lost_reason_id
+        last_entry.lost_reason_id,
+        journeys.stage_path,
+        journeys.stages_entered_at
     from known_points
+    inner join journeys
+        on
+            known_points.organization_id = journeys.organization_id
+            and known_points.deal_id = journeys.deal_id
+            and known_points.known_at = journeys.known_at
     inner join entries as last_entry
         on
             {{ known_of('last_entry', keys) }}
