@@ -10,10 +10,12 @@ import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from sqlalchemy import create_engine
 
 from api import models
 from api.db.bootstrap import prepare_database
+from api.db.indexes import build_index
 from api.db.migrate import downgrade, revisions, upgrade
 from api.db.urls import sqlalchemy_url
 from api.models.base import Base
@@ -92,6 +94,30 @@ def test_f5_a_migration_waits_for_a_lock_in_short_turns_until_it_has_it(
         holder.rollback()
     upgrading.join(60)
     assert _revision(database) == newest
+
+
+def test_f5_an_index_is_built_anew_that_was_interrupted_and_waits_for_who_was_there_before(database: Database) -> None:
+    def build() -> None:
+        hurry = {"options": "-c lock_timeout=300ms -c statement_timeout=400ms"}
+        engine = create_engine(sqlalchemy_url(database.owner_url), connect_args=hurry)
+        with engine.connect() as connection, Operations.context(MigrationContext.configure(connection)):
+            build_index("ix_deals_board", "deals (organization_id, stage_id, id) where deleted_at is null")
+        engine.dispose()
+
+    query = "select indisvalid from pg_index where indexrelid = 'ix_deals_board'::regclass"
+    waiting = "select count(*) from pg_stat_activity where query ilike 'create index%' and wait_event = 'virtualxid'"
+    with psycopg.connect(database.admin_url, autocommit=True) as admin, psycopg.connect(database.app_url) as reader:
+        admin.execute("update pg_index set indisvalid = false where indexrelid = 'ix_deals_board'::regclass")
+        reader.execute("set transaction isolation level repeatable read")
+        reader.execute("select now()")
+        building = threading.Thread(target=build)
+        building.start()
+        eventually(lambda: admin.execute(waiting).fetchone() == (1,), what="the build waits for the reader")
+        building.join(0.6)  # longer than anything else of a migration may take
+        assert building.is_alive()
+        reader.rollback()
+        building.join(60)
+        assert admin.execute(query).fetchone() == (True,)
 
 
 def _revision(database: Database) -> str:

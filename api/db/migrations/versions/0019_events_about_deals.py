@@ -1,25 +1,21 @@
 """A quick way to the events that speak about a deal without being its own: what rules look at beside its history."""
 
-from alembic import op
+from api.db.indexes import build_index, drop_index
 
 revision = "0019"
 down_revision = "0018"
 branch_labels = None
 depends_on = None
 
-_INDEX = """
-create index concurrently if not exists ix_event_log_about_deal on event_log (organization_id, (data ->> 'deal_id'))
-    where data ->> 'deal_id' is not null
-"""
-
 
 def upgrade() -> None:
     """Build it."""
-    with op.get_context().autocommit_block():
-        op.execute(_INDEX)
+    build_index(
+        "ix_event_log_about_deal",
+        "event_log (organization_id, (data ->> 'deal_id')) where data ->> 'deal_id' is not null",
+    )
 
 
 def downgrade() -> None:
     """Drop it."""
-    with op.get_context().autocommit_block():
-        op.execute("drop index concurrently if exists ix_event_log_about_deal")
+    drop_index("ix_event_log_about_deal")
