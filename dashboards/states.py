@@ -141,6 +141,18 @@ def refused(error: client.ApiError) -> None:
     st.error(plain(error.message), icon=":material/error:")
 
 
+def tried(act: Callable[[], object]) -> None:
+    """Do what somebody asked for and draw the page anew, or say why it was not done."""
+    try:
+        act()
+    except client.StaleError:
+        st.warning("Somebody changed this while you did. Here is what it is now; change it again.")
+    except (client.RefusedError, client.ConflictError) as error:
+        refused(error)
+    else:
+        st.rerun()
+
+
 def focus_first_field() -> None:
     """Let typing begin at once: the cursor stands in the first field."""
     st.html(_FOCUS, unsafe_allow_javascript=True)

@@ -50,9 +50,9 @@ def _rule(who: SignIn, rule: dict[str, Any], people: dict[str, str], pipelines: 
         left, right = st.columns(2)
         switch = "Turn off" if rule["is_active"] else "Turn on"
         if left.button(switch, key=f"switch {rule['id']}"):
-            _tried(lambda: client.patch(who, path, {"is_active": not rule["is_active"]}, etag=etag))
+            states.tried(lambda: client.patch(who, path, {"is_active": not rule["is_active"]}, etag=etag))
         if right.button("Delete", key=f"delete {rule['id']}", icon=":material/delete:"):
-            _tried(lambda: client.delete(who, path, etag=etag))
+            states.tried(lambda: client.delete(who, path, etag=etag))
 
 
 def _create(who: SignIn, people: dict[str, str], pipelines: dict[str, str]) -> None:
@@ -80,7 +80,7 @@ def _create(who: SignIn, people: dict[str, str], pipelines: dict[str, str]) -> N
             "fallback_user_id": fallback,
             "is_automatic": is_automatic,
         }
-        _tried(lambda: client.post(who, "/v1/distribution-rules", body))
+        states.tried(lambda: client.post(who, "/v1/distribution-rules", body))
 
 
 def _made(who: SignIn, me: Me, people: dict[str, str]) -> None:
@@ -101,15 +101,3 @@ def _made(who: SignIn, me: Me, people: dict[str, str]) -> None:
     ]
     shown = {"Deal": st.column_config.LinkColumn("Deal", display_text="Open")}
     st.dataframe(rows, column_config=shown, hide_index=True, height="content", alt="The last deals distributed")
-
-
-def _tried(act: Any) -> None:  # noqa: ANN401 # a call of the API
-    try:
-        act()
-    except client.StaleError:
-        st.warning("Somebody changed this while you did. Here is what it is now; change it again.")
-        return
-    except (client.RefusedError, client.ConflictError) as error:
-        states.refused(error)
-        return
-    st.rerun()

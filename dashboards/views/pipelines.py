@@ -65,7 +65,7 @@ def _change_stage(who: SignIn, pipeline: dict[str, Any]) -> None:
         if st.button("Save", key=f"save {chosen}"):
             path = f"/v1/pipelines/{pipeline['id']}/stages/{chosen}"
             changed = {"name": name, "target_days": days, "entry_fields": entry, "exit_fields": leave}
-            _tried(lambda: client.patch(who, path, changed, etag=f'"{stage["version"]}"'))
+            states.tried(lambda: client.patch(who, path, changed, etag=f'"{stage["version"]}"'))
 
 
 def _add_stage(who: SignIn, pipeline: dict[str, Any]) -> None:
@@ -74,7 +74,7 @@ def _add_stage(who: SignIn, pipeline: dict[str, Any]) -> None:
         kind = st.selectbox("Kind", list(_KINDS), format_func=lambda one: _KINDS[one])
         if st.form_submit_button("Add"):
             body = {"name": name, "kind": kind}
-            _tried(lambda: client.post(who, f"/v1/pipelines/{pipeline['id']}/stages", body))
+            states.tried(lambda: client.post(who, f"/v1/pipelines/{pipeline['id']}/stages", body))
 
 
 def _create(who: SignIn) -> None:
@@ -85,16 +85,4 @@ def _create(who: SignIn) -> None:
     if is_sent:
         named = [{"name": line.strip(), "kind": "open"} for line in stages.splitlines() if line.strip()]
         ends = [{"name": "Won", "kind": "won"}, {"name": "Lost", "kind": "lost"}]
-        _tried(lambda: client.post(who, "/v1/pipelines", {"name": name, "stages": named + ends}))
-
-
-def _tried(act: Any) -> None:  # noqa: ANN401 # a call of the API
-    try:
-        act()
-    except client.StaleError:
-        st.warning("Somebody changed this while you did. Here is what it is now; change it again.")
-        return
-    except (client.RefusedError, client.ConflictError) as error:
-        states.refused(error)
-        return
-    st.rerun()
+        states.tried(lambda: client.post(who, "/v1/pipelines", {"name": name, "stages": named + ends}))

@@ -51,7 +51,7 @@ def _change(who: SignIn, products: list[dict[str, Any]]) -> None:
         if st.button("Save", key=f"save {chosen}"):
             body = {"name": name, "unit_price_minor": price, "is_active": is_active}
             path = f"/v1/products/{chosen}"
-            _tried(lambda: client.patch(who, path, body, etag=f'"{product["version"]}"'))
+            states.tried(lambda: client.patch(who, path, body, etag=f'"{product["version"]}"'))
 
 
 def _create(who: SignIn, me: Me) -> None:
@@ -63,16 +63,4 @@ def _create(who: SignIn, me: Me) -> None:
         is_sent = st.form_submit_button("Make it", icon=":material/add:")
     if is_sent:
         body = {"name": name, "code": code.strip() or None, "unit_price_minor": price, "currency": currency.upper()}
-        _tried(lambda: client.post(who, "/v1/products", body))
-
-
-def _tried(act: Any) -> None:  # noqa: ANN401 # a call of the API
-    try:
-        act()
-    except client.StaleError:
-        st.warning("Somebody changed this while you did. Here is what it is now; change it again.")
-        return
-    except (client.RefusedError, client.ConflictError) as error:
-        states.refused(error)
-        return
-    st.rerun()
+        states.tried(lambda: client.post(who, "/v1/products", body))
