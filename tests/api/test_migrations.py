@@ -45,18 +45,22 @@ def test_bootstrap_and_migrations_may_run_again(postgres: EmbeddedPostgres, data
     assert _schema(postgres, database) == before
 
 
+@pytest.mark.parametrize("apart", [5, pytest.param(1, marks=pytest.mark.slow)])
 def test_f5_each_migration_goes_down_and_up_again_and_leaves_no_trace(
-    postgres: EmbeddedPostgres, database: Database
+    postgres: EmbeddedPostgres, database: Database, apart: int
 ) -> None:
     schemas = {"head": _schema(postgres, database)}
     steps = ["base", *revisions()]
+    looked_at = {*steps[::apart], *steps[-4:]}  # a look takes longer than a migration
     for revision in steps[-2::-1]:
         downgrade(database.owner_url, revision)
-        schemas[revision] = _schema(postgres, database)
+        if revision in looked_at:
+            schemas[revision] = _schema(postgres, database)
     assert "sessions" not in "".join(schemas["base"])
     for revision in steps[1:-1]:
         upgrade(database.owner_url, revision)
-        assert _schema(postgres, database) == schemas[revision], revision
+        if revision in looked_at:
+            assert _schema(postgres, database) == schemas[revision], revision
     upgrade(database.owner_url)
     assert _schema(postgres, database) == schemas["head"]
 
