@@ -136,13 +136,13 @@ def group_cells(answer: FunnelAnswer, write: Write, *, most: int = 20) -> pd.Dat
                 "rank": rank,
                 "size": write(sizes[key]),
                 "stage": answer.label(row.stage_id),
-                "order": row.position,
+                "order": order,
                 "share": row.share_of_cohort,
                 "text": money.share(row.share_of_cohort),
                 "entered": write(row.entered),
             }
             for rank, key in enumerate(ranked[:most])
-            for row in shown(groups[key])
+            for order, row in enumerate(shown(groups[key]))
         ]
     )
 

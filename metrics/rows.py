@@ -186,7 +186,9 @@ def _item(record: tuple[Any, ...], question: Question, measure: Figure) -> dict[
         item |= {name: counted[name] for name in ("amount_minor", "currency", "counted_minor")}
     item["days"] = counted["days"]
     if entity.steps is not None:
-        item["lost_reason_id"] = counted["lost_reason_id"]
+        # of a loss its own; of whatever else is counted, the reason for which the fact is lost now
+        present = item.pop(entity.steps.reason or "", None)
+        item["lost_reason_id"] = counted["lost_reason_id"] or present
     return item | {"value": value}
 
 

@@ -19,6 +19,8 @@ _FIELDS = (
     Shown("source", "Source"),
 )
 _CARDS, _COLUMNS, _ROWS = 10, 6, 100
+#: Who may let a deal go on without what a stage asks for.
+_MAY_OVERRIDE = frozenset({"owner", "admin", "manager"})
 
 
 def render(who: SignIn, me: Me) -> None:
@@ -34,7 +36,7 @@ def render(who: SignIn, me: Me) -> None:
         elif creating.is_asked():
             _new(who, me, pipelines)
         else:
-            _all(who, pipelines)
+            _all(who, me, pipelines)
 
 
 def _one(who: SignIn, me: Me, record_id: str, pipelines: list[Pipeline]) -> None:
@@ -51,7 +53,7 @@ def _one(who: SignIn, me: Me, record_id: str, pipelines: list[Pipeline]) -> None
     known = creating.people(who, me)
     left, right = st.columns(2)
     with left:
-        _move(who, found.body, pipelines, key="of the page")
+        _move(who, me, found.body, pipelines, key="of the page")
         # with lines the amount is their sum
         fields = [one for one in _FIELDS if one.name != "amount_minor" or not found.body.get("has_lines")]
         record.edit(who, path, found, (*fields, creating.owner(known)))
@@ -79,7 +81,7 @@ def _new(who: SignIn, me: Me, pipelines: list[Pipeline]) -> None:
     creating.form(who, me, "deal", "deals", fields, fixed={"pipeline_id": chosen})
 
 
-def _all(who: SignIn, pipelines: list[Pipeline]) -> None:
+def _all(who: SignIn, me: Me, pipelines: list[Pipeline]) -> None:
     creating.button("deal")
     names = {pipeline.id: pipeline.name for pipeline in pipelines}
     left, middle, right = st.columns([2, 2, 1], vertical_alignment="bottom")
@@ -90,7 +92,7 @@ def _all(who: SignIn, pipelines: list[Pipeline]) -> None:
     if shape == "List":
         _list(who, pipeline, q)
     else:
-        _board(who, pipeline, q)
+        _board(who, me, pipeline, q)
 
 
 def _list(who: SignIn, pipeline: Pipeline, q: str) -> None:
@@ -119,7 +121,7 @@ def _list(who: SignIn, pipeline: Pipeline, q: str) -> None:
         st.caption(f"The newest {_ROWS} are shown; search for others.")
 
 
-def _board(who: SignIn, pipeline: Pipeline, q: str) -> None:
+def _board(who: SignIn, me: Me, pipeline: Pipeline, q: str) -> None:
     stages = [stage for stage in pipeline.stages if stage.kind == "open"]
     for first in range(0, len(stages), _COLUMNS):
         # rows of equal columns, however many stages there are: narrower ones cannot be read
@@ -127,10 +129,10 @@ def _board(who: SignIn, pipeline: Pipeline, q: str) -> None:
             st.columns(min(_COLUMNS, len(stages))), stages[first : first + _COLUMNS], strict=False
         ):
             with column:
-                _lane(who, pipeline, stage, q)
+                _lane(who, me, pipeline, stage, q)
 
 
-def _lane(who: SignIn, pipeline: Pipeline, stage: Stage, q: str) -> None:
+def _lane(who: SignIn, me: Me, pipeline: Pipeline, stage: Stage, q: str) -> None:
     """One stage of the board."""
     st.header(states.plain(stage.name), anchor=False)
     items = client.get(who, "/v1/deals", {"stage_id": stage.id, "q": q or None, "limit": _CARDS + 1})["items"]
@@ -140,31 +142,44 @@ def _lane(who: SignIn, pipeline: Pipeline, stage: Stage, q: str) -> None:
             st.text(money.amount(item["amount_minor"], item["currency"]))
             pages.link("deals", "Open", id=item["id"])
             with st.popover("Move"):
-                _move(who, item, [pipeline], key=item["id"])
+                _move(who, me, item, [pipeline], key=item["id"])
     if len(items) > _CARDS:
         st.caption(f"The newest {_CARDS}; the list has more.")
     elif not items:
         st.caption("None")
 
 
-def _move(who: SignIn, deal: dict[str, Any], pipelines: list[Pipeline], *, key: str) -> None:
+def _move(who: SignIn, me: Me, deal: dict[str, Any], pipelines: list[Pipeline], *, key: str) -> None:
     stages = [stage for one in pipelines if one.id == deal["pipeline_id"] for stage in one.stages]
     names = {stage.id: stage.name for stage in stages}
-    kinds = {stage.id: stage.kind for stage in stages}
     if deal["stage_id"] not in names:
         return
+    lacking = f"lacking {key}"
     with st.form(f"move {key}"):
         place = list(names).index(deal["stage_id"])
         target = st.selectbox("Stage", list(names), index=place, format_func=lambda one: names[one])
         reason = st.text_input("Why, if it is lost")
+        override = _why_without(me, lacking)
         is_sent = st.form_submit_button("Move", icon=":material/arrow_forward:")
     if not is_sent or target == deal["stage_id"]:
         return
-    body = {"stage_id": target} | ({"reason": reason} if kinds[target] == "lost" and reason else {})
+    is_lost = any(stage.id == target and stage.kind == "lost" for stage in stages)
+    body = {"stage_id": target, "reason": reason if is_lost else "", "override_reason": override}
+    st.session_state.pop(lacking, None)
     try:
-        client.post(who, f"/v1/deals/{deal['id']}/move", body)
+        client.post(who, f"/v1/deals/{deal['id']}/move", {name: value for name, value in body.items() if value})
     except (client.ConflictError, client.RefusedError) as error:
-        states.refused(error)
-        return
+        if error.code != "fields_missing":
+            states.refused(error)
+            return
+        st.session_state[lacking] = error.message
     record.forget(f"/v1/deals/{deal['id']}")
     st.rerun()
+
+
+def _why_without(me: Me, lacking: str) -> str:
+    """What stages asked for when the deal was to be moved; whoever may let it go on without is asked for the reason."""
+    if lacking not in st.session_state:
+        return ""
+    st.error(states.plain(st.session_state[lacking]), icon=":material/error:")
+    return st.text_input("Why it may go on without them") if me.role in _MAY_OVERRIDE else ""

@@ -10,6 +10,8 @@ from streamlit.proto.Metric_pb2 import Metric as MetricProto
 from streamlit.testing.v1 import AppTest
 
 from dashboards import sentences
+from dashboards.pages import find_views
+from dashboards.views import today
 from tests.dashboards import counting
 from tests.dashboards.double import Double
 
@@ -65,6 +67,16 @@ def test_each_page_asks_its_metrics_and_draws_them(
     assert page.dataframe
     double.figures, double.totals = [], []
     assert not open_page(view).exception
+
+
+def test_today_leads_to_every_question_that_it_does_not_answer_itself(open_page: Open, double: Double) -> None:
+    double.figures = [ROW]
+    page = open_page("today")
+    said = words(page).splitlines()
+    pages = {view.path for view in find_views()}
+    assert set(today.QUESTIONS.values()) <= pages
+    assert set(today.QUESTIONS) <= set(said)  # links have but their label where there is no navigation
+    assert {"What changed since last week?", "What will we close this quarter?", "Who needs help?"} <= set(said)
 
 
 def test_a_row_opens_the_deals_behind_it_in_a_dialog_with_an_address(open_page: Open, double: Double) -> None:

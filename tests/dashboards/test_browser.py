@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from copy import deepcopy
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -15,6 +16,7 @@ from playwright.sync_api import BrowserContext, Page, Request, expect
 
 from dashboards.pages import find_views
 from runtime.process import ManagedProcess, ProcessSpec, free_port
+from tests import questions
 from tests.dashboards import counting
 from tests.dashboards.accessibility import problems, sideways
 from tests.dashboards.counting import sample_deals
@@ -170,6 +172,16 @@ class TestManager:
         failed = {"name": "deals_are_unique", "status": "failed", "message": "2 deals appear twice."}
         double.freshness |= {"checks": [failed]}
         expect(page.get_by_text("2 deals appear twice.").first).to_be_visible(timeout=PATIENCE)
+
+    @pytest.mark.slow
+    def test_asks_ten_questions_in_two_clicks_each(
+        self, dashboards: str, page: Page, double: Double, tmp_path: Path
+    ) -> None:
+        double.figures, double.totals = [ROW], [TOTAL, GROUP]
+        sign_in(page, dashboards, email=EMAIL, password=PASSWORD)
+        clicked = [questions.ask(page, dashboards, one, tmp_path / "answer.png") for one in questions.QUESTIONS]
+        assert len(clicked) == 10
+        assert max(map(len, clicked)) <= questions.MOST_CLICKS
 
     def test_sees_new_figures_without_doing_anything(self, dashboards: str, page: Page, double: Double) -> None:
         sign_in(page, f"{dashboards}/funnel", email=EMAIL, password=PASSWORD)

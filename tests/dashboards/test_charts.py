@@ -92,6 +92,8 @@ class TestGroups:
             money.count,
         )
         assert list(dict.fromkeys(cells["group"])) == ["None", "Price"]
+        # positions count anew in each kind: the won stage still comes last
+        assert set(zip(cells["stage"], cells["order"], strict=True)) == {("Qualified", 0), ("Demo", 1), ("Won", 2)}
         assert charts.cohorts(cells, charts.DARK).to_dict()["params"][0]["name"] == charts.CLICKED_CELL
 
     def test_months_stay_in_order(self, answer: FunnelAnswer) -> None:

@@ -62,6 +62,12 @@ class TestShare:
         assert money.share(fraction) == text
 
 
+class TestChange:
+    def test_r32_what_rounds_to_nothing_has_no_arrow(self) -> None:
+        assert [money.points(difference) for difference in (0.0, 0.0004, -0.0004, 0.031)] == [None] * 3 + ["+3.1 pts"]
+        assert [money.change(*pair) for pair in ((5, 5), (1001, 1000), (3, 0), (6, 5))] == [None] * 3 + ["+20 %"]
+
+
 class TestClock:
     def test_names_the_day_only_if_it_is_another(self) -> None:
         now = datetime(2026, 11, 22, 23, 30, tzinfo=UTC)

@@ -109,6 +109,35 @@ class TestFunnel:
             deal.created = today
         assert open_page("funnel").selectbox(key="period").value == "this_quarter"
 
+    def test_r17_deals_that_began_in_a_later_stage_are_shown_in_any_order(
+        self, open_page: Open, double: Double
+    ) -> None:
+        began_later = [deal for deal in double.deals if deal.pipeline == "new"][:4]
+        for deal in began_later:
+            deal.path, deal.status = [1], "open"
+            deal.created = datetime.now(UTC).date() - timedelta(days=3)
+        double.deals = began_later
+        page = open_page("funnel", order="strict", period="custom", from_="2020-01-01", to="2100-01-01")
+        assert "No deals" not in words(page)
+        assert (metrics(page)["Deals"], metrics(page)["Still open"]) == ("4", "4")
+
+    def test_r16_r22_tiles_are_the_answers_sums_and_write_amounts_in_three_figures(
+        self, open_page: Open, double: Double
+    ) -> None:
+        [won, *_] = [deal for deal in double.deals if deal.status == "won" and deal.pipeline == "new"]
+        won.amount, won.created = 100_000_000, datetime.now(UTC).date() - timedelta(days=3)
+        double.deals = [won]
+        shown = metrics(open_page("funnel", period="custom", from_="2020-01-01", to="2100-01-01"))
+        assert (shown["Won"], shown["Won so far, of all"], shown["Won amount"]) == ("1", "100 %", "€1.00M")
+
+    def test_r28_an_earlier_time_begins_where_something_was_known(self, open_page: Open, double: Double) -> None:
+        founded = datetime.now(UTC) - timedelta(minutes=90)
+        double.me["organization"] = {**double.me["organization"], "created_at": founded.isoformat()}
+        page = open_page("funnel")
+        page.selectbox(key="as_of_mode").select("then").run()
+        words(page)
+        assert datetime.fromisoformat(double.questions(FUNNEL)[-1]["as_of"]) > founded
+
     def test_newer_figures_are_fetched(self, open_page: Open, double: Double) -> None:
         page = open_page("funnel")
         before = len(double.questions(FUNNEL))

@@ -200,3 +200,22 @@ def field(page: AppTest, label: str) -> Any:
 def in_order(page: AppTest) -> list[Any]:
     """Text fields and what is said of them, as they stand on the page."""
     return [one for one in page.main if one.type in ("text_input", "markdown")]
+
+
+def test_a_deal_that_lacks_what_a_stage_asks_for_goes_on_with_a_managers_reason(
+    opened: Open, who: session.SignIn
+) -> None:
+    [pipeline] = client.pipelines(who)
+    asking = pipeline.stages[1]
+    path = f"/v1/pipelines/{pipeline.id}/stages/{asking.id}"
+    client.patch(who, path, {"entry_fields": ["close_date"]}, etag='"1"')
+    made = deal(who)
+    page = opened("deals", id=made["id"])
+    page.selectbox[0].select(asking.id)
+    press(page, "Move")
+    assert "To enter the stage it needs close" in said(page)
+    next(field for field in page.text_input if field.label == "Why it may go on without them").input("They sign")
+    page.selectbox[0].select(asking.id)
+    press(page, "Move")
+    assert "To enter the stage" not in said(page)
+    assert client.get(who, f"/v1/deals/{made['id']}")["stage_id"] == asking.id

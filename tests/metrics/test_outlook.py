@@ -124,6 +124,20 @@ def test_losses_are_counted_by_reason(log: EventLog, pipeline: Pipeline, ask: As
     assert asker.rows("lost_reasons", "deals_lost", group=str(REASON), **PERIOD).count == 2
 
 
+def test_r30_lost_deals_behind_any_figure_say_why_they_were_lost(log: EventLog, pipeline: Pipeline, ask: Ask) -> None:
+    lost = log.deal(pipeline, at=BEGINNING)
+    log.lose(lost, at=BEGINNING + days(1), lost_reason_id=REASON)
+    back = log.deal(pipeline, at=BEGINNING)
+    log.lose(back, at=BEGINNING + days(1), lost_reason_id=REASON)
+    log.move(back, pipeline.stages[1], at=BEGINNING + days(2))
+    given = {"pipeline_id": pipeline.id, "stage_id": str(pipeline.stages[0].id), **PERIOD}
+    page = ask(log).rows("funnel", "entered", **given)
+    assert {item["deal_id"]: item["lost_reason_id"] for item in page.items} == {
+        str(lost.id): str(REASON),
+        str(back.id): None,
+    }
+
+
 def test_entries_into_a_stage_are_counted_when_they_happen(log: EventLog, pipeline: Pipeline, ask: Ask) -> None:
     deal = log.deal(pipeline, at=datetime(2025, 12, 1, tzinfo=UTC))
     for day, stage in enumerate([1, 0, 1]):
