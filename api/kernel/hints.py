@@ -20,7 +20,7 @@ EVENTS = "events"
 _CHANNEL, _EVENTS_CHANNEL = "sluice_work", "sluice_events"
 _NOTIFY = compiled(text(f"select pg_notify('{_CHANNEL}', :work)"))
 _RETRY_SECONDS = 2.0
-#: How long a stop may go unnoticed.
+#: How long a stop may go unnoticed. One look is for all loops of a process.
 _LOOK_SECONDS = 0.25
 
 
@@ -36,10 +36,12 @@ class Hints:
         self._url = url
         self._bells: list[Bell] = []
         self._listening: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._stops: set[threading.Event] = set()
 
     def bell(self, work: str) -> "Bell":
         """Rings for hints of `work`."""
-        bell = Bell(work)
+        bell = Bell(work, self)
         self._bells.append(bell)
         if self._listening is None:
             self._listening = asyncio.create_task(self._listen())
@@ -47,11 +49,26 @@ class Hints:
 
     async def close(self) -> None:
         """Listen no more."""
-        listening, self._listening = self._listening, None
-        if listening is not None:
-            listening.cancel()
+        tasks = [task for task in (self._listening, self._looking) if task is not None]
+        self._listening = self._looking = None
+        for task in tasks:
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await listening
+                await task
+
+    def wake_at(self, stop: threading.Event) -> None:
+        """Let all that wait go on as soon as `stop` is set, in whatever thread or signal that happens."""
+        self._stops.add(stop)
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look())
+
+    async def _look(self) -> None:
+        while self._stops:
+            if over := {stop for stop in self._stops if stop.is_set()}:
+                self._stops -= over
+                self._ring(None)
+            await asyncio.sleep(_LOOK_SECONDS)
+        self._looking = None
 
     async def _listen(self) -> None:
         while True:
@@ -75,19 +92,18 @@ class Hints:
 class Bell:
     """One loop's: it remembers that it rang until somebody waits."""
 
-    def __init__(self, work: str) -> None:
-        self.work, self.rung = work, asyncio.Event()
+    def __init__(self, work: str, hints: Hints) -> None:
+        self.work, self.rung, self._hints = work, asyncio.Event(), hints
 
     async def wait(self, seconds: float, stop: threading.Event | None = None) -> bool:
         """Wait until it rings, `seconds` are over, or `stop` is set; whether it rang."""
-        deadline = asyncio.get_running_loop().time() + seconds
-        while (stop is None or not stop.is_set()) and not self.rung.is_set():
-            left = deadline - asyncio.get_running_loop().time()
-            if left <= 0:
-                break
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(left, _LOOK_SECONDS)):
-                    await self.rung.wait()
+        if stop is not None:
+            if stop.is_set():
+                return False
+            self._hints.wake_at(stop)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.rung.wait()
         has_rung = self.rung.is_set()
         self.rung.clear()
         return has_rung

@@ -21,7 +21,7 @@ from bus.records import Partition
 from bus.topics import TOPICS
 from contracts.topics import EVENT_TOPICS
 from contracts.warehouse import RAW_GENERATION
-from ingest.sinks.compaction import KEEP_HOURS, compact
+from ingest.sinks.compaction import KEEP_HOURS, compact, list_files, plan_merges
 from ingest.sinks.delta_files import ARROW_SCHEMA, read_blocks, write_aside
 from ingest.sinks.fingerprint import DUCKDB_DAY, DUCKDB_HASH
 from ingest.sinks.interface import (
@@ -215,6 +215,13 @@ class DeltaSink:
             return compact(self._table, self._folder)
         except (DeltaError, OSError) as error:
             raise SinkUnavailableError(f"cannot compact {self._folder}: {error}") from error
+
+    def has_small_files(self) -> bool:
+        """Whether enough settled files are small."""
+        try:
+            return bool(plan_merges(list_files(self._table)))
+        except (DeltaError, OSError) as error:
+            raise SinkUnavailableError(f"cannot read {self._folder}: {error}") from error
 
     def close(self) -> None:
         """Nothing to give up: the table is files."""

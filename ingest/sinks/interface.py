@@ -123,6 +123,9 @@ class RawSink(Protocol):
             SinkUnavailableError: the warehouse cannot be read or written.
         """
 
+    def has_small_files(self) -> bool:
+        """Whether a compaction would merge anything now. Cheap."""
+
     def close(self) -> None:
         """Give up connections."""
 

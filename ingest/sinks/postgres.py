@@ -158,6 +158,10 @@ class PostgresSink:
     def compact(self) -> None:
         """PostgreSQL tidies up by itself."""
 
+    def has_small_files(self) -> bool:
+        """There are none of ours."""
+        return False
+
     def close(self) -> None:
         """Give up the connection."""
         if self._connection is not None:

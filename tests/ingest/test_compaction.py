@@ -65,7 +65,9 @@ def _fill(sink: DeltaSink, *, old: int = 12, young: int = 3) -> None:
 def test_settled_files_become_one_and_every_row_stays(sink: DeltaSink, folder: Path) -> None:
     _fill(sink)
     before = _rows(folder)
+    assert sink.has_small_files()
     compaction = sink.compact()
+    assert not sink.has_small_files()
     assert (compaction.files_before, compaction.files_after) == (15, 4)
     assert compaction.bytes_after < compaction.bytes_before
     assert _rows(folder).equals(before)
