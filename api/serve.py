@@ -30,6 +30,8 @@ _HEAD_SECONDS = 15
 _GRACE_SECONDS = 10
 #: Connections that another worker should take are anybody's when it has taken none for so long.
 _YIELD_SECONDS, _LOOK_AGAIN_SECONDS = 0.25, 0.01
+#: WebSockets: clients only ever send tokens, and compressing would need memory for each of thousands.
+SOCKETS: dict[str, Any] = {"ws": "websockets-sansio", "ws_max_size": 16 * 1024, "ws_per_message_deflate": False}
 _NOT_SERVING = 2**31 - 1
 
 
@@ -113,6 +115,11 @@ class _Listening:
         except OSError:
             self.left()
 
+    def upgraded(self) -> None:
+        """Count a connection that went over to another protocol on: over, it was only as one of HTTP."""
+        if self._listener.fileno() >= 0:
+            self.counts[self._number] += 1
+
     def left(self) -> None:
         """Count a connection as over."""
         if self._listener.fileno() >= 0:
@@ -126,10 +133,17 @@ class _Connections(set[Any]):
         super().__init__()
         self._listening = listening
 
+    def add(self, protocol: object) -> None:
+        if not isinstance(protocol, HttpToolsProtocol):
+            self._listening.upgraded()
+        super().add(protocol)
+
     def discard(self, protocol: object) -> None:
         if protocol in self:
             super().discard(protocol)
             self._listening.left()
+
+    remove = discard
 
 
 class _Server(uvicorn.Server):
@@ -207,6 +221,7 @@ async def _serve(listening: _Listening, stop: threading.Event) -> None:
         access_log=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
         server_header=False,
+        **SOCKETS,
     )
     server = _Server(config, listening)
     watching = asyncio.create_task(_stop_when_told(server, stop, app, settings.api_drain_seconds))

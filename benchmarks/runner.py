@@ -23,6 +23,7 @@ BENCHMARKS = (
     "freshness",
     "funnel",
     "latency",
+    "live",
     "outage",
     "rebuild",
     "restore",

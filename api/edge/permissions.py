@@ -135,6 +135,7 @@ _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
     ("goals:write", ADMINISTRATORS | {Role.MANAGER}, True, "create_goal update_goal delete_goal"),
     ("imports:read", ADMINISTRATORS, False, "list_imports read_import read_import_errors"),
     ("imports:write", ADMINISTRATORS, False, "start_import show_import_preview revert_import"),
+    ("live:read", EVERYBODY, True, "list_live_events"),
     ("metrics:read", EVERYBODY, True, "list_metrics read_metric list_metric_rows download_metric_rows read_freshness"),
     ("metrics:read", EVERYBODY, True, "list_restatements"),
     ("organization:read", EVERYBODY, False, "list_organizations read_organization list_picklist_values"),

@@ -11,8 +11,8 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TypeVar
 from uuid import UUID
@@ -114,6 +114,8 @@ class AccessClaims:
     user_id: UUID
     session_id: UUID
     digest: bytes | None = None
+    #: When the token has had its time; a key has none.
+    expires_at: datetime | None = field(default=None, compare=False)
 
 
 class AccessTokens:
@@ -153,8 +155,9 @@ class AccessTokens:
         try:
             claims = from_json(decode_base64(payload) or b"")
             issued_at, expires_at = claims["iat"], claims["exp"]
-            read = AccessClaims(UUID(claims["org"]), UUID(claims["sub"]), UUID(claims["sid"]))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            organization_id, user_id, session_id = (UUID(claims[name]) for name in ("org", "sub", "sid"))
+            until = datetime.fromtimestamp(expires_at, UTC)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError) as error:
             raise Unauthenticated("The access token is not valid.") from error
         ours = (
             claims.get("iss") == _ISSUER
@@ -164,7 +167,7 @@ class AccessTokens:
         )
         if not ours or not issued_at - 60 <= now.timestamp() < expires_at <= issued_at + self.seconds:
             raise Unauthenticated("The access token is not valid any more.")
-        return read
+        return AccessClaims(organization_id, user_id, session_id, expires_at=until)
 
     def _sign(self, text: str) -> bytes:
         return hmac.digest(self._secret, text.encode(), "sha256")

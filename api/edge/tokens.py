@@ -18,5 +18,13 @@ def claims_of(request: HTTPConnection) -> AccessClaims:
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not given.strip():
         raise Unauthenticated
-    text = given.strip()
+    return read_token(request, given.strip())
+
+
+def read_token(request: HTTPConnection, text: str) -> AccessClaims:
+    """The same of a token that came some other way.
+
+    Raises:
+        Unauthenticated: it cannot be one of ours.
+    """
     return read_key(text) or services_of(request).access_tokens.read(text, now=datetime.now(UTC))

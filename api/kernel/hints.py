@@ -17,6 +17,9 @@ from api.kernel.unit_of_work import UnitOfWork
 #: Announced by PostgreSQL itself whenever events are committed.
 EVENTS = "events"
 
+#: What PostgreSQL says where an organization has something to tell its listeners; the organization's id follows.
+LIVE = "live:"
+
 _CHANNEL, _EVENTS_CHANNEL = "sluice_work", "sluice_events"
 _NOTIFY = compiled(text(f"select pg_notify('{_CHANNEL}', :work)"))
 _RETRY_SECONDS = 2.0
@@ -46,6 +49,10 @@ class Hints:
         if self._listening is None:
             self._listening = asyncio.create_task(self._listen())
         return bell
+
+    def forget(self, bell: "Bell") -> None:
+        """Nobody waits for this one any more."""
+        self._bells.remove(bell)
 
     async def close(self) -> None:
         """Listen no more."""

@@ -1,5 +1,6 @@
 """Whose records a caller sees: the one meaning of record scopes, for lists, single records and metrics alike."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import text
@@ -35,6 +36,7 @@ select t.manager_id from teams as t join seen_teams as s on s.id = t.id
 where t.organization_id = :organization_id and t.manager_id is not null
 """)
 )
+_WITHOUT_TEAMS = (RecordScope.ALL, RecordScope.OWN)
 
 
 async def owners_seen(unit: UnitOfWork, caller: Caller) -> frozenset[UUID] | None:
@@ -42,10 +44,27 @@ async def owners_seen(unit: UnitOfWork, caller: Caller) -> frozenset[UUID] | Non
 
     With a set, records nobody owns are not seen. Waits only where teams decide.
     """
-    if caller.record_scope is RecordScope.ALL:
-        return None
-    if caller.record_scope is RecordScope.OWN:
-        return frozenset({caller.user_id})
-    with_subteams = caller.record_scope is RecordScope.SUBTREE
-    found = await unit.fetch(_VISIBLE, user_id=caller.user_id, with_subteams=with_subteams)
-    return frozenset({caller.user_id, *(row.user_id for row in found)})
+    [seen] = await owners_seen_by(unit, [caller])
+    return seen
+
+
+async def owners_seen_by(unit: UnitOfWork, callers: Sequence[Caller]) -> list[frozenset[UUID] | None]:
+    """The same of each of several callers, in one wait."""
+    in_teams = {(one.user_id, one.record_scope): one for one in callers if one.record_scope not in _WITHOUT_TEAMS}
+    answers = (
+        await unit.fetch_all(
+            *(
+                _VISIBLE.bind(user_id=one.user_id, with_subteams=one.record_scope is RecordScope.SUBTREE)
+                for one in in_teams.values()
+            )
+        )
+        if in_teams
+        else []
+    )
+    found = {key: frozenset(row.user_id for row in rows) for key, rows in zip(in_teams, answers, strict=True)}
+    return [
+        None
+        if one.record_scope is RecordScope.ALL
+        else found.get((one.user_id, one.record_scope), frozenset()) | {one.user_id}
+        for one in callers
+    ]

@@ -24,6 +24,7 @@ GLOBAL_TABLES = {
     "outbox": "ids and places of events; the relay's alone",
     "transport_progress": "the broker's",
     "consumers": "the progress of processes",
+    "live_progress": "how far the log is numbered",
 }
 
 # event_log's position is a sequence of its own; organizations are keyed by the tenant's id itself
