@@ -123,11 +123,12 @@ PASS_OVER = compiled(
     text(_SET_ASIDE.format(at="clock_timestamp()", reason="null", which="e.event_id = any(cast(:event_ids as uuid[]))"))
 )
 
-# who will commit an event at a position seen now has a transaction by now: with those gone, nothing comes before it
+# who will commit an event at a position seen now has a transaction by now: with those gone, nothing comes before it.
+# Ours is above all of them; a snapshot's xmax is above those that have ended alone
 HORIZON = compiled(
     text("""
 select coalesce(pg_sequence_last_value(pg_get_serial_sequence('public.event_log', 'position')), 0) as position,
-       pg_snapshot_xmax(pg_current_snapshot())::text::bigint as newest,
+       pg_current_xact_id()::text::bigint as newest,
        pg_snapshot_xmin(pg_current_snapshot())::text::bigint as oldest
 """)
 )
