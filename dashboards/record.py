@@ -19,7 +19,15 @@ from dashboards.forms import Shown as Shown
 from dashboards.session import SignIn
 
 _NOUNS = {"deals": "deal", "contacts": "contact", "companies": "company"}
-_KINDS = {"note": "Note", "call": "Call", "meeting": "Meeting", "task": "Task", "file": "File", "change": "Change"}
+_KINDS = {
+    "note": "Note",
+    "call": "Call",
+    "meeting": "Meeting",
+    "task": "Task",
+    "message": "Message",
+    "file": "File",
+    "change": "Change",
+}
 
 
 def custom_fields(who: SignIn, plural: str) -> list[dict[str, Any]]:

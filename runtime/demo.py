@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from runtime import demo_campaigns, demo_money, demo_records, demo_rules, demo_sales
+from runtime import demo_campaigns, demo_conversations, demo_money, demo_records, demo_rules, demo_sales
 from runtime.demo_data import ANALYST, MANAGER, REP, generate
 from runtime.demo_story import NEW_BUSINESS
 from runtime.import_client import ImportClient, ImportFile, ImportRefusedError
@@ -108,6 +108,7 @@ def _fill(owner: _Caller, api_url: str, *, say: Callable[[str], object], seed: i
     _move_backdated(owner, pipeline)
     demo_records.add(owner, pipeline["id"])
     demo_campaigns.add(owner)
+    demo_conversations.add(owner)
     demo_money.add(owner, pipeline["id"])
     demo_rules.add(owner)  # before the deals that one of them acts on
     demo_sales.add(owner, pipeline["id"])

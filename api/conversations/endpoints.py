@@ -7,7 +7,7 @@ from fastapi import Depends, Query, Response
 from sqlalchemy import bindparam, delete, select
 from uuid_utils.compat import uuid7
 
-from api.conversations import completeness, connectors, records, rules, sending, sends
+from api.conversations import completeness, connectors, presence, records, rules, sending, sends
 from api.conversations.schemas import (
     CannedReplyRead,
     CannedReplyWrite,
@@ -38,7 +38,15 @@ from contracts.channels import Channel, ConversationStatus, SendSource
 conversations = slice_router(prefix="/conversations", tags=["conversations"])
 messages = slice_router(prefix="/messages", tags=["messages"])
 canned_replies = slice_router(prefix="/canned-replies", tags=["conversations"])
-routers = [completeness.router, conversations, connectors.messages, messages, connectors.sends, canned_replies]
+routers = [
+    completeness.router,
+    presence.router,
+    conversations,
+    connectors.messages,
+    messages,
+    connectors.sends,
+    canned_replies,
+]
 
 _CANNED = compiled(
     select(CannedReply).where(

@@ -14,7 +14,7 @@ from uuid_utils.compat import uuid7
 
 from api.bd_accounts import records as accounts
 from api.bd_accounts.rules import Account, expect_holder
-from api.conversations import records, rules, sends
+from api.conversations import linking, records, rules, sends
 from api.conversations.state import Changes, Conversation, Incoming, Link, Message, Send
 from api.conversations.suppressions import came_back, suppress
 from api.kernel.changes import Change
@@ -127,7 +127,7 @@ async def _read(unit: UnitOfWork, account_id: UUID, epoch: int, batch: Sequence[
     )
     expect_holder(account, epoch, unit.now)
     contacts, found = await unit.fetch_all(
-        records.contacts_at(account.channel, addresses),
+        linking.contacts_at(account.channel, addresses),
         records.NAMELESS.bind(account_id=account_id, thread_ids=[row.id for row in threads]),
     )
     ours = records.messages(found)
@@ -138,7 +138,7 @@ async def _read(unit: UnitOfWork, account_id: UUID, epoch: int, batch: Sequence[
         known,
         {one.id: one for one in records.conversations(threads)},
         {one.message_id: one for one in records.sends(sent)},
-        records.links(contacts),
+        linking.links(contacts),
         ours,
     )
 

@@ -5,30 +5,25 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Text, and_, any_, bindparam, case, exists, func, literal, or_, select, text, true
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Text, and_, any_, bindparam, exists, func, or_, select, text, true
 from uuid_utils.compat import uuid7
 
-from api.contacts.channels import keys_of_address
-from api.conversations.state import Changes, Conversation, Link, Message, Send
+from api.conversations.state import Changes, Conversation, Message, Send
 from api.db.statements import compiled, contains, is_one_of
 from api.kernel.constraints import Problems, unknown
 from api.kernel.errors import NotFound, PreconditionFailed
 from api.kernel.listing import Listing
 from api.kernel.states import as_state, as_states, columns_of, only, rows_of
+from api.kernel.timelines import SOURCES, Source
 from api.kernel.unit_of_work import Bound, Row, UnitOfWork
 from api.kernel.writing import write
 from api.models.bd_account import BdAccount
-from api.models.contact import Contact
-from api.models.contact_channel import ContactChannel
-from api.models.conversation import CannedReply, ChannelIdentity, Suppression
+from api.models.conversation import CannedReply, Suppression
 from api.models.conversation import Conversation as ConversationRow
-from api.models.deal import Deal
 from api.models.message import Message as MessageRow
 from api.models.message import MessagePayload
 from api.models.message import Send as SendRow
 from contracts.channels import Channel
-from contracts.stages import StageKind
 
 Owners = frozenset[UUID] | None
 
@@ -136,75 +131,6 @@ NAMELESS = compiled(
     .with_for_update(key_share=True),
     is_prepared=False,
 )
-_newest_deal = (
-    select(Deal.id)
-    .where(
-        Deal.organization_id == Contact.organization_id,
-        Deal.contact_id == Contact.id,
-        Deal.status == StageKind.OPEN,
-        Deal.deleted_at.is_(None),
-    )
-    .order_by(Deal.last_occurred_at.desc(), Deal.id)
-    .limit(1)
-    .scalar_subquery()
-)
-_link = (Contact.id.label("contact_id"), Contact.owner_id, _newest_deal.label("deal_id"))
-_asked: Any = (
-    func.unnest(
-        bindparam("addresses", type_=ARRAY(Text())),
-        bindparam("kinds", type_=ARRAY(Text())),
-        bindparam("keys", type_=ARRAY(Text())),
-    )
-    .table_valued("address", "kind", "key", name="asked")
-    .render_derived()
-)
-_said = (
-    select(func.lower(ChannelIdentity.address).label("address"), *_link, literal(0).label("rank"))
-    .join(
-        Contact,
-        and_(Contact.organization_id == ChannelIdentity.organization_id, Contact.id == ChannelIdentity.contact_id),
-    )
-    .where(
-        ChannelIdentity.organization_id == _organization,
-        ChannelIdentity.channel == bindparam("channel"),
-        is_one_of(func.lower(ChannelIdentity.address), "addresses"),
-    )
-)
-_kept = (
-    select(_asked.c.address, *_link, case((ContactChannel.is_primary, 1), else_=2).label("rank"))
-    .select_from(_asked)
-    .join(
-        ContactChannel,
-        and_(
-            ContactChannel.organization_id == _organization,
-            ContactChannel.kind == _asked.c.kind,
-            ContactChannel.key == _asked.c.key,
-        ),
-    )
-    .join(
-        Contact,
-        and_(Contact.organization_id == ContactChannel.organization_id, Contact.id == ContactChannel.contact_id),
-    )
-)
-_CONTACTS = compiled(_said.union_all(_kept).order_by("rank", "contact_id"), is_prepared=False)
-_handle = (
-    select(ContactChannel.value)
-    .where(
-        ContactChannel.organization_id == Contact.organization_id,
-        ContactChannel.contact_id == Contact.id,
-        ContactChannel.kind == "handle",
-        ContactChannel.type == bindparam("channel"),
-    )
-    .order_by(ContactChannel.position, ContactChannel.id)
-    .limit(1)
-    .scalar_subquery()
-)
-GIVEN_CONTACT = compiled(
-    select(*_link, Contact.email, Contact.phone, _handle.label("handle")).where(
-        Contact.organization_id == _organization, Contact.id == bindparam("contact_id")
-    )
-)
-
 _one_message = MessageRow.id == bindparam("message_id")
 LOCKED_MESSAGE = compiled(_messages.where(_one_message).with_for_update(key_share=True))
 SEND_OF_MESSAGE = compiled(_sends.where(SendRow.message_id == bindparam("message_id")).with_for_update())
@@ -400,22 +326,19 @@ def sends(rows: Sequence[Row]) -> list[Send]:
     return as_states(Send, rows)
 
 
-def contacts_at(channel: Channel, addresses: Iterable[str]) -> Bound:
-    """The statement that finds contacts by addresses: said so by somebody, else by any address that they have."""
-    keyed = [
-        (address.lower(), *key) for address in addresses for key in keys_of_address(channel.value, address.lower())
-    ]
-    return _CONTACTS.bind(
-        channel=channel.value,
-        addresses=[address for address, _, _ in keyed],
-        kinds=[kind for _, kind, _ in keyed],
-        keys=[key for _, _, key in keyed],
+#: Messages stand in the timelines of whom and what their conversation is with and about, for those who see that.
+SOURCES.append(
+    Source(
+        kinds=("message",),
+        table="""(select m.*, c.deal_id, c.contact_id, cast(null as uuid) as company_id, c.assignee_id, c.channel
+            from messages m join conversations c
+                on c.organization_id = m.organization_id and c.id = m.conversation_id)""",
+        at="x.occurred_at",
+        kind="'message'",
+        type="'message.' || case x.direction when 'in' then 'received' when 'out' then 'sent' else 'noted' end",
+        actor="x.author_id",
+        data="""jsonb_build_object('conversation_id', x.conversation_id, 'channel', x.channel, 'direction', x.direction,
+            'subject', x.subject, 'body', case when x.removed_at is null then x.text end, 'state', x.state)""",
+        owner="x.assignee_id",
     )
-
-
-def links(rows: Sequence[Row]) -> dict[str, Link]:
-    """Contacts by the address asked for: what somebody said goes first."""
-    found: dict[str, Link] = {}
-    for row in rows:
-        found.setdefault(row.address, Link(row.contact_id, row.deal_id, row.owner_id))
-    return found
+)

@@ -16,7 +16,7 @@ from uuid_utils.compat import uuid7
 from api.bd_accounts import records as accounts
 from api.bd_accounts import rules as account_rules
 from api.bd_accounts.rules import Account
-from api.conversations import records, rules, sends
+from api.conversations import linking, records, rules, sends
 from api.conversations.addresses import spellings
 from api.conversations.html import safe
 from api.conversations.state import Changes, Conversation, Link, Message, Send
@@ -157,10 +157,10 @@ async def _person(unit: UnitOfWork, account: Account, outgoing: Outgoing) -> tup
     if outgoing.contact_id is None:
         if not outgoing.address:
             raise NobodyToWriteTo
-        [rows] = await unit.fetch_all(records.contacts_at(account.channel, [outgoing.address]))
-        link = records.links(rows).get(outgoing.address.lower(), Link())
+        [rows] = await unit.fetch_all(linking.contacts_at(account.channel, [outgoing.address]))
+        link = linking.links(rows).get(outgoing.address.lower(), Link())
         return outgoing.address, replace(link, deal_id=outgoing.deal_id or link.deal_id)
-    rows = await unit.fetch(records.GIVEN_CONTACT, contact_id=outgoing.contact_id, channel=account.channel.value)
+    rows = await unit.fetch(linking.GIVEN_CONTACT, contact_id=outgoing.contact_id, channel=account.channel.value)
     if not rows:
         raise UnknownReference("contact_id", "contact")
     [contact] = rows

@@ -102,7 +102,7 @@ _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
         (
             "start_conversation update_conversation close_conversation reopen_conversation see_conversation"
             " reply_to_conversation note_conversation retry_message confirm_message create_canned_reply"
-            " delete_canned_reply"
+            " delete_canned_reply be_present leave_conversation"
         ),
     ),
     ("deals:write", WRITERS, True, "create_deal update_deal delete_deal move_deal win_deal lose_deal reopen_deal"),

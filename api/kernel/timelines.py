@@ -10,7 +10,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Rows of one table as items of a timeline: SQL of ours over `x`. `data` is JSON, `where` what else must hold."""
+    """Rows of one table as items of a timeline: SQL of ours over `x`. `data` is JSON, `where` what else must hold.
+
+    `owner`: whose item it is, where seeing the record is not enough to see it.
+    """
 
     kinds: tuple[str, ...]
     table: str
@@ -20,6 +23,7 @@ class Source:
     actor: str
     data: str
     where: str = "true"
+    owner: str | None = None
 
 
 #: What every timeline consists of, besides the changes of the record itself.

@@ -45,7 +45,7 @@ async def read_timeline(
     values: dict[str, object] = {"record_id": record_id, **place}
     if only is not None:
         values["kinds"] = list(only)
-    if _THROUGH[noun]:
+    if _THROUGH[noun] or any(source.owner for source in SOURCES):
         values["owners"] = None if owners is None else list(owners)
     rows = await unit.fetch(statement, **values, row_limit=page.limit + 1)
     if len(rows) <= page.limit:
@@ -72,9 +72,12 @@ def _statement(noun: str, *, has_kinds: bool, is_later_page: bool) -> Statement:
 
 
 def _items(source: Source, is_about: str) -> str:
+    where = source.where
+    if source.owner:
+        where += f" and (cast(:owners as uuid[]) is null or {source.owner} = any(:owners))"
     return f"""select {source.at} as at, x.id, {source.kind} as kind, {source.type} as type, {source.actor} as actor_id,
         x.deal_id, x.contact_id, x.company_id, {source.data} as data
-        from {source.table} as x where x.organization_id = :organization_id and {is_about} and {source.where}"""
+        from {source.table} as x where x.organization_id = :organization_id and {is_about} and {where}"""
 
 
 def _is_through(noun: str, table: str, column: str) -> str:

@@ -1,9 +1,11 @@
 """Inbox: conversations, the messages of one, and what is to be done with it: answer, note, assign, close.
 
-What strangers wrote is shown as text, never as Markdown or HTML.
+What strangers wrote is shown as text, never as Markdown or HTML. While the page is open it asks every few seconds what
+live updates tell (`/v1/live/events`), and draws itself anew when it is about messages; the same look says to colleagues
+who is here, and shows which of them are.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -23,6 +25,10 @@ _ICONS = {
     "x": ":material/tag:",
     "linkedin": ":material/work:",
 }
+_WRITERS = frozenset({"owner", "admin", "manager", "rep"})
+_LOOK_SECONDS = 5.0
+_ABOUT_MESSAGES = {"conversation", "message"}
+_SLEEPS = {"An hour": timedelta(hours=1), "A day": timedelta(days=1), "A week": timedelta(days=7)}
 _SENDS = {
     "queued": "waits to be sent",
     "sending": "is being sent",
@@ -33,13 +39,12 @@ _SENDS = {
 
 def render(sign_in: SignIn, me: Me) -> None:
     """Draw the list beside the conversation that is open."""
-    del me
     st.title("Inbox")
     with states.explained():
-        _inbox(sign_in)
+        _inbox(sign_in, me)
 
 
-def _inbox(sign_in: SignIn) -> None:
+def _inbox(sign_in: SignIn, me: Me) -> None:
     status = st.segmented_control("Status", list(_STATES), default="open", format_func=_STATES.__getitem__)
     words = st.text_input("Search in subjects and messages", key="inbox-words").strip()
     parameters = {"status": status, "q": words or None, "contact_id": st.query_params.get("contact_id")}
@@ -52,6 +57,26 @@ def _inbox(sign_in: SignIn) -> None:
             st.info("No conversation here. Messages come in once an account is connected (Admin, Accounts).")
         else:
             _conversation(sign_in, chosen)
+    _watch(sign_in, chosen if me.role in _WRITERS else None)
+
+
+@st.fragment(run_every=_LOOK_SECONDS)
+def _watch(sign_in: SignIn, conversation_id: str | None) -> None:
+    """Look what is new, say that one is here, and show who else is."""
+    heard = st.session_state.get("inbox-heard", {})
+    try:
+        told = client.get(sign_in, "/v1/live/events", heard)
+        path = f"/v1/conversations/{conversation_id}/presence"
+        others = client.put(sign_in, path, {})["others"] if conversation_id else []
+    except client.ApiError:
+        return  # the next look tells, and whatever the person does says what is wrong
+    st.session_state["inbox-heard"] = {"after": told["sequence"], "stream": told["stream"]}
+    if heard and (told["is_reset"] or any(one["aggregate_type"] in _ABOUT_MESSAGES for one in told["events"])):
+        st.rerun()
+    for other in others:
+        people = {one["id"]: one["name"] for one in client.get_all(sign_in, "/v1/users")}
+        doing = "writes an answer here" if other["is_typing"] else "looks at this conversation"
+        st.warning(states.plain(f"{people.get(other['user_id'], 'A colleague')} {doing} too."), icon=":material/group:")
 
 
 def _list(found: list[dict[str, Any]]) -> str | None:
@@ -76,16 +101,17 @@ def _conversation(sign_in: SignIn, conversation_id: str) -> None:
     st.header(states.plain(read["subject"] or read["address"]))
     st.text(f"With {read['address']} · {_STATES[read['status']].lower()}")
     _assignment(sign_in, path, read)
+    _arrangement(sign_in, path, read)
     messages = client.get_all(sign_in, f"{path}/messages", most=200)
     for message in reversed(messages):
-        _message(sign_in, message)
+        _message(sign_in, message, is_by_hand=read["channel"] == "linkedin" and message["state"] == "queued")
     if read["unread_count"] and st.button("Mark as read"):
         client.post(sign_in, f"{path}/seen")
         st.rerun()
     _answer(sign_in, path, is_closed=read["status"] == "closed")
 
 
-def _message(sign_in: SignIn, message: dict[str, Any]) -> None:
+def _message(sign_in: SignIn, message: dict[str, Any], *, is_by_hand: bool) -> None:
     is_ours = message["direction"] != "in"
     with st.chat_message("assistant" if is_ours else "user"):
         who = "Note" if message["direction"] == "note" else "We" if is_ours else message["sender"] or "They"
@@ -93,11 +119,13 @@ def _message(sign_in: SignIn, message: dict[str, Any]) -> None:
         st.text("This message was taken back." if message["removed_at"] else message["text"])
         for file in message["details"].get("attachments", []):
             st.text(f"File: {file['name']} ({file['size']} bytes)")
-        if message["state"] in _SENDS:
+        if is_by_hand:
+            st.caption("LinkedIn lets only you send: copy the text, send it there, then say so here.")
+        elif message["state"] in _SENDS:
             st.caption(f"This message {_SENDS[message['state']]}.")
-        if message["state"] in ("failed", "unknown"):
+        if is_by_hand or message["state"] in ("failed", "unknown"):
             again, sent = st.columns(2)
-            if again.button("Send again", key=f"retry-{message['id']}"):
+            if not is_by_hand and again.button("Send again", key=f"retry-{message['id']}"):
                 client.post(sign_in, f"/v1/messages/{message['id']}/retry")
                 st.rerun()
             if sent.button("It was sent", key=f"confirm-{message['id']}"):
@@ -119,6 +147,30 @@ def _assignment(sign_in: SignIn, path: str, read: client.Resource) -> None:
         except client.StaleError:
             st.warning("Somebody changed this conversation meanwhile. It is shown anew.")
         st.rerun()
+
+
+def _arrangement(sign_in: SignIn, path: str, read: client.Resource) -> None:
+    """Labels, and sleep until later."""
+    if read["labels"]:
+        st.text(f"Labels: {', '.join(read['labels'])}")
+    if read["snoozed_until"]:
+        st.text(f"Sleeps until {_instant(read['snoozed_until'])}")
+    with st.popover("Labels and sleep", icon=":material/label:"):
+        with st.form(f"inbox-labels-{read['id']}", border=False):
+            labels = st.text_input("Labels, with commas in between", value=", ".join(read["labels"]))
+            if st.form_submit_button("Keep labels"):
+                wanted = list(dict.fromkeys(one.strip() for one in labels.split(",") if one.strip()))
+                client.patch(sign_in, path, {"labels": wanted}, etag=read.etag)
+                st.rerun()
+        if read["status"] == "snoozed" and st.button("Wake it up"):
+            client.patch(sign_in, path, {"snoozed_until": None}, etag=read.etag)
+            st.rerun()
+        if read["status"] == "open":
+            for label, sleep in _SLEEPS.items():
+                if st.button(f"Sleep: {label.lower()}"):
+                    until = (datetime.now(UTC) + sleep).isoformat()
+                    client.patch(sign_in, path, {"snoozed_until": until}, etag=read.etag)
+                    st.rerun()
 
 
 def _answer(sign_in: SignIn, path: str, *, is_closed: bool) -> None:

@@ -20,6 +20,8 @@ def inbox_of_one() -> Row:
         "status": "open",
         "assignee_id": None,
         "unread_count": 1,
+        "labels": ["pricing"],
+        "snoozed_until": None,
     }
     message = {
         "id": "m1",
@@ -41,7 +43,15 @@ def inbox_of_one() -> Row:
         "reason": "code_needed",
         "until": None,
     }
-    return {"conversation": conversation, "messages": [message], "account": account, "missing": 0, "secret": {}}
+    return {
+        "conversation": conversation,
+        "messages": [message],
+        "account": account,
+        "missing": 0,
+        "secret": {},
+        "others": [],
+        "confirmed": [],
+    }
 
 
 def serve_inbox(app: FastAPI, inbox: Row) -> None:  # noqa: C901 # a list of answers
@@ -75,6 +85,25 @@ def serve_inbox(app: FastAPI, inbox: Row) -> None:  # noqa: C901 # a list of ans
         elif what == "close":
             inbox["conversation"]["status"] = "closed"
         return {}
+
+    @app.put("/v1/conversations/c1/presence")
+    def be_present() -> Row:
+        return {"others": inbox["others"]}
+
+    @app.patch("/v1/conversations/c1")
+    def change(body: Row) -> Row:
+        found: Row = inbox["conversation"]
+        found |= body | ({"status": "snoozed"} if body.get("snoozed_until") else {})
+        return found
+
+    @app.post("/v1/messages/{message_id}/confirm")
+    def confirm(message_id: str) -> Row:
+        inbox["confirmed"].append(message_id)
+        return {}
+
+    @app.get("/v1/live/events")
+    def list_live_events() -> Row:
+        return {"stream": "s1", "sequence": 7, "is_reset": False, "has_more": False, "events": []}
 
     @app.get("/v1/canned-replies")
     def list_canned_replies() -> Row:

@@ -58,3 +58,27 @@ def test_a_reply_is_drafted_and_waits_for_a_decision(open_page: Callable[..., Ap
     assert "waits on the page Drafts" in page.success[0].value
     assert (double.drafts[-1]["kind"], double.drafts[-1]["state"]) == ("reply", "generated")
     assert double.drafts[-1]["conversation_id"] == "c1"
+
+
+def test_says_who_else_is_there_and_labels_and_lets_sleep(open_page: Callable[..., AppTest], double: Double) -> None:
+    double.inbox["others"] = [{"user_id": "nobody-known", "is_typing": False}]
+    page = open_page("inbox")
+    assert "A colleague looks at this conversation too" in page.warning[0].value
+    assert "Labels: pricing" in texts(page)
+    labels = next(field for field in page.text_input if field.label.startswith("Labels"))
+    labels.set_value("pricing, urgent")
+    press(page, "Keep labels")
+    assert double.inbox["conversation"]["labels"] == ["pricing", "urgent"]
+    press(page, "Sleep: a day")
+    assert double.inbox["conversation"]["status"] == "snoozed"
+
+
+def test_on_linkedin_a_person_sends_and_says_so(open_page: Callable[..., AppTest], double: Double) -> None:
+    double.inbox["conversation"]["channel"] = "linkedin"
+    page = open_page("inbox")
+    page.text_area[0].set_value("Shall we talk?")
+    press(page, "Send")
+    assert any("LinkedIn lets only you send" in caption.value for caption in page.caption)
+    assert "Send again" not in [button.label for button in page.button]
+    press(page, "It was sent")
+    assert double.inbox["confirmed"] == ["m2"]

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from api.main import create_app
 from contracts.settings import DatabaseSettings
-from runtime import demo_campaigns, demo_money, demo_records
+from runtime import demo_campaigns, demo_conversations, demo_money, demo_records
 from tests.conftest import Database
 from tests.factories import PASSWORD, api_settings, new_email
 
@@ -61,3 +61,18 @@ def test_a_campaign_runs_once_and_nobody_is_mailed_yet(owner: Caller) -> None:
     assert (campaign["state"], campaign["steps"][0]["kind"]) == ("running", "task")
     assert len(owner.items(f"/v1/campaigns/{campaign['id']}/recipients")) == 3
     assert owner.items("/v1/messages") == []
+
+
+def test_customers_write_about_their_deals_once(owner: Caller) -> None:
+    [pipeline] = owner.items("/v1/pipelines")
+    for number in range(4):
+        contact = owner.call("POST", "/v1/contacts", json={"name": f"C {number}", "email": f"c{number}@example.com"})
+        deal = {"title": f"D{number}", "pipeline_id": pipeline["id"], "contact_id": contact["id"]}
+        owner.call("POST", "/v1/deals", json=deal)
+    for _ in range(2):
+        demo_conversations.add(owner)
+    conversations = owner.items("/v1/conversations")
+    assert sorted(one["status"] for one in conversations) == ["open", "open", "open", "snoozed"]
+    assert all(one["deal_id"] and one["contact_id"] for one in conversations)
+    states = sorted(one["state"] for one in owner.items("/v1/messages"))
+    assert states == ["note", "received", "received", "received", "received", "sent", "sent"]
