@@ -1,0 +1,264 @@
+"""X by its v2 API: direct messages of the last 30 days, asked for again and again, and sent.
+
+`/2/dm_events` lists the newest first, of all conversations. What is new is handed in oldest first, and only then is the
+place kept. Each look also reaches back over the last days that are compared with what is stored. X shows a repeated
+message twice, so what nobody confirmed is `unknown`; when it is seen, it is known to be sent.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from time import time
+from typing import Any
+
+import httpx
+
+from ingest.channels.api import Api, Held, Json
+
+_log = logging.getLogger(__name__)
+
+_API = "https://api.x.com"
+_SEND_SECONDS, _COMPARE_SECONDS, _SECONDS = 0.5, 60.0, 30.0
+#: X lets an account ask fifteen times in a quarter of an hour unless its plan says more.
+_LOOK_SECONDS = 60.0
+_COMPARED_DAYS = 3
+_EVENTS = {
+    "event_types": "MessageCreate",
+    "max_results": 100,
+    "dm_event.fields": "id,text,event_type,created_at,dm_conversation_id,attachments",
+    "expansions": "sender_id,participant_ids",
+    "user.fields": "name,username",
+}
+_TOO_OFTEN, _SIGNED_OUT = 429, 401
+
+
+class FloodError(OSError):
+    """X wants to be left alone for some seconds."""
+
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
+        super().__init__(f"X asks to wait for {seconds} s")
+
+
+class SignedOutError(OSError):
+    """X does not take the token, nor gives a fresh one."""
+
+
+async def connect(api: Api, held: Held) -> None:
+    """Keep an account connected until cancelled.
+
+    Raises:
+        RefusedError: the API refuses; the account may be another connector's.
+        OSError: X does not answer, or knows neither token.
+    """
+    found = await api.connection(held)
+    client = XClient(api, held, found)
+    try:
+        messages = await Messages.of(client, api, held, found)
+        await api.report(held, "active")
+        await messages.keep()
+    except SignedOutError:
+        await api.report(held, "limited", reason="sign_in_refused")
+        raise
+    except FloodError as flood:
+        await api.report(held, "flood_wait", reason="flood_wait", seconds=flood.seconds)
+        await asyncio.sleep(flood.seconds)
+        await api.report(held, "active")
+    except httpx.HTTPError as error:
+        raise OSError(f"X: {error}") from None
+    finally:
+        await client.close()
+
+
+class XClient:
+    """X's API with the account's token, renewed once where X wants a fresh one."""
+
+    def __init__(self, api: Api, held: Held, found: Json) -> None:
+        self._api, self._held, self._secret = api, held, dict(found["secret"])
+        url = found["account"]["settings"].get("api_url", _API)
+        self._http = httpx.AsyncClient(base_url=url, timeout=_SECONDS)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def ask(self, method: str, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401 # httpx's own
+        """An answer, whatever it says but that it is too early or the token too old.
+
+        Raises:
+            FloodError, SignedOutError: as they say.
+        """
+        answer = await self._send(method, path, **request)
+        if answer.status_code == _SIGNED_OUT:
+            await self._renew()
+            answer = await self._send(method, path, **request)
+        if answer.status_code == _SIGNED_OUT:
+            raise SignedOutError("X does not take the token")
+        if answer.status_code == _TOO_OFTEN:
+            reset = answer.headers.get("x-rate-limit-reset", "")
+            raise FloodError(max(1, int(reset) - int(time()) + 1) if reset.isdigit() else 60)
+        return answer
+
+    async def read(self, path: str, params: Json | None = None) -> Json:
+        """What there is to read."""
+        answer = await self.ask("GET", path, params=params)
+        found: Json = answer.raise_for_status().json()
+        return found
+
+    async def _send(self, method: str, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401 # httpx's own
+        headers = {"Authorization": f"Bearer {self._secret.get('access_token', '')}"}
+        return await self._http.request(method, path, headers=headers, **request)
+
+    async def _renew(self) -> None:
+        """A fresh token (OAuth 2.0); X has forgotten the old one for renewing by then, so both are kept at once."""
+        refresh, client = self._secret.get("refresh_token"), self._secret.get("client_id")
+        if not refresh or not client:
+            raise SignedOutError("X does not take the token, and there is none to renew it by")
+        form = {"grant_type": "refresh_token", "refresh_token": refresh, "client_id": client}
+        answer = await self._http.post("/2/oauth2/token", data=form)
+        if answer.status_code >= 400:
+            raise SignedOutError("X gives no fresh token")
+        given = answer.json()
+        fresh = {name: given[name] for name in ("access_token", "refresh_token") if name in given}
+        await self._api.keep_secret(self._held, **fresh)
+        self._secret |= fresh
+
+
+class Messages:
+    """The direct messages of an account that is signed in."""
+
+    def __init__(self, client: XClient, api: Api, held: Held, found: Json, *, our_id: str) -> None:
+        self._client, self._api, self._held, self._our_id = client, api, held, our_id
+        self._newest = int(found["cursor"].get("newest", 0))
+        self._look_seconds = float(found["account"]["settings"].get("look_seconds", _LOOK_SECONDS))
+        self._users: dict[str, Json] = {}
+
+    @classmethod
+    async def of(cls, client: XClient, api: Api, held: Held, found: Json) -> "Messages":
+        """Ask X whose token this is."""
+        ours = await client.read("/2/users/me")
+        return cls(client, api, held, found, our_id=ours["data"]["id"])
+
+    async def keep(self) -> None:
+        """Read, compare and send until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._keep_reading())
+                group.create_task(self._keep_sending())
+        except* (OSError, httpx.HTTPError) as errors:
+            raise errors.exceptions[0] from None
+
+    async def _keep_reading(self) -> None:
+        compared_at, clock = 0.0, asyncio.get_running_loop().time
+        while True:
+            await self.read()
+            if clock() - compared_at >= max(_COMPARE_SECONDS, self._look_seconds):
+                await self.compare()
+                compared_at = clock()
+            await asyncio.sleep(self._look_seconds)
+
+    async def read(self) -> None:
+        """Hand in what is new, oldest first; what is handed in twice is taken in once."""
+        new = [event async for event in self._since(lambda event: int(event["id"]) > self._newest)]
+        if new:
+            await self._api.take_in(self._held, [self._read(event) for event in reversed(new)])
+            self._newest = int(new[0]["id"])
+            await self._api.keep_cursor(self._held, {"newest": str(self._newest)})
+
+    async def compare(self) -> list[str]:
+        """Compare the last days with what is stored, and hand in what is missing; answers what was."""
+        first = (datetime.now(UTC) - timedelta(days=_COMPARED_DAYS - 1)).date().isoformat()
+        by_day: dict[str, dict[str, Json]] = {}
+        async for event in self._since(lambda event: event["created_at"][:10] >= first):
+            by_day.setdefault(event["created_at"][:10], {})[event["id"]] = event
+        healed: list[str] = []
+        for day, found in by_day.items():
+            missing = await self._api.compare_day(self._held, day, list(found))
+            if missing:
+                _log.warning("account %s: %s messages of %s were missing", self._held.id, len(missing), day)
+                await self._api.take_in(self._held, [self._read(found[one]) for one in sorted(missing, key=int)])
+                await self._api.compare_day(self._held, day, list(found))
+            healed += missing
+        return healed
+
+    async def _since(self, is_wanted: Any) -> AsyncIterator[Json]:  # noqa: ANN401 # a predicate of JSON
+        """Events, the newest first, as long as they are wanted."""
+        params: Json = dict(_EVENTS)
+        while True:
+            page = await self._client.read("/2/dm_events", params)
+            self._users |= {user["id"]: user for user in page.get("includes", {}).get("users", ())}
+            for event in page.get("data", ()):
+                if not is_wanted(event):
+                    return
+                yield event
+            token = page.get("meta", {}).get("next_token")
+            if token is None:
+                return
+            params["pagination_token"] = token
+
+    def _read(self, event: Json) -> Json:
+        """An event as the API takes it in."""
+        key, sender = event["dm_conversation_id"], event["sender_id"]
+        others = [one for one in key.split("-") if one != self._our_id] if "-" in key else []
+        other = self._users.get(others[0], {"id": others[0]}) if others else None
+        handle = f"@{other['username']}" if other and "username" in other else None
+        media = event.get("attachments", {}).get("media_keys", ())
+        return {
+            "provider_id": event["id"],
+            "thread_key": key,
+            "aliases": [handle] if handle else [],
+            "address": handle or (other["id"] if other else key),
+            "direction": "out" if sender == self._our_id else "in",
+            "sender": self._users.get(sender, {}).get("name"),
+            "text": event.get("text", ""),
+            "occurred_at": event["created_at"],
+            "attachments": [{"name": one, "type": "unknown", "size": 0} for one in media],
+            "payload": {"event": event},
+        }
+
+    async def _keep_sending(self) -> None:
+        while True:
+            jobs = await self._api.claim(self._held)
+            for number, job in enumerate(jobs):
+                try:
+                    await self._api.told(self._held, job, **await self.deliver(job))
+                except FloodError as flood:
+                    for left in jobs[number:]:
+                        await self._api.told(self._held, left, "queued", seconds=flood.seconds)
+                    raise
+            if not jobs:
+                await asyncio.sleep(_SEND_SECONDS)
+
+    async def deliver(self, job: Json) -> Json:
+        """Give a message to X; what became of it, as `Api.told` takes it.
+
+        Raises:
+            FloodError, SignedOutError: it certainly did not go.
+        """
+        try:
+            path = await self._path(job)
+        except httpx.HTTPStatusError:
+            return {"state": "failed", "reason": "nobody_there"}
+        except httpx.HTTPError:
+            return {"state": "queued", "seconds": 30}
+        try:
+            answer = await self._client.ask("POST", path, json={"text": job["text"]})
+        except httpx.ConnectError:
+            return {"state": "queued", "seconds": 30}
+        except httpx.HTTPError:
+            return {"state": "unknown", "reason": "connection_lost"}
+        if answer.status_code < 300:
+            return {"state": "sent", "provider_id": answer.json()["data"]["dm_event_id"]}
+        if answer.status_code >= 500:
+            return {"state": "unknown", "reason": f"http_{answer.status_code}"}
+        return {"state": "failed", "reason": f"http_{answer.status_code}"}
+
+    async def _path(self, job: Json) -> str:
+        key: str = job["thread_key"]
+        if key.replace("-", "").isdigit():
+            return f"/2/dm_conversations/{key}/messages"
+        found = await self._client.read(f"/2/users/by/username/{job['address'].lstrip('@')}")
+        if "data" not in found:  # X says 200 and names errors
+            raise httpx.HTTPStatusError("nobody", request=httpx.Request("GET", key), response=httpx.Response(404))
+        return f"/2/dm_conversations/with/{found['data']['id']}/messages"

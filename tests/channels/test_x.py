@@ -1,0 +1,160 @@
+"""X against a server made from its OpenAPI: nothing is lost, nothing is doubled, nobody is written to twice."""
+
+from collections.abc import Iterator
+from time import time
+from typing import Any
+
+import pytest
+
+from ingest.channels.x import FloodError, Messages, SignedOutError, XClient
+from tests.channels.conftest import Connecting, Connection
+from tests.channels.x_server import ADA, SPEC, US, XServer
+
+pytestmark = pytest.mark.skipif(not SPEC.exists(), reason=f"X's OpenAPI is not beside the project: {SPEC}")
+
+
+@pytest.fixture
+def server() -> Iterator[XServer]:
+    running = XServer()
+    yield running
+    running.stop()
+    assert running.x.broken == []
+
+
+async def account(connecting: Connecting, server: XServer, **secret: str) -> Connection:
+    made: Connection = await connecting(
+        "x", "@us", secret={"access_token": "first", **secret}, api_url=server.url, look_seconds=1
+    )
+    return made
+
+
+class Reading:
+    """A connector's reading, step by step."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    async def __aenter__(self) -> Messages:
+        held, api = self.connection.held, self.connection.api
+        found = await api.connection(held)
+        self.client = XClient(api, held, found)
+        return await Messages.of(self.client, api, held, found)
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.client.close()
+
+
+async def write(connection: Connection, text: str, **more: Any) -> dict[str, Any]:
+    body = {"account_id": str(connection.held.id), "text": text, **more}
+    made: dict[str, Any] = await connection.owner.made("/v1/conversations", body)
+    return made
+
+
+async def test_what_was_there_and_what_comes_is_taken_in_once(connecting: Connecting, server: XServer) -> None:
+    server.x.page = 7
+    for number in range(30):
+        server.x.say(ADA, f"Text {number}")
+    connection = await account(connecting, server)
+    async with Reading(connection) as messages:
+        await messages.read()
+        server.x.say(ADA, "Text 30")
+        await messages.read()
+    connection = await connection.again()
+    async with Reading(connection) as messages:
+        server.x.say(US, "Text 31", to=ADA)
+        await messages.read()
+        messages._newest = 0  # a cursor that got lost doubles nothing
+        await messages.read()
+    found = await connection.messages()
+    assert [one["text"] for one in found] == [f"Text {number}" for number in range(32)]
+    assert len({one["conversation_id"] for one in found}) == 1
+    assert (found[0]["direction"], found[-1]["direction"]) == ("in", "out")
+
+
+async def test_what_is_missing_is_noticed_and_healed(connecting: Connecting, server: XServer) -> None:
+    lost = [server.x.say(ADA, f"Text {number}") for number in range(100)][41]
+    connection = await account(connecting, server)
+    server.x.hidden.add(lost["id"])
+    async with Reading(connection) as messages:
+        await messages.read()
+        assert len(await connection.messages()) == 99
+        server.x.hidden.clear()
+        assert await messages.compare() == [lost["id"]]
+        assert await messages.compare() == []
+    assert len(await connection.messages()) == 100
+
+
+async def test_a_message_goes_once_and_the_answer_comes_into_its_conversation(
+    connecting: Connecting, server: XServer
+) -> None:
+    connection = await account(connecting, server)
+    await connection.api.report(connection.held, "active")
+    begun = await write(connection, "Hello", address="@ada")
+    async with Reading(connection) as messages:
+        [job] = await connection.api.claim(connection.held)
+        outcome = await messages.deliver(job)
+        await connection.api.told(connection.held, job, **outcome)
+        server.x.say(ADA, "Hello yourself")
+        await messages.read()
+        await connection.owner.made(f"/v1/conversations/{begun['id']}/messages", {"text": "Again"})
+        [job] = await connection.api.claim(connection.held)
+        await connection.api.told(connection.held, job, **await messages.deliver(job))
+        await messages.read()
+    found = await connection.messages()
+    assert [(one["text"], one["state"]) for one in found] == [
+        ("Hello", "sent"),
+        ("Hello yourself", "received"),
+        ("Again", "sent"),
+    ]
+    assert {one["conversation_id"] for one in found} == {begun["id"]}
+    assert [one["text"] for one in server.x.events] == ["Hello", "Hello yourself", "Again"]
+
+
+async def test_an_answer_that_got_lost_is_unknown_until_the_message_is_seen(
+    connecting: Connecting, server: XServer
+) -> None:
+    connection = await account(connecting, server)
+    await connection.api.report(connection.held, "active")
+    server.x.say(ADA, "Hello")
+    async with Reading(connection) as messages:
+        await messages.read()
+        [theirs] = await connection.messages()
+        await connection.owner.made(f"/v1/conversations/{theirs['conversation_id']}/messages", {"text": "Yes"})
+        [job] = await connection.api.claim(connection.held)
+        server.x.lose_next = True
+        outcome = await messages.deliver(job)
+        assert outcome == {"state": "unknown", "reason": "connection_lost"}
+        await connection.api.told(connection.held, job, **outcome)
+        assert (await connection.messages())[-1]["state"] == "unknown"
+        await messages.read()
+    assert [(one["text"], one["state"]) for one in await connection.messages()] == [
+        ("Hello", "received"),
+        ("Yes", "sent"),
+    ]
+
+
+async def test_an_old_token_is_renewed_and_kept_and_without_one_it_says_so(
+    connecting: Connecting, server: XServer
+) -> None:
+    connection = await account(connecting, server, refresh_token="again", client_id="sluice")
+    server.x.access_token = "second"
+    server.x.say(ADA, "Hello")
+    async with Reading(connection) as messages:
+        await messages.read()
+    assert len(await connection.messages()) == 1
+    connection = await connection.again()
+    kept = (await connection.api.connection(connection.held))["secret"]
+    assert (kept["access_token"], kept["refresh_token"]) == ("second", "again!")
+    server.x.access_token, server.x.refresh_token = "third", "other"
+    with pytest.raises(SignedOutError):
+        async with Reading(connection):
+            pass
+
+
+async def test_a_rate_limit_is_waited_out_to_the_second(connecting: Connecting, server: XServer) -> None:
+    connection = await account(connecting, server)
+    async with Reading(connection) as messages:
+        server.x.busy_until = int(time()) + 300
+        with pytest.raises(FloodError) as flood:
+            await messages.read()
+    assert 299 <= flood.value.seconds <= 302
