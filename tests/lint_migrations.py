@@ -33,9 +33,22 @@ def findings(sql: str, *, excluded: Iterable[str] = ()) -> str:
     return done.stdout + done.stderr if done.returncode else ""
 
 
+def hurried_builds(sql: str) -> str:
+    """Indexes that are built or dropped under a timeout; empty when none."""
+    found, is_hurried = [], True
+    for line in sql.lower().splitlines():
+        if line.startswith("set statement_timeout"):
+            is_hurried = not line.endswith("= 0;")
+        elif is_hurried and "index concurrently" in line:
+            found.append(f"{line}: under a timeout, see api/db/indexes.py")
+    return "\n".join(found)
+
+
 def lint(revision: str) -> str:
     """Findings about one migration."""
-    return findings(render_sql(revision), excluded=_FIRST_RELEASE_EXCEPTIONS if revision <= _FIRST_RELEASE_ENDS else ())
+    sql = render_sql(revision)
+    excluded = _FIRST_RELEASE_EXCEPTIONS if revision <= _FIRST_RELEASE_ENDS else ()
+    return findings(sql, excluded=excluded) + hurried_builds(sql)
 
 
 def main() -> int:

@@ -22,7 +22,7 @@ from api.models.base import Base
 from runtime.embedded.postgres import EmbeddedPostgres
 from tests.conftest import PASSWORDS, Database
 from tests.eventually import eventually
-from tests.lint_migrations import findings, lint
+from tests.lint_migrations import findings, hurried_builds, lint
 
 _TIMEOUTS = "set lock_timeout = '300ms'; set statement_timeout = '5s';\n"
 
@@ -82,6 +82,12 @@ def test_f5_the_sql_of_each_migration_lints_clean(revision: str) -> None:
 )
 def test_f5_what_would_block_or_break_the_version_before_is_found(statement: str, rule: str) -> None:
     assert rule in findings(_TIMEOUTS + statement)
+
+
+def test_f5_an_index_built_in_a_hurry_is_found() -> None:
+    build = "create index concurrently if not exists ix on event_log (type);\n"
+    assert "under a timeout" in hurried_builds(_TIMEOUTS + build)
+    assert not hurried_builds(_TIMEOUTS + "set statement_timeout = 0;\n" + build)
 
 
 def test_f5_a_migration_waits_for_a_lock_in_short_turns_until_it_has_it(

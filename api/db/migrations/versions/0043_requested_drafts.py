@@ -2,6 +2,8 @@
 
 from alembic import op
 
+from api.db.indexes import build_index, drop_index
+
 revision = "0043"
 down_revision = "0042"
 branch_labels = None
@@ -16,17 +18,12 @@ grant update (updated_at) on drafts to sluice_worker;
 
 def upgrade() -> None:
     """Let it."""
+    build_index("ix_drafts_generating", "drafts (created_at) where state = 'generating'")
     op.execute(_GRANTED)
-    with op.get_context().autocommit_block():
-        op.execute(
-            "create index concurrently if not exists ix_drafts_generating on drafts (created_at)"
-            " where state = 'generating'"
-        )
 
 
 def downgrade() -> None:
     """Forbid it."""
-    with op.get_context().autocommit_block():
-        op.execute("drop index concurrently if exists ix_drafts_generating")
+    drop_index("ix_drafts_generating")
     op.execute("revoke all on drafts from sluice_worker")
     op.execute("drop policy worker on drafts")

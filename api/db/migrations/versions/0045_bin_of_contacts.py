@@ -17,8 +17,10 @@ _IS_SHOWN = "(deleted_at is null or current_setting('sluice.bin', true) = 'open'
 
 def _kinds(kinds: str) -> str:
     return f"""
+-- squawk-ignore ban-drop-constraint -- it is there again, wider, before anybody sees it gone
 alter table bulk_jobs drop constraint bulk_jobs_kind_check;
-alter table bulk_jobs add constraint bulk_jobs_kind_check check (kind in ({kinds})) not valid;
+-- squawk-ignore constraint-missing-not-valid -- there are few jobs
+alter table bulk_jobs add constraint bulk_jobs_kind_check check (kind in ({kinds}));
 """
 
 
@@ -32,7 +34,10 @@ create policy worker on {table} for select to sluice_worker
     using (binned is not null and deleted_at < now() - interval '90 days');
 grant select (organization_id, deleted_at) on {table} to sluice_worker;
 """)
-    op.execute("alter table bulk_items alter column deal_id drop not null, add column record_id uuid")
+    op.execute("""
+-- squawk-ignore ban-drop-not-null -- an item without a deal is of a kind of job that the version before does not make
+alter table bulk_items alter column deal_id drop not null, add column record_id uuid
+""")
     op.execute(_kinds("'deal', 'contact', 'company'"))
 
 
