@@ -316,6 +316,13 @@ class ChannelSettings(Settings):
     )
 
 
+class RentalSettings(Settings):
+    """Who sells and lets accounts; nobody, if not given."""
+
+    rental_url: str | None = Field(default=None, description="Where whoever sells and lets accounts answers.")
+    rental_token: SecretStr | None = Field(default=None, description="What we say to them who we are.")
+
+
 class DashboardSettings(Settings):
     """How the dashboards find the API."""
 

@@ -161,6 +161,7 @@ DECLARED: Mapping[str, Declared] = {
     "audit_log": _staff("action actor address resource before after previous hash"),
     "api_keys": _staff("name digest hint scopes role"),
     "bd_accounts": _staff("channel name address state reason settings secret lease_holder cursor"),
+    "rentals": _staff("offer_id channel title kind currency state payment_id failure"),
     "bd_account_days": _staff("filtered failed"),
     "bd_account_signs": _staff("kind"),
     "billing_customers": _staff("provider_customer_id"),

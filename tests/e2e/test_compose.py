@@ -53,11 +53,12 @@ _READS: dict[str, list[type[BaseSettings]]] = {
     "api": [
         settings.ApiSettings, settings.DatabaseSettings, settings.WarehouseSettings,
         settings.MailSettings, settings.OutgoingSettings, settings.AiSettings, settings.BillingSettings,
+        settings.RentalSettings,
     ],
     "worker": [
         settings.WorkerDatabaseSettings, settings.WorkerSettings, settings.FileSettings, settings.KafkaSettings,
         settings.SecretSettings, settings.MailSettings, settings.OutgoingSettings, settings.BillingSettings,
-        settings.OutreachSettings,
+        settings.OutreachSettings, settings.RentalSettings,
     ],
     "channels": [settings.ChannelSettings],
     "relay": [

@@ -1,0 +1,34 @@
+"""The ledger of accounts that were bought or rented."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger
+from sqlalchemy.orm import Mapped, mapped_column
+
+from api.models.base import TenantRow
+
+
+class Rental(TenantRow):
+    """One order: what it costs, for whom and how long, and how far it came."""
+
+    __tablename__ = "rentals"
+    __audited__ = ("rental", ("offer_id", "price_minor", "currency", "months", "user_id", "state", "failure"))
+
+    offer_id: Mapped[str]
+    channel: Mapped[str]
+    title: Mapped[str]
+    kind: Mapped[str]
+    price_minor: Mapped[int] = mapped_column(BigInteger)
+    currency: Mapped[str]
+    months: Mapped[int | None] = mapped_column(BigInteger)
+    user_id: Mapped[UUID | None]
+    state: Mapped[str]
+    payment_id: Mapped[str | None]
+    account_id: Mapped[UUID | None]
+    failure: Mapped[str | None]
+    handed_over_at: Mapped[datetime | None]
+    ends_at: Mapped[datetime | None]
+    handed_back_at: Mapped[datetime | None]
+    next_attempt_at: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(BigInteger)

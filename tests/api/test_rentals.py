@@ -1,0 +1,220 @@
+"""Accounts that are bought or rented: paid and handed over once, or undone whole, whenever the worker is killed."""
+
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import httpx
+import psycopg
+import pytest
+import pytest_asyncio
+
+from api.billing.payments import Payment, PaymentDeclined
+from api.kernel.database import Database as Pool
+from api.kernel.secrets import Secrets
+from api.rentals.provider import HttpProvider
+from api.rentals.worker import Saga
+from contracts.access import Role
+from contracts.settings import RentalSettings
+from tests.conftest import Database
+from tests.factories import SECRET_KEY, Account, start_api
+
+ORDER = {
+    "offer_id": "tg-17",
+    "channel": "telegram",
+    "title": "Aged account",
+    "kind": "rent",
+    "price_minor": 2500,
+    "currency": "EUR",
+    "months": 3,
+}
+
+
+class KilledError(BaseException):
+    """The worker is gone at this very place."""
+
+
+@dataclass
+class World:
+    """A provider and a bank that remember by key, and a place at which the worker dies, before or after a call."""
+
+    provided: dict[str, str] = field(default_factory=dict)
+    paid: dict[str, int] = field(default_factory=dict)
+    refunded: set[str] = field(default_factory=set)
+    refuses: str = ""
+    declines: bool = False
+    dies_at: int = 0
+    calls: int = 0
+
+    def _pass(self) -> None:
+        self.calls += 1
+        if self.calls == self.dies_at:
+            raise KilledError
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        """As the provider does."""
+        self._pass()
+        done = self._provide(request)
+        self._pass()
+        return done
+
+    def _provide(self, request: httpx.Request) -> httpx.Response:
+        _, kind, *rest = request.url.path.split("/")
+        if kind == "offers":
+            return httpx.Response(
+                200,
+                json=[
+                    {
+                        "id": "tg-17",
+                        **{name: ORDER[name] for name in ("channel", "title", "kind", "price_minor", "currency")},
+                    }
+                ],
+            )
+        [key, *step] = rest
+        if request.method == "DELETE":
+            self.provided[key] = "given back"
+            return httpx.Response(204)
+        if self.refuses == (step[0] if step else "reserve"):
+            return httpx.Response(409)
+        if step:
+            assert self.provided[key] in ("reserved", "handed over")
+            self.provided[key] = "handed over"
+            return httpx.Response(200, json={"address": f"+49{key[-8:]}", "secret": {"session": "canary-session"}})
+        self.provided.setdefault(key, "reserved")
+        return httpx.Response(200, json={"price_minor": 2500, "currency": "EUR"})
+
+    async def charge(self, organization_id: UUID, *, key: str, amount_minor: int, currency: str, what: str) -> Payment:
+        """As the bank does."""
+        del organization_id, what
+        self._pass()
+        if self.declines:
+            raise PaymentDeclined("The card was refused.")
+        self.paid.setdefault(key, amount_minor)
+        self._pass()
+        return Payment(f"in_{key}", amount_minor, currency)
+
+    async def refund(self, organization_id: UUID, payment_id: str | None, *, key: str) -> None:
+        """As the bank does."""
+        del organization_id
+        self._pass()
+        if payment_id is not None:
+            assert payment_id == f"in_{key}"
+            self.refunded.add(key)
+        self._pass()
+
+
+@dataclass
+class Shop:
+    """An organization that orders, and the worker."""
+
+    owner: Account
+    database: Database
+    world: World
+    saga: Saga
+
+    async def order(self, **changes: Any) -> str:
+        made: str = (await self.owner.made("/v1/rentals", json=ORDER | changes))["id"]
+        return made
+
+    async def work(self) -> None:
+        """All that is due, by workers of which each begins where the one before was killed."""
+        while True:
+            with psycopg.connect(self.database.admin_url) as clock:
+                clock.execute(
+                    "update rentals set next_attempt_at = now() where next_attempt_at is not null"
+                    " and (state <> 'active' or ends_at <= now())"
+                )
+            with suppress(KilledError):
+                if not await self.saga.step():
+                    return
+
+    async def read(self, rental_id: str) -> dict[str, Any]:
+        return await self.owner.read(f"/v1/rentals/{rental_id}")
+
+
+@pytest_asyncio.fixture
+async def shop(api_database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Shop]:
+    monkeypatch.setenv("SLUICE_RENTAL_URL", "http://rental.example")
+    from_environment = RentalSettings()
+    world, pool = World(), Pool(api_database.worker_url)
+    api = await start_api(api_database)
+    async with HttpProvider(from_environment, transport=httpx.MockTransport(world.answer)) as provider:
+        saga = Saga(pool, provider, world, Secrets([SECRET_KEY]))
+        yield Shop(await api.sign_up(), api_database, world, saga)
+    await pool.close()
+    await api.close()
+
+
+@pytest.mark.parametrize("dies_at", range(7))
+async def test_an_account_is_paid_and_handed_over_once_wherever_the_worker_dies(shop: Shop, dies_at: int) -> None:
+    shop.world.dies_at = dies_at
+    one = await shop.order()
+    await shop.work()
+    rental = await shop.read(one)
+    assert (rental["state"], rental["failure"]) == ("active", None)
+    assert shop.world.provided == {one: "handed over"}
+    assert shop.world.paid == {f"rental:{one}": 7500}
+    assert shop.world.refunded == set()
+    [account] = (await shop.owner.read("/v1/bd-accounts"))["items"]
+    assert (account["id"], account["state"]) == (rental["account_id"], "connecting")
+    with psycopg.connect(shop.database.admin_url) as admin:
+        [(secret,)] = admin.execute("select secret from bd_accounts where id = %s", (account["id"],)).fetchall()
+    assert b"canary" not in secret
+    with psycopg.connect(shop.database.admin_url) as clock:
+        clock.execute("update rentals set ends_at = now() where id = %s", (one,))
+    await shop.work()
+    assert (await shop.read(one))["state"] == "returned"
+    assert shop.world.provided == {one: "given back"}
+    assert (await shop.owner.read(f"/v1/bd-accounts/{account['id']}"))["state"] == "revoked"
+    assert shop.world.refunded == set()
+
+
+@pytest.mark.parametrize("dies_at", range(11))
+async def test_what_cannot_be_handed_over_is_undone_and_paid_back_wherever_the_worker_dies(
+    shop: Shop, dies_at: int
+) -> None:
+    shop.world.dies_at, shop.world.refuses = dies_at, "hand-over"
+    one = await shop.order()
+    await shop.work()
+    rental = await shop.read(one)
+    assert (rental["state"], rental["failure"], rental["account_id"]) == ("cancelled", "http_409", None)
+    assert shop.world.provided == {one: "given back"}
+    assert shop.world.refunded == shop.world.paid.keys() == {f"rental:{one}"}
+    assert (await shop.owner.read("/v1/bd-accounts"))["items"] == []
+
+
+async def test_what_is_not_paid_or_costs_more_than_shown_is_undone(shop: Shop) -> None:
+    dearer = await shop.order(price_minor=100)
+    await shop.work()
+    assert (await shop.read(dearer))["failure"] == "price_changed"
+    shop.world.declines = True
+    declined = await shop.order()
+    await shop.work()
+    assert ((await shop.read(declined))["state"], (await shop.read(declined))["failure"]) == (
+        "cancelled",
+        "payment_declined",
+    )
+    assert set(shop.world.provided.values()) == {"given back"}
+    assert shop.world.paid == {}
+
+
+async def test_only_administrators_order_and_give_back_what_they_have(shop: Shop) -> None:
+    rep = await shop.owner.add_user(role=Role.REP)
+    assert (await rep.post("/v1/rentals", json=ORDER)).status_code == 403
+    one = await shop.order()
+    answer = await shop.owner.post(f"/v1/rentals/{one}/hand-back")
+    assert (answer.status_code, answer.json()["code"]) == (409, "nothing_to_give_back")
+    await shop.work()
+    assert (await shop.owner.post(f"/v1/rentals/{one}/hand-back")).json()["state"] == "returning"
+    await shop.work()
+    assert [entry["state"] for entry in (await rep.read("/v1/rentals"))["items"]] == ["returned"]
+    for bad in ({"months": None}, {"kind": "purchase"}, {"currency": "euro"}, {"price_minor": -1}):
+        assert (await shop.owner.post("/v1/rentals", json=ORDER | bad)).status_code == 422
+
+
+async def test_it_is_off_unless_somebody_sells(owner: Account) -> None:
+    for answer in (await owner.get("/v1/rental-offers"), await owner.post("/v1/rentals", json=ORDER)):
+        assert (answer.status_code, answer.json()["code"]) == (503, "rentals_off")
+    assert (await owner.read("/v1/rentals"))["items"] == []
