@@ -155,6 +155,8 @@ def describe() -> list[Table]:
 def _type(kind: str) -> pl.DataType:
     if known := _TYPES.get(kind.lower()):
         return known
+    if kind.endswith("[]"):
+        return pl.List(_type(kind.removesuffix("[]")))
     if numeric := _NUMERIC.fullmatch(kind.lower()):
         return pl.Decimal(int(numeric[1]), int(numeric[2]))
     raise ExportError(f"columns of type {kind} cannot be exported")

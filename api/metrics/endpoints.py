@@ -5,7 +5,7 @@ declared here for the documentation.
 """
 
 import hashlib
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -15,7 +15,7 @@ from api.edge.pages import Page, PageOf
 from api.edge.routing import problems, slice_router
 from api.edge.services import services_of
 from api.kernel.errors import InvalidCursor, NotFound
-from api.metrics import download, service
+from api.metrics import arrow, download, service
 from api.metrics.errors import FigureTooExpensive, InvalidParameter, UnknownMetric, WarehouseNotReady
 from api.metrics.explaining import MetricExplanation, explain_metric
 from api.metrics.schemas import FactsBehind, FreshnessRead, MetricAnswer, MetricRead, RestatementsRead
@@ -108,7 +108,12 @@ async def list_metrics(caller: CurrentCaller) -> PageOf[MetricRead]:
     return PageOf(items=service.list_metrics(), next_cursor=None)
 
 
-@metrics_router.get("/{name}", responses=problems(*_ERRORS), response_model=MetricAnswer | MetricExplanation)
+_AS_ARROW: dict[int | str, dict[str, Any]] = {200: {"content": {arrow.MEDIA_TYPE: {}}}}
+
+
+@metrics_router.get(
+    "/{name}", responses=problems(*_ERRORS) | _AS_ARROW, response_model=MetricAnswer | MetricExplanation
+)
 async def read_metric(
     name: str,
     request: Request,
@@ -116,6 +121,7 @@ async def read_metric(
     caller: CurrentCaller,
     unit: Unit,
     if_none_match: Annotated[str | None, Header(alias="If-None-Match")] = None,
+    accept: Annotated[str, Header(alias="Accept", include_in_schema=False)] = "",
     cache_control: Annotated[
         str, Header(alias="Cache-Control", description="`no-cache` waits for the current version, however long.")
     ] = "",
@@ -124,6 +130,7 @@ async def read_metric(
 ) -> Response:
     """Answer a metric, over the records you see. Repeats cheaply: the ETag stays while nothing in the answer changes.
 
+    `Accept: application/vnd.apache.arrow.stream` gives the rows as Arrow; what stands around them is in its metadata.
     While a new version of the warehouse is being asked, the answer may be from one of the minute before; the answer
     says from which.
     """
@@ -138,13 +145,18 @@ async def read_metric(
         given=given,
         is_patient="no-cache" in cache_control.lower(),
     )
-    left_out = {"warehouse_version", "freshness"} if answer.is_for_ever else None
-    body = answer.body.model_dump_json(exclude=left_out).encode()
+    left_out = {"warehouse_version", "freshness"} if answer.is_for_ever else set()
+    as_arrow = arrow.is_wanted(accept)
+    body = (
+        arrow.stream(answer.body, left_out=left_out)
+        if as_arrow
+        else answer.body.model_dump_json(exclude=left_out).encode()
+    )
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    headers = {"ETag": tag, "Cache-Control": "private, no-cache"} | _of_today(answer)
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Accept"} | _of_today(answer)
     if if_none_match is not None and tag in (given.strip() for given in if_none_match.split(",")):
         return Response(status_code=304, headers=headers)
-    return Response(body, media_type=JSONResponse.media_type, headers=headers)
+    return Response(body, media_type=arrow.MEDIA_TYPE if as_arrow else JSONResponse.media_type, headers=headers)
 
 
 @metrics_router.get("/{name}/restatements", responses=problems(*_ERRORS))

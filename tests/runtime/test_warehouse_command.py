@@ -108,9 +108,10 @@ class TestExport:
             assert plain.count("*").fetchall() == [(table["rows"],)], name
         with duckdb.connect(str(PublishedFolder(tmp_path).path_of(_current(tmp_path))), read_only=True) as file:
             wanted = file.execute(
-                "select deal_id::text, owner_id::text, known_from from fct_deals order by all"
+                "select deal_id::text, owner_id::text, stages_entered_at, known_from from fct_deals order by all"
             ).fetchall()
-        exported = f"select deal_id, owner_id, known_from from '{folder / 'fct_deals.parquet'}' order by all"
+        file_path = folder / "fct_deals.parquet"
+        exported = f"select deal_id, owner_id, stages_entered_at, known_from from '{file_path}' order by all"
         assert duckdb.execute(exported).fetchall() == wanted
 
     def test_says_why_there_is_nothing_to_export(self, ask: Callable[..., Result], tmp_path: Path) -> None:

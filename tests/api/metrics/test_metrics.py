@@ -1,10 +1,13 @@
 """`/v1/metrics` on a real database and a published warehouse."""
 
 import csv
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from contracts.access import Role
@@ -18,6 +21,21 @@ from tests.api.metrics.making import first_pipeline, make_deal
 from tests.conftest import Database
 from tests.factories import Account, Api, start_api
 from tests.warehouse_builder import duckdb_warehouse
+
+
+async def _check_arrow(account: Account, metric: str, given: dict[str, str], as_json: dict[str, Any]) -> None:
+    """An answer as Arrow holds what it holds as JSON: rows as columns, all else in the metadata."""
+    kind = "application/vnd.apache.arrow.stream"
+    answer = await account.get(f"/v1/metrics/{metric}", params=given, headers={"Accept": kind})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, kind)
+    table = pa.ipc.open_stream(answer.content).read_all()
+    plain = [
+        {name: dict(value) if name == "lost_reasons" else value for name, value in row.items()}
+        for row in table.to_pylist()
+    ]
+    assert plain == as_json["rows"]
+    about = json.loads(table.schema.metadata[b"sluice"])
+    assert about == {name: value for name, value in as_json.items() if name != "rows"}
 
 
 class TestListMetrics:
@@ -81,6 +99,7 @@ class TestReadMetric:
             assert over_http["parameters"] == direct.parameters
             assert over_http["definition"] == metric.definition
             assert over_http["freshness"] == {"through": over_http["as_of"], "events_behind": 0}
+            await _check_arrow(owner, metric.name, given, over_http)
         funnel = definition_of("funnel")
         given = {"pipeline_id": pipeline["id"]}
         page = rows(
