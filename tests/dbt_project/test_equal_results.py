@@ -57,8 +57,8 @@ def test_w2_slices_equal_the_whole_and_a_full_refresh_changes_nothing(
     built = all_marts(warehouse)
     for mart, rows in expected.items():
         assert built[mart] == rows, mart
-    if url.startswith("duckdb:") and count == 2:
-        return  # `expected` was built so, and the long form does it here
+    if count < 4:
+        return  # the short form: two builds of each kind, where the first is a full one
     build(warehouse, target_path=target_path, full_refresh=True)
     refreshed = all_marts(warehouse)
     for mart, rows in expected.items():

@@ -11,8 +11,8 @@ from tests.faults.operations import History, Writers
 from tests.faults.processes import Harm, Spine
 
 _SEED = 20260711
-_EACH = ("api", "relay", "loader", "broker", "relay-2", "postgres")
-_EACH_OF = (*_EACH, "api", "loader", "relay")
+_EACH = ("api", "relay", "loader", "broker", "postgres")
+_EACH_OF = (*_EACH, "relay-2", "api", "loader", "relay")
 
 
 def _strike(spine: Spine, name: str, generator: random.Random) -> None:
