@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -155,6 +156,9 @@ def bench(
     known = [*BENCHMARKS, *LONG_BENCHMARKS]
     if unknown := set(names or []) - set(known):
         raise StackError(f"There is no benchmark {', '.join(sorted(unknown))}. There are: {', '.join(known)}.")
+    signal.signal(
+        signal.SIGTERM, lambda _number, _frame: sys.exit(128 + signal.SIGTERM)
+    )  # with servers that it started
     try:
         run_benchmarks(console, names or list(BENCHMARKS), parameters=read_parameters(given or []), json_file=json_file)
     except WrongParameterError as error:
