@@ -182,7 +182,7 @@ _PEOPLE: tuple[tuple[frozenset[Role], str], ...] = (
     (EVERYBODY, "list_api_keys list_key_scopes create_api_key revoke_api_key list_sessions revoke_session"),
     (ADMINISTRATORS, "invite list_invitations revoke_invitation"),
     (EVERYBODY, "list_notifications read_notification list_feature_flags"),
-    (_OWNERS, "set_feature_flag"),
+    (_OWNERS, "set_feature_flag archive_organization"),
     (WRITERS, "approve_draft send_draft start_campaign"),
     (ADMINISTRATORS, "open_checkout open_portal preview_change change_subscription"),
 )

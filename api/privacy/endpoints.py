@@ -1,14 +1,15 @@
-"""`/v1/contacts/{id}/personal-data`, `/v1/contacts/{id}/erase`, `/v1/erasures`."""
+"""`/v1/contacts/{id}/personal-data` and `…/erase`, `/v1/erasures`, `/v1/organizations/{id}/archive`."""
 
 import asyncio
 import re
 from datetime import UTC, datetime
 from uuid import UUID
 
-from fastapi import Request
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
 from uuid_utils.compat import uuid7
 
-from api.edge.dependencies import Administrator, Unit
+from api.edge.dependencies import Administrator, CurrentCaller, Unit
 from api.edge.pages import Page, PageOf, read_page
 from api.edge.routing import problems, slice_router
 from api.edge.services import services_of
@@ -19,6 +20,7 @@ from api.kernel.errors import NotFound
 from api.kernel.unit_of_work import Row
 from api.models.erasure import Erasure
 from api.privacy import records
+from api.privacy.archive import archive
 from api.privacy.declared import KEPT
 from api.privacy.files import remove_mentioning
 from api.privacy.schemas import ErasureRead, KeptRead, PersonalData
@@ -26,6 +28,7 @@ from contracts.events.relations import ContactErased
 
 contact_router = slice_router(prefix="/contacts", tags=["privacy"])
 erasure_router = slice_router(prefix="/erasures", tags=["privacy"])
+organization_router = slice_router(prefix="/organizations", tags=["privacy"])
 
 
 @contact_router.get("/{contact_id}/personal-data", responses=problems(NotFound))
@@ -71,6 +74,26 @@ async def list_erasures(caller: Administrator, unit: Unit, page: Page) -> PageOf
     return PageOf(items=[_read(one) for one in found], next_cursor=next_cursor)
 
 
+@organization_router.get(
+    "/{organization_id}/archive",
+    response_class=Response,
+    responses={200: {"content": {"application/zip": {}}, "description": "The archive."}, **problems(NotFound)},
+)
+async def archive_organization(organization_id: UUID, caller: CurrentCaller, unit: Unit, request: Request) -> Response:
+    """Download everything that is stored of your organization, for its owners: tables as JSON lines, and files."""
+    if organization_id != caller.organization_id:
+        raise NotFound("organization")
+    services = services_of(request)
+    async with services.database.unit(caller.context) as writing:
+        await writing.begin()
+        note(writing, "organization.archived", resource="organization", resource_id=organization_id)
+    # the request's own unit ends with the request, before the last rows are sent
+    async with services.database.reading(caller.context) as reading:
+        pieces = archive(reading, organization_id, services.settings.files_path)
+    named = {"Content-Disposition": f'attachment; filename="sluice-{organization_id}.zip"'}
+    return StreamingResponse(pieces, media_type="application/zip", headers=named)
+
+
 def _pattern(mentions: list[str]) -> str:
     """A pattern of PostgreSQL's that finds each of these texts."""
     return "|".join(re.sub(r"([^\w\s])", r"\\\1", one) for one in mentions)
@@ -90,4 +113,4 @@ def _read(row: Row) -> ErasureRead:
     )
 
 
-routers = (contact_router, erasure_router)
+routers = (contact_router, erasure_router, organization_router)
