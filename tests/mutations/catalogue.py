@@ -243,6 +243,22 @@ MUTATIONS = (
         ),
         ("tests/metrics/test_sales_marts.py::test_a_restored_deal_counts_again_and_as_known_then_it_was_gone",),
     ),
+    Mutation(
+        "what_lies_in_the_bin_is_shown",
+        (
+            Edit(
+                "api/db/migrations/versions/0045_bin_of_contacts.py",
+                "(deleted_at is null or current_setting('sluice.bin', true) = 'open')",
+                "(true)",
+            ),
+        ),
+        ("tests/api/crm/test_recycle_bin.py::test_a_contact_in_the_bin_is_found_nowhere_and_frees_what_is_unique",),
+    ),
+    Mutation(
+        "file_is_seen_by_whoever_knows_its_id",
+        (Edit("api/files/records.py", '"owners": IS_SEEN,', '"owners": or_(IS_SEEN, FileRow.id == FileRow.id),'),),
+        ("tests/api/crm/test_files.py::TestSeeing",),
+    ),
 )
 
 #: What shows in every run of the tests that mutations are noticed; the others are of the long one.
