@@ -361,8 +361,9 @@ class ScoringSettings(Settings):
     api_url: str = "http://127.0.0.1:8000"
     scores_keys: Secrets = Field(
         default=(),
-        description="Keys of services, one per organization, comma separated, with the scopes scores:read and"
-        " scores:write: whoever has one gets models trained by night, and changed deals scored.",
+        description="Keys of services of an administrator's role, one per organization, comma separated, with the"
+        " scopes me:read, organization:read, pipelines:read, scores:read and scores:write: whoever has one gets models"
+        " trained by night, and changed deals scored within seconds.",
     )
 
 

@@ -7,8 +7,9 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Annotated
 
 import typer
@@ -50,7 +51,9 @@ def up(
                 _fill_and_watch(stack, supervisor)
             if not supervisor.is_stopping:
                 _print_welcome(stack, demo=demo)
-            supervisor.watch()
+            is_unscored = demo and not supervisor.is_stopping and not stack.home.demo_scored.exists()
+            with _scoring(stack) if is_unscored else nullcontext():
+                supervisor.watch()
         finally:
             _say("stopping")
             supervisor.stop_all()
@@ -72,8 +75,6 @@ def _fill_and_watch(stack: Stack, supervisor: Supervisor) -> None:
             return
     filling.result()
     _wait_for_figures(stack, supervisor)
-    if not supervisor.is_stopping and not stack.home.demo_scored.exists():
-        _score(stack, supervisor)
 
 
 def _wait_for_figures(stack: Stack, supervisor: Supervisor) -> None:
@@ -88,22 +89,23 @@ def _wait_for_figures(stack: Stack, supervisor: Supervisor) -> None:
         _say("The figures take longer than usual on this machine; they appear by themselves.")
 
 
-def _score(stack: Stack, supervisor: Supervisor) -> None:
-    """Have a model learn from the demo's deals and score what is open: in a process of its own, for what it imports."""
-    _say("scoring the demo's deals")
+@contextmanager
+def _scoring(stack: Stack) -> Iterator[None]:
+    """Have a model learn from the demo's deals and score what is open, meanwhile: in a process of its own, for what it
+    imports. What it says is in its log."""
     command = [sys.executable, "-m", "runtime", "score", "train", "--email", OWNER]
     # os.environ: a command beside the stack needs what any program needs
     environment = {**os.environ, **stack.environment(), "SLUICE_PASSWORD": DEMO_PASSWORD}
-    with subprocess.Popen(
-        command, cwd=PROJECT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as training:
-        supervisor.watch(until=lambda: training.poll() is not None)
-        if training.poll() is None:
-            training.terminate()
-        elif training.returncode and training.stderr:
-            _say(f"The demo has no scores: {training.stderr.read().strip()}")
-        else:
-            stack.home.demo_scored.touch()
+    with (stack.home.logs / "scoring.log").open("w") as log:
+        training = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=log, stderr=log)
+        try:
+            yield
+        finally:
+            if training.poll() is None:
+                training.terminate()
+            elif training.returncode == 0:
+                stack.home.demo_scored.touch()
+            training.wait()
 
 
 def _print_welcome(stack: Stack, *, demo: bool) -> None:

@@ -69,6 +69,8 @@ class Replay:
 
     def _dues(self, subject: Subject, until: datetime, seen: set[str]) -> Iterator[Due]:
         """What time brings about before an instant, once each."""
+        if not self.rule.document.is_timed:
+            return
         due = due_of(self.rule, subject)
         dues = [] if due is None else [due]
         if subject.is_open_deal:

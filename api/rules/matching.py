@@ -121,6 +121,8 @@ class Rulebook:
         """What an event sets off on its record, which has learned of it."""
         rules = [one for one in self.waiting_for(fact.type, fact.occurred_at) if self.admits(one, fact)]
         rules = [one for one in rules if _crosses(one, subject)]
+        if not rules:
+            return []
         about = {"type": fact.type, "actor": fact.actor, "actor_id": _text(fact.actor_id), "depth": fact.depth}
         event = {**fact.data, **about}
         at = fact.recorded_at

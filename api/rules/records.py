@@ -110,6 +110,7 @@ _IMPORTS = compiled(
 
 _QUIET = compiled(select(BulkJob.id).where(BulkJob.organization_id == _organization, ~BulkJob.run_rules))
 
+#: The position, then a `Fact`'s fields in their order: by the million, names cost more than all else.
 _COLUMNS = (
     "position, event_id as id, type, aggregate_type, aggregate_id, aggregate_version, occurred_at, recorded_at, actor,"
     " actor_id, depth, correlation_id, data"
@@ -266,7 +267,7 @@ async def load_book(unit: UnitOfWork) -> Rulebook:
 
 def as_fact(row: Row) -> Fact:
     """A row of the event log as conditions look at it."""
-    return Fact(*(getattr(row, name) for name in Fact._fields))
+    return Fact._make(row[1:])  # its columns after `position`, in their order
 
 
 async def histories(unit: UnitOfWork, ids: Collection[UUID]) -> list[Fact]:

@@ -30,7 +30,7 @@ class Rule(Versioned):
 Change = changes.Change[Rule]
 
 
-def create(name: str, mode: Mode, document: Document, *, owner_id: UUID, now: datetime) -> Change:
+def create(name: str, mode: Mode, document: Document, *, owner_id: UUID | None, now: datetime) -> Change:
     """A new rule."""
     rule = Rule(
         id=uuid7(),

@@ -15,6 +15,8 @@ from dashboards.session import SignIn
 PAGE = Page("My day", icon="today", group="Work", position=1)
 
 _MOST = 50
+_TOLD = 10
+_RECORDS = {"deal": "deals", "contact": "contacts", "company": "companies"}
 
 
 def render(who: SignIn, me: Me) -> None:
@@ -26,6 +28,7 @@ def render(who: SignIn, me: Me) -> None:
         with left:
             _tasks(who, me, mine)
         with right:
+            _told(who, me)
             _calls(who, mine)
             _mentions(who, mine)
 
@@ -76,6 +79,24 @@ def _task(who: SignIn, task: dict[str, Any], zone: ZoneInfo) -> None:
         if st.button("Done", key=f"done {task['id']}", icon=":material/check:"):
             client.post(who, f"/v1/tasks/{task['id']}/complete")
             st.rerun()
+
+
+def _told(who: SignIn, me: Me) -> None:
+    """What rules had to say, until it is read."""
+    items = client.get(who, "/v1/notifications", {"limit": _MOST})["items"]
+    unread = [one for one in items if one["read_at"] is None]
+    if not unread:
+        return
+    st.header(f"Rules tell you ({len(unread)})", anchor=False)
+    for one in unread[:_TOLD]:
+        with st.container(border=True, horizontal=True, vertical_alignment="center"):
+            st.text(one["text"])
+            st.caption(money.moment(datetime.fromisoformat(one["created_at"]), me.organization.zone))
+            if one["subject_type"] in _RECORDS:
+                pages.link(_RECORDS[one["subject_type"]], "Open", id=one["subject_id"])
+            if st.button("Read", key=f"read {one['id']}", icon=":material/check:"):
+                client.post(who, f"/v1/notifications/{one['id']}/read")
+                st.rerun()
 
 
 def _calls(who: SignIn, mine: str) -> None:

@@ -32,6 +32,15 @@ _TASK: Row = {
 _FIELD: Row = {"version": 1, "is_required": False, "is_unique": False, "is_personal": True, "is_retired": False}
 
 
+_DEED: Row = {
+    "event_id": "e2", "type": "deal.stage.changed", "occurred_at": _AT, "from_stage_id": None, "to_stage_id": "new-0",
+    "rule": {
+        "id": "r1", "name": "Big *ones*", "version": 3, "event_id": "e1", "fired_at": _AT,
+        "facts": {"deal.amount": 12_500.0}, "score": 0.81, "score_model": "3",
+    },
+}  # fmt: skip
+
+
 #: Lists that are there, with nothing in them.
 _EMPTY = (
     "bulk", "distribution-rules", "distributions", "duplicates", "exchange-rates", "merges", "products", "recycle-bin",
@@ -91,6 +100,10 @@ def _serve_one(app: FastAPI, plural: str, record: Row, changed: list[tuple[str, 
     def timeline() -> Row:
         item = {"kind": "note", "type": "note", "at": _AT, "data": {"body": "Likes it", "title": None}}
         return {"items": [item], "next_cursor": None}
+
+    @app.get(f"{path}/history")
+    def history() -> Row:
+        return {"items": [_DEED], "next_cursor": None}
 
     @app.post(f"/v1/{plural}", status_code=201)
     def create(body: Row) -> Row:

@@ -24,6 +24,11 @@ def serve_rules(app: FastAPI) -> None:
     def rules() -> Row:
         return {"items": [rule], "next_cursor": None}
 
+    @app.get("/v1/notifications")
+    def notifications() -> Row:
+        told = {"id": "n1", "text": "A *hot* deal is yours now", "rule_id": "r1", "read_at": None}
+        return {"items": [told | {"subject_type": "deal", "subject_id": "d1", "created_at": "2026-11-20T10:00:00Z"}]}
+
     @app.get("/v1/rules/templates")
     def templates() -> list[Row]:
         return [{"key": "stalled", "name": "Stalled deal", "about": "", "document": DOCUMENT, "fill_in": []}]

@@ -42,3 +42,19 @@ def test_the_log_says_why_nothing_was_done(open_page: Callable[..., AppTest]) ->
     log = page.dataframe[-1].value
     assert list(log["Came of it"]) == ["skipped stale"]
     assert "1 stand as the rule left them" in page.caption[-1].value
+
+
+def test_a_deal_says_what_rules_did_and_what_they_saw(open_page: Callable[..., AppTest]) -> None:
+    page = open_page("deals", id="d1")
+    assert not page.exception
+    assert page.metric[0].value == "81 %"
+    texts = [part.value for part in page.text]
+    assert "Moved to Qualified by the rule “Big *ones*”, version 3" in texts
+    assert any("deal.amount = 12500.0, score 0.81 of model 3" in text for text in texts)
+
+
+def test_my_day_says_what_rules_tell(open_page: Callable[..., AppTest]) -> None:
+    page = open_page("my_day")
+    assert not page.exception
+    assert "A *hot* deal is yours now" in [part.value for part in page.text]
+    assert "Rules tell you (1)" in [part.value for part in page.header]

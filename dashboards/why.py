@@ -1,0 +1,55 @@
+"""Why a deal stands where it does: its score with the reasons, and what rules did to it, with what each rule saw."""
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import streamlit as st
+
+from dashboards import client, money
+from dashboards.answers import Me, Pipeline
+from dashboards.session import SignIn
+
+_WHAT = {
+    "deal.stage.changed": "Moved",
+    "deal.closed": "Closed",
+    "deal.reopened": "Reopened",
+    "deal.owner.changed": "Given to another owner",
+    "deal.amount.changed": "Amount changed",
+    "deal.close_date.changed": "Close date changed",
+}
+
+
+def show(who: SignIn, me: Me, deal_id: str, pipelines: list[Pipeline]) -> None:
+    """Both, where there is something to say."""
+    for score in client.get(who, "/v1/scores", {"deal_id": deal_id, "limit": 1})["items"]:
+        _score(score)
+    entries = client.get(who, f"/v1/deals/{deal_id}/history")["items"]
+    deeds = [entry for entry in entries if entry.get("rule")]
+    if not deeds:
+        return
+    stages = {stage.id: stage.name for pipeline in pipelines for stage in pipeline.stages}
+    with st.expander(f"What rules did here ({len(deeds)})", icon=":material/bolt:"):
+        for entry in reversed(deeds):
+            with st.container(border=True):
+                _deed(entry, stages, me.organization.zone)
+
+
+def _score(score: dict[str, Any]) -> None:
+    chance = money.share(score["score"])
+    st.metric(f"Chance to be won within {score['horizon_days']} days", chance, border=True)
+    for reason in score["reasons"][:3]:
+        st.text(f"· {reason['words']}")
+
+
+def _deed(entry: dict[str, Any], stages: dict[str, str], zone: ZoneInfo) -> None:
+    rule = entry["rule"]
+    where = stages.get(entry["to_stage_id"] or "")
+    what = _WHAT.get(entry["type"], entry["type"]) + (f" to {where}" if where else "")
+    st.text(f"{what} by the rule “{rule['name']}”, version {rule['version']}")
+    saw = [f"{name} = {value}" for name, value in rule["facts"].items()]
+    if rule["score"] is not None:
+        saw.append(f"score {rule['score']:.2f} of model {rule['score_model']}")
+    cause = f"after event {rule['event_id']}" if rule["event_id"] else "as time had come"
+    when = money.moment(datetime.fromisoformat(rule["fired_at"]), zone)
+    st.text(f"{when}, {cause}" + (f"; it saw {', '.join(saw)}" if saw else ""))
