@@ -240,11 +240,17 @@ def fill_duckdb(connection: duckdb.DuckDBPyConnection, rows: Rows) -> None:
         if found := rows[mart]:
             marks = ", ".join("?" * len(found[0]))
             connection.executemany(f"insert into {mart.value} values ({marks})", found)
+    for name, columns in _declared_marts():
+        connection.execute(f"create table {name} ({columns})")
+
+
+def _declared_marts() -> Iterator[tuple[str, str]]:
+    """Name and columns of the marts of entities that have none by hand."""
     for entity in entities().values():
         if entity.mart not in {mart.value for mart in TABLES}:
-            connection.execute(f"create table {entity.mart} ({_declared(entity)})")
+            yield entity.mart, _declared(entity)
             if entity.steps is not None:
-                connection.execute(f"create table {entity.steps.mart} ({_steps(entity, entity.steps)})")
+                yield entity.steps.mart, _steps(entity, entity.steps)
 
 
 def _declared(entity: Entity) -> str:
@@ -296,4 +302,6 @@ def publish_postgres(url: str, events: Iterable[AnyEvent], *, at: datetime) -> N
                 marks = ", ".join(["%s"] * len(found[0]))
                 with connection.cursor() as cursor:
                     cursor.executemany(f"insert into published.{mart.value} values ({marks})", found)
+        for name, columns in _declared_marts():
+            connection.execute(f"create table if not exists published.{name} ({columns})")
         record_postgres_version(connection, version_at(at))

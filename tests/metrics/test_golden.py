@@ -17,6 +17,12 @@ PERIOD: dict[str, Any] = {"start": "2026-01-01", "end": "2026-04-01"}
 
 
 @pytest.fixture
+def ask(ask_either: Ask) -> Ask:
+    """Every case on both warehouses."""
+    return ask_either
+
+
+@pytest.fixture
 def pipeline(log: EventLog) -> Pipeline:
     return log.pipeline(stages=STAGES)
 
