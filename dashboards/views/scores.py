@@ -156,13 +156,17 @@ def _calibration(card: dict[str, Any]) -> None:
     right.dataframe(
         pd.DataFrame(
             [
-                {"What": feature["column"].replace("_", " "), "Log-odds": f"{feature['moves']:.2f}"}
+                {"What": _plain(feature["column"]), "Log-odds": f"{feature['moves']:.2f}"}
                 for feature in card["top_features"]
             ]
         ),
         hide_index=True,
         width="stretch",
     )
+
+
+def _plain(column: str) -> str:
+    return column.removesuffix("_id").removesuffix("_minor").replace("_", " ")
 
 
 def _left_out(card: dict[str, Any]) -> None:

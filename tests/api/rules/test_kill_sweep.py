@@ -63,7 +63,7 @@ async def test_r1_fifty_kills_of_the_worker_neither_lose_nor_double_a_firing(
             deals += 1
         worker.start()
         enough = before + generator.randint(1, 2 * _DEALS_EACH)
-        await until(lambda enough=enough: _fired(shop) >= enough, seconds=120)  # type: ignore[misc] # as it is now
+        await until(lambda enough=enough: _fired(shop) >= enough, seconds=300)  # type: ignore[misc] # as it is now
         worker.kill()
     worker.start()
     await until(lambda: _fired(shop) == 3 * deals, seconds=300)

@@ -71,7 +71,7 @@ async def test_r5_a_replay_writes_nothing_and_lists_what_the_run_over_those_even
 
 
 async def test_r5_what_time_brings_about_is_replayed_as_it_came(shop: Shop) -> None:
-    soon = datetime.now(UTC) + timedelta(seconds=1.5)
+    soon = datetime.now(UTC) + timedelta(seconds=4)
     begun = (soon - timedelta(days=7)).isoformat()
     stay = await shop.rule({"kind": "time_in_stage", "days": 7}, TASK, mode="dry_run")
     silence = await shop.rule({"kind": "no_activity", "days": 7}, TASK)
