@@ -62,6 +62,8 @@ def _configuration(home: Path) -> dict[str, object]:
         "storage": {"sqlite": {"base_dir": str(home / "storage")}},
         # one that a person started, and one of a schedule: the build lock lets them take turns
         "concurrency": {"runs": {"max_concurrent_runs": 2}},
+        # each look costs a dozen statements
+        "run_queue": {"dequeue_interval_seconds": 10},
         "retention": {"schedule": {"purge_after_days": days}, "sensor": {"purge_after_days": days}},
         "nux": {"enabled": False},
     }

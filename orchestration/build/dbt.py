@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from dbt.adapters.factory import get_adapter_by_type
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 from dbt.contracts.graph.manifest import Manifest
+from dbt.contracts.graph.nodes import SingularTestNode
 from dbt_common.events.base_types import EventMsg
 
 from contracts.settings import WarehouseSettings
@@ -230,9 +231,19 @@ def _parsed(variables: Mapping[str, str], target_path: Path) -> Project:
     key = (_target(variables), variables.get("SLUICE_DBT_DATABASE", ""))
     if key not in _projects:
         manifest: Any = _run(["parse"], target=key[0], target_path=target_path).result
+        if _is_forgetful(manifest):
+            manifest = _run(["parse", "--no-partial-parse"], target=key[0], target_path=target_path).result
         _check_types(manifest)
         _projects[key] = Project(manifest)
     return _projects[key]
+
+
+def _is_forgetful(manifest: Manifest) -> bool:
+    """Whether dbt lost what files say of tests that are statements of their own.
+
+    It does, of those that read a model whose description has changed since it parsed last.
+    """
+    return any(isinstance(node, SingularTestNode) and node.patch_path is None for node in manifest.nodes.values())
 
 
 def _run(

@@ -6,11 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
+from contracts.settings import WarehouseSettings
 from contracts.warehouse import Mart
 from metrics.status import CheckState, RefreshState
 from orchestration import refresh
 from orchestration.build import dbt
+from orchestration.defs.assets import define_checks
 from orchestration.publish import last_publication
 from tests.orchestration.conftest import Installation
 from tests.orchestration.test_refresh import latest_check
@@ -61,6 +64,19 @@ class TestEditedModels:
         assert status.status is RefreshState.FAILED
         assert "no_such_model" in str(status.error)
         assert last_publication(installation.url) == after
+
+    def test_r34_an_edited_description_leaves_every_check_with_its_own_and_its_asset(
+        self, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        warehouse = WarehouseSettings(warehouse_url=SecretStr(f"duckdb://{tmp_path / 'warehouse'}"))
+        before = dbt.load_project(warehouse, target_path=tmp_path / "target")
+        _edit(project / "models" / "marts" / "sales" / "_sales__models.yml", "description: ", "description: Now, ")
+        monkeypatch.setattr(dbt, "_projects", {})
+        after = dbt.load_project(warehouse, target_path=tmp_path / "target")
+        assert after is not before
+        for checks in (define_checks(before), define_checks(after)):
+            assert all(check.description for check in checks)
+            assert {"deal_facts_agree", "stages_are_known"} <= {check.name for check in checks}
 
     @pytest.mark.slow
     def test_floats_in_a_published_mart_are_refused_where_they_are_written(
