@@ -9,7 +9,7 @@ from api.companies.records import COMPANIES
 from api.contacts.records import CONTACTS
 from api.duplicates import finding, records
 from api.duplicates.merging import BadMerge, LaterMerge, Mergeable, merge, unmerge
-from api.duplicates.schemas import Duplicate, MergedRead, MergeRead, MergeRequest, UnmergeRead
+from api.duplicates.schemas import Duplicate, MergedRead, MergeRead, MergeRequest, UnmergeRead, Verdict
 from api.edge.dependencies import CurrentCaller, RecordWriter, Unit
 from api.edge.pages import Page, PageOf, read_page
 from api.edge.routing import problems, slice_router
@@ -25,6 +25,7 @@ router = slice_router(prefix="", tags=["duplicates"])
 
 _CONTACTS = Mergeable(CONTACTS, ContactMerged, ContactUnmerged)
 _COMPANIES = Mergeable(COMPANIES, CompanyMerged, CompanyUnmerged)
+_NOUNS = {"contacts": "contact", "companies": "company"}
 _MERGING = problems(NotFound, BadMerge, records.BothHave, BadCustomValue, CustomValueTaken)
 _UNMERGING = problems(NotFound, LaterMerge, ExternalIdTaken, CustomValueTaken, BadCustomValue)
 
@@ -41,10 +42,17 @@ async def list_duplicates(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> PageOf[Duplicate]:
     """List pairs of records that may be one, the surest first. Merge those, and the list shows the next ones."""
-    noun = {"contacts": "contact", "companies": "company"}[kind]
+    noun = _NOUNS[kind]
     find = finding.same if method == "same" else finding.similar
     pairs = await find(unit, noun, owners=await owners_seen(unit, caller), limit=limit)
     return PageOf(items=[Duplicate.model_validate(pair) for pair in pairs], next_cursor=None)
+
+
+@router.post("/duplicates/verdict", status_code=204, responses=problems(NotFound))
+async def judge_duplicate(body: Verdict, caller: RecordWriter, unit: Unit) -> None:
+    """Say that two records are not one: the pair is not listed any more."""
+    owners = await owners_seen(unit, caller)
+    await finding.tell_apart(unit, _NOUNS[body.kind], body.ids, owners=owners, are_distinct=body.are_distinct)
 
 
 @router.get("/merges")

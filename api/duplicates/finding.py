@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from api.db.statements import compiled
 from api.duplicates.rules import Candidate, alike
+from api.kernel.errors import NotFound
 from api.kernel.records import Owners
 from api.kernel.unit_of_work import Row, UnitOfWork
 
@@ -30,7 +31,9 @@ def _pair(left: str, right: str) -> str:
 
 _CONTACT = _pair("coalesce(a.email, a.phone)", "coalesce(b.email, b.phone)")
 _COMPANY = _pair("a.domain", "b.domain")
-_BOTH_SEEN = f"{_SEEN.format('a')} and {_SEEN.format('b')}"
+_BOTH_SEEN = f"""{_SEEN.format("a")} and {_SEEN.format("b")}
+    and not exists (select from distinct_pairs as d where d.organization_id = :organization_id
+        and d.kind = '{{0}}' and d.first_id = least(a.id, b.id) and d.second_id = greatest(a.id, b.id))"""
 
 _SAME = {
     "contact": f"""
@@ -56,7 +59,7 @@ with shared as (
 select p.reason, p.score, {_CONTACT} from pairs as p
 join contacts as a on a.organization_id = :organization_id and a.id = p.left_id
 join contacts as b on b.organization_id = :organization_id and b.id = p.right_id
-where {_BOTH_SEEN}
+where {_BOTH_SEEN.format("contact")}
 order by p.score desc, p.left_id desc, p.right_id desc limit :row_limit""",
     "company": f"""
 with known as (
@@ -76,7 +79,7 @@ with known as (
 select p.reason, p.score, {_COMPANY} from pairs as p
 join companies as a on a.organization_id = :organization_id and a.id = p.left_id
 join companies as b on b.organization_id = :organization_id and b.id = p.right_id
-where {_BOTH_SEEN}
+where {_BOTH_SEEN.format("company")}
 order by p.score desc, p.left_id desc, p.right_id desc limit :row_limit""",
 }
 _NEWEST = {
@@ -91,6 +94,32 @@ where a.organization_id = :organization_id and {_SEEN.format("a")} order by a.id
 }
 _SAME_OF = {kind: compiled(text(query), is_prepared=False) for kind, query in _SAME.items()}
 _NEWEST_OF = {kind: compiled(text(query)) for kind, query in _NEWEST.items()}
+_TOLD_APART = compiled(
+    text("""
+select first_id, second_id from distinct_pairs where organization_id = :organization_id and kind = :kind
+""")
+)
+_EXIST = {
+    kind: compiled(
+        text(f"""
+select count(*) as number from {table} as a
+where a.organization_id = :organization_id and a.id = any(:ids) and {_SEEN.format("a")}
+""")
+    )
+    for kind, table in (("contact", "contacts"), ("company", "companies"))
+}
+_TELL_APART = compiled(
+    text("""
+insert into distinct_pairs (organization_id, id, kind, first_id, second_id)
+values (:organization_id, uuidv7(), :kind, :first_id, :second_id) on conflict do nothing
+""")
+)
+_ASK_AGAIN = compiled(
+    text("""
+delete from distinct_pairs where organization_id = :organization_id and kind = :kind
+    and first_id = :first_id and second_id = :second_id
+""")
+)
 
 
 async def same(unit: UnitOfWork, kind: str, *, owners: Owners, limit: int) -> list[dict[str, Any]]:
@@ -104,11 +133,30 @@ async def similar(unit: UnitOfWork, kind: str, *, owners: Owners, limit: int) ->
     found = await unit.fetch(_NEWEST_OF[kind], owners=_listed(owners), row_limit=COMPARED)
     by_id = {row.id: row for row in found}
     candidates = [Candidate(row.id, row.name, row.beside or "") for row in found]
+    told_apart = {(row.first_id, row.second_id) for row in await unit.fetch(_TOLD_APART, kind=kind)}
     pairs = await asyncio.to_thread(alike, candidates)
+    asked = [pair for pair in pairs if _ordered(pair.left, pair.right) not in told_apart]
     return [
         _shown("looks_alike", pair.score, _record(by_id[pair.left]), _record(by_id[pair.right]))
-        for pair in pairs[:limit]
+        for pair in asked[:limit]
     ]
+
+
+async def tell_apart(unit: UnitOfWork, kind: str, ids: Sequence[UUID], *, owners: Owners, are_distinct: bool) -> None:
+    """Ask nobody about a pair again, or do so once more.
+
+    Raises:
+        NotFound: the caller does not see both.
+    """
+    first, second = _ordered(*ids)
+    [found] = await unit.fetch(_EXIST[kind], ids=[first, second], owners=_listed(owners))
+    if first == second or found.number != len(ids):
+        raise NotFound
+    unit.execute(_TELL_APART if are_distinct else _ASK_AGAIN, kind=kind, first_id=first, second_id=second)
+
+
+def _ordered(left: UUID, right: UUID) -> tuple[UUID, UUID]:
+    return (left, right) if left < right else (right, left)
 
 
 def _listed(owners: Owners) -> Sequence[UUID] | None:

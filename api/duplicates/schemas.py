@@ -1,7 +1,7 @@
 """Bodies and answers of duplicates and merges."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,6 +23,19 @@ class Duplicate(BaseModel):
     reason: str = Field(examples=["same_email"])
     score: float = Field(description="1 for what is the same beyond doubt; a likeness is a suggestion.")
     records: list[DuplicateRecord]
+
+
+class Verdict(BaseModel):
+    """What somebody says of a pair that may be one."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"kind": "contacts", "ids": [_ID, _OTHER], "are_distinct": True}]},
+    )
+
+    kind: Literal["contacts", "companies"]
+    ids: Annotated[list[UUID], Field(min_length=2, max_length=2)]
+    are_distinct: bool = Field(default=True, description="False lists the pair again.")
 
 
 class MergeRequest(BaseModel):

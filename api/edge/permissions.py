@@ -80,7 +80,7 @@ _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
     ("activities:read", EVERYBODY, True, "list_notes read_note list_activities read_activity"),
     ("activities:write", WRITERS, True, "create_note update_note delete_note log_activity update_activity"),
     ("activities:write", WRITERS, True, "delete_activity"),
-    ("contacts:write", WRITERS, True, "merge_contacts unmerge_contact"),
+    ("contacts:write", WRITERS, True, "merge_contacts unmerge_contact judge_duplicate"),
     ("companies:write", WRITERS, True, "merge_companies unmerge_company"),
     ("contacts:read", EVERYBODY, True, "list_duplicates list_merges"),
     ("custom_fields:read", EVERYBODY, False, "list_custom_fields read_custom_field"),

@@ -59,11 +59,13 @@ def _pair(who: SignIn, kind: str, pair: dict[str, Any], *, may_write: bool) -> N
             return
         first, second = pair["records"]
         labels = {first["id"]: f"{first['name']} (left)", second["id"]: f"{second['name']} (right)"}
-        left, right = st.columns([3, 1], vertical_alignment="bottom")
+        left, right, last = st.columns([3, 1, 1], vertical_alignment="bottom")
         kept = left.selectbox("Keep", list(labels), format_func=labels.__getitem__, key=f"keep {key}")
         if right.button("Merge", key=f"merge {key}", icon=":material/merge:"):
             other = next(one for one in labels if one != kept)
             _done(who, f"/v1/{kind}/{kept}/merge", {"other_ids": [other]})
+        if last.button("Not the same", key=f"distinct {key}", icon=":material/call_split:"):
+            _done(who, "/v1/duplicates/verdict", {"kind": kind, "ids": list(labels)})
 
 
 def _merges(who: SignIn, kind: str, *, may_write: bool) -> None:

@@ -219,3 +219,12 @@ def test_a_deal_that_lacks_what_a_stage_asks_for_goes_on_with_a_managers_reason(
     press(page, "Move")
     assert "To enter the stage" not in said(page)
     assert client.get(who, f"/v1/deals/{made['id']}")["stage_id"] == asking.id
+
+
+def test_a_pair_that_is_two_is_told_apart_on_the_page(opened: Open, who: session.SignIn) -> None:
+    for _ in range(2):
+        client.post(who, "/v1/contacts", {"name": "Front desk", "email": "office@acme.example"})
+    page = opened("duplicates")
+    assert [one.value for one in page.text].count("Front desk") == 2
+    page = press(page, "Not the same")
+    assert "Front desk" not in said(page)

@@ -3,7 +3,9 @@
 import json
 import os
 import signal
+import socket
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import psutil
 import pytest
 
 from runtime.embedded.broker import EmbeddedBroker
-from runtime.process import ManagedProcess, ProcessError, ProcessSpec
+from runtime.process import ManagedProcess, ProcessError, ProcessSpec, answers
 from runtime.supervisor import Supervisor
 from tests.eventually import eventually
 
@@ -111,3 +113,17 @@ def test_a_log_that_has_grown_begins_anew_and_the_process_goes_on_writing(tmp_pa
     process.kill()
     assert "\0" not in (tmp_path / "worker.log").read_text()
     assert (tmp_path / "worker.log").stat().st_size < 10_000_000
+
+
+def test_r41_a_probe_that_meets_itself_or_no_http_is_no_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def echo() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(connection.recv(4096))
+
+        thread = threading.Thread(target=echo)
+        thread.start()
+        assert answers(f"http://127.0.0.1:{server.getsockname()[1]}/readyz") is False
+        thread.join()

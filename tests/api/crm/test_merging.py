@@ -200,3 +200,22 @@ class TestDuplicates:
         [pair] = (await owner.get("/v1/duplicates", params=asked)).json()["items"]
         assert {one["name"] for one in pair["records"]} == {"Katharina Lindemann", "Lindeman, Katharina"}
         assert 0.9 < pair["score"] < 1
+
+    async def test_a_pair_that_was_told_apart_is_asked_about_no_more(self, owner: Member, stranger: Member) -> None:
+        named = {"name": "Katharina Lindemann", "email": "office@acme.example"}
+        ids = [(await owner.made("/v1/contacts", named))["id"] for _ in range(2)]
+
+        async def listed() -> list[int]:
+            asked = [{"kind": "contacts", "method": method} for method in ("same", "similar")]
+            return [len((await owner.get("/v1/duplicates", params=one)).json()["items"]) for one in asked]
+
+        assert await listed() == [1, 1]
+        verdict = {"kind": "contacts", "ids": ids[::-1]}
+        assert_problem(await stranger.post("/v1/duplicates/verdict", verdict), 404)
+        assert_problem(await owner.post("/v1/duplicates/verdict", verdict | {"ids": [ids[0], ids[0]]}), 404)
+        assert_problem(await owner.post("/v1/duplicates/verdict", verdict | {"kind": "companies"}), 404)
+        for _ in range(2):
+            assert (await owner.post("/v1/duplicates/verdict", verdict)).status_code == 204
+            assert await listed() == [0, 0]
+        assert (await owner.post("/v1/duplicates/verdict", verdict | {"are_distinct": False})).status_code == 204
+        assert await listed() == [1, 1]
