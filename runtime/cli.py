@@ -156,9 +156,8 @@ def bench(
     known = [*BENCHMARKS, *LONG_BENCHMARKS]
     if unknown := set(names or []) - set(known):
         raise StackError(f"There is no benchmark {', '.join(sorted(unknown))}. There are: {', '.join(known)}.")
-    signal.signal(
-        signal.SIGTERM, lambda _number, _frame: sys.exit(128 + signal.SIGTERM)
-    )  # with servers that it started
+    # whoever ends it means the servers that it has started, too
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(128 + signal.SIGTERM))
     try:
         run_benchmarks(console, names or list(BENCHMARKS), parameters=read_parameters(given or []), json_file=json_file)
     except WrongParameterError as error:
