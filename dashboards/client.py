@@ -5,7 +5,7 @@ Answers of figures are kept for seconds, by sign-in and parameters; what the ver
 is kept of pipelines and people. How requests travel, and the errors that a person may meet, is `transport`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,6 +101,15 @@ def post(sign_in: SignIn, path: str, body: Json | None = None, *, key: str | Non
     """
     headers = {"Idempotency-Key": key} if key else {}
     return _written(transport.send(sign_in, "POST", path, json={} if body is None else body, headers=headers))
+
+
+def stream(sign_in: SignIn, path: str, body: Json, *, key: str) -> Iterator[tuple[str, Json]]:
+    """Have something made and see it come: events by their names. With the same `key` it is the same one.
+
+    Raises:
+        ConflictError, RefusedError: as `post`; also after some of it has come.
+    """
+    return transport.stream(sign_in, path, json=body, headers={"Idempotency-Key": key})
 
 
 def upload(sign_in: SignIn, path: str, files: Sequence[tuple[str, tuple[str, bytes]]], **fields: str) -> Json:

@@ -12,11 +12,12 @@ An expired access token is replaced unseen. Errors that a person may meet:
     └── RefusedError           the API refused the question, or failed; says why, and of which fields
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from pydantic_core import from_json
 
 from contracts.settings import DashboardSettings
 from dashboards.session import SignIn
@@ -27,6 +28,8 @@ Json = dict[str, Any]
 _TIMEOUT = httpx.Timeout(20.0, connect=4.0)
 #: Files travel for a while, and are read to their end before the answer.
 _UPLOAD_TIMEOUT = httpx.Timeout(600.0, connect=4.0)
+#: What is shown as it comes begins after a while, and may pause.
+_STREAM_TIMEOUT = httpx.Timeout(90.0, connect=4.0)
 #: Figures of the version that a page names, as the deals behind them are: people who compare the two rather wait.
 _HEADERS = {"User-Agent": "sluice-dashboards", "Cache-Control": "no-cache"}
 
@@ -138,6 +141,51 @@ def send(
         again = sign_in.access_token
         response = _send(method, path, token=again, parameters=parameters, json=json, headers=headers, form=form)
     return response
+
+
+def stream(sign_in: SignIn, path: str, *, json: Json, headers: Mapping[str, str]) -> Iterator[tuple[str, Json]]:
+    """Events of an answer that comes bit by bit, each with its name; one named `problem` is raised."""
+    token = sign_in.access_token
+    answer = _streamed(path, token, json, headers)
+    if (first := next(answer, None)) is None:
+        _refresh(sign_in, token)
+        answer = _streamed(path, sign_in.access_token, json, headers)
+        first = next(answer, None)
+        if first is None:
+            raise SignedOutError("Your sign-in has ended. Please sign in again.")
+    yield first
+    yield from answer
+
+
+def _streamed(path: str, token: str, json: Json, headers: Mapping[str, str]) -> Iterator[tuple[str, Json]]:
+    """The events; none where the token is not good any more."""
+    signed = {"Authorization": f"Bearer {token}", **headers}
+    http = _http(DashboardSettings().api_url)
+    try:
+        with http.stream("POST", path, json=json, headers=signed, timeout=_STREAM_TIMEOUT) as response:
+            if response.status_code == httpx.codes.UNAUTHORIZED:
+                return
+            if not response.is_success:
+                response.read()
+                body_of(response)
+            yield from _events(response.iter_lines())
+    except httpx.TimeoutException as error:
+        raise UnreachableError("Sluice took too long to answer.") from error
+    except httpx.TransportError as error:
+        raise UnreachableError("Sluice cannot be reached at the moment.") from error
+
+
+def _events(lines: Iterator[str]) -> Iterator[tuple[str, Json]]:
+    name = ""
+    for line in lines:
+        field, _, value = line.partition(": ")
+        if field == "event":
+            name = value
+        elif field == "data":
+            data: Json = from_json(value)
+            if name == "problem":
+                raise RefusedError(str(data.get("detail") or data.get("title")), code=str(data.get("code", "")))
+            yield name, data
 
 
 def body_of(response: httpx.Response) -> Json:

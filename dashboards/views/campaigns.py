@@ -1,13 +1,12 @@
 """Campaigns: build one, see whom it writes to and what they would read, start and pause it, and what came of it."""
 
-import json
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from dashboards import client, money, sentences, states
+from dashboards import campaign_building, client, money, sentences, states
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -15,11 +14,6 @@ from dashboards.session import SignIn
 PAGE = Page("Campaigns", icon="campaign", group="Automate", position=3)
 
 _WRITERS = frozenset({"owner", "admin", "manager", "rep"})
-_BASES = {
-    "consent": "Consent: they agreed",
-    "contract": "Contract: it is about what they bought",
-    "legitimate_interest": "Legitimate interest: say which",
-}
 _REASONS = {
     "no_address": "No address on a channel of the campaign",
     "same_address": "Another contact has the same address",
@@ -30,9 +24,6 @@ _REASONS = {
 }
 _STATES = {"waiting": "Waiting", "under_way": "Being sent", "ended": "Ended", "excluded": "Excluded"}
 _VERBS = {"running": ("pause", "cancel"), "paused": ("resume", "cancel"), "draft": ("start",)}
-_FIRST_STEP = [
-    {"kind": "email", "variants": [{"subject": "A question", "text": "Hello {{contact.first_name | there}},"}]}
-]
 
 
 def render(who: SignIn, me: Me) -> None:
@@ -52,7 +43,7 @@ def render(who: SignIn, me: Me) -> None:
             _control(who, campaign.body)
         build, audience, preview, progress, results = st.tabs(["Build", "Audience", "Preview", "Progress", "Results"])
         with build:
-            _build(who, campaign, may_write=may_write)
+            campaign_building.show(who, campaign, may_write=may_write)
         with audience:
             _audience(who, chosen)
         with preview:
@@ -67,7 +58,7 @@ def _new(who: SignIn) -> None:
     with st.expander("New campaign"), st.form("campaign_new", clear_on_submit=True):
         name = st.text_input("Name", max_chars=120)
         if st.form_submit_button("Create") and name.strip():
-            made = client.post(who, "/v1/campaigns", {"name": name.strip(), "steps": _FIRST_STEP})
+            made = client.post(who, "/v1/campaigns", {"name": name.strip(), "steps": [campaign_building.FIRST_STEP]})
             st.query_params["id"] = str(made["id"])
 
 
@@ -90,49 +81,6 @@ def _control(who: SignIn, campaign: dict[str, Any]) -> None:
                 states.refused(refused)
             else:
                 st.rerun()
-
-
-def _build(who: SignIn, found: client.Resource, *, may_write: bool) -> None:
-    campaign = found.body
-    is_open = may_write and campaign["state"] == "draft"
-    views = {one["id"]: one["name"] for one in client.get_all(who, "/v1/views", {"record_kind": "contact"})}
-    accounts = {one["id"]: f"{one['name']} ({one['channel']})" for one in client.get_all(who, "/v1/bd-accounts")}
-    bases, chosen_views = [None, *_BASES], [None, *views]
-    with st.form(f"campaign_build_{campaign['id']}_{campaign['version']}"):
-        name = st.text_input("Name", campaign["name"], max_chars=120, disabled=not is_open)
-        basis = st.selectbox(
-            "On what ground", bases, index=bases.index(campaign["legal_basis"]), disabled=not is_open,
-            format_func=lambda one: _BASES.get(one, "Not said yet"),
-        )  # fmt: skip
-        note = st.text_area("Why that holds", campaign["basis_note"] or "", disabled=not is_open, height=70)
-        view = st.selectbox(
-            "Audience: a saved view of contacts", chosen_views, disabled=not is_open,
-            index=chosen_views.index(campaign["view_id"]) if campaign["view_id"] in views else 0,
-            format_func=lambda one: views.get(one, "All contacts that you see"),
-        )  # fmt: skip
-        senders = st.multiselect(
-            "Accounts to send from", list(accounts), [one for one in campaign["account_ids"] if one in accounts],
-            format_func=accounts.__getitem__, disabled=not is_open,
-        )  # fmt: skip
-        parts = {name: campaign[name] for name in ("steps", "hours", "pace")}
-        text = st.text_area(
-            "Steps, hours and pace (JSON)", json.dumps(parts, indent=2), height=340, disabled=not is_open
-        )
-        if not st.form_submit_button("Save", disabled=not is_open):
-            return
-    try:
-        body = {**json.loads(text), "name": name.strip(), "legal_basis": basis, "basis_note": note.strip() or None}
-        client.patch(
-            who, f"/v1/campaigns/{campaign['id']}", body | {"view_id": view, "account_ids": senders}, etag=found.etag
-        )
-    except (ValueError, TypeError) as error:
-        st.error(f"The JSON cannot be read: {error}")
-    except client.StaleError:
-        st.error("Somebody changed this campaign since you opened it. Reload the page to see their version.")
-    except client.RefusedError as refused:
-        states.refused(refused)
-    else:
-        st.rerun()
 
 
 def _audience(who: SignIn, campaign_id: str) -> None:
@@ -172,6 +120,8 @@ def _preview(who: SignIn, campaign_id: str) -> None:
             if one["subject"]:
                 st.text(one["subject"])
             st.text(one["text"])
+            if one.get("html"):
+                st.code(one["html"], language="html", wrap_lines=True)
 
 
 def _progress(who: SignIn, campaign_id: str, zone: ZoneInfo) -> None:

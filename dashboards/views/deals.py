@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboards import bulk, client, creating, files, lines, money, pages, record, states, tags, why
+from dashboards import bulk, client, creating, drafting, files, lines, money, pages, record, states, tags, why
 from dashboards.answers import Me, Pipeline, Stage
 from dashboards.forms import Shown
 from dashboards.pages import Page
@@ -62,6 +62,7 @@ def _one(who: SignIn, me: Me, record_id: str, pipelines: list[Pipeline]) -> None
         lines.show(who, record_id)
         files.section(who, "deal", record_id)
     with right:
+        drafting.panel(who, me, {"summary": "Sum it up", "next_action": "What next?"}, {"deal_id": record_id})
         why.show(who, me, record_id, pipelines)
         record.timeline(who, me, "deals", record_id)
 

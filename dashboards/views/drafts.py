@@ -1,56 +1,68 @@
-"""Drafts: what a model wrote and nobody has decided on yet; approve, change, send or reject it."""
-
-from typing import Any
+"""Drafts: what a model wrote and nobody has decided on yet, and what came of those that were."""
 
 import streamlit as st
 
-from dashboards import client, money, states
+from dashboards import client, drafting, money, states
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
 
 PAGE = Page("Drafts", icon="edit_note", group="Automate", position=4)
 
-_KINDS = {"reply": "Reply", "next_action": "Next action", "summary": "Summary"}
-_OPEN = {"generated": "nobody has looked at it", "edited": "changed, not approved", "approved": "approved"}
-_DECIDERS = frozenset({"owner", "admin", "manager", "rep"})
+_STEPS = {
+    "generated": "Written",
+    "approved": "Approved",
+    "sent": "Sent",
+    "replied": "Answered",
+    "moved": "Deal moved",
+    "rejected": "Rejected",
+}
 
 
 def render(sign_in: SignIn, me: Me) -> None:
     """Draw the page."""
     st.title("Drafts")
     with states.explained():
-        drafts = [draft for draft in client.get_all(sign_in, "/v1/drafts", most=200) if draft["state"] in _OPEN]
-        if not drafts:
-            st.info("No draft waits for a decision. Ask for one in the inbox.", icon=":material/info:")
-            return
-        st.caption(f"{money.count(len(drafts))} wait for a decision. Nothing is sent that nobody approved.")
-        for draft in drafts:
-            _show(sign_in, draft, may_decide=me.role in _DECIDERS)
+        _cost(sign_in)
+        waiting, results = st.tabs(["To decide", "Results"])
+        with waiting:
+            _waiting(sign_in, me)
+        with results:
+            for by, title in (("prompt", "By prompt"), ("model", "By model")):
+                _results(sign_in, by, title)
 
 
-def _show(sign_in: SignIn, draft: dict[str, Any], *, may_decide: bool) -> None:
-    with st.container(border=True):
-        st.header(f"{_KINDS[draft['kind']]}, {_OPEN[draft['state']]}")
-        text = st.text_area("Text", draft["text"], key=f"text {draft['id']}", disabled=not may_decide)
-        cited = ", ".join(draft["cited"]) or "nothing"
-        cost = draft["cost_micro"] / 1_000_000
-        st.text(f"Written by {draft['model']} with prompt {draft['prompt']}, from {cited}; ${cost:.4f}.")
-        if may_decide:
-            _decide(sign_in, draft, text.strip())
+def _cost(sign_in: SignIn) -> None:
+    found = client.get(sign_in, "/v1/drafts/settings")
+    spent, budget = (found[name] / 1_000_000 for name in ("spent_micro", "budget_micro"))
+    st.caption(f"This month's drafts cost \\${spent:.2f} of \\${budget:.2f}. Nothing is sent that nobody approved.")
+    if not found["is_on"]:
+        st.info(states.plain(found["off_because"]), icon=":material/info:")
 
 
-def _decide(sign_in: SignIn, draft: dict[str, Any], text: str) -> None:
-    path, left, right = f"/v1/drafts/{draft['id']}", *st.columns(2)
-    is_reply = draft["kind"] == "reply"
-    if left.button("Approve and send" if is_reply else "Approve", type="primary", key=f"approve {draft['id']}"):
-        if text != draft["text"]:
-            draft = client.patch(sign_in, path, {"text": text}, etag=f'"{draft["version"]}"').body
-        # exactly what is shown here is approved: another text has another hash
-        client.post(sign_in, f"{path}/approve", {"text_hash": draft["text_hash"]})
-        if is_reply:
-            client.post(sign_in, f"{path}/send")
-        st.rerun()
-    if right.button("Reject", key=f"reject {draft['id']}"):
-        client.post(sign_in, f"{path}/reject")
-        st.rerun()
+def _waiting(sign_in: SignIn, me: Me) -> None:
+    drafts = [
+        draft
+        for draft in client.get_all(sign_in, "/v1/drafts", most=200)
+        # what is not sent needs nothing more once it is approved
+        if draft["state"] in drafting.OPEN and (draft["kind"] == "reply" or draft["state"] != "approved")
+    ]
+    if not drafts:
+        st.info("No draft waits for a decision. Ask for one in the inbox, or at a deal.", icon=":material/info:")
+        return
+    for draft in drafts:
+        drafting.show(sign_in, me, draft)
+
+
+def _results(sign_in: SignIn, by: str, title: str) -> None:
+    st.header(title)
+    answer = client.figures(sign_in, "draft_outcomes", {"group_by": by})
+    rows = [row for row in answer.rows if row.get("stage_id") in _STEPS]
+    if not rows:
+        states.nothing_here("No results yet", "They follow within five minutes of the first draft.")
+        return
+    found: dict[str, dict[str, str]] = {}
+    for row in rows:
+        line = found.setdefault(row["group"], {title.removeprefix("By ").capitalize(): row["group"]})
+        line[_STEPS[row["stage_id"]]] = money.count(row["entered"])
+    st.dataframe(list(found.values()), hide_index=True, alt=f"How far drafts came, {title.lower()}")

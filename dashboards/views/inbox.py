@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import streamlit as st
 
-from dashboards import client, states
+from dashboards import client, drafting, states
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -56,7 +56,7 @@ def _inbox(sign_in: SignIn, me: Me) -> None:
         if chosen is None:
             st.info("No conversation here. Messages come in once an account is connected (Admin, Accounts).")
         else:
-            _conversation(sign_in, chosen)
+            _conversation(sign_in, me, chosen)
     _watch(sign_in, chosen if me.role in _WRITERS else None)
 
 
@@ -95,7 +95,7 @@ def _list(found: list[dict[str, Any]]) -> str | None:
     return chosen
 
 
-def _conversation(sign_in: SignIn, conversation_id: str) -> None:
+def _conversation(sign_in: SignIn, me: Me, conversation_id: str) -> None:
     path = f"/v1/conversations/{conversation_id}"
     read = client.get(sign_in, path)
     st.header(states.plain(read["subject"] or read["address"]))
@@ -109,6 +109,7 @@ def _conversation(sign_in: SignIn, conversation_id: str) -> None:
         client.post(sign_in, f"{path}/seen")
         st.rerun()
     _answer(sign_in, path, is_closed=read["status"] == "closed")
+    drafting.panel(sign_in, me, {"reply": "Draft a reply"}, {"conversation_id": conversation_id})
 
 
 def _message(sign_in: SignIn, message: dict[str, Any], *, is_by_hand: bool) -> None:
@@ -190,11 +191,6 @@ def _answer(sign_in: SignIn, path: str, *, is_closed: bool) -> None:
     if is_ended:
         client.post(sign_in, f"{path}/{'reopen' if is_closed else 'close'}")
         st.rerun()
-    if st.button("Draft a reply", icon=":material/edit_note:", help="A language model writes, you decide."):
-        body = {"kind": "reply", "conversation_id": path.rpartition("/")[2]}
-        with st.spinner("Writing"):
-            client.post(sign_in, "/v1/drafts", body, key=str(uuid4()))
-        st.success("The draft waits on the page Drafts. Nothing is sent before you approve it.")
 
 
 def _instant(text: str) -> str:

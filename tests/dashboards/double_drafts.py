@@ -1,9 +1,10 @@
 """The double's drafts: they are approved by the hash of their text, and sent only then."""
 
 from hashlib import sha256
+from json import dumps
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 
 Row = dict[str, Any]
 
@@ -39,13 +40,22 @@ def serve_drafts(app: FastAPI, drafts: list[Row]) -> None:
         return next(draft for draft in drafts if draft["id"] == draft_id)
 
     @app.get("/v1/drafts")
-    def list_drafts() -> Row:
-        return {"items": drafts, "next_cursor": None}
+    def list_drafts(conversation_id: str | None = None, deal_id: str | None = None) -> Row:
+        about = {"conversation_id": conversation_id, "deal_id": deal_id}
+        asked = {name: value for name, value in about.items() if value is not None}
+        items = [draft for draft in drafts if all(draft.get(name) == value for name, value in asked.items())]
+        return {"items": items, "next_cursor": None}
 
-    @app.post("/v1/drafts", status_code=201)
-    def create(body: Row) -> Row:
+    @app.get("/v1/drafts/settings")
+    def settings() -> Row:
+        return {"is_on": True, "off_because": None, "spent_micro": 350, "budget_micro": 20_000_000}
+
+    @app.post("/v1/drafts/stream")
+    def stream(body: Row) -> Response:
         drafts.append({**draft_of_one()[0], **body, "id": f"d{len(drafts) + 1}"})
-        return drafts[-1]
+        events = [("text", {"text": "400"}), ("text", {"text": "400 seats"}), ("draft", drafts[-1])]
+        lines = "".join(f"event: {name}\ndata: {dumps(data)}\n\n" for name, data in events)
+        return Response(lines, media_type="text/event-stream")
 
     @app.patch("/v1/drafts/{draft_id}")
     def change(draft_id: str, body: Row) -> Row:

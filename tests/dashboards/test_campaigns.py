@@ -17,9 +17,14 @@ def test_a_campaign_is_built_started_and_paused(open_page: Callable[..., AppTest
     page = open_page("campaigns")
     page.text_area[0].set_value("They asked at the fair")
     next(one for one in page.selectbox if one.label == "On what ground").set_value("consent")
-    click(page, "Save")
+    next(one for one in page.text_input if one.label == "Only if").set_value("deal.amount > 100.0")
+    click(page, "Save and add a wording to the last step")
     campaign = double.campaigns[0]
     assert (campaign["legal_basis"], campaign["basis_note"]) == ("consent", "They asked at the fair")
+    click(page, "Save and add a step")
+    first, second = campaign["steps"]
+    assert (first["when"], [one["text"] for one in first["variants"]]) == ("deal.amount > 100.0", ["Hello", "Hello"])
+    assert (second["kind"], second["wait_days"]) == ("email", 3.0)
     click(page, "Start")
     assert campaign["state"] == "running"
     assert any("Of 2 messages nobody knows" in one.value for one in page.warning)

@@ -15,6 +15,7 @@ def click(page: AppTest, label: str) -> None:
 def test_what_is_shown_is_what_is_approved_and_sent(open_page: Callable[..., AppTest], double: Double) -> None:
     page = open_page("drafts")
     assert page.text_area[0].value == "400 seats cost $1,000."
+    assert "cost \\$0.00 of \\$20.00" in page.caption[0].value
     assert "prompt reply@1, from deal.stage; $0.0003." in page.text[0].value
     page.text_area[0].set_value("400 seats cost $900.")
     click(page, "Approve and send")

@@ -53,11 +53,25 @@ def test_an_account_says_what_it_waits_for_and_what_is_missing(
 def test_a_reply_is_drafted_and_waits_for_a_decision(open_page: Callable[..., AppTest], double: Double) -> None:
     page = open_page("inbox")
     page.button(key=next(str(one.key) for one in page.button if str(one.key).startswith("open-"))).click().run()
-    next(one for one in page.button if one.label == "Draft a reply").click().run()
-    assert not page.exception
-    assert "waits on the page Drafts" in page.success[0].value
-    assert (double.drafts[-1]["kind"], double.drafts[-1]["state"]) == ("reply", "generated")
-    assert double.drafts[-1]["conversation_id"] == "c1"
+    press(page, "Draft a reply")
+    draft = double.drafts[-1]
+    assert (draft["kind"], draft["state"], draft["conversation_id"]) == ("reply", "generated", "c1")
+    words = next(one for one in page.text_area if one.label == "Text")
+    assert words.value == "400 seats cost $1,000."
+    words.set_value("400 seats cost $900.")
+    press(page, "Save the text")
+    assert (draft["state"], draft["text"]) == ("edited", "400 seats cost $900.")
+    press(page, "Approve and send")
+    assert draft["state"] == "sent"
+    assert "Approve and send" not in [one.label for one in page.button]
+
+
+def test_why_a_reply_cannot_be_drafted_is_said(open_page: Callable[..., AppTest], double: Double) -> None:
+    double.problems["/v1/drafts/stream"] = (402, "ai_budget_spent", "Drafts of this month have cost $20.")
+    page = open_page("inbox")
+    page.button(key=next(str(one.key) for one in page.button if str(one.key).startswith("open-"))).click().run()
+    press(page, "Draft a reply")
+    assert "Drafts of this month have cost" in page.error[0].value
 
 
 def test_says_who_else_is_there_and_labels_and_lets_sleep(open_page: Callable[..., AppTest], double: Double) -> None:
