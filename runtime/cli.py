@@ -92,7 +92,7 @@ def reload_code(
 def demo() -> None:
     """Fill the demo organization of the running stack: 18 months of plausible, seeded history."""
     stack = running_stack()
-    fill(stack.api_url, say=console.print)
+    fill(stack.api_url, say=console.print, database_url=stack.database_url)
     console.print(f"sign in as {', '.join(DEMO_USERS)}, password {DEMO_PASSWORD}")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from runtime import demo_campaigns, demo_conversations, demo_money, demo_records, demo_rules, demo_sales
+from runtime import demo_campaigns, demo_conversations, demo_drafts, demo_money, demo_records, demo_rules, demo_sales
 from runtime.demo_data import ANALYST, MANAGER, REP, generate
 from runtime.demo_story import NEW_BUSINESS
 from runtime.import_client import ImportClient, ImportFile, ImportRefusedError
@@ -47,8 +47,11 @@ def fill(
     say: Callable[[str], object] = print,
     seed: int = _SEED,
     until: date | None = None,
+    database_url: str | None = None,
 ) -> None:
     """Fill the demo organization up to `until` (today); `say` is told of each step.
+
+    Drafts, which the API has a language model write, are written where `database_url` says, without one.
 
     Safe to run again: what is there already stays as it is.
 
@@ -58,7 +61,8 @@ def fill(
     try:
         with httpx.Client(base_url=api_url, timeout=60) as http:
             owner = _Caller(http, _sign_in(http) or _sign_up(http, say))
-            _fill(owner, api_url, say=say, seed=seed, until=until or datetime.now(UTC).date())
+            day = until or datetime.now(UTC).date()
+            _fill(owner, api_url, say=say, seed=seed, until=day, database_url=database_url)
     except (httpx.TransportError, ImportRefusedError) as error:
         raise DemoError(f"The demo cannot be filled: {error}") from error
 
@@ -94,7 +98,9 @@ def _sign_up(http: httpx.Client, say: Callable[[str], object]) -> str:
     return str(_checked(http.post("/v1/auth/signup", json=body)).json()["access_token"])
 
 
-def _fill(owner: _Caller, api_url: str, *, say: Callable[[str], object], seed: int, until: date) -> None:
+def _fill(
+    owner: _Caller, api_url: str, *, say: Callable[[str], object], seed: int, until: date, database_url: str | None
+) -> None:
     pipelines = owner.items("/v1/pipelines")
     if any(stage["name"] == _RENAMED[1] for one in pipelines for stage in one["stages"]):
         say("the demo organization is there")
@@ -112,6 +118,8 @@ def _fill(owner: _Caller, api_url: str, *, say: Callable[[str], object], seed: i
     demo_money.add(owner, pipeline["id"])
     demo_rules.add(owner)  # before the deals that one of them acts on
     demo_sales.add(owner, pipeline["id"])
+    if database_url is not None:
+        demo_drafts.add(owner, pipeline["id"], database_url)
     # the last step, so that a fill that was broken off is told from one that is complete
     stage = next(one for one in pipeline["stages"] if one["name"] == _RENAMED[0])
     _change(owner, f"/v1/pipelines/{pipeline['id']}/stages/{stage['id']}", stage["version"], name=_RENAMED[1])

@@ -32,7 +32,7 @@ def add(owner: Caller) -> None:
     contacts = owner.items("/v1/contacts", limit=_PEOPLE)
     if not contacts or any(one["name"] == _NAME for one in owner.items("/v1/campaigns")):
         return
-    account = _mailbox(owner)
+    account = mailbox(owner)
     body: dict[str, Any] = {
         "name": _NAME,
         "legal_basis": "contract",
@@ -45,7 +45,8 @@ def add(owner: Caller) -> None:
     owner.call("POST", f"/v1/campaigns/{made['id']}/start")
 
 
-def _mailbox(owner: Caller) -> dict[str, Any]:
+def mailbox(owner: Caller) -> dict[str, Any]:
+    """The demo's mailbox, which nobody connects."""
     address = "demo@example.com"
     known = [one for one in owner.items("/v1/bd-accounts", channel="email") if one["address"] == address]
     body = {"channel": "email", "name": "Demo mailbox, not connected", "address": address}

@@ -52,6 +52,11 @@ class Stack:
         return EmbeddedBroker(self.ports.broker)
 
     @property
+    def database_url(self) -> str:
+        """The database, as the API sees it."""
+        return self.environment()["SLUICE_DATABASE_URL"]
+
+    @property
     def api_url(self) -> str:
         """Where the API answers."""
         return f"http://127.0.0.1:{self.ports.api}"

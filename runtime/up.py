@@ -68,7 +68,7 @@ def _say(text: str) -> None:
 def _fill_and_watch(stack: Stack, supervisor: Supervisor) -> None:
     """Fill the demo in a thread: processes are started, and started again, by the main thread alone."""
     with ThreadPoolExecutor(1) as pool:
-        filling = pool.submit(fill, stack.api_url, say=_say)
+        filling = pool.submit(fill, stack.api_url, say=_say, database_url=stack.database_url)
         supervisor.watch(until=filling.done)
         if supervisor.is_stopping:
             supervisor.stop_all()  # without the API the thread ends, too

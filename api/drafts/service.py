@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 
 from api.drafts import records, rules
 from api.drafts.cleaning import UnusableError, clean, hosts_of, repeats, tidy
-from api.drafts.model import Model, ModelUnavailable, Written
+from api.drafts.model import ModelUnavailable, Written
 from api.drafts.prompts import ACTIONS, PROMPTS, Asked
 from api.drafts.records import Inputs
 from api.drafts.redaction import Redaction
@@ -66,6 +66,13 @@ class Units(Protocol):
 
     def unit(self, context: Context) -> AbstractAsyncContextManager[UnitOfWork]:
         """A unit of work in the context's organization."""
+
+
+class Writer(Protocol):
+    """Whatever writes: a language model, or what stands in for one."""
+
+    def write(self, asked: Asked) -> AsyncIterator[str | Written]:
+        """What is written so far, again and again, and at the end all of it."""
 
 
 class Drafting:
@@ -123,7 +130,7 @@ class Drafting:
             if spent >= self._settings.ai_monthly_budget:
                 raise BudgetSpent(spent, self._settings.ai_monthly_budget)
 
-    async def write(self, model: Model, draft: Draft, wanted: Wanted) -> AsyncIterator[str | Draft]:
+    async def write(self, model: Writer, draft: Draft, wanted: Wanted) -> AsyncIterator[str | Draft]:
         """What is written so far, again and again, and at the end the draft.
 
         Raises:
