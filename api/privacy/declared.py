@@ -117,6 +117,9 @@ DECLARED: Mapping[str, Declared] = {
         },
         rest="kind",
     ),
+    "distinct_pairs": Declared(
+        where="kind = 'contact' and (first_id = :contact_id or second_id = :contact_id)", goes=True, rest="kind"
+    ),
     "bulk_items": Declared(
         where=f"(deal_id in ({_DEALS}) or record_id = :contact_id)", erased={"before": "null"}, rest="status problem"
     ),
