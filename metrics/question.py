@@ -190,7 +190,13 @@ def _has_rates(session: Session, viewer: Viewer, as_of: datetime) -> bool:
 
 
 #: The day at whose rate an amount is converted, by the clock of the facts.
-_RATE_DAYS = {"closed": "its closing", "created": "its creation", COHORT: "entering the cohort"}
+_RATE_DAYS = {
+    "closed": "its closing",
+    "created": "its creation",
+    "cancelled": "its end",
+    "failed": "its first failure",
+    COHORT: "entering the cohort",
+}
 
 
 def _conversions(definition: Definition, at: date, *, is_converted: bool) -> Iterator[str]:

@@ -37,6 +37,9 @@ def test_counts_what_is_paid_for_as_it_is_known(tmp_path: Path) -> None:
     log.add(InvoiceUpdated(**bill, status="open", paid_minor=0, payment_attempts=1), late, at=BEGINNING + days(12))
     log.add(InvoiceUpdated(**bill, status="open", paid_minor=0, payment_attempts=2), late, at=BEGINNING + days(13))
     log.add(InvoiceUpdated(**bill, status="paid", paid_minor=12_500, payment_attempts=3), late, at=BEGINNING + days(14))
+    log.set_rates(BEGINNING.date(), {"USD": "2"}, at=BEGINNING)
+    abroad = {"currency": "USD", "subscription_id": None, "seats": 0, "total_minor": 900, "paid_minor": 0}
+    log.add(InvoiceCreated(**abroad, status="open", payment_attempts=1), log.new_id(), at=BEGINNING + days(15))
     folder, now = tmp_path / "warehouse", datetime.now(UTC)
     publish_warehouse(duckdb_warehouse(folder), log.events, target_path=tmp_path / "dbt", tests=True, now=now)
     asker = Asker(DuckDBReader(folder), log.organization_id)
@@ -49,10 +52,13 @@ def test_counts_what_is_paid_for_as_it_is_known(tmp_path: Path) -> None:
     assert revenue(11) == [(None, 1, 12_500)]
     assert revenue(20.5) == [(None, 0, 0)]
     assert revenue(22, group_by="plan") == [("business", 1, 5_000)]
+    assert revenue(22, currency="USD") == [(None, 1, 10_000)]
     assert revenue(22, owner_ids=[log.new_id()]) == [(None, 0, 0)]
     period: dict[str, Any] = {"start": BEGINNING.date(), "end": (BEGINNING + days(30)).date()}
     [churn] = asker.answer("churn", **period).rows
     assert (churn["cancelled"], churn["monthly_minor"]) == (1, 12_500)
+    [churn] = asker.answer("churn", **period, currency="USD").rows
+    assert (churn["cancelled"], churn["monthly_minor"]) == (1, 25_000)
     [failed] = asker.answer("failed_payments", **period, group_by="month").rows
-    assert (failed["group"], failed["invoices_failed"], failed["total_minor"]) == ("2026-01", 1, 12_500)
+    assert (failed["group"], failed["invoices_failed"], failed["total_minor"]) == ("2026-01", 2, 12_500 + 450)
     asker.reader.close()
