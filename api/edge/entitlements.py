@@ -6,6 +6,7 @@ billing is set up, everything is allowed.
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import NamedTuple
 
 from sqlalchemy import text
 
@@ -76,9 +77,24 @@ async def require_room(unit: UnitOfWork, settings: BillingSettings, limit: Limit
     Raises:
         PlanLimitReached: it does not.
     """
+    room = await _room(unit, settings, limit)
+    if room is not None and room.used >= room.allowed:
+        raise PlanLimitReached(limit, room.allowed, room.used)
+
+
+async def room_left(unit: UnitOfWork, settings: BillingSettings, limit: Limit) -> int | None:
+    """How many more the plan allows; None: as many as one likes."""
+    room = await _room(unit, settings, limit)
+    return None if room is None else max(room.allowed - room.used, 0)
+
+
+class _Room(NamedTuple):
+    allowed: int
+    used: int
+
+
+async def _room(unit: UnitOfWork, settings: BillingSettings, limit: Limit) -> _Room | None:
     if not settings.is_billing_on:
-        return
+        return None
     _, allowed_rows, [count] = await unit.fetch_all(_LOCK.bind(), _ALLOWED.bind(), USED[limit].bind())
-    allowed = int((allowed_rows[0].limits if allowed_rows else UNPAID)[limit])
-    if count.used >= allowed:
-        raise PlanLimitReached(limit, allowed, count.used)
+    return _Room(int((allowed_rows[0].limits if allowed_rows else UNPAID)[limit]), int(count.used))

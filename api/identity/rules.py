@@ -71,6 +71,7 @@ class NewUser:
     role: Role = Role.REP
     record_scope: RecordScope | None = None
     person_id: UUID | None = None
+    is_active: bool = True
     id: UUID = field(default_factory=uuid7)
 
 
@@ -94,8 +95,9 @@ def create_user(new: NewUser, now: datetime, *, by: Role | None, occurred_at: da
         name=new.name,
         role=new.role,
         record_scope=scope,
+        is_active=new.is_active,
     )
-    return Change(None, user, UserCreated(role=new.role, record_scope=scope, is_active=True), occurred_at)
+    return Change(None, user, UserCreated(role=new.role, record_scope=scope, is_active=new.is_active), occurred_at)
 
 
 def update_user(
