@@ -43,15 +43,18 @@ def render(sign_in: SignIn, me: Me) -> None:
         else:
             _show_subscription(subscription, billing, zone)
             _change(sign_in, subscription)
-        if subscription is not None:
-            _show_invoices(sign_in, zone)
+        _show_invoices(sign_in, zone)
 
 
 def _show_use(billing: dict[str, Any]) -> None:
     limits, used = billing["limits"] or {}, billing["used"]
     for column, (name, title) in zip(st.columns(3), _LIMITS.items(), strict=True):
         allowed = money.count(limits[name]) if limits else "no limit"
-        column.metric(title, f"{money.count(used[name])} of {allowed}" if name in used else allowed)
+        column.metric(title, f"{money.count(used[name])} of {allowed}")
+        if limits:
+            column.progress(min(used[name] / limits[name], 1.0) if limits[name] else 1.0)
+            if used[name] >= limits[name]:
+                column.caption("No more are allowed on this plan.")
 
 
 def _show_subscription(subscription: dict[str, Any], billing: dict[str, Any], zone: ZoneInfo) -> None:
@@ -59,6 +62,8 @@ def _show_subscription(subscription: dict[str, Any], billing: dict[str, Any], zo
     price = money.amount(subscription["monthly_minor"], subscription["currency"])
     st.header(f"{subscription['plan'].capitalize()}, {status}")
     lines = [f"{subscription['seats']} seats, {price} a month, paid {_INTERVALS[subscription['interval']]}."]
+    if subscription["status"] == "trialing" and subscription["trial_ends_at"]:
+        lines.append(f"The trial costs nothing until {_day(subscription['trial_ends_at'], zone)}.")
     if subscription["cancels_at"]:
         lines.append(f"It ends on {_day(subscription['cancels_at'], zone)}.")
     elif subscription["period_ends_at"]:
@@ -93,12 +98,20 @@ def _change(sign_in: SignIn, subscription: dict[str, Any]) -> None:
         plan = st.radio(
             "Plan", plans, plans.index(subscription["plan"]), format_func=_SOLD.__getitem__, horizontal=True
         )
+        intervals = list(_INTERVALS)
+        interval = st.radio(
+            "Paid",
+            intervals,
+            intervals.index(subscription["interval"]),
+            format_func=_INTERVALS.__getitem__,
+            horizontal=True,
+        )
         seats = st.number_input("Seats", min_value=1, value=subscription["seats"])
         ends = st.checkbox("End it with the period", value=subscription["cancels_at"] is not None)
         look, do = st.columns(2)
         looked = look.form_submit_button("Show the next invoice")
         done = do.form_submit_button("Change", type="primary")
-    wanted = {"plan": plan, "seats": int(seats)}
+    wanted = {"plan": plan, "interval": interval, "seats": int(seats)}
     if looked:
         preview = client.post(sign_in, "/v1/billing/preview", wanted)
         total = money.amount(preview["total_minor"], preview["currency"], decimals=True)
@@ -112,23 +125,32 @@ def _change(sign_in: SignIn, subscription: dict[str, Any]) -> None:
 def _show_invoices(sign_in: SignIn, zone: ZoneInfo) -> None:
     st.header("Invoices")
     invoices = client.get_all(sign_in, "/v1/billing/invoices")
-    if not invoices:
+    if invoices:
+        link = st.column_config.LinkColumn(display_text="open")
+        rows = [_row(invoice, zone) for invoice in invoices]
+        st.dataframe(rows, hide_index=True, column_config={"Page": link, "PDF": link})
+    else:
         st.text("There are none yet.")
-        return
-    rows = [
-        {
-            "Number": invoice["number"] or "draft",
-            "Issued": _day(invoice["issued_at"], zone),
-            "Seats": invoice["seats"],
-            "Total": money.amount(invoice["total_minor"], invoice["currency"], decimals=True),
-            "Status": invoice["status"],
-            "Page": invoice["page_url"],
-        }
-        for invoice in invoices
-    ]
-    st.dataframe(rows, hide_index=True, column_config={"Page": st.column_config.LinkColumn(display_text="open")})
     if st.button("Cards, addresses and tax ids", icon=":material/open_in_new:"):
         st.link_button("Open at Stripe", client.post(sign_in, "/v1/billing/portal")["url"])
+
+
+def _row(invoice: dict[str, Any], zone: ZoneInfo) -> dict[str, Any]:
+    def amount(name: str) -> str:
+        return money.amount(invoice[name], invoice["currency"], decimals=True) if invoice[name] else ""
+
+    return {
+        "Number": invoice["number"] or "draft",
+        "Issued": _day(invoice["issued_at"], zone),
+        "Seats": invoice["seats"],
+        "Total": money.amount(invoice["total_minor"], invoice["currency"], decimals=True),
+        "Tax": amount("tax_minor"),
+        "Coupons": amount("discount_minor"),
+        "Given back": amount("credited_minor"),
+        "Status": invoice["status"],
+        "Page": invoice["page_url"],
+        "PDF": invoice["pdf_url"],
+    }
 
 
 def _show_lines(lines: list[dict[str, Any]], currency: str) -> None:

@@ -27,7 +27,7 @@ PAID: Row = {
     "plan": "team",
     "subscription": SUBSCRIPTION,
     "limits": {"seats": 5, "bd_accounts": 5, "ai_drafts": 500},
-    "used": {"seats": 4},
+    "used": {"seats": 4, "bd_accounts": 5, "ai_drafts": 120},
     "falls_back_at": "2026-11-15T10:00:00Z",
 }
 OFF: Row = {
@@ -35,7 +35,7 @@ OFF: Row = {
     "plan": "free",
     "subscription": None,
     "limits": None,
-    "used": {"seats": 4},
+    "used": {"seats": 4, "bd_accounts": 5, "ai_drafts": 120},
     "falls_back_at": None,
 }
 INVOICE: Row = {
@@ -43,9 +43,13 @@ INVOICE: Row = {
     "issued_at": "2026-11-01T10:00:00Z",
     "seats": 5,
     "total_minor": 12_500,
+    "tax_minor": 0,
+    "discount_minor": 1_000,
+    "credited_minor": 0,
     "currency": "USD",
     "status": "open",
     "page_url": "https://invoice.stripe.test/1",
+    "pdf_url": "https://invoice.stripe.test/1.pdf",
 }
 
 

@@ -18,7 +18,9 @@ def test_says_what_is_paid_and_that_a_payment_is_late(open_page: Callable[..., A
     assert "5 seats, $125 a month, paid monthly. The next invoice comes on 1 Dec 2026." in texts(page)
     assert "from 15 Nov 2026 on" in page.warning[0].value
     assert (page.metric[0].label, page.metric[0].value) == ("People", "4 of 5")
-    assert page.dataframe[0].value["Total"].tolist() == ["$125.00"]
+    assert (page.metric[1].value, page.metric[2].value) == ("5 of 5", "120 of 500")
+    assert [caption.value for caption in page.caption] == ["No more are allowed on this plan."]
+    assert page.dataframe[0].value[["Total", "Coupons", "Tax"]].values.tolist() == [["$125.00", "$10.00", ""]]
 
 
 def test_changes_seats(open_page: Callable[..., AppTest], double: Double) -> None:
