@@ -175,6 +175,7 @@ class BillingSettings(Settings):
         default=14, ge=0, description="How long a plan goes on after its first payment that failed."
     )
     billing_trial_days: int = Field(default=14, ge=0, description="How long a first subscription costs nothing.")
+    billing_automatic_tax: bool = Field(default=False, description="Have Stripe Tax reckon taxes; set up there first.")
 
     @property
     def is_billing_on(self) -> bool:

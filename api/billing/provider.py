@@ -96,6 +96,7 @@ class Provider:
                     "line_items": [{"price": await self.price(plan, interval), "quantity": seats}],
                     "allow_promotion_codes": True,
                     "tax_id_collection": {"enabled": True},
+                    "automatic_tax": {"enabled": self._settings.billing_automatic_tax},
                     "customer_update": {"name": "auto", "address": "auto"},
                     "success_url": f"{url}?bought=yes",
                     "cancel_url": url,
@@ -163,7 +164,7 @@ class Provider:
                     },
                 }
             )
-        return seen_invoice({"id": "preview", **invoice.to_dict()}, looked_at)
+        return seen_invoice(invoice.to_dict(), looked_at)
 
     async def subscription(self, subscription_id: str, looked_at: datetime) -> SeenSubscription:
         """A subscription as it stands."""
