@@ -28,8 +28,8 @@ _log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.5
 _RETRY_SECONDS = 2.0
-#: Between two reports of what was used.
-_USAGE_SECONDS = 600.0
+#: Between two reports of what was used; old deliveries go then, too.
+_TIDY_SECONDS = 600.0
 #: Deliveries of objects that nobody here knows are looked at this often before they are given up.
 _MOST_ATTEMPTS = 12
 #: Deliveries are kept for this long after they are done.
@@ -75,21 +75,24 @@ async def run(database: Database, stop: threading.Event) -> None:
     if not settings.is_billing_on:
         return
     async with Provider(settings) as provider:
-        usage_at = 0.0
+        tidy_at = 0.0
         while not stop.is_set():
             try:
                 while not stop.is_set() and await learn_next(database, provider, settings):
                     pass
-                if time.monotonic() >= usage_at:
-                    usage_at = time.monotonic() + _USAGE_SECONDS
-                    await _report(database, provider)
+                if time.monotonic() >= tidy_at:
+                    tidy_at = time.monotonic() + _TIDY_SECONDS
+                    await _tidy(database, provider)
                 await asyncio.sleep(_POLL_SECONDS)
             except (psycopg.Error, OSError):
                 _log.exception("the database does not answer; trying again")
                 await asyncio.sleep(_RETRY_SECONDS)
 
 
-async def _report(database: Database, provider: Provider) -> None:
+async def _tidy(database: Database, provider: Provider) -> None:
+    """What is done now and then: old deliveries go, use is told."""
+    async with database.unit(None) as unit:
+        unit.execute(_FORGET)
     try:
         await report_usage(database, provider)
     except BillingUnavailable:
@@ -99,7 +102,6 @@ async def _report(database: Database, provider: Provider) -> None:
 async def learn_next(database: Database, provider: Provider, settings: BillingSettings) -> bool:
     """Take the delivery whose turn it is, and learn what it points at. Answers whether there was one."""
     async with database.unit(None) as unit:
-        unit.execute(_FORGET)
         taken = await unit.fetch(_TAKE)
     if not taken:
         return False

@@ -1,10 +1,12 @@
 """The mutations: what each breaks, how, and which tests must notice. Texts are found exactly once, or the run fails."""
 
 from tests.mutations.delivery import DELIVERY
+from tests.mutations.money import MONEY
 from tests.mutations.mutation import Edit, Mutation
 
 MUTATIONS = (
     *DELIVERY,
+    *MONEY,
     Mutation(
         "staging_does_not_drop_repeated_event_ids",
         (

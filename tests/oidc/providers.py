@@ -1,7 +1,6 @@
 """Providers to sign in by: npm's certified `oidc-provider`, and one that says whatever a test wants it to say."""
 
 import json
-import os
 import shutil
 import subprocess
 import threading
@@ -15,45 +14,23 @@ from typing import Any
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import httpx
-import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 from pydantic import SecretStr
 
 from contracts.settings import OidcProvider
 from runtime.process import die_with_parent, free_port
+from tests.npm import installed
 
 HERE = Path(__file__).parent
 REDIRECT = "http://127.0.0.1:8501/sso/return"
-_CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "sluice" / "oidc-provider"
-
-
-def _installed() -> Path:
-    """The folder with the provider's packages, fetched once."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("needs node and npm, for the certified provider of npm's oidc-provider")
-    wanted = (HERE / "package.json").read_text()
-    kept = _CACHE / "package.json"
-    if not kept.is_file() or kept.read_text() != wanted or not (_CACHE / "node_modules").is_dir():
-        _CACHE.mkdir(parents=True, exist_ok=True)
-        kept.write_text(wanted)
-        done = subprocess.run(
-            ["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"],  # noqa: S607 # found above
-            cwd=_CACHE,
-            check=False,
-            timeout=120,
-        )
-        if done.returncode != 0:
-            kept.unlink()
-            pytest.skip("npm cannot fetch oidc-provider here")
-    shutil.copy(HERE / "provider.mjs", _CACHE / "provider.mjs")
-    return _CACHE
 
 
 @contextmanager
 def certified_provider() -> Iterator[OidcProvider]:
     """The certified provider, running."""
-    folder, port = _installed(), free_port()
+    folder, port = installed(HERE, "oidc-provider"), free_port()
+    shutil.copy(HERE / "provider.mjs", folder / "provider.mjs")
     process = subprocess.Popen(
         ["node", "provider.mjs", str(port), REDIRECT],  # noqa: S607 # found above
         cwd=folder,

@@ -43,6 +43,9 @@ class StripeAccount:
     events: list[Object] = field(default_factory=list)
     #: Customers whose card is refused.
     refused: set[str] = field(default_factory=set)
+    #: By how many percent a customer's coupon makes their subscriptions cheaper, and what tax they pay then.
+    coupons: dict[str, int] = field(default_factory=dict)
+    taxes: dict[str, int] = field(default_factory=dict)
     tell: Callable[[Object], None] | None = None
 
     def __post_init__(self) -> None:
@@ -159,7 +162,7 @@ class StripeAccount:
         lines.append(self._line(subscription, item, price, quantity, item["current_period_end"]))
         invoice = self._invoice(subscription, lines)
         del self.objects[invoice["id"]]
-        return {name: value for name, value in invoice.items() if name != "id"}
+        return invoice | {"id": f"upcoming_{invoice['id']}"}
 
     def advance(self, seconds: int) -> None:
         """Let time pass: trials end, periods are renewed, payments are tried again."""
@@ -233,10 +236,29 @@ class StripeAccount:
     def _bill(self, subscription: Object, lines: list[Object]) -> None:
         invoice = self._invoice(subscription, lines)
         subscription["latest_invoice"] = invoice["id"]
+        self._reckon(invoice)
         self.emit("invoice.created", invoice)
         self.number(invoice)
         invoice["auto_advance"] = True
         self._pay(subscription, invoice)
+
+    def _reckon(self, invoice: Object) -> None:
+        """Take off what a coupon takes off, and add the tax."""
+        customer, total = invoice["customer"], invoice["subtotal"]
+        if percent := self.coupons.get(customer):
+            off = _part(total, percent, 100)
+            invoice["total_discount_amounts"] = [{"amount": off, "discount": "di_1"}]
+            total -= off
+        if percent := self.taxes.get(customer):
+            tax = _part(total, percent, 100)
+            invoice["total_taxes"] = [
+                {
+                    "amount": tax, "tax_behavior": "exclusive", "tax_rate_details": None, "taxable_amount": total,
+                    "taxability_reason": "standard_rated", "type": "tax_rate_details",
+                }
+            ]  # fmt: skip
+            total += tax
+        invoice.update(total=total, amount_due=max(total, 0), amount_remaining=max(total, 0))
 
     def number(self, invoice: Object) -> None:
         """Finalize it: it has its number from then on."""

@@ -20,38 +20,46 @@ def put_card(account: StripeAccount, customer: str) -> Object:
 
 
 def make_invoice(account: StripeAccount, fields: Object) -> Object:
-    """A draft without lines."""
+    """A draft: of what the customer was to be billed for, or without lines."""
     customer = account.find(fields["customer"], "customer")
-    made = account.invoice(customer["id"], fields["currency"], [], parent=None)
+    made = account.invoice(customer["id"], fields.get("currency", "usd"), [], parent=None)
     made |= {"metadata": fields.get("metadata", {}), "description": fields.get("description")}
     account.objects[made["id"]] = made
     account.emit("invoice.created", made)
+    if fields.get("pending_invoice_items_behavior") == "include":
+        items = account.all("invoiceitem")
+        for item in [one for one in items if one["invoice"] is None and one["customer"] == customer["id"]]:
+            _add(made, item)
     return made
 
 
 def make_item(account: StripeAccount, fields: Object) -> Object:
-    """A line of a draft."""
-    invoice = account.find(fields["invoice"], "invoice")
-    if invoice["status"] != "draft":
-        raise RefusedError("Only drafts can be changed.", "invoice")
-    amount, period = int(fields["amount"]), {"start": account.now, "end": account.now}
+    """A line of a draft, or of the customer's next invoice."""
+    period = {"start": account.now, "end": account.now}
     made = account.make(
-        "ii", "invoiceitem", amount=amount, currency=fields["currency"], customer=fields["customer"], date=account.now,
-        description=fields.get("description"), discountable=True, discounts=[], invoice=invoice["id"], metadata={},
-        parent=None, period=period, pricing=None, proration=False, quantity=1, quantity_decimal="1", tax_rates=[],
+        "ii", "invoiceitem", amount=int(fields["amount"]), currency=fields["currency"], customer=fields["customer"],
+        date=account.now, description=fields.get("description"), discountable=True, discounts=[], invoice=None,
+        metadata={}, parent=None, period=period, pricing=None, proration=False, quantity=1, quantity_decimal="1",
+        tax_rates=[],
     )  # fmt: skip
-    details = {"invoice_item": made["id"], "proration": False, "proration_details": None, "subscription": None}
-    parent = {"type": "invoice_item_details", "invoice_item_details": details, "subscription_item_details": None}
-    line = {
-        "id": made["id"].replace("ii_", "il_"), "object": "line_item", "livemode": False, "amount": amount,
-        "subtotal": amount, "currency": fields["currency"], "discountable": True, "discounts": [], "metadata": {},
-        "period": period, "quantity": 1, "quantity_decimal": "1", "description": fields.get("description"),
-        "parent": parent,
-    }  # fmt: skip
-    invoice["lines"]["data"].append(line)
-    for name in ("subtotal", "total", "amount_due", "amount_remaining"):
-        invoice[name] += amount
+    if "invoice" in fields:
+        invoice = account.find(fields["invoice"], "invoice")
+        if invoice["status"] != "draft":
+            raise RefusedError("Only drafts can be changed.", "invoice")
+        _add(invoice, made)
     return made
+
+
+def _add(invoice: Object, item: Object) -> None:
+    item["invoice"] = invoice["id"]
+    details = {"invoice_item": item["id"], "proration": False, "proration_details": None, "subscription": None}
+    parent = {"type": "invoice_item_details", "invoice_item_details": details, "subscription_item_details": None}
+    copied = ("amount", "currency", "period", "quantity", "quantity_decimal", "description")
+    line = {name: item[name] for name in copied} | {"subtotal": item["amount"], "parent": parent}
+    line |= {"id": item["id"].replace("ii_", "il_"), "object": "line_item", "livemode": False, "metadata": {}}
+    invoice["lines"]["data"].append(line | {"discountable": True, "discounts": []})
+    for name in ("subtotal", "total", "amount_due", "amount_remaining"):
+        invoice[name] += item["amount"]
 
 
 def finalize(account: StripeAccount, invoice_id: str, _: Object) -> Object:
@@ -72,7 +80,8 @@ def pay(account: StripeAccount, invoice_id: str, fields: Object) -> Object:
         raise RefusedError("Invoice is already paid")
     if invoice["status"] != "open":
         raise RefusedError("Only open invoices can be paid.")
-    account.find(fields["payment_method"], "payment_method")
+    if "payment_method" in fields:
+        account.find(fields["payment_method"], "payment_method")
     invoice.update(attempted=True, attempt_count=invoice["attempt_count"] + 1)
     if invoice["customer"] in account.refused:
         account.emit("invoice.payment_failed", invoice)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,8 +31,8 @@ class StripeServer:
     is_down: bool = False
     kept: dict[str, tuple[Object, int, Object]] = field(default_factory=dict)
     answers: list[tuple[str, str, Object]] = field(default_factory=list)
-    #: Requests that got there, in order.
-    requests: list[tuple[str, str, Object]] = field(default_factory=list)
+    #: Requests that got there, in order: verb, path, form.
+    requests: list[tuple[str, str, str]] = field(default_factory=list)
     #: The answer to the request of this number is lost on its way, though what was asked for is done.
     losing: int | None = None
 
@@ -51,6 +52,11 @@ def delivery(event: Object, secret: str, *, at: int | None = None) -> tuple[byte
 class _Http(ThreadingHTTPServer):
     stripe: StripeServer
 
+    def handle_error(self, request: Any, client_address: Any) -> None:  # as http.server has it
+        """Say nothing of a client that was killed."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -60,17 +66,17 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def do_GET(self) -> None:  # http.server's name
-        self._answer(parsed(urlsplit(self.path).query))
+        self._answer(urlsplit(self.path).query)
 
     def do_POST(self) -> None:  # http.server's name
-        self._answer(parsed(self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()))
+        self._answer(self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode())
 
     do_DELETE = do_GET  # noqa: N815  # http.server's name
 
-    def _answer(self, fields: Object) -> None:
+    def _answer(self, form: str) -> None:
         stripe = self.server.stripe
         with stripe.lock:
-            status, body = self._decide(stripe, fields)
+            status, body = self._decide(stripe, form)
             is_lost = len(stripe.requests) - 1 == stripe.losing
         if is_lost:
             self.close_connection = True
@@ -82,9 +88,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(sent)
 
-    def _decide(self, stripe: StripeServer, fields: Object) -> tuple[int, Object]:
+    def _decide(self, stripe: StripeServer, form: str) -> tuple[int, Object]:
         path, key = urlsplit(self.path).path, self.headers.get("Idempotency-Key")
-        stripe.requests.append((self.command, path, fields))
+        fields = parsed(form)
+        stripe.requests.append((self.command, path, form))
         if stripe.is_down:
             return 503, _error("api_error", "Down.")
         if self.headers.get("Authorization") != f"Bearer {KEY}":

@@ -1,40 +1,15 @@
-"""The test server's answers are of the shape that Stripe's own document gives."""
+"""The test server's objects are of the shape that Stripe's own document gives, and Stripe's command line drives it."""
 
-import gzip
-import json
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
-import jsonschema
 import pytest
 
 from tests.stripe_server.account import Object, StripeAccount
 from tests.stripe_server.meters import make_meter, report
 from tests.stripe_server.one_off import credit, make_invoice, make_item, pay, put_card
-
-SPEC = Path(__file__).parents[2].parent / "shared" / "specs" / "stripe-2026-05-27.openapi.json.gz"
-
-
-@pytest.fixture(scope="module")
-def schemas() -> dict[str, Any]:
-    if not SPEC.exists():
-        pytest.skip(f"{SPEC} is absent: Stripe's OpenAPI document is not part of this project")
-    with gzip.open(SPEC) as file:
-        found: dict[str, Any] = _translated(json.load(file)["components"]["schemas"])
-        return found
-
-
-def _translated(value: Any) -> Any:
-    """OpenAPI 3.0 as JSON Schema: what is nullable may be null."""
-    if isinstance(value, list):
-        return [_translated(one) for one in value]
-    if not isinstance(value, dict):
-        return value
-    inner = {name: _translated(one) for name, one in value.items() if name != "nullable"}
-    if value.get("nullable") is not True:
-        return inner
-    return {"anyOf": [{"type": "null"}, inner]}
+from tests.stripe_server.programs import stripe_command
+from tests.stripe_server.server import stripe_server
+from tests.stripe_server.spec import answer_of, problem_of
 
 
 def _life() -> Iterator[Object]:
@@ -63,22 +38,28 @@ def _life() -> Iterator[Object]:
     yield from account.objects.values()
 
 
-def test_answers_have_stripes_shape(schemas: dict[str, Any]) -> None:
-    document = {"components": {"schemas": schemas}}
+def test_objects_have_stripes_shape() -> None:
     kinds = set()
     for made in _life():
         kinds.add(made["object"])
-        schema = {"$ref": f"#/components/schemas/{made['object']}", **document}
-        problem = jsonschema.exceptions.best_match(jsonschema.Draft7Validator(schema).iter_errors(made))
-        assert problem is None, f"{made['object']}: {problem.json_path}: {problem.message}"
-    assert kinds >= {
-        "customer",
-        "price",
-        "product",
-        "subscription",
-        "invoice",
-        "checkout.session",
-        "event",
-        "credit_note",
-        "invoiceitem",
-    }
+        assert (problem := problem_of(made, {"$ref": f"#/components/schemas/{made['object']}"})) is None, problem
+    assert kinds >= {"customer", "price", "product", "subscription", "invoice", "checkout.session", "event"}
+    assert kinds >= {"credit_note", "invoiceitem", "payment_method", "billing.meter", "billing.meter_event"}
+
+
+@pytest.mark.parametrize(
+    ("trigger", "expected"),
+    [
+        ("customer.subscription.created", "customer.subscription.created"),
+        pytest.param("customer.subscription.deleted", "customer.subscription.deleted", marks=pytest.mark.slow),
+        pytest.param("invoice.paid", "invoice.paid", marks=pytest.mark.slow),
+        pytest.param("invoice.payment_failed", "invoice.payment_failed", marks=pytest.mark.slow),
+    ],
+)
+def test_stripes_command_line_drives_it(trigger: str, expected: str) -> None:
+    with stripe_server() as server:
+        assert "Trigger succeeded" in stripe_command(server, "trigger", trigger)
+        assert expected in [event["type"] for event in server.account.events]
+        assert server.answers
+        for verb, path, answer in server.answers:
+            assert (problem := problem_of(answer, answer_of(verb, path))) is None, f"{verb} {path}: {problem}"

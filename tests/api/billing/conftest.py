@@ -41,6 +41,12 @@ class Till:
         found: str = self.stripe.account.all("subscription")[0]["items"]["data"][0]["id"]
         return found
 
+    @property
+    def seats(self) -> int:
+        """How many seats it is for, as Stripe has it."""
+        [item] = self.stripe.account.all("subscription")[0]["items"]["data"]
+        return int(item["quantity"])
+
     async def another_api(self) -> Api:
         """Another API on the same database, as the environment configures it now."""
         return await start_api(self.database)

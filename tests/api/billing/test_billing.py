@@ -79,6 +79,38 @@ async def test_a_payment_that_fails_begins_a_time_of_grace_that_paying_ends(till
     assert (found["subscription"]["status"], found["falls_back_at"]) == ("active", None)
 
 
+async def test_a_first_subscription_is_on_trial_and_a_second_is_not(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLUICE_BILLING_TRIAL_DAYS", "14")
+    till.owner = await (await till.another_api()).sign_up()
+    await till.subscribe(seats=2)
+    found = await till.read()
+    assert (found["subscription"]["status"], found["plan"], found["limits"]["seats"]) == ("trialing", "team", 2)
+    assert (await till.owner.read("/v1/billing/invoices"))["items"] == []
+    await till.pass_days(14)
+    assert (await till.read())["subscription"]["status"] == "active"
+    [invoice] = (await till.owner.read("/v1/billing/invoices"))["items"]
+    assert invoice["total_minor"] == 2 * 2_500
+    assert (await till.owner.call("PATCH", "/v1/billing/subscription", json={"cancels_at_period_end": True})).is_success
+    await till.pass_days(MONTH)
+    await till.subscribe(seats=2)
+    assert (await till.read())["subscription"]["status"] == "active"
+
+
+async def test_coupons_and_taxes_are_told_of_an_invoice(till: Till) -> None:
+    await till.owner.made("/v1/billing/checkout", json={"plan": "team", "seats": 2})
+    asked = next(form for _, path, form in till.stripe.requests if path == "/v1/checkout/sessions")
+    assert "allow_promotion_codes=true" in asked
+    assert "tax_id_collection" in asked
+    customer = till.stripe.account.all("customer")[0]["id"]
+    till.stripe.account.coupons[customer], till.stripe.account.taxes[customer] = 20, 19
+    await till.subscribe(seats=2)
+    [invoice] = (await till.owner.read("/v1/billing/invoices"))["items"]
+    assert (invoice["discount_minor"], invoice["tax_minor"], invoice["total_minor"]) == (1_000, 760, 4_760)
+    assert (invoice["paid_minor"], invoice["seats"]) == (4_760, 2)
+
+
 async def test_accounts_are_limited_by_the_plan(till: Till) -> None:
     account = {"channel": "telegram", "name": "One", "address": "+351900000001"}
     assert (await till.owner.post("/v1/bd-accounts", json=account)).status_code == 201

@@ -87,28 +87,3 @@ async def _invoices(till: Till) -> list[Object]:
 
 def _rounded(amount: Fraction) -> int:
     return int(amount + Fraction(1, 2))
-
-
-@pytest.mark.parametrize("deliveries", [60, pytest.param(10_000, marks=pytest.mark.slow)])
-async def test_a16_shuffled_doubled_and_delayed_deliveries_end_in_stripes_state(
-    till: Till, dice: random.Random, deliveries: int
-) -> None:
-    subscription = await till.subscribe(seats=5)
-    delivered = 0
-    while delivered < deliveries:
-        with till.stripe.lock:
-            for _ in range(dice.randrange(1, 5)):
-                till.stripe.account.advance(dice.randrange(1, PERIODS["month"] // 3))
-                change = {"items": [{"id": till.item, "quantity": dice.randrange(1, 40)}]}
-                till.stripe.account.change(subscription, change)
-        events = [event for event in till.undelivered for _ in range(dice.randrange(1, 4))]
-        dice.shuffle(events)
-        late = events[: len(events) // 4]  # come with the next ones
-        till.undelivered[:] = late
-        await till.deliver(events[len(late) :])
-        await till.learn()
-        delivered += len(events) - len(late)
-        await till.settle()
-        [item] = till.stripe.account.objects[subscription]["items"]["data"]
-        assert (await till.read())["subscription"]["seats"] == item["quantity"]
-    assert (await _reconciled(till)).repaired == []
