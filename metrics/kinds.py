@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from metrics import attainment, change, exits, experiment, facts, funnel, issues, outlook, scores, stage_metrics
+from metrics import attainment, change, exits, experiment, facts, funnel, issues, outlook, scores, seats, stage_metrics
 from metrics.cells import Cells
 from metrics.compile import Compiled, Statement
 from metrics.question import Question
@@ -58,6 +58,7 @@ KINDS: Mapping[str, Kind] = {
         outlook.build_forecast, issues.shape, outlook.key, series=Series(issues.issued, issues.shape)
     ),
     "score_forecast": Kind(scores.build_forecast, scores.shape_forecast, outlook.key),
+    "seats": Kind(seats.build, seats.shape, facts.key),
     "stage_entered": Kind(stage_metrics.build_stage_entered, stage_metrics.shape_stage_entered),
     "stalled": Kind(outlook.build_stalled, facts.shape, facts.key),
     "velocity": Kind(facts.build, outlook.shape_velocity, facts.key),

@@ -218,6 +218,7 @@ def _through(
     read = [entity.mart, Mart.DIM_TEAM_MEMBERS]
     read += [Mart.FCT_EXCHANGE_RATES] if "currency" in definition.parameters else []
     read += [Mart.FCT_GOALS] if definition.kind == "attainment" else []
+    read += [Mart.DIM_USERS] if definition.kind == "seats" else []
     read += [Mart.FCT_SCORES] if definition.kind == "score_forecast" else []
     read += [Mart.FCT_CUSTOM_VALUES] if parameters.custom or parameters.custom_group else []
     read += [source.mart for source in (entity.credit, entity.steps) if source is not None]

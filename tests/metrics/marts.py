@@ -30,6 +30,7 @@ TABLES: dict[Mart, str] = {
     Mart.DIM_PIPELINES: f"organization_id uuid, pipeline_id uuid, name text, is_active boolean, {_BOTH}",
     Mart.DIM_STAGES: "organization_id uuid, stage_id uuid, pipeline_id uuid, name text, kind text, position integer,"
     f" target_days integer, is_retired boolean, {_BOTH}",
+    Mart.DIM_USERS: f"organization_id uuid, user_id uuid, is_active boolean, {_BOTH}",
     Mart.DIM_TEAMS: f"organization_id uuid, team_id uuid, parent_team_id uuid, manager_id uuid, {_BOTH}",
     Mart.DIM_TEAM_MEMBERS: f"organization_id uuid, user_id uuid, team_id uuid, {_BOTH}",
     Mart.FCT_STAGE_ENTRIES: "organization_id uuid, deal_id uuid, entry_number bigint, pipeline_id uuid, stage_id uuid,"
@@ -50,6 +51,9 @@ TABLES: dict[Mart, str] = {
     Mart.FCT_SIGN_INS: f"organization_id uuid, sign_in_id uuid, user_id uuid, signed_in_at timestamptz, {_KNOWN}",
     Mart.WAREHOUSE_FRESHNESS: "organization_id uuid, through timestamptz, event_count bigint",
 }
+
+#: What kinds of metrics read of marts that no definition names.
+_READ_BY_KINDS = {Mart.FCT_SUBSCRIPTIONS.value: {"seats": "bigint"}}
 
 Row = tuple[Any, ...]
 Rows = dict[Mart, list[Row]]
@@ -260,6 +264,7 @@ def _declared(entity: Entity) -> str:
     columns |= {name: "timestamptz" for clock in entity.clocks.values() for name in (clock.at, clock.since) if name}
     if entity.amount is not None:
         columns |= {entity.amount.column: "bigint", entity.amount.currency: "text"}
+    columns |= _READ_BY_KINDS.get(entity.mart, {})
     told_apart = [name for clock in entity.clocks.values() for name in clock.where]
     told_apart += [
         name

@@ -26,6 +26,8 @@ def _seats(seats: int, **changed: Any) -> dict[str, Any]:
 def test_counts_what_is_paid_for_as_it_is_known(tmp_path: Path) -> None:
     log = EventLog()
     log.organization()
+    for _ in range(2):
+        log.user(at=BEGINNING)
     first, second, late = log.new_id(), log.new_id(), log.new_id()
     log.add(SubscriptionCreated(**_seats(3)), first, at=BEGINNING)
     log.add(SubscriptionUpdated(**_seats(5)), first, at=BEGINNING + days(10))
@@ -54,6 +56,9 @@ def test_counts_what_is_paid_for_as_it_is_known(tmp_path: Path) -> None:
     assert revenue(22, group_by="plan") == [("business", 1, 5_000)]
     assert revenue(22, currency="USD") == [(None, 1, 10_000)]
     assert revenue(22, owner_ids=[log.new_id()]) == [(None, 0, 0)]
+    used = {day: asker.answer("seat_use", as_of=(BEGINNING + days(day)).isoformat()).rows[0] for day in (9, 11, 20.5)}
+    assert [(one["people"], one["seats"]) for one in used.values()] == [(2, 3), (2, 5), (2, 0)]
+    assert (used[11]["seat_use"], used[20.5]["seat_use"]) == (0.4, None)
     period: dict[str, Any] = {"start": BEGINNING.date(), "end": (BEGINNING + days(30)).date()}
     [churn] = asker.answer("churn", **period).rows
     assert (churn["cancelled"], churn["monthly_minor"]) == (1, 12_500)
