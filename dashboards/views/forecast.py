@@ -71,7 +71,7 @@ def _by_scores(who: SignIn, organization: Organization, scope: Scope, version: s
     """The same period with deals weighed by their scores, where some have one."""
     answer = client.figures(who, "score_forecast", scope.parameters(), version=version)
     row = _first(answer)
-    st.subheader("By scores", anchor=False)
+    st.header("By scores", anchor=False)
     if not row.get("scored_deals"):
         states.nothing_here("No deal due has a score", "Scores weigh deals here as soon as Lead scores has a model.")
         return

@@ -285,6 +285,9 @@ def _findings(page: Page, dashboards: str, paths: list[str]) -> dict[str, list[s
         expect(page.get_by_role("heading", level=1).first).to_be_visible(timeout=PATIENCE)
         settle(page, painting=300)
         wrong = problems(page)
+        if wrong:  # what is about to be replaced is faint for a moment
+            settle(page)
+            wrong = problems(page)
         markup = page.locator("[src*='a.example'], [href*='a.example'], strong:text-is('b'), .katex, [onerror]").count()
         wrong += [f"{markup} pieces of markup"] if markup else []
         wrong += ["no title of its own"] if page.title() == "Sluice" else []
