@@ -24,6 +24,7 @@ from api.models.event_log import EventLogRow
 from api.models.picklist_value import PicklistValue
 from api.models.pipeline import Pipeline
 from api.models.stage import Stage
+from api.models.tag import RecordTag, Tag
 from api.models.user import User
 from contracts.money import MINOR_DIGITS
 
@@ -79,6 +80,20 @@ def _more(kind: str) -> ScalarSelect[Any]:
     )
 
 
+def _tags(noun: str, model: type[Company | Contact]) -> ScalarSelect[Any]:
+    return (
+        select(func.string_agg(Tag.name, aggregate_order_by(literal("; "), func.lower(Tag.name))))
+        .join(RecordTag, (RecordTag.organization_id == Tag.organization_id) & (RecordTag.tag_id == Tag.id))
+        .where(
+            RecordTag.organization_id == model.organization_id,
+            RecordTag.record_kind == noun,
+            RecordTag.record_id == model.id,
+        )
+        .correlate(model)
+        .scalar_subquery()
+    )
+
+
 _companies = (
     select(
         Company.id,
@@ -89,6 +104,7 @@ _companies = (
         Company.employee_count.label("employees"),
         Company.country,
         _owner.email.label("owner_email"),
+        _tags("company", Company).label("tags"),
     )
     .outerjoin(_industry, _is(_industry, Company, Company.industry_id))
     .outerjoin(_owner, _is(_owner, Company, Company.owner_id))
@@ -108,6 +124,7 @@ _contacts = (
         _own_id(Company).label("company_external_id"),
         _owner.email.label("owner_email"),
         _source.label.label("source"),
+        _tags("contact", Contact).label("tags"),
     )
     .outerjoin(Company, _is(Company, Contact, Contact.company_id))
     .outerjoin(_source, _is(_source, Contact, Contact.source_id))
@@ -202,13 +219,13 @@ def major_units(amount_minor: int | None, currency: str) -> str | None:
 LISTS: Mapping[Exportable, ExportedList] = {
     Exportable.COMPANIES: ExportedList(
         _listing(_companies, Company.id, owner=Company.owner_id),
-        ("external_id", "name", "domain", "industry", "employees", "country", "owner_email"),
+        ("external_id", "name", "domain", "industry", "employees", "country", "owner_email", "tags"),
     ),
     Exportable.CONTACTS: ExportedList(
         _listing(_contacts, Contact.id, owner=Contact.owner_id),
         (
             "external_id", "name", "email", "phone", "more_emails", "more_phones", "handles", "company",
-            "company_external_id", "owner_email", "source",
+            "company_external_id", "owner_email", "source", "tags",
         ),
     ),
     Exportable.DEALS: ExportedList(

@@ -1,4 +1,4 @@
-"""Cells that hold several addresses of a contact: `personal: ada@home.example; ada@old.example`."""
+"""Cells that hold several things: addresses (`personal: ada@home.example; ada@old.example`) or tags."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -8,6 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from api.contacts.channels import key_of
 from api.contacts.schemas import EmailAddress, Handle, Phone
 from api.kernel import phones
+from api.kernel.tags import Tags
 
 #: Column -> the field of a contact, its kind, the type where a cell gives none, and who judges one of it.
 _COLUMNS: Mapping[str, tuple[str, str, str, TypeAdapter[Any]]] = {
@@ -15,6 +16,9 @@ _COLUMNS: Mapping[str, tuple[str, str, str, TypeAdapter[Any]]] = {
     "more_phones": ("phones", "phone", "other", TypeAdapter(Phone)),
     "handles": ("handles", "handle", "other", TypeAdapter(Handle)),
 }
+
+
+_TAGS: TypeAdapter[list[str]] = TypeAdapter(Tags)
 
 
 class BadCellError(ValueError):
@@ -37,6 +41,26 @@ def read_cells(row: Mapping[str, Any], region: str | None) -> dict[str, list[dic
             primary = key_of(kind, "", row[kind]) if kind != "handle" and row[kind] else None
             found[field] = _distinct(kind, _read(column, row[column], region), primary)
     return found
+
+
+def read_tags(row: Mapping[str, Any]) -> list[str]:
+    """The tags of a row: `hot; met at the fair`.
+
+    Raises:
+        BadCellError: one is none.
+    """
+    parts = [one.strip() for one in (row["tags"] or "").split(";")]
+    try:
+        return _TAGS.validate_python([one for one in parts if one])
+    except ValidationError as error:
+        raise BadCellError("tags", f"{error.errors()[0]['msg']}.") from error
+
+
+def with_tags(before: Sequence[str], more: Sequence[str]) -> dict[str, list[str]]:
+    """The field of a known record's tags, where it lacks some."""
+    known = {name.lower() for name in before}
+    new = [name for name in more if name.lower() not in known]
+    return {"tags": sorted([*before, *new], key=str.lower)} if new else {}
 
 
 def _read(column: str, cell: str, region: str | None) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,7 @@ from api.imports.options import ImportOptions
 from api.imports.presets import Column, ValueKind
 from api.imports.values import clean, trimmed
 
-_DATED = (ValueKind.INSTANT, ValueKind.DAY)
+_DATED = (ValueKind.INSTANT, ValueKind.DUE, ValueKind.DAY)
 _NAMED = 5
 
 

@@ -25,6 +25,9 @@ _USER_COLUMNS: Mapping[Entity, str] = {
     Entity.DEALS: "owner_email",
     Entity.DEAL_STAGE_HISTORY: "actor_email",
     Entity.DEAL_OWNER_HISTORY: "owner_email",
+    Entity.ACTIVITIES: "author_email",
+    Entity.NOTES: "author_email",
+    Entity.TASKS: "assignee_email",
 }
 _LABEL_COLUMNS: Sequence[tuple[Entity, str]] = (
     (Entity.COMPANIES, "industry"),

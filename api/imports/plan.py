@@ -11,13 +11,14 @@ from typing import Any
 
 import polars as pl
 
+from api.imports.activity_rows import write_activities, write_tasks
 from api.imports.batch import Batch, Line, RowResult
 from api.imports.deal_rows import DealFrames, write_deals
 from api.imports.directory import Directory
 from api.imports.named_things import add_named_things, gather, scan
 from api.imports.pipeline_rows import write_pipelines
 from api.imports.prepare import CHUNK_ROWS, ROW, PreparedFile, good_rows, hold_back_groups, refuse_duplicates
-from api.imports.presets import DEAL_FILES, HISTORIES, Entity
+from api.imports.presets import DEAL_FILES, DOINGS, HISTORIES, Entity
 from api.imports.problems import Problem
 from api.imports.relation_rows import write_companies, write_contacts
 from api.imports.rows import KEY
@@ -25,7 +26,7 @@ from api.imports.user_rows import write_users
 
 _DEALS_PER_STEP = 2_000
 _PROBLEMS_PER_STEP = 20_000
-_UNIQUE = (Entity.PIPELINES, Entity.USERS, Entity.COMPANIES, Entity.CONTACTS, Entity.DEALS)
+_UNIQUE = (Entity.PIPELINES, Entity.USERS, Entity.COMPANIES, Entity.CONTACTS, Entity.DEALS, *DOINGS)
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,9 @@ def make_plan(files: Sequence[PreparedFile], *, at_most: int | None = None) -> P
     steps += [Step(partial(good_rows, *chunk), write_contacts) for chunk in contacts[:most]]
     steps += [Step(partial(_deals_of, files, *chunk), write_deals) for chunk in deals[:most]]
     steps += _late_history(files)[:most]
+    for entity in DOINGS:
+        write_doings = write_tasks if entity is Entity.TASKS else write_activities
+        steps += [Step(partial(good_rows, *chunk), write_doings) for chunk in list(_chunks(files, entity))[:most]]
     return Plan(files, steps)
 
 

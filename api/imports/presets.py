@@ -17,11 +17,16 @@ class Entity(StrEnum):
     DEAL_STAGE_HISTORY = "deal_stage_history"
     DEAL_OWNER_HISTORY = "deal_owner_history"
     DEAL_AMOUNT_HISTORY = "deal_amount_history"
+    ACTIVITIES = "activities"
+    NOTES = "notes"
+    TASKS = "tasks"
 
 
 #: Files of events of deals; each names its deal in `deal_external_id`.
 HISTORIES = (Entity.DEAL_STAGE_HISTORY, Entity.DEAL_OWNER_HISTORY, Entity.DEAL_AMOUNT_HISTORY)
 DEAL_FILES = (Entity.DEALS, *HISTORIES)
+#: Files of what people did and are to do.
+DOINGS = (Entity.ACTIVITIES, Entity.NOTES, Entity.TASKS)
 
 
 class ValueKind(StrEnum):
@@ -30,6 +35,7 @@ class ValueKind(StrEnum):
     TEXT = "text"
     EMAIL = "email"
     INSTANT = "instant"
+    DUE = "instant to come"
     DAY = "day"
     AMOUNT = "amount"
     CURRENCY = "currency"
@@ -66,8 +72,19 @@ _DEAL_KEY = Column("deal_external_id", is_required=True)
 _STAGE = Column("stage", is_required=True, max_length=120, is_name=True)
 _OWNER = Column("owner_email", ValueKind.USER)
 _COMPANY = Column("company", is_name=True, is_title=True)
+_TAGS = Column("tags", max_length=3_200, is_title=True)
 _SOURCE = Column("source", max_length=120, is_name=True)
 _IS_DELETED = Column("is_deleted", ValueKind.FLAG)
+
+_ABOUT = (
+    Column("deal_external_id"),
+    Column("contact_external_id"),
+    Column("contact_email", ValueKind.EMAIL),
+    _COMPANY,
+    Column("company_external_id"),
+)
+_BODY = Column("body", max_length=20_000, is_title=True)
+_AUTHOR = Column("author_email", ValueKind.USER)
 
 GENERIC: Mapping[Entity, Mapping[str, Column]] = {
     Entity.PIPELINES: _columns(
@@ -93,6 +110,7 @@ GENERIC: Mapping[Entity, Mapping[str, Column]] = {
         Column("employees", ValueKind.WHOLE),
         Column("country", ValueKind.COUNTRY),
         _OWNER,
+        _TAGS,
         _IS_DELETED,
     ),
     Entity.CONTACTS: _columns(
@@ -109,6 +127,7 @@ GENERIC: Mapping[Entity, Mapping[str, Column]] = {
         Column("company_external_id"),
         _OWNER,
         _SOURCE,
+        _TAGS,
         _IS_DELETED,
     ),
     Entity.DEALS: _columns(
@@ -153,6 +172,37 @@ GENERIC: Mapping[Entity, Mapping[str, Column]] = {
         Column("amount", ValueKind.AMOUNT, is_required=True),
         Column("currency", ValueKind.CURRENCY),
         Column("from", ValueKind.INSTANT, is_required=True),
+    ),
+    Entity.ACTIVITIES: _columns(
+        Column("external_id"),
+        Column("kind", is_required=True, max_length=20, is_title=True),
+        Column("subject", is_title=True),
+        _BODY,
+        Column("took_place_at", ValueKind.INSTANT),
+        Column("duration_seconds", ValueKind.WHOLE),
+        Column("direction", max_length=20, is_title=True),
+        _AUTHOR,
+        *_ABOUT,
+        _IS_DELETED,
+    ),
+    Entity.NOTES: _columns(
+        Column("external_id"),
+        Column("body", is_required=True, max_length=20_000, is_title=True),
+        Column("took_place_at", ValueKind.INSTANT),
+        _AUTHOR,
+        *_ABOUT,
+        _IS_DELETED,
+    ),
+    Entity.TASKS: _columns(
+        Column("external_id"),
+        Column("title", is_required=True, is_title=True),
+        _BODY,
+        Column("created_at", ValueKind.INSTANT),
+        Column("due_at", ValueKind.DUE),
+        Column("completed_at", ValueKind.INSTANT),
+        Column("assignee_email", ValueKind.USER),
+        *_ABOUT,
+        _IS_DELETED,
     ),
 }
 

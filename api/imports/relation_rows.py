@@ -11,12 +11,12 @@ from api.companies.records import COMPANIES
 from api.contacts import channels
 from api.contacts.records import CONTACTS
 from api.imports.batch import Batch, Line, RowResult
-from api.imports.channel_cells import BadCellError, joined, read_cells
+from api.imports.channel_cells import BadCellError, joined, read_cells, read_tags, with_tags
 from api.imports.directory import Directory, UnknownNameError
 from api.imports.prepare import FILE, ROW
 from api.imports.presets import Entity
 from api.imports.relations import companies_named, contacts_like, create, load_companies, merged_ids
-from api.kernel import records
+from api.kernel import records, tags
 from api.kernel.phones import region_of
 from api.kernel.records import RecordKind
 from api.kernel.unit_of_work import Row as Found
@@ -46,8 +46,12 @@ async def write_companies(batch: Batch, directory: Directory, frame: pl.DataFram
             owner_id = _find(row, "owner_email", directory.user_id)
             industry_id = _find(row, "industry", partial(directory.value_id, "industry"))
             record = _known(row, "name", by_id, by_name.get(row["name"].lower(), []), batch.options.on_duplicate)
+            names = read_tags(row)
         except _Refused as refused:
             _fail(batch, row, refused)
+            continue
+        except BadCellError as bad:
+            _fail_cell(batch, row, bad)
             continue
         fields = {
             "name": row["name"],
@@ -59,7 +63,7 @@ async def write_companies(batch: Batch, directory: Directory, frame: pl.DataFram
             # what was merged keeps its id for files to come, and its survivor its own
             "external_id": None if row["external_id"] in merged else row["external_id"],
         }
-        wanted.append((record, fields))
+        wanted.append((record, {**fields, **_tagged(record, names)}))
     _write(batch, COMPANIES, wanted, entity=Entity.COMPANIES)
 
 
@@ -83,12 +87,12 @@ async def write_contacts(batch: Batch, directory: Directory, frame: pl.DataFrame
             same = by_email.get(row["email"], []) if row["email"] else by_name
             record = _known(row, "email" if row["email"] else "name", by_id, same, batch.options.on_duplicate)
             more = read_cells(row, region)
+            names = read_tags(row)
         except _Refused as refused:
             _fail(batch, row, refused)
             continue
         except BadCellError as bad:
-            line = Line(row[FILE], row[ROW])
-            batch.fail(line, bad.column, value=row[bad.column], problem=bad.problem, fix="Correct it, or leave it out.")
+            _fail_cell(batch, row, bad)
             continue
         fields = {
             "name": row["name"],
@@ -102,8 +106,15 @@ async def write_contacts(batch: Batch, directory: Directory, frame: pl.DataFrame
         }
         if record is not None:
             more = _with_known(record, fields, more)
-        wanted.append((record, {**fields, **more}))
+        wanted.append((record, {**fields, **more, **_tagged(record, names)}))
     _write(batch, CONTACTS, wanted, entity=Entity.CONTACTS)
+
+
+def _tagged(record: Found | None, names: Sequence[str]) -> dict[str, list[str]]:
+    """What a row says of tags: it adds some, and takes none off."""
+    if record is not None:
+        return with_tags(record.tags, names)
+    return {"tags": list(names)} if names else {}
 
 
 def _with_known(record: Found, fields: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,6 +142,11 @@ def _find(row: Row, column: str, look_up: Callable[[str | None], UUID | None]) -
 def _fail(batch: Batch, row: Row, refused: _Refused) -> None:
     line = Line(row[FILE], row[ROW])
     batch.fail(line, refused.column, value=row[refused.column], problem=refused.error.problem, fix=refused.error.fix)
+
+
+def _fail_cell(batch: Batch, row: Row, bad: BadCellError) -> None:
+    line = Line(row[FILE], row[ROW])
+    batch.fail(line, bad.column, value=row[bad.column], problem=bad.problem, fix="Correct it, or leave it out.")
 
 
 def _known(row: Row, column: str, by_id: Mapping[str, Found], same: Sequence[Found], on_duplicate: str) -> Found | None:
@@ -164,9 +180,12 @@ def _write(
         [
             (one, beside)
             for one, fields in zip(ids, new, strict=True)
-            if (beside := {name: fields[name] for name in kind.beside if name in fields})
+            if (beside := {name: fields[name] for name in kind.beside if name in fields and name != "tags"})
         ],
     )
+    for record_id, fields in zip(ids, new, strict=True):
+        if "tags" in fields:
+            tags.put_on(batch.unit, kind.noun, record_id, fields["tags"])
     batch.count(entity, RowResult.CREATED, rows=len(new))
     known = [(record._asdict(), fields) for record, fields in wanted if record is not None]
     is_left = batch.options.on_duplicate == "skip"

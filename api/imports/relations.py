@@ -43,7 +43,10 @@ _company = (
     .order_by(Company.id)
 )
 _COMPANIES = compiled(_company, is_prepared=False)
-_LOCKED_COMPANIES = compiled(_company.with_for_update(), is_prepared=False)
+_LOCKED_COMPANIES = compiled(
+    _company.add_columns(*(one.label(name) for name, one in COMPANIES.beside.items())).with_for_update(of=Company),
+    is_prepared=False,
+)
 _has_address = Contact.id.in_(
     select(ContactChannel.contact_id).where(
         ContactChannel.organization_id == _organization,

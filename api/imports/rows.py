@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from api.imports.amounts import currency_of, meant_by, minor_units, sign_of
-from api.imports.presets import GENERIC, HISTORIES, Entity
+from api.imports.presets import DOINGS, GENERIC, HISTORIES, Entity
 from api.imports.values import ReadingRules
 from api.imports.zones import to_utc
 from api.kernel import phones
@@ -46,6 +46,10 @@ def with_whole_cells(text: pl.DataFrame, entity: Entity) -> pl.DataFrame:
         return text.with_columns(pl.coalesce("name", whole).alias("name"))
     if entity is Entity.COMPANIES:
         return text.with_columns(pl.col("domain").str.replace(r"^https?://", "").str.replace(r"/.*$", ""))
+    if entity is Entity.ACTIVITIES:
+        return text.with_columns(pl.col("kind", "direction").str.to_lowercase())
+    if entity is Entity.NOTES:
+        return text.with_columns(pl.lit("note").alias("kind"))
     return text
 
 
@@ -128,6 +132,21 @@ _MONEY_FAULTS = [
     Fault(pl.col("amount_minor").abs() > LARGEST_AMOUNT_MINOR, "amount", "The amount is too large.", "Check it."),
 ]
 _FAULTS: dict[Entity, tuple[Fault, ...]] = {
+    Entity.ACTIVITIES: (
+        Fault(
+            ~pl.col("kind").is_in(["note", "call", "meeting"]),
+            "kind",
+            "There is no such kind of activity.",
+            "Write note, call or meeting.",
+        ),
+        Fault(
+            ~pl.col("direction").is_in(["in", "out"]),
+            "direction",
+            "A call comes in or goes out.",
+            "Write in or out, or leave it empty.",
+        ),
+        Fault(pl.col("duration_seconds") < 0, "duration_seconds", "Nothing takes less than no time.", "Correct it."),
+    ),
     Entity.USERS: (
         Fault(
             pl.col("email").is_null() & pl.col("name").is_null(),
@@ -183,6 +202,11 @@ def with_keys(values: pl.DataFrame, entity: Entity) -> pl.DataFrame:
             company = pl.coalesce("company_external_id", lower("company")).fill_null("")
             named = pl.concat_str(lower("name"), pl.lit("\x1f"), company)
             return either(pl.col("external_id"), pl.col("email"), named)
+        if entity in DOINGS:
+            said = [
+                pl.col(name).cast(pl.String) for name in GENERIC[entity] if name not in ("external_id", "is_deleted")
+            ]
+            return either(pl.col("external_id"), pl.concat_str(said, separator="\x1f", ignore_nulls=True))
         return pl.col("external_id")
 
     return values.with_columns(key().alias(KEY))

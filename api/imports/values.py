@@ -130,16 +130,16 @@ def _has_several(cell: pl.Expr) -> pl.Expr:
 
 
 def _instant(cell: pl.Expr, column: Column, rules: ReadingRules) -> Reading:
+    read = _instant_to_come(cell, column, rules)
+    is_late = read.value > pl.lit(rules.now + _CLOCK_TOLERANCE)
+    return Reading(read.value, (*read.faults, (is_late, "The moment lies in the future.", "Check the date.")))
+
+
+def _instant_to_come(cell: pl.Expr, column: Column, rules: ReadingRules) -> Reading:
     verdict = rules.verdict(column)
     read_as = moment(cell, verdict)
     value = pl.coalesce(read_as.zoned, to_utc(read_as.naive, rules.time_zone))
-    return Reading(
-        value,
-        (
-            *_no_date(cell, value, read_as.unclear, verdict),
-            (value > pl.lit(rules.now + _CLOCK_TOLERANCE), "The moment lies in the future.", "Check the date."),
-        ),
-    )
+    return Reading(value, tuple(_no_date(cell, value, read_as.unclear, verdict)))
 
 
 def _day(cell: pl.Expr, column: Column, rules: ReadingRules) -> Reading:
@@ -242,6 +242,7 @@ _READERS: dict[ValueKind, Callable[[pl.Expr, Column, ReadingRules], Reading]] = 
     ValueKind.EMAIL: _email,
     ValueKind.USER: _user,
     ValueKind.INSTANT: _instant,
+    ValueKind.DUE: _instant_to_come,
     ValueKind.DAY: _day,
     ValueKind.AMOUNT: _amount,
     ValueKind.CURRENCY: _currency,

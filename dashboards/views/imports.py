@@ -24,6 +24,9 @@ _ENTITIES = {
     "deal_stage_history": "Stage history of deals",
     "deal_owner_history": "Owner history of deals",
     "deal_amount_history": "Amount history of deals",
+    "activities": "Calls and meetings",
+    "notes": "Notes",
+    "tasks": "Tasks",
 }
 _BY_CELLS = "As the cells show"
 _ORDERS = {_BY_CELLS: None, "Day first (03/04 is 3 April)": True, "Month first (03/04 is 4 March)": False}

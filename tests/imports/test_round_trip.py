@@ -21,10 +21,11 @@ async def exported(importer: Importer, name: str, **parameters: str) -> bytes:
 async def test_what_is_exported_is_known_again_in_the_same_organization_and_another(importer: Importer) -> None:
     await importer.run(
         {
-            "companies": "external_id,name,industry,employees,country\nC-1,Northwind,Toys,12,DE\nC-2,Northwind,,,\n",
-            "contacts": "name,email,company_external_id,source,phone,more_emails,more_phones,handles\n"
+            "companies": "external_id,name,industry,employees,country,tags\n"
+            "C-1,Northwind,Toys,12,DE,\nC-2,Northwind,,,,Key\n",
+            "contacts": "name,email,company_external_id,source,phone,more_emails,more_phones,handles,tags\n"
             "Ada,ada@n.example,C-1,Fair,+49 30 12345,personal: ada@home.example; ada@old.example,"
-            "mobile: +49 151 23456789,telegram: @ada\nBen,,,,call the desk,,,\n",
+            "mobile: +49 151 23456789,telegram: @ada,hot; Größe\nBen,,,,call the desk,,,,\n",
             "deals": "external_id,title,stage,amount,currency,created_at,closed_at,company_external_id,contact_email,"
             "lost_reason\n"
             '1,"=cmd()",Won,1.250,KWD,2025-01-01,2025-02-01,C-2,ada@n.example,\n'
@@ -61,6 +62,13 @@ async def test_what_is_exported_is_known_again_in_the_same_organization_and_anot
     assert [row["value"] for row in mine] == [
         "ada@home.example", "ada@n.example", "ada@old.example", "@ada", "+4915123456789", "+493012345", "call the desk"
     ]  # fmt: skip
+    tagged = "select t.name, r.record_kind from record_tags as r join tags as t on t.id = r.tag_id"
+    mine, theirs = (
+        importer.rows(f"{tagged} where r.organization_id = %s order by 1", one.account.organization_id)
+        for one in (importer, other)
+    )
+    assert mine == theirs
+    assert {row["name"] for row in mine} == {"Größe", "hot", "Key"}
     columns = "title, amount_minor, currency, status, created_at, closed_at, close_date"
     mine, theirs = (
         importer.rows(
