@@ -29,6 +29,11 @@ _TASK: Row = {
     "id": "t1", "version": 1, "title": "Call", "due_at": _AT, "remind_at": None, "deal_id": "d1", "contact_id": None,
     "company_id": None, "completed_at": None,
 }  # fmt: skip
+_FILE: Row = {
+    "id": "fi1", "version": 1, "name": "offer.pdf", "media_type": "application/pdf", "size_bytes": 48_213,
+    "sha256": "0" * 64, "is_scanned": False, "uploaded_by": None, "deal_id": "d1", "contact_id": None,
+    "company_id": None, "activity_id": None, "message_id": None, "created_at": _AT,
+}  # fmt: skip
 _FIELD: Row = {"version": 1, "is_required": False, "is_unique": False, "is_personal": True, "is_retired": False}
 
 
@@ -62,6 +67,7 @@ def serve_records(app: FastAPI, changed: list[tuple[str, Row]]) -> None:
         app.add_api_route(path, lambda: {"items": items, "next_cursor": None}, methods=["GET"])
 
     listed("/v1/tasks", [_TASK])
+    listed("/v1/files", [_FILE])
     for name in _EMPTY:
         listed(f"/v1/{name}", [])
 

@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,9 +23,11 @@ Open = Callable[..., AppTest]
 
 
 @pytest.fixture
-def url(make_database: Callable[[], Database], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def url(make_database: Callable[[], Database], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     """The API over HTTP, known to the dashboards."""
-    app = create_app(api_settings(), DatabaseSettings(database_url=SecretStr(make_database().app_url)))
+    app = create_app(
+        api_settings(files_path=tmp_path), DatabaseSettings(database_url=SecretStr(make_database().app_url))
+    )
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         bound.listen()
@@ -123,6 +126,17 @@ def test_a_conflict_shows_both_values_and_lets_people_decide(opened: Open, who: 
     assert client.get(who, path)["name"] == "Ada K."
     press(page, "Save mine")
     assert client.get(who, path)["name"] == "Ada L."
+
+
+def test_a_contact_shows_its_files_and_goes_into_the_bin(opened: Open, who: session.SignIn) -> None:
+    made = client.post(who, "/v1/contacts", {"name": "Ada"}).body
+    client.upload(who, "/v1/files", [("file", ("my **offer**.txt", b"Hi"))], contact_id=made["id"])
+    page = opened("contacts", id=made["id"])
+    assert "my offer.txt (2 bytes, not scanned)" in said(page)
+    page = press(page, "Delete this contact")
+    assert not page.exception
+    [binned] = client.get(who, "/v1/recycle-bin", {"kind": "contact"})["items"]
+    assert binned["id"] == made["id"]
 
 
 def test_fields_and_stages_are_set_up(opened: Open, who: session.SignIn) -> None:
