@@ -15,7 +15,7 @@ from uuid import UUID
 import httpx
 from pydantic import BaseModel, Field, StringConstraints, TypeAdapter, ValidationError
 
-from api.kernel.errors import Unavailable
+from api.kernel.errors import Conflict
 from contracts.channels import Channel
 from contracts.settings import RentalSettings
 
@@ -26,7 +26,7 @@ _LATER = (408, 425, 429)
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 
 
-class RentalsOff(Unavailable):
+class RentalsOff(Conflict):
     """Nobody sells or lets accounts here."""
 
     code = "rentals_off"

@@ -216,5 +216,5 @@ async def test_only_administrators_order_and_give_back_what_they_have(shop: Shop
 
 async def test_it_is_off_unless_somebody_sells(owner: Account) -> None:
     for answer in (await owner.get("/v1/rental-offers"), await owner.post("/v1/rentals", json=ORDER)):
-        assert (answer.status_code, answer.json()["code"]) == (503, "rentals_off")
+        assert (answer.status_code, answer.json()["code"]) == (409, "rentals_off")
     assert (await owner.read("/v1/rentals"))["items"] == []
