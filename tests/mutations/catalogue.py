@@ -3,10 +3,12 @@
 from tests.mutations.delivery import DELIVERY
 from tests.mutations.money import MONEY
 from tests.mutations.mutation import Edit, Mutation
+from tests.mutations.outreach import OUTREACH
 
 MUTATIONS = (
     *DELIVERY,
     *MONEY,
+    *OUTREACH,
     Mutation(
         "staging_does_not_drop_repeated_event_ids",
         (

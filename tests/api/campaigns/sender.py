@@ -1,7 +1,8 @@
 """Senders that are killed: `python -m tests.api.campaigns.sender URL ORGANIZATION RECORD KILLS PEOPLE`.
 
 Each is forked from this process, takes the turns of campaigns, hears what came of them, and sends what is claimed to a
-stub that records every call. It is killed after some calls; the last one is not, and goes on until nothing is left.
+stub that records every call. Every second one dies at the worst moment, when a mail has gone and nobody knows yet; the
+others are killed after some calls, wherever they are. The last one goes on until nothing is left.
 """
 
 import asyncio
@@ -56,14 +57,20 @@ def _context(organization_id: UUID) -> Context:
     return Context(organization_id=organization_id, actor=ActorKind.SYSTEM, correlation_id=uuid7())
 
 
-async def send(database: Database, context: Context, account_id: UUID, epoch: int, record: int) -> None:
-    """Claim, tell the stub, tell the result; for ever."""
+async def send(
+    database: Database, context: Context, account_id: UUID, epoch: int, record: int, *, dies_after: int | None
+) -> None:
+    """Claim, tell the stub, tell the result; for ever, or until so many mails have gone."""
+    mails = 0
     while True:
         async with acting_in(database, context) as unit:
             _, jobs = await sending.claim_sends(unit, account_id, epoch, limit=10)
         for job in jobs:
             # the stub: one line is one call of the provider
             os.write(record, f"{job.conversation.channel} {job.send.id} {job.send.address}\n".encode())
+            mails += job.conversation.channel is Channel.EMAIL
+            if mails == dies_after:
+                os.kill(os.getpid(), signal.SIGKILL)
             async with acting_in(database, context) as unit:
                 number = None if job.conversation.channel is Channel.EMAIL else str(job.send.id)
                 await sending.tell_result(unit, job.send.id, state=SendState.SENT, epoch=epoch, provider_id=number)
@@ -71,7 +78,7 @@ async def send(database: Database, context: Context, account_id: UUID, epoch: in
             await asyncio.sleep(0.05)
 
 
-async def work(url: str, organization_id: UUID, record: int) -> None:
+async def work(url: str, organization_id: UUID, record: int, *, dies_after: int | None) -> None:
     """One sender, until nothing is left."""
     database, context, stop = Database(url, pool_size=10), _context(organization_id), threading.Event()
     sequencer = Sequencer(database, Links(SecretSettings(secret_key=SecretStr(SECRET_KEY)), "https://us.example"))
@@ -81,7 +88,7 @@ async def work(url: str, organization_id: UUID, record: int) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(consume(database, CONSUMER, hear, stop, types=TYPES, concerns=wanted, feed=feed))
         for account in accounts:
-            group.create_task(send(database, context, account.id, account.epoch, record))
+            group.create_task(send(database, context, account.id, account.epoch, record, dies_after=dies_after))
         while True:
             taken = await sequencer.take_turns()
             async with acting_in(database, context) as unit:
@@ -96,10 +103,12 @@ def main(url: str, organization: str, record: str, kills: str, people: str) -> N
     calls = os.open(record, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
     chance, each = random.Random(20), int(people) // (int(kills) + 1)
     for number in range(int(kills) + 1):
+        is_last = number == int(kills)
+        dies_after = 1 + chance.randint(0, each) if number % 2 == 0 and not is_last else None
         child = os.fork()
         if child == 0:
-            asyncio.run(work(url, UUID(organization), calls))
-        if number < int(kills):
+            asyncio.run(work(url, UUID(organization), calls, dies_after=dies_after))
+        if dies_after is None and not is_last:
             _wait_for(calls, _LINE * chance.randint(0, 2 * each), most=30)
             time.sleep(chance.uniform(0, 0.1))
             os.kill(child, signal.SIGKILL)

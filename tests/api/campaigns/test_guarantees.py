@@ -269,9 +269,10 @@ class TestC5Floods:
 
 async def test_c6_events_of_campaigns_name_nobody(outreach: Outreach) -> None:
     await outreach.contact("CANARY Byron", "canary@acme.example", phone="+4930999999")
-    await outreach.started(MAIL)
+    await outreach.started()
     [job] = await outreach.send_all()
     await outreach.owner.api.http.post(_token(job))
+    assert outreach.events("campaign.unsubscribed")
     said = str(outreach.events("%")).lower()
     assert "canary" not in said
     assert "999999" not in said
