@@ -77,7 +77,7 @@ def _plain(value: object) -> object:
     if isinstance(value, datetime):
         return value.astimezone(UTC)
     if isinstance(value, list):
-        return [_plain(one) for one in value]
+        return tuple(_plain(one) for one in value)
     if value is None or isinstance(value, bool | int | str | date | UUID | Decimal):
         return value
     raise TypeError(f"{type(value)} is no type of a mart: {value!r}")

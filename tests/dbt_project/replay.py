@@ -146,7 +146,13 @@ def _deal(entries: list[Row], versions: list[Row]) -> Row:
         "closing_owner_id": at_closing.get("owner_id"),
         "closing_amount_minor": at_closing.get("amount_minor"),
         "lost_reason_id": last["lost_reason_id"],
+        "stage_path": " ".join(_step(entry) for entry in entries),
+        "stages_entered_at": tuple(entry["entered_at"] for entry in entries),
     }
+
+
+def _step(entry: Row) -> str:
+    return f"{entry['stage_id']}:{entry['lost_reason_id']}" if entry["lost_reason_id"] else str(entry["stage_id"])
 
 
 def _version_at(versions: list[Row], instant: datetime) -> Row:
