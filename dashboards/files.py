@@ -42,10 +42,12 @@ def _one(who: SignIn, file: Mapping[str, Any]) -> None:
         mime="application/octet-stream",
         key=f"save {path}",
         icon=":material/download:",
-        help=f"Save {file['name']}",
+        help=f"Save {states.plain(file['name'])}",
         on_click="ignore",
     )
-    if remove.button("Delete", key=f"delete {path}", icon=":material/delete:", help=f"Delete {file['name']}"):
+    if remove.button(
+        "Delete", key=f"delete {path}", icon=":material/delete:", help=f"Delete {states.plain(file['name'])}"
+    ):
         try:
             client.delete(who, path, etag=f'"{file["version"]}"')
         except client.StaleError:

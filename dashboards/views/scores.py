@@ -67,7 +67,7 @@ def _came_true(who: SignIn, me: Me) -> None:
     """All scores that were ever given, against what came of them since: the metric, not the model's own card."""
     st.header("What came true", anchor=False)
     answer = client.figures(who, "score_calibration", {"from": _FIRST_DAY.isoformat()})
-    [total] = answer.totals or [{}]
+    total = next(iter(answer.totals), {})
     if not total.get("settled"):
         given = total.get("scored") or 0
         about = f"{money.count(given)} deals have a score; none was closed since." if given else "No score was given."
