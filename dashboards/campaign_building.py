@@ -38,7 +38,11 @@ def show(who: SignIn, found: client.Resource, *, may_write: bool) -> None:
     with st.form(f"campaign_build_{campaign['id']}_{campaign['version']}"):
         body = _ground(who, campaign, is_open=is_open) | _times(campaign, is_open=is_open)
         st.caption(states.plain(_FIELDS))
-        body["steps"] = [_step(step, place, is_open=is_open) for place, step in enumerate(campaign["steps"], start=1)]
+        # fields with keys outlive their form: those of another campaign, or of what somebody saved since, are others
+        drawn = f"{campaign['id']} {campaign['version']}"
+        body["steps"] = [
+            _step(step, place, drawn, is_open=is_open) for place, step in enumerate(campaign["steps"], start=1)
+        ]
         is_saved = st.form_submit_button("Save", type="primary", disabled=not is_open)
         add, wording, remove = st.columns(3)
         is_added = add.form_submit_button("Save and add a step", disabled=not is_open)
@@ -118,49 +122,49 @@ def _times(campaign: Json, *, is_open: bool) -> Json:
     return {"hours": {"opens": opens.strip(), "closes": closes.strip(), "days": sorted(days)}, "pace": given}
 
 
-def _step(step: Json, place: int, *, is_open: bool) -> Json:
-    """One step with its wordings."""
+def _step(step: Json, place: int, drawn: str, *, is_open: bool) -> Json:
+    """One step with its wordings; `drawn` says of which campaign, and how often it was saved."""
     with st.container(border=True):
         st.header(f"Step {place}")
         kind_at, wait_at, held_at = st.columns(3)
         kinds, ways = list(_KINDS), list(_OTHERWISE)
         kind = kind_at.selectbox(
-            "By", kinds, kinds.index(step["kind"]), format_func=_KINDS.__getitem__, key=f"kind {place}",
+            "By", kinds, kinds.index(step["kind"]), format_func=_KINDS.__getitem__, key=f"kind {place} {drawn}",
             disabled=not is_open,
         )  # fmt: skip
         wait = wait_at.number_input(
-            "Days after the step before", 0.0, 365.0, float(step.get("wait_days", 0)), key=f"wait {place}",
+            "Days after the step before", 0.0, 365.0, float(step.get("wait_days", 0)), key=f"wait {place} {drawn}",
             disabled=not is_open,
         )  # fmt: skip
         held = held_at.number_input(
-            "Percent who get nothing, to compare", 0, 50, step.get("hold_out_percent", 0), key=f"held {place}",
+            "Percent who get nothing, to compare", 0, 50, step.get("hold_out_percent", 0), key=f"held {place} {drawn}",
             disabled=not is_open,
         )  # fmt: skip
         when = st.text_input(
-            "Only if", step.get("when", ""), key=f"when {place}", disabled=not is_open, max_chars=2_000,
+            "Only if", step.get("when", ""), key=f"when {place} {drawn}", disabled=not is_open, max_chars=2_000,
             placeholder="deal.amount > 10000.0",
         )  # fmt: skip
         otherwise = st.selectbox(
             "The others", ways, ways.index(step.get("otherwise", "skip")), format_func=_OTHERWISE.__getitem__,
-            key=f"otherwise {place}", disabled=not is_open,
+            key=f"otherwise {place} {drawn}", disabled=not is_open,
         )  # fmt: skip
         variants = [
-            _wording(variant, f"{place}{letter}", kind, is_open=is_open)
+            _wording(variant, letter, kind, f"{place}{letter} {drawn}", is_open=is_open)
             for letter, variant in zip("ABCDE", step["variants"], strict=False)
         ]
     made = {"kind": kind, "wait_days": wait, "hold_out_percent": int(held), "when": when.strip()}
     return made | {"otherwise": otherwise, "variants": variants}
 
 
-def _wording(variant: Json, name: str, kind: str, *, is_open: bool) -> Json:
+def _wording(variant: Json, letter: str, kind: str, key: str, *, is_open: bool) -> Json:
     """One wording of a step."""
-    st.text(f"Wording {name[-1]}")
+    st.text(f"Wording {letter}")
     subject = st.text_input(
-        "Subject, or title of the task", variant.get("subject") or "", key=f"subject {name}", disabled=not is_open
+        "Subject, or title of the task", variant.get("subject") or "", key=f"subject {key}", disabled=not is_open
     )
-    text = st.text_area("Text", variant["text"], key=f"words {name}", disabled=not is_open)
+    text = st.text_area("Text", variant["text"], key=f"words {key}", disabled=not is_open)
     html = st.text_area(
-        "The same as HTML, if wanted", variant.get("html") or "", key=f"html {name}", disabled=not is_open, height=70
+        "The same as HTML, if wanted", variant.get("html") or "", key=f"html {key}", disabled=not is_open, height=70
     )
     made: Json = {"subject": subject.strip() or None, "text": text, "weight": variant.get("weight", 1)}
     return made | ({"html": html.strip() or None} if kind == "email" else {})

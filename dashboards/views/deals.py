@@ -156,7 +156,7 @@ def _move(who: SignIn, me: Me, deal: dict[str, Any], pipelines: list[Pipeline], 
     names = {stage.id: stage.name for stage in stages}
     if deal["stage_id"] not in names:
         return
-    lacking = f"lacking {key}"
+    lacking = f"lacking {key} {deal['id']}"
     with st.form(f"move {key}"):
         place = list(names).index(deal["stage_id"])
         target = st.selectbox("Stage", list(names), index=place, format_func=lambda one: names[one])

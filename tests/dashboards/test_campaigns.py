@@ -32,6 +32,16 @@ def test_a_campaign_is_built_started_and_paused(open_page: Callable[..., AppTest
     assert campaign["state"] == "paused"
 
 
+def test_what_is_typed_into_one_campaign_is_not_in_another(open_page: Callable[..., AppTest], double: Double) -> None:
+    [first] = double.campaigns
+    step = {**first["steps"][0], "variants": [{"text": "Hello from the other"}]}
+    double.campaigns.append({**first, "id": "k2", "name": "Another", "steps": [step]})
+    page = open_page("campaigns")
+    next(one for one in page.text_area if one.label == "Text").set_value("Typed, and not saved").run()
+    next(one for one in page.selectbox if one.label == "Campaign").set_value("k2").run()
+    assert next(one for one in page.text_area if one.label == "Text").value == "Hello from the other"
+
+
 def test_why_it_does_not_start_is_shown(open_page: Callable[..., AppTest], double: Double) -> None:
     double.problems["/v1/campaigns/k1/start"] = (422, "merge_field_missing", "Ada has no company.name.")
     page = open_page("campaigns")
