@@ -1,13 +1,11 @@
 """A complete question: the metric, its parameters with all defaults filled, the organization as known at `as_of`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from contracts.stages import StageKind
 from contracts.warehouse import Mart
 from metrics.compile import Statement
 from metrics.entities import Entity, Steps
@@ -16,27 +14,13 @@ from metrics.parameters import ENTERED, Parameters, Unit
 from metrics.period import Calendar, add_months, day_start, local_day
 from metrics.reader import Session
 from metrics.registry import AS_OF, AT, COHORT, Definition
+from metrics.stages import Stage as Stage
+from metrics.stages import stages_of
 from metrics.teams import NO_TEAMS, Teams, read_teams
 from metrics.viewer import Viewer
 
 #: Length of the period where none is asked for.
 DEFAULT_DAYS = 90
-
-_KIND_ORDER = {StageKind.OPEN: 0, StageKind.WON: 1, StageKind.LOST: 2}
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A stage as known at `as_of`. `rank` orders open stages by position, then won, then lost ones."""
-
-    stage_id: UUID | str
-    pipeline_id: UUID | None
-    name: str
-    kind: StageKind
-    position: int
-    target_days: int | None
-    is_retired: bool
-    rank: int
 
 
 @dataclass(frozen=True)
@@ -153,7 +137,7 @@ def ask(session: Session, definition: Definition, parameters: Parameters, *, vie
     if parameters.as_of is None:
         day_after_all = local_day(now, zone) + timedelta(days=1)
     first_day, end_day = _period(parameters, day_after_all or local_day(as_of, zone) + timedelta(days=1))
-    stages, names = _stages_of(definition.entity, session, viewer, parameters.pipeline_id, as_of=as_of)
+    stages, names = stages_of(definition.entity, session, viewer, parameters.pipeline_id, as_of=as_of)
     _check_pipeline(definition, parameters, stages, names)
     is_valued = parameters.unit is Unit.AMOUNT or definition.has_money
     is_converted = is_valued and "currency" in definition.parameters and _has_rates(session, viewer, as_of)
@@ -210,6 +194,15 @@ def _conversions(definition: Definition, at: date, *, is_converted: bool) -> Ite
     yield f"An amount in another currency is converted at the rate of the day of {' or of '.join(days)}."
 
 
+#: What kinds of metrics read beside the marts of their entity.
+_READ_BY_KINDS: Mapping[str, Sequence[str]] = {
+    "attainment": (Mart.FCT_GOALS,),
+    "calibration": (Mart.FCT_DEALS, Mart.FCT_STAGE_ENTRIES),
+    "score_forecast": (Mart.FCT_SCORES,),
+    "seats": (Mart.DIM_USERS,),
+}
+
+
 def _through(
     session: Session, definition: Definition, parameters: Parameters, newest: datetime | None
 ) -> datetime | None:
@@ -217,9 +210,7 @@ def _through(
     entity = definition.entity
     read = [entity.mart, Mart.DIM_TEAM_MEMBERS]
     read += [Mart.FCT_EXCHANGE_RATES] if "currency" in definition.parameters else []
-    read += [Mart.FCT_GOALS] if definition.kind == "attainment" else []
-    read += [Mart.DIM_USERS] if definition.kind == "seats" else []
-    read += [Mart.FCT_SCORES] if definition.kind == "score_forecast" else []
+    read += _READ_BY_KINDS.get(definition.kind, ())
     read += [Mart.FCT_CUSTOM_VALUES] if parameters.custom or parameters.custom_group else []
     read += [source.mart for source in (entity.credit, entity.steps) if source is not None]
     ends = [session.part_of(mart).through for name in read if (mart := Mart.named(name)) is not None]
@@ -325,70 +316,6 @@ def _period(parameters: Parameters, day_after_all: date) -> tuple[date, date]:
         end = parameters.start + timedelta(days=1)
     start = parameters.start or end - timedelta(days=DEFAULT_DAYS)
     return start, end
-
-
-def _stages_of(
-    entity: Entity, session: Session, viewer: Viewer, pipeline_id: UUID | None, *, as_of: datetime
-) -> tuple[tuple[Stage, ...], dict[str, str]]:
-    """The stages in which the entity's facts can stand, and the names of all that is asked about."""
-    if entity.has_pipelines:
-        return _stages(session, viewer, pipeline_id, as_of=as_of)
-    fixed = entity.steps.stages if entity.steps else []
-    ordered = sorted(enumerate(fixed), key=lambda each: (_KIND_ORDER[each[1].kind], each[0]))
-    stages = tuple(
-        Stage(
-            stage_id=stage.stage, pipeline_id=None, name=stage.label, kind=stage.kind, position=position,
-            target_days=None, is_retired=False, rank=rank,
-        )
-        for rank, (position, stage) in enumerate(ordered, start=1)
-    )  # fmt: skip
-    return stages, {stage.stage: stage.label for stage in fixed}
-
-
-def _stages(
-    session: Session, viewer: Viewer, pipeline_id: UUID | None, *, as_of: datetime
-) -> tuple[tuple[Stage, ...], dict[str, str]]:
-    """Stages (of one pipeline, or all) and the names of pipelines and stages, valid and known at `as_of`."""
-    statement = Statement(session.dialect, viewer.organization_id)
-    instant = statement.bind(as_of, "timestamptz")
-    conditions = [f"valid_from <= {instant} and (valid_to is null or valid_to > {instant})"]
-    if pipeline_id is not None:
-        conditions.append(f"pipeline_id = {statement.bind(pipeline_id, 'uuid')}")
-    pipeline_columns = "pipeline_id, name"
-    stage_columns = "stage_id, pipeline_id, name, kind, position, target_days, is_retired"
-    statement.mart("pipelines", Mart.DIM_PIPELINES, columns=pipeline_columns, known_at=as_of, conditions=conditions)
-    statement.mart("stages", Mart.DIM_STAGES, columns=stage_columns, known_at=as_of, conditions=conditions)
-    rows = session.fetch(
-        statement.compile(
-            "select pipeline_id, name, null, null, null, null, null, null from pipelines\n"
-            "union all\n"
-            f"select pipeline_id, null, {stage_columns.replace('pipeline_id, ', '')} from stages"
-        )
-    )
-    names = {str(row[0]): row[1] for row in rows if row[2] is None}
-    names |= {str(row[2]): row[3] for row in rows if row[2] is not None}
-    return _ranked([row for row in rows if row[2] is not None]), dict(sorted(names.items()))
-
-
-def _ranked(rows: Sequence[tuple[Any, ...]]) -> tuple[Stage, ...]:
-    def place(row: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (_KIND_ORDER[StageKind(row[4])], row[5], str(row[2]))
-
-    return tuple(
-        Stage(
-            stage_id=stage_id,
-            pipeline_id=pipeline_id,
-            name=name,
-            kind=StageKind(kind),
-            position=position,
-            target_days=target_days,
-            is_retired=is_retired,
-            rank=rank,
-        )
-        for rank, (pipeline_id, _, stage_id, name, kind, position, target_days, is_retired) in enumerate(
-            sorted(rows, key=place), start=1
-        )
-    )
 
 
 def _check_pipeline(

@@ -24,7 +24,10 @@ _SQUARES = "squares"
 
 
 def build_calibration(statement: Statement, question: Question) -> None:
-    """Add `facts`: each deal's first score of the period; those that are settled, and those that came true."""
+    """Add `facts`: each deal's first score of the period; those that are settled, and those that came true.
+
+    The horizon begins when the score was given: a deal that had stood still for longer could not have come true.
+    """
     _add_first_scores(statement, question)
     as_of = statement.bind(question.as_of, "timestamptz")
     elapsed = statement.dialect.microseconds_between
@@ -33,9 +36,9 @@ def build_calibration(statement: Statement, question: Question) -> None:
         "select s.score_id as subject_id, s.deal_id, s.owner_id, s.tenth, s.score, s.score_millionths, s.scored_at,\n"
         "  c.entered_at as closed_at, case\n"
         f"    when c.status = '{StageKind.WON}'"
-        f" and {elapsed('s.scored_at', 'c.entered_at')} <= s.horizon_days * {DAY} then 'won'\n"
+        f" and {elapsed('s.given_at', 'c.entered_at')} <= s.horizon_days * {DAY} then 'won'\n"
         "    when c.entered_at is not null"
-        f" or {elapsed('s.scored_at', as_of)} > s.horizon_days * {DAY} then 'not won'\n"
+        f" or {elapsed('s.given_at', as_of)} > s.horizon_days * {DAY} then 'not won'\n"
         "    else 'open' end as outcome\n"
         "from first_scores s left join first_closings c on c.score_id = s.score_id",
     )
@@ -53,8 +56,6 @@ def build_calibration(statement: Statement, question: Question) -> None:
 def _add_first_scores(statement: Statement, question: Question) -> None:
     """Add `first_scores`, of deals that the viewer sees, and the `first_closings` that came after each."""
     conditions, owners = [], question.viewer.owner_ids
-    if question.parameters.pipeline_id is not None:
-        conditions.append(f"pipeline_id = {statement.bind(question.parameters.pipeline_id, 'uuid')}")
     if owners is not None:
         conditions.append(statement.any_of("owner_id", sorted(owners)))
     statement.mart("seen", Mart.FCT_DEALS, columns="deal_id, owner_id", known_at=question.as_of, conditions=conditions)
@@ -62,7 +63,7 @@ def _add_first_scores(statement: Statement, question: Question) -> None:
     statement.mart(
         "given",
         Mart.FCT_SCORES,
-        columns=f"score_id, deal_id, score, {_SCORE}, horizon_days, scored_at",
+        columns=f"score_id, deal_id, score, {_SCORE}, horizon_days, scored_at, known_from as given_at",
         known_at=question.as_of,
         conditions=[f"scored_at >= {start} and scored_at < {end}"],
     )

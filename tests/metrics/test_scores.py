@@ -34,6 +34,9 @@ def test_scores_are_held_against_what_came_of_them_within_their_horizon(log: Eve
         log.score(deal, 0.5, at=BEGINNING + days(2), horizon_days=30)  # the first one counts
         if end is not None:
             (log.win if end == "won" else log.lose)(deal, at=BEGINNING + days(1 + day))
+    still = log.deal(pipeline, at=BEGINNING)  # had not changed for longer than the horizon when it was scored first
+    log.score(still, 0.55, at=BEGINNING + days(1), recorded=BEGINNING + days(40), horizon_days=30)
+    log.win(still, at=BEGINNING + days(50))
     young = log.deal(pipeline, at=BEGINNING)
     log.score(young, 0.22, at=BEGINNING + days(45), horizon_days=30)
     log.deal(pipeline, at=BEGINNING + days(50))  # has no score
@@ -43,6 +46,7 @@ def test_scores_are_held_against_what_came_of_them_within_their_horizon(log: Eve
     names = ("scored", "settled", "open", "won")
     assert {group: tuple(row[name] for name in names) for group, row in rows.items()} == {
         "tenth_03": (4, 3, 1, 1),
+        "tenth_06": (1, 1, 0, 1),
         "tenth_09": (2, 2, 0, 1),
         "tenth_10": (1, 1, 0, 1),
     }
@@ -50,9 +54,9 @@ def test_scores_are_held_against_what_came_of_them_within_their_horizon(log: Eve
     assert rows["tenth_03"]["won_rate"] == pytest.approx(1 / 3)
     assert (rows["tenth_03"]["low"], rows["tenth_03"]["high"]) == wilson(Share(1, 3))
     [total] = found.totals
-    missed = 0.75**2 + 0.25**2 + 0.29**2 + 0.15**2 + 0.85**2
-    assert total["brier"] == pytest.approx(missed / 6)
-    assert total["brier_reference"] == pytest.approx(0.25)
+    missed = 0.75**2 + 0.25**2 + 0.29**2 + 0.15**2 + 0.85**2 + 0.45**2
+    assert total["brier"] == pytest.approx(missed / 7)
+    assert total["brier_reference"] == pytest.approx(4 / 7 * 3 / 7)
     page = asker.rows("score_calibration", "settled", group="tenth_03", **PERIOD)
     assert page.count == 3
     assert {item["outcome"] for item in page.items} == {"won", "not won"}
