@@ -11,8 +11,11 @@ from contextlib import closing
 from pathlib import Path
 from time import monotonic
 
+import duckdb
+import psycopg
+
 from contracts.settings import OrchestrationSettings, ScoringSettings, WarehouseSettings
-from metrics.errors import WarehouseNotReadyError
+from metrics.errors import MetricError
 from metrics.reader import Reader, open_reader
 from models_ml.errors import ScoringError
 from orchestration.score_runs import features_version, score_changed
@@ -23,6 +26,10 @@ logger = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0
 #: A model may be promoted while no deal changes.
 _AT_LEAST_EVERY_SECONDS = 60.0
+#: What failed is tried again: an API that is started anew is there soon, a key that is refused stays refused.
+_AGAIN_AFTER_SECONDS = 15.0
+#: What a warehouse or an API that is not there, or is too slow, raises.
+_AWAY = (ScoringError, MetricError, psycopg.Error, duckdb.Error, OSError)
 
 
 def score_all(reader: Reader, folder: Path) -> bool:
@@ -33,7 +40,7 @@ def score_all(reader: Reader, folder: Path) -> bool:
         try:
             with reader.session() as session:
                 done = score_changed(client, session, folder)
-        except (ScoringError, WarehouseNotReadyError) as error:
+        except _AWAY as error:
             logger.warning("an organization's deals are not scored: %s", error)
             is_well = False
         else:
@@ -48,15 +55,24 @@ def run(stop: threading.Event) -> None:
     """Score until told to stop."""
     url = WarehouseSettings().warehouse_url.get_secret_value()
     folder = OrchestrationSettings().dagster_home.absolute() / "scores"
-    scored, again_at = None, 0.0
+    looked_at, again_at = None, 0.0
     with closing(open_reader(url)) as reader:
         while not stop.is_set():
-            version = features_version(url)
-            if version is not None and (version != scored or monotonic() >= again_at):
-                # what failed is tried again with the next look that is due
-                scored = version if score_all(reader, folder) else None
-                again_at = monotonic() + _AT_LEAST_EVERY_SECONDS
+            version = _version(url)
+            if version is not None and (version != looked_at or monotonic() >= again_at):
+                is_well = score_all(reader, folder)
+                looked_at = version
+                again_at = monotonic() + (_AT_LEAST_EVERY_SECONDS if is_well else _AGAIN_AFTER_SECONDS)
             stop.wait(_LOOK_SECONDS)
+
+
+def _version(url: str) -> str | None:
+    """That of the features; None where there is none, or nobody can say."""
+    try:
+        return features_version(url)
+    except _AWAY as error:
+        logger.warning("the warehouse cannot be looked at: %s", error)
+        return None
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Learning from `lead_features` and scoring what is open: what teaches, what is written."""
 
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,12 +9,14 @@ from uuid import UUID
 
 import numpy as np
 import polars as pl
+import psycopg
 import pytest
 
 from models_ml import storage
 from models_ml.errors import ScoringError
 from models_ml.training import Trained
 from orchestration.score_runs import score_changed, train_for
+from orchestration.scorer import run
 from orchestration.scoring import TIME, is_better, learn, scores_of, teaching_rows
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -188,3 +191,30 @@ class TestByTheClock:
         assert (done.refusal, client.promoted) == (None, ["model 2"])
         deals.append(features(1).head(0))
         assert "No deal" in str(train_for(client, session).refusal)
+
+
+def test_the_scorer_survives_a_warehouse_that_is_away_and_tries_what_failed_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    looks: list[str | Exception] = [psycopg.OperationalError("starting up"), "1", "1", "1", "2", "2"]
+    tried: list[int] = []
+
+    class Stop(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            del timeout
+            if not looks:
+                self.set()
+            return self.is_set()
+
+    def look(_url: str) -> str:
+        found = looks.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setenv("SLUICE_WAREHOUSE_URL", f"duckdb:///{tmp_path}/warehouse")
+    monkeypatch.setenv("SLUICE_DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setattr("orchestration.scorer.features_version", look)
+    monkeypatch.setattr("orchestration.scorer.score_all", lambda *_: tried.append(len(looks)))  # none goes well
+    run(Stop())
+    assert tried == [4, 1]  # once for each version, not at each look
