@@ -66,17 +66,24 @@ def _watch(sign_in: SignIn, conversation_id: str | None) -> None:
     heard = st.session_state.get("inbox-heard", {})
     try:
         told = client.get(sign_in, "/v1/live/events", heard)
-        path = f"/v1/conversations/{conversation_id}/presence"
-        others = client.put(sign_in, path, {})["others"] if conversation_id else []
     except client.ApiError:
         return  # the next look tells, and whatever the person does says what is wrong
     st.session_state["inbox-heard"] = {"after": told["sequence"], "stream": told["stream"]}
     if heard and (told["is_reset"] or any(one["aggregate_type"] in _ABOUT_MESSAGES for one in told["events"])):
         st.rerun()
-    for other in others:
+    for other in _others(sign_in, conversation_id) if conversation_id else ():
         people = {one["id"]: one["name"] for one in client.get_all(sign_in, "/v1/users")}
         doing = "writes an answer here" if other["is_typing"] else "looks at this conversation"
         st.warning(states.plain(f"{people.get(other['user_id'], 'A colleague')} {doing} too."), icon=":material/group:")
+
+
+def _others(sign_in: SignIn, conversation_id: str) -> list[dict[str, Any]]:
+    """Say that one is here; who else is. Of a conversation that is gone nobody is told, and the list shows that."""
+    try:
+        found: list[dict[str, Any]] = client.put(sign_in, f"/v1/conversations/{conversation_id}/presence", {})["others"]
+    except client.ApiError:
+        return []
+    return found
 
 
 def _list(found: list[dict[str, Any]]) -> str | None:

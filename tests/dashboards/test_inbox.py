@@ -87,6 +87,14 @@ def test_says_who_else_is_there_and_labels_and_lets_sleep(open_page: Callable[..
     assert double.inbox["conversation"]["status"] == "snoozed"
 
 
+def test_what_is_new_is_heard_of_while_a_conversation_is_gone(
+    open_page: Callable[..., AppTest], double: Double
+) -> None:
+    double.problems["/v1/conversations/c1/presence"] = (404, "not_found", "There is no such conversation.")
+    page = open_page("inbox")
+    assert page.session_state["inbox-heard"] == {"after": 7, "stream": "s1"}
+
+
 def test_on_linkedin_a_person_sends_and_says_so(open_page: Callable[..., AppTest], double: Double) -> None:
     double.inbox["conversation"]["channel"] = "linkedin"
     page = open_page("inbox")
