@@ -46,42 +46,14 @@ from contracts.events.identity import (
 from contracts.events.pipelines import PipelineCreated, StageCreated, StageDeleted, StageUpdated
 from contracts.events.scores import LeadScored
 from contracts.stages import Outcome, StageKind
+from tests.event_records import Deal as Deal
+from tests.event_records import Pipeline as Pipeline
+from tests.event_records import Stage as Stage
 
 ORGANIZATION = UUID("00000000-0000-7000-8000-00000000000a")
 BEGINNING = datetime(2026, 1, 5, 9, tzinfo=UTC)
 
 AnyEvent = Envelope[Event]
-
-
-@dataclass
-class Stage:
-    """A stage as the log last left it."""
-
-    id: UUID
-    kind: StageKind
-    name: str
-    position: int
-
-
-@dataclass
-class Pipeline:
-    """A pipeline and its stages in order."""
-
-    id: UUID
-    stages: list[Stage]
-
-    def of_kind(self, kind: StageKind) -> list[Stage]:
-        """The stages of one kind, in order."""
-        return [stage for stage in self.stages if stage.kind is kind]
-
-
-@dataclass
-class Deal:
-    """A deal and the stage the log last put it in."""
-
-    id: UUID
-    pipeline: Pipeline
-    stage: Stage
 
 
 @dataclass
