@@ -13,7 +13,7 @@ from metrics import query
 from metrics.parameters import read
 from metrics.publication import PublishedVersion, version_at
 from metrics.query import Answer
-from metrics.reader import DuckDBSession, PostgresReader, Reader
+from metrics.reader import DuckDBReader, DuckDBSession, PostgresReader, Reader
 from metrics.registry import CUSTOM, Definition, definition_of
 from metrics.rows import CellAddress, Page
 from metrics.rows import rows as list_rows
@@ -21,6 +21,8 @@ from metrics.viewer import Viewer
 from tests.conftest import Database
 from tests.event_history import BEGINNING, AnyEvent, EventLog
 from tests.metrics.marts import fill_duckdb, publish_postgres, rows_of
+from tests.metrics.stories import all_events
+from tests.warehouse_builder import duckdb_warehouse, publish_warehouse
 
 NOW = BEGINNING + timedelta(days=200)
 
@@ -127,6 +129,17 @@ def ask_either(request: pytest.FixtureRequest) -> Iterator[Callable[[EventLog], 
         return Asker(reader, log.organization_id)
 
     yield published
+    reader.close()
+
+
+@pytest.fixture(scope="session")
+def ask_built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[EventLog], Asker]]:
+    """Marts that dbt built, of all stories at once (`tests.metrics.stories`)."""
+    folder = tmp_path_factory.mktemp("stories")
+    warehouse = duckdb_warehouse(folder / "warehouse")
+    publish_warehouse(warehouse, all_events(), target_path=folder / "dbt", tests=True, now=datetime.now(UTC))
+    reader = DuckDBReader(folder / "warehouse")
+    yield lambda log: Asker(reader, log.organization_id)
     reader.close()
 
 

@@ -1,16 +1,14 @@
 """Activities and tasks, counted by hand: from events through the marts that dbt builds to the answer."""
 
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from contracts.events.activities import ActivityDeleted, ActivityKind, ActivityLogged, ActivityUpdated
 from contracts.events.tasks import TaskCompleted, TaskCreated, TaskReopened
-from metrics.reader import DuckDBReader
 from tests.event_history import BEGINNING, EventLog, days
 from tests.metrics.conftest import Asker
-from tests.warehouse_builder import duckdb_warehouse, publish_warehouse
+from tests.metrics.stories import Told
 
 _NOTHING: dict[str, Any] = {"deal_id": None, "contact_id": None, "company_id": None}
 
@@ -26,9 +24,7 @@ def _activity(kind: str, author: UUID, day: float) -> dict[str, Any]:
     }
 
 
-def test_counts_what_took_place_as_it_is_believed(tmp_path: Path) -> None:
-    log = EventLog()
-    log.organization()
+def _tell(log: EventLog) -> tuple[UUID, UUID]:
     ada, ben = log.user(), log.user()
     for day, author, kind in ((1, ada, "call"), (2, ada, "note"), (3, ben, "call"), (40, ben, "call")):
         log.add(ActivityLogged(**_activity(kind, author, day)), log.new_id(), at=BEGINNING + days(day))
@@ -47,9 +43,14 @@ def test_counts_what_took_place_as_it_is_believed(tmp_path: Path) -> None:
         log.add(TaskCreated(**task), one, at=BEGINNING + days(1))
         log.add(TaskCompleted(**task), one, at=BEGINNING + days(2))
     log.add(TaskReopened(**task), reopened, at=BEGINNING + days(3))
-    folder, now = tmp_path / "warehouse", datetime.now(UTC)
-    publish_warehouse(duckdb_warehouse(folder), log.events, target_path=tmp_path / "dbt", tests=True, now=now)
-    asker = Asker(DuckDBReader(folder), log.organization_id)
+    return ada, ben
+
+
+_STORY = Told(_tell)
+
+
+def test_counts_what_took_place_as_it_is_believed(ask_built: Callable[[EventLog], Asker]) -> None:
+    asker, (ada, ben) = ask_built(_STORY.log), _STORY.by
     period: dict[str, Any] = {"start": BEGINNING.date(), "end": (BEGINNING + days(35)).date()}
 
     def counts(metric: str, by: str) -> dict[str | None, int]:
@@ -58,4 +59,3 @@ def test_counts_what_took_place_as_it_is_believed(tmp_path: Path) -> None:
     assert counts("activity_count", "user") == {str(ada): 2, str(ben): 1}
     assert counts("activity_count", "kind") == {"call": 2, "note": 1}
     assert counts("tasks_completed", "user") == {str(ada): 1}
-    asker.reader.close()

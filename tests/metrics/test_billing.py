@@ -1,7 +1,6 @@
 """What is paid for, counted by hand: from events through the marts that dbt builds to the answer."""
 
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from contracts.events.billing import (
@@ -11,10 +10,9 @@ from contracts.events.billing import (
     SubscriptionCreated,
     SubscriptionUpdated,
 )
-from metrics.reader import DuckDBReader
 from tests.event_history import BEGINNING, EventLog, days
 from tests.metrics.conftest import Asker
-from tests.warehouse_builder import duckdb_warehouse, publish_warehouse
+from tests.metrics.stories import Told
 
 _PLAN: dict[str, Any] = {"plan": "team", "status": "active", "interval": "month", "currency": "EUR"}
 
@@ -23,9 +21,7 @@ def _seats(seats: int, **changed: Any) -> dict[str, Any]:
     return {**_PLAN, "seats": seats, "monthly_minor": seats * 2_500, **changed}
 
 
-def test_counts_what_is_paid_for_as_it_is_known(tmp_path: Path) -> None:
-    log = EventLog()
-    log.organization()
+def _tell(log: EventLog) -> None:
     for _ in range(2):
         log.user(at=BEGINNING)
     first, second, late = log.new_id(), log.new_id(), log.new_id()
@@ -42,9 +38,13 @@ def test_counts_what_is_paid_for_as_it_is_known(tmp_path: Path) -> None:
     log.set_rates(BEGINNING.date(), {"USD": "2"}, at=BEGINNING)
     abroad = {"currency": "USD", "subscription_id": None, "seats": 0, "total_minor": 900, "paid_minor": 0}
     log.add(InvoiceCreated(**abroad, status="open", payment_attempts=1), log.new_id(), at=BEGINNING + days(15))
-    folder, now = tmp_path / "warehouse", datetime.now(UTC)
-    publish_warehouse(duckdb_warehouse(folder), log.events, target_path=tmp_path / "dbt", tests=True, now=now)
-    asker = Asker(DuckDBReader(folder), log.organization_id)
+
+
+_STORY = Told(_tell)
+
+
+def test_counts_what_is_paid_for_as_it_is_known(ask_built: Callable[[EventLog], Asker]) -> None:
+    asker = ask_built(_STORY.log)
 
     def revenue(day: float, **given: Any) -> list[tuple[str | None, int, int | None]]:
         found = asker.answer("recurring_revenue", as_of=(BEGINNING + days(day)).isoformat(), **given)
@@ -55,7 +55,7 @@ def test_counts_what_is_paid_for_as_it_is_known(tmp_path: Path) -> None:
     assert revenue(20.5) == [(None, 0, 0)]
     assert revenue(22, group_by="plan") == [("business", 1, 5_000)]
     assert revenue(22, currency="USD") == [(None, 1, 10_000)]
-    assert revenue(22, owner_ids=[log.new_id()]) == [(None, 0, 0)]
+    assert revenue(22, owner_ids=[_STORY.log.new_id()]) == [(None, 0, 0)]
     used = {day: asker.answer("seat_use", as_of=(BEGINNING + days(day)).isoformat()).rows[0] for day in (9, 11, 20.5)}
     assert [(one["people"], one["seats"]) for one in used.values()] == [(2, 3), (2, 5), (2, 0)]
     assert (used[11]["seat_use"], used[20.5]["seat_use"]) == (0.4, None)
@@ -66,4 +66,3 @@ def test_counts_what_is_paid_for_as_it_is_known(tmp_path: Path) -> None:
     assert (churn["cancelled"], churn["monthly_minor"]) == (1, 25_000)
     [failed] = asker.answer("failed_payments", **period, group_by="month").rows
     assert (failed["group"], failed["invoices_failed"], failed["total_minor"]) == ("2026-01", 2, 12_500 + 450)
-    asker.reader.close()

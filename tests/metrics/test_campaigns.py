@@ -1,7 +1,6 @@
 """What came of campaigns, counted by hand: from events through the marts that dbt builds to the answer."""
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable
 from math import sqrt
 from typing import Any
 from uuid import UUID
@@ -11,10 +10,9 @@ from scipy.optimize import brentq
 
 from contracts.channels import Channel
 from contracts.events.campaigns import RecipientReplied, RecipientUnsubscribed, StepAssigned, StepFailed, StepSent
-from metrics.reader import DuckDBReader
 from tests.event_history import BEGINNING, EventLog, days
 from tests.metrics.conftest import Asker
-from tests.warehouse_builder import duckdb_warehouse, publish_warehouse
+from tests.metrics.stories import Told
 
 _PERIOD: dict[str, Any] = {"start": BEGINNING.date(), "end": (BEGINNING + days(30)).date()}
 
@@ -55,11 +53,8 @@ class _Campaign:
         self.log.add(event, recipient, at=BEGINNING + days(day))
 
 
-@pytest.fixture(scope="module")
-def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Asker, UUID, UUID]]:
-    """An asker, a campaign of seven touches, and one that is an experiment."""
-    log = EventLog()
-    log.organization()
+def _tell(log: EventLog) -> tuple[UUID, UUID]:
+    """A campaign of seven touches, and one that is an experiment."""
     pipeline = log.pipeline()
     deal = log.deal(pipeline, at=BEGINNING)
     small = _Campaign(log)
@@ -84,12 +79,16 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Asker, UUI
             drawn = trial.touch(2, variant)
             if number < answers:
                 trial.answer(*drawn, 4)
-    folder = tmp_path_factory.mktemp("campaigns")
-    built = duckdb_warehouse(folder / "warehouse")
-    publish_warehouse(built, log.events, target_path=folder / "dbt", tests=True, now=datetime.now(UTC))
-    asker = Asker(DuckDBReader(folder / "warehouse"), log.organization_id)
-    yield asker, small.id, trial.id
-    asker.reader.close()
+    return small.id, trial.id
+
+
+_STORY = Told(_tell)
+
+
+@pytest.fixture
+def asked(ask_built: Callable[[EventLog], Asker]) -> tuple[Asker, UUID, UUID]:
+    """An asker, and both campaigns."""
+    return ask_built(_STORY.log), *_STORY.by
 
 
 def _entered(asker: Asker, group: str, **given: Any) -> dict[str, tuple[int, int]]:

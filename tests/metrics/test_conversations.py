@@ -1,7 +1,6 @@
 """Conversations and messages, counted by hand: from events through the marts that dbt builds to the answer."""
 
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -18,10 +17,9 @@ from contracts.events.conversations import (
     MessageReceived,
     MessageSent,
 )
-from metrics.reader import DuckDBReader
 from tests.event_history import BEGINNING, EventLog, days
 from tests.metrics.conftest import Asker
-from tests.warehouse_builder import duckdb_warehouse, publish_warehouse
+from tests.metrics.stories import Told
 
 
 class _Inbox:
@@ -67,9 +65,7 @@ class _Inbox:
         return made
 
 
-def test_counts_answers_and_waits_as_they_were(tmp_path: Path) -> None:
-    log = EventLog()
-    log.organization()
+def _tell(log: EventLog) -> tuple[UUID, UUID]:
     ada, ben = log.user(), log.user()
     inbox = _Inbox(log)
     theirs = inbox.opened(1, ada)  # they wrote, we answered after two days, then again
@@ -90,10 +86,14 @@ def test_counts_answers_and_waits_as_they_were(tmp_path: Path) -> None:
     inbox.received(replied, 8)
     inbox.received(away, 3, MessageKind.AUTO_REPLY)
     inbox.sent(silent, 9, fails=True)
-    folder, now = tmp_path / "warehouse", datetime.now(UTC)
-    publish_warehouse(duckdb_warehouse(folder), log.events, target_path=tmp_path / "dbt", tests=True, now=now)
-    reader = DuckDBReader(folder)
-    asker = Asker(reader, log.organization_id)
+    return ada, ben
+
+
+_STORY = Told(_tell)
+
+
+def test_counts_answers_and_waits_as_they_were(ask_built: Callable[[EventLog], Asker]) -> None:
+    asker, (ada, ben) = ask_built(_STORY.log), _STORY.by
     period: dict[str, Any] = {"start": BEGINNING.date(), "end": (BEGINNING + days(35)).date()}
 
     def answer(metric: str, by: str) -> dict[str | None, dict[str, Any]]:
@@ -113,4 +113,3 @@ def test_counts_answers_and_waits_as_they_were(tmp_path: Path) -> None:
         "failed": 1,
         "unknown": 0,
     }
-    reader.close()

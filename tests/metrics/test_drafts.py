@@ -1,17 +1,15 @@
 """What became of drafts, counted by hand: from events through the marts that dbt builds to the answer."""
 
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from contracts.channels import Channel, MessageKind, SendSource
 from contracts.events.conversations import MessageReceived, MessageSent
 from contracts.events.drafts import DraftApproved, DraftGenerated, DraftKind, DraftRejected
-from metrics.reader import DuckDBReader
 from tests.event_history import BEGINNING, EventLog, days
 from tests.metrics.conftest import Asker
-from tests.warehouse_builder import duckdb_warehouse, publish_warehouse
+from tests.metrics.stories import Told
 
 _HASH = "0" * 64
 
@@ -48,9 +46,7 @@ class _Writing:
         return {**facts, **nobody, "length": 10, "attachments": 0}
 
 
-def test_drafts_are_counted_step_by_step_and_by_prompt(tmp_path: Path) -> None:
-    log = EventLog()
-    log.organization()
+def _tell(log: EventLog) -> None:
     pipeline = log.pipeline()
     deal = log.deal(pipeline, at=BEGINNING)
     write = _Writing(log)
@@ -69,9 +65,13 @@ def test_drafts_are_counted_step_by_step_and_by_prompt(tmp_path: Path) -> None:
     third = write.draft(7, two, None, "reply@2")
     log.add(DraftRejected(rejected_by=write.author, was_approved=False), third, at=BEGINNING + days(7.5))
     write.draft(8, two, None, "reply@2")
-    folder, now = tmp_path / "warehouse", datetime.now(UTC)
-    publish_warehouse(duckdb_warehouse(folder), log.events, target_path=tmp_path / "dbt", tests=True, now=now)
-    asker = Asker(DuckDBReader(folder), log.organization_id)
+
+
+_STORY = Told(_tell)
+
+
+def test_drafts_are_counted_step_by_step_and_by_prompt(ask_built: Callable[[EventLog], Asker]) -> None:
+    asker = ask_built(_STORY.log)
     period: dict[str, Any] = {"start": BEGINNING.date(), "end": (BEGINNING + days(30)).date()}
 
     def figures(**given: Any) -> list[tuple[str, int, int, int]]:
@@ -97,4 +97,3 @@ def test_drafts_are_counted_step_by_step_and_by_prompt(tmp_path: Path) -> None:
         "reply@1": 1,
         "reply@2": 1,
     }
-    asker.reader.close()

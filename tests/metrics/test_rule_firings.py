@@ -1,21 +1,18 @@
 """What rules did, counted by hand: from events through the mart that dbt builds to the answers."""
 
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from contracts.events.automation import RuleCreated, RuleTriggered, TriggerExecuted
 from contracts.events.deals import DealClosed, DealStageChanged
 from contracts.stages import Outcome
-from metrics.reader import DuckDBReader
 from tests.event_history import BEGINNING, EventLog, days
 from tests.metrics.conftest import Asker
-from tests.warehouse_builder import duckdb_warehouse, publish_warehouse
+from tests.metrics.stories import Told
 
 
-def test_firings_reversals_and_effect_by_rule(tmp_path: Path) -> None:
-    log = EventLog()
-    log.organization()
+def _tell(log: EventLog) -> list[UUID]:
     ada = log.user()
     pipeline, first, second, won = (log.new_id() for _ in range(4))
     rules = [log.new_id(), log.new_id()]
@@ -52,11 +49,14 @@ def test_firings_reversals_and_effect_by_rule(tmp_path: Path) -> None:
     end = {"pipeline_id": pipeline, "from_stage_id": second, "to_stage_id": won, "lost_reason_id": None}
     log.add(DealClosed(**end, outcome=Outcome.WON), deals[1], at=BEGINNING + days(5))
     log.add(DealClosed(**end, outcome=Outcome.LOST), deals[2], at=BEGINNING + days(6))
-    folder = tmp_path / "warehouse"
-    publish_warehouse(
-        duckdb_warehouse(folder), log.events, target_path=tmp_path / "dbt", tests=True, now=datetime.now(UTC)
-    )
-    asker = Asker(DuckDBReader(folder), log.organization_id)
+    return rules
+
+
+_STORY = Told(_tell)
+
+
+def test_firings_reversals_and_effect_by_rule(ask_built: Callable[[EventLog], Asker]) -> None:
+    asker, rules = ask_built(_STORY.log), _STORY.by
     period: dict[str, Any] = {"start": BEGINNING.date(), "end": (BEGINNING + days(35)).date()}
 
     def by_rule(metric: str, figure: str) -> dict[Any, Any]:
@@ -66,4 +66,3 @@ def test_firings_reversals_and_effect_by_rule(tmp_path: Path) -> None:
     assert by_rule("rule_firings", "acted") == {str(rules[0]): 2, str(rules[1]): 1}
     assert by_rule("rule_reversals", "reversal_rate") == {str(rules[0]): 0.5, str(rules[1]): 0.0}
     assert by_rule("rule_effect", "won_rate")[str(rules[0])] == 0.5
-    asker.reader.close()

@@ -1,18 +1,17 @@
 """Assignments and line items, counted by hand: from events through the marts that dbt builds to the answer."""
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from contracts.events.deals import DealLineItemsChanged, LineFacts
-from metrics.reader import DuckDBReader
 from tests.event_history import BEGINNING, Deal, EventLog, days
 from tests.metrics.conftest import Asker
-from tests.warehouse_builder import duckdb_warehouse, publish_warehouse
+from tests.metrics.stories import Told
 
 STAGES = (("New", "open"), ("Won", "won"), ("Lost", "lost"))
 PERIOD: dict[str, Any] = {"start": BEGINNING.date(), "end": (BEGINNING + days(60)).date()}
@@ -33,9 +32,8 @@ def _lines(*lines: tuple[UUID, UUID | None, int]) -> DealLineItemsChanged:
 class Story:
     """Four deals, and what is known of them when."""
 
-    def __init__(self) -> None:
-        self.log = log = EventLog()
-        log.organization()
+    def __init__(self, log: EventLog) -> None:
+        self.log = log
         self.ada, self.ben = log.user(), log.user()
         self.pipeline = pipeline = log.pipeline(stages=STAGES)
         owned = log.deal(pipeline, at=BEGINNING, owner_id=self.ada)
@@ -59,19 +57,17 @@ class Story:
         self.log.add(lines, deal.id, at=BEGINNING + days(day))
 
 
-@pytest.fixture(scope="module")
+_STORY = Told(Story)
+
+
+@pytest.fixture
 def story() -> Story:
-    return Story()
+    return _STORY.by
 
 
-@pytest.fixture(scope="module")
-def asker(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    place: Path = tmp_path_factory.mktemp("sales")
-    warehouse = duckdb_warehouse(place / "warehouse")
-    publish_warehouse(warehouse, story.log.events, target_path=place / "dbt", tests=True, now=datetime.now(UTC))
-    asker = Asker(DuckDBReader(place / "warehouse"), story.log.organization_id)
-    yield asker
-    asker.reader.close()
+@pytest.fixture
+def asker(ask_built: Callable[[EventLog], Asker]) -> Asker:
+    return ask_built(_STORY.log)
 
 
 def _by(asker: Asker, metric: str, by: str, figure: str, **given: Any) -> dict[str | None, Any]:
