@@ -190,7 +190,8 @@ class TestDirtyFiles:
         leads = Leads(3_000, signal=2)
         forms = ("%Y-%m-%d", "%d.%m.%Y", "%m/%d/%Y", "%Y-%m-%dT%H:%M:%SZ", "%d %b %Y")
         dates = [at.strftime(forms[row % 5]) for row, at in enumerate(leads.frame["created_at"])]
-        odd = [("inf", "-Infinity", "1e400", "#DIV/0!")[row % 4] if row % 9 == 0 else str(row) for row in range(3_000)]
+        none = ("inf", "-Infinity", "1e400", "#DIV/0!")
+        odd = [none[row % 4] if row % 9 == 0 else str(row % 50) for row in range(3_000)]
         frame = leads.frame.with_columns(created_at=pl.Series(dates), odd=pl.Series(odd))
         plain = judge(write(leads.frame, tmp_path / "plain.csv"), "outcome", "--time", "created_at")
         card = judge(write(frame, tmp_path / "mixed.csv"), "outcome", "--time", "created_at")

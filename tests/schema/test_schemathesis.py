@@ -37,7 +37,8 @@ def _run(api: Served, role: Role, folder: Path, *arguments: str) -> None:
         *(sys.executable, "-m", "schemathesis.cli"),
         *("--config-file", str(_HERE / "schemathesis.toml")),
         *("run", f"{api.url}/openapi.json"),
-        *("--checks", "all", "--workers", "2", "--seed", "1", "--no-color", "--continue-on-failure"),
+        # one thread: Python 3.11 cannot parse in two at once (SystemError: AST constructor recursion depth mismatch)
+        *("--checks", "all", "--seed", "1", "--no-color", "--continue-on-failure"),
         *("-H", f"Authorization: Bearer {api.tokens[role]}"),
         *excluded,
         *arguments,
@@ -45,7 +46,7 @@ def _run(api: Served, role: Role, folder: Path, *arguments: str) -> None:
     done = subprocess.run(
         command, cwd=folder, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "150"}
     )
-    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
+    assert done.returncode == 0, done.stdout[:20_000] + done.stderr[-2_000:]
 
 
 @pytest.mark.parametrize("role", [Role.OWNER, Role.REP])
