@@ -45,10 +45,11 @@ async def step(unit: UnitOfWork, job: Job) -> bool:
     items = await unit.fetch(records.SOME, job_id=job.id, status=status, most=AT_ONCE)
     for item in items:
         try:
-            if job.kind == "deal":
-                written = await (_undo(unit, item) if is_undoing else _do(unit, job, item))
-            else:
-                written = await (_undo_record(unit, job, item) if is_undoing else _do_record(unit, job, item))
+            async with unit.part():  # what its constraints refuse is this record's affair, not the transaction's
+                if job.kind == "deal":
+                    written = await (_undo(unit, item) if is_undoing else _do(unit, job, item))
+                else:
+                    written = await (_undo_record(unit, job, item) if is_undoing else _do_record(unit, job, item))
         except CrmError as error:
             written = {"status": "left" if is_undoing else "failed", "problem": str(error)[:500]}
         unit.update(BulkItem, {"id": item.id, **written})

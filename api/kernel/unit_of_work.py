@@ -10,8 +10,8 @@ or with COMMIT, in the order in which it was asked for, events last. Whoever ope
 A unit that only reads holds a connection while it waits, and none in between.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
@@ -42,6 +42,9 @@ _CHUNK = 2_000
 _BEGIN = compiled(text("begin")).bind()
 _COMMIT = compiled(text("commit")).bind()
 _ROLLBACK = compiled(text("rollback")).bind()
+_PART = compiled(text("savepoint part")).bind()
+_UNDO_PART = compiled(text("rollback to savepoint part")).bind()
+_END_PART = compiled(text("release savepoint part")).bind()
 _CLOCK = compiled(text("select clock_timestamp() as now")).bind()
 _ENTER = compiled(text("select set_config('sluice.organization_id', :organization_id, true)"))
 _READ_ON = compiled(
@@ -187,6 +190,21 @@ class UnitOfWork:
     async def send(self) -> None:
         """Send what is queued, without committing it: constraints speak now."""
         await self._wait(())
+
+    @asynccontextmanager
+    async def part(self) -> AsyncIterator[None]:
+        """A part that is sent by its end, and undone alone where it is refused. Parts hold no parts."""
+        self._queue = [*self._take_queue(), _PART]
+        try:
+            yield
+            await self.send()
+        except CrmError:
+            self._events = []
+            # refused before anything was sent, it has begun nowhere but here
+            unsent = _PART in self._queue
+            self._queue = self._queue[: self._queue.index(_PART)] if unsent else [_UNDO_PART, _END_PART]
+            raise
+        self._queue.append(_END_PART)
 
     async def commit(self) -> None:
         """Send what is queued, and commit. A unit that only reads has nothing to commit."""

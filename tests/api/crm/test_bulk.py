@@ -210,6 +210,26 @@ class TestOtherRecords:
         assert (left["record_id"], left["deal_id"], left["status"]) == (contact["id"], None, "left")
         assert (await owner.get(path)).json()["tags"] == ["hot"]
 
+    async def test_what_another_one_has_is_refused_to_that_record_alone(self, owner: Member, work: Work) -> None:
+        for name in ("Ada", "Bob"):
+            await owner.made("/v1/contacts", {"name": name})
+        job = await started(owner, {"do": "contact.set", "with": {"external_id": "X-1"}}, kind="contact")
+        await work()
+        done = await read(owner, job)
+        assert (done["state"], done["done"], done["failed"]) == ("done", 1, 1)
+        [problem] = (await owner.get(f"/v1/bulk/{job['id']}/problems")).json()["items"]
+        assert "X-1" in problem["problem"]
+        deleted = await started(owner, {"do": "contact.delete"}, kind="contact")
+        await work()
+        await owner.made("/v1/contacts", {"name": "Cleo", "external_id": "X-1"})
+        await owner.post(f"/v1/bulk/{deleted['id']}/undo")
+        await work()
+        undone = await read(owner, deleted)
+        assert (undone["state"], undone["undone"], undone["left"]) == ("undone", 1, 1)
+        names = {one["name"] for one in (await owner.get("/v1/contacts")).json()["items"]}
+        assert "Cleo" in names
+        assert len(names) == 2
+
     @pytest.mark.parametrize(
         "action",
         [
