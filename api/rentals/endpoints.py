@@ -8,8 +8,10 @@ from fastapi import Depends, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.edge.dependencies import Administrator, CurrentCaller, Unit
+from api.edge.entitlements import Limit, PlanLimitReached, require_room
 from api.edge.pages import Page, PageOf, read_page
 from api.edge.routing import OutsideRoute, problems, slice_router
+from api.identity.callers import TheServices
 from api.kernel.constraints import UnknownReference
 from api.kernel.errors import NotFound, Unavailable
 from api.kernel.hints import hint
@@ -135,14 +137,20 @@ async def read_rental(rental_id: UUID, caller: CurrentCaller, unit: Unit) -> Ren
     return RentalRead.model_validate(await records.find_rental(unit, rental_id))
 
 
-@router.post("", status_code=201, responses=problems(RentalsOff, UnknownReference))
+@router.post("", status_code=201, responses=problems(RentalsOff, UnknownReference, PlanLimitReached))
 async def order_rental(
-    body: RentalOrder, caller: Administrator, unit: Unit, settings: Settings, response: Response
+    body: RentalOrder,
+    caller: Administrator,
+    unit: Unit,
+    settings: Settings,
+    services: TheServices,
+    response: Response,
 ) -> RentalRead:
     """Order an account: it is reserved, paid and handed over within a moment, or all of that undone and paid back."""
     if settings.rental_url is None:
         raise RentalsOff
     await unit.begin()
+    await require_room(unit, services.billing, Limit.BD_ACCOUNTS)
     ordered = rules.order(unit.now, **body.model_dump())
     records.write_change(unit, None, ordered)
     hint(unit, WORK)

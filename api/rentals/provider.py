@@ -3,7 +3,7 @@
 Everything is said of a rental by its id, which the provider keeps: the same again answers the same.
 
     GET    /offers                          what there is: id, channel, title, kind, price_minor, currency
-    PUT    /rentals/{id}    {"offer_id": …} keep it for us; answers price_minor and currency
+    PUT    /rentals/{id}    {"offer_id": …} keep it for us; answers channel, kind, price_minor and currency
     POST   /rentals/{id}/hand-over          answers address and secret
     DELETE /rentals/{id}                    give it back, whatever was done of it
 """
@@ -47,22 +47,20 @@ class ProviderUnavailableError(Exception):
     """Nobody knows whether it did it: the same again finds out."""
 
 
-class Offer(BaseModel):
-    """An account that one can have."""
+class Price(BaseModel):
+    """What one costs that is reserved: once, or each month of a rent."""
 
-    id: str = Field(min_length=1, max_length=200)
     channel: Channel
-    title: str = Field(max_length=200)
     kind: Literal["purchase", "rent"] = Field(description="Rents are by the month.")
     price_minor: int = Field(ge=0)
     currency: Currency
 
 
-class Price(BaseModel):
-    """What a reserved one costs; of a rent, each month."""
+class Offer(Price):
+    """An account that one can have."""
 
-    price_minor: int = Field(ge=0)
-    currency: Currency
+    id: str = Field(min_length=1, max_length=200)
+    title: str = Field(max_length=200)
 
 
 class HandOver(BaseModel):

@@ -15,10 +15,12 @@ from uuid_utils.compat import uuid7
 from api.bd_accounts import records as accounts
 from api.bd_accounts import rules as account_rules
 from api.billing.payments import Payment, PaymentDeclined, Payments
-from api.billing.provider import BillingUnavailable, RefusedByStripe
+from api.billing.provider import RefusedByStripe
 from api.edge.consumer import acting_in
+from api.edge.entitlements import Limit, PlanLimitReached, require_room
 from api.kernel.context import Context
 from api.kernel.database import Database
+from api.kernel.errors import CrmError
 from api.kernel.secrets import Secrets
 from api.kernel.unit_of_work import UnitOfWork
 from api.rentals import records, rules
@@ -61,7 +63,8 @@ async def run(database: Database, stop: threading.Event) -> None:
             await bell.wait(_LOOK_SECONDS, stop)
         return
     async with HttpProvider(settings) as provider:
-        saga = Saga(database, provider, Payments(database, BillingSettings()), Secrets.of(SecretSettings()))
+        billing = BillingSettings()
+        saga = Saga(database, provider, Payments(database, billing), Secrets.of(SecretSettings()), billing)
         while not stop.is_set():
             try:
                 while not stop.is_set() and await saga.step():
@@ -80,6 +83,7 @@ class Saga:
     provider: Provider
     payments: Charging
     secrets: Secrets
+    billing: BillingSettings
 
     async def step(self) -> bool:
         """Take the next step of whichever order waits longest; whether one did."""
@@ -88,7 +92,7 @@ class Saga:
         for row in taken:
             try:
                 await self._step(row.organization_id, row.id)
-            except (ProviderUnavailableError, BillingUnavailable) as error:
+            except (ProviderUnavailableError, CrmError) as error:  # one order's trouble is no other's
                 _log.warning("order %s waits: %s", row.id, error)
         return bool(taken)
 
@@ -114,6 +118,8 @@ class Saga:
 
     async def _reserve(self, organization_id: UUID, rental: Rental) -> None:
         price = await self.provider.reserve(rental.id, rental.offer_id)
+        if (price.channel, price.kind) != (rental.channel, rental.kind):
+            raise ProviderRefusedError("another_offer")
         if (price.price_minor, price.currency) != (rental.price_minor, rental.currency):
             raise ProviderRefusedError("price_changed")
         async with self._acting(organization_id) as unit:
@@ -139,10 +145,11 @@ class Saga:
         given = await self.provider.hand_over(rental.id)
         try:
             async with self._acting(organization_id) as unit:
+                await require_room(unit, self.billing, Limit.BD_ACCOUNTS)
                 account_id = self._make_account(unit, rental, given)
                 await self._move(unit, rental, rules.hand_over(rental, account_id, unit.now))
-        except account_rules.AddressTaken as taken:
-            await self._cancel(organization_id, rental, taken.code)
+        except (account_rules.AddressTaken, PlanLimitReached) as refused:
+            await self._cancel(organization_id, rental, refused.code)
 
     def _make_account(self, unit: UnitOfWork, rental: Rental, given: HandOver) -> UUID:
         """The account, connecting, with what it takes to sign in."""

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -10,14 +10,16 @@ import httpx
 import psycopg
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 
 from api.billing.payments import Payment, PaymentDeclined
+from api.billing.provider import RefusedByStripe
 from api.kernel.database import Database as Pool
 from api.kernel.secrets import Secrets
 from api.rentals.provider import HttpProvider
 from api.rentals.worker import Saga
 from contracts.access import Role
-from contracts.settings import RentalSettings
+from contracts.settings import BillingSettings, RentalSettings
 from tests.conftest import Database
 from tests.factories import SECRET_KEY, Account, start_api
 
@@ -45,6 +47,7 @@ class World:
     refunded: set[str] = field(default_factory=set)
     refuses: str = ""
     declines: bool = False
+    keeps_the_money: bool = False
     dies_at: int = 0
     calls: int = 0
 
@@ -83,7 +86,7 @@ class World:
             self.provided[key] = "handed over"
             return httpx.Response(200, json={"address": f"+49{key[-8:]}", "secret": {"session": "canary-session"}})
         self.provided.setdefault(key, "reserved")
-        return httpx.Response(200, json={"price_minor": 2500, "currency": "EUR"})
+        return httpx.Response(200, json={name: ORDER[name] for name in ("channel", "kind", "price_minor", "currency")})
 
     async def charge(self, organization_id: UUID, *, key: str, amount_minor: int, currency: str, what: str) -> Payment:
         """As the bank does."""
@@ -99,6 +102,8 @@ class World:
         """As the bank does."""
         del organization_id
         self._pass()
+        if self.keeps_the_money:
+            raise RefusedByStripe("Stripe says: not today.")
         if payment_id is not None:
             assert payment_id == f"in_{key}"
             self.refunded.add(key)
@@ -141,7 +146,7 @@ async def shop(api_database: Database, monkeypatch: pytest.MonkeyPatch) -> Async
     world, pool = World(), Pool(api_database.worker_url)
     api = await start_api(api_database)
     async with HttpProvider(from_environment, transport=httpx.MockTransport(world.answer)) as provider:
-        saga = Saga(pool, provider, world, Secrets([SECRET_KEY]))
+        saga = Saga(pool, provider, world, Secrets([SECRET_KEY]), BillingSettings())
         yield Shop(await api.sign_up(), api_database, world, saga)
     await pool.close()
     await api.close()
@@ -198,6 +203,34 @@ async def test_what_is_not_paid_or_costs_more_than_shown_is_undone(shop: Shop) -
     )
     assert set(shop.world.provided.values()) == {"given back"}
     assert shop.world.paid == {}
+
+
+async def test_what_is_let_is_not_sold(shop: Shop) -> None:
+    one = await shop.order(kind="purchase", months=None)
+    await shop.work()
+    assert ((await shop.read(one))["state"], (await shop.read(one))["failure"]) == ("cancelled", "another_offer")
+    assert shop.world.paid == {}
+
+
+async def test_the_plan_limits_accounts_that_are_bought_as_well(shop: Shop) -> None:
+    billing = BillingSettings(stripe_secret_key=SecretStr("sk_test_of_this_test"))
+    shop.saga = replace(shop.saga, billing=billing)
+    await shop.owner.made("/v1/bd-accounts", json={"channel": "telegram", "name": "One", "address": "+351900000001"})
+    one = await shop.order()
+    await shop.work()
+    assert ((await shop.read(one))["state"], (await shop.read(one))["failure"]) == ("cancelled", "plan_limit_reached")
+    assert shop.world.refunded == shop.world.paid.keys() == {f"rental:{one}"}
+
+
+async def test_an_order_that_cannot_be_paid_back_yet_waits_and_ends_no_worker(shop: Shop) -> None:
+    shop.world.refuses, shop.world.keeps_the_money = "hand-over", True
+    one = await shop.order()
+    while await shop.saga.step():
+        pass
+    assert (await shop.read(one))["state"] == "cancelling"
+    shop.world.keeps_the_money = False
+    await shop.work()
+    assert ((await shop.read(one))["state"], shop.world.refunded) == ("cancelled", {f"rental:{one}"})
 
 
 async def test_only_administrators_order_and_give_back_what_they_have(shop: Shop) -> None:
