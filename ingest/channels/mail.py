@@ -33,8 +33,9 @@ _COMPARED_DAYS = 3
 _SMTP_SECONDS = 30
 #: Lines of 998 characters are allowed (RFC 5322). At 78 a long link in a header would be encoded, and be none any more.
 _POLICY = SMTP.clone(max_line_length=998)
-#: There is no such mailbox (RFC 3463); any other refusal is about us or the mail.
-_NOBODY = re.compile(r"\s*5\.1\.\d")
+#: There is no such mailbox (RFC 3463). Any other refusal is about the mail or us: 5.1.7 and 5.1.8 are about who sends,
+#: and would end writing to everybody whom a blocked account wrote to.
+_NOBODY = re.compile(r"\s*5\.1\.(?:[1236]|10)\b")
 
 
 async def connect(api: Api, held: Held) -> None:

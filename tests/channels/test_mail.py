@@ -173,13 +173,21 @@ class TestDelivering:
 
     @pytest.mark.parametrize(
         ("answer", "state"),
-        [(None, "sent"), ("550 no such user", "failed"), ("451 later", "queued"), ("421 closing", "queued")],
+        [
+            (None, "sent"),
+            ("550 no such user", "failed smtp_550"),
+            ("550 5.1.1 no such user", "failed bounced"),
+            ("550 5.1.10 nobody takes mail there", "failed bounced"),
+            ("550 5.1.8 Access denied, bad outbound sender", "failed smtp_550"),
+            ("451 later", "queued"),
+            ("421 closing", "queued"),
+        ],
     )
     async def test_what_the_server_says_is_what_is_told(self, answer: str | None, state: str) -> None:
         with smtp_server() as smtp:
             smtp.refuses = answer
             told = await deliver(self._server(smtp.port), self._mail(), "a@b.example", None)
-        assert told["state"] == state
+        assert " ".join([told["state"], *([told["reason"]] if "reason" in told else [])]) == state
 
     async def test_c1_a_server_that_dies_after_the_text_leaves_it_unknown(self) -> None:
         async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
