@@ -36,6 +36,17 @@ with was as (
 select {_TELL} where not exists (select from was where is_typing = :is_typing)
 """)
 )
+#: Whoever closed the page said nothing: what live updates look through on each push must not grow with it.
+_FORGET = compiled(
+    text("""
+delete from conversation_presences as p using (
+    select conversation_id, user_id from conversation_presences
+    where organization_id = :organization_id and until < clock_timestamp() - interval '1 minute'
+    limit 100 for update skip locked
+) as gone
+where p.organization_id = :organization_id and p.conversation_id = gone.conversation_id and p.user_id = gone.user_id
+""")
+)
 _GO = compiled(
     text(
         f"with gone as (delete from conversation_presences where {_IS_MINE} returning user_id) select {_TELL} from gone"
@@ -82,6 +93,7 @@ async def be_present(
     await records.find_conversation(unit, conversation_id, owners=await owners_seen(unit, caller))
     whose = {"conversation_id": conversation_id, "user_id": caller.user_id}
     others = await unit.fetch(_OTHERS, **whose)
+    unit.execute(_FORGET)
     unit.execute(_BE_THERE, **whose, is_typing=body.is_typing)
     return PresenceRead(others=[Present.model_validate(one) for one in others])
 

@@ -31,6 +31,14 @@ async def test_colleagues_see_who_else_looks_and_types_for_as_long_as_they_say_s
     with psycopg.connect(crm.admin_url) as clock:
         clock.execute("update conversation_presences set until = now() - interval '1 second'")
     assert (await owner.http.put(path, json={})).json() == {"others": []}
+    with psycopg.connect(crm.admin_url) as clock:
+        clock.execute("update conversation_presences set until = now() - interval '1 hour'")
+    await owner.http.put(path, json={})
+    with psycopg.connect(crm.admin_url) as admin:
+        left = admin.execute(
+            "select user_id from conversation_presences where organization_id = %s", (owner.organization_id,)
+        ).fetchall()
+    assert left == [(owner.user_id,)]
     outsider = crm.member(owner.organization_id, Role.REP)
     assert_problem(await outsider.http.put(path, json={}), 404)
 
