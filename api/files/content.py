@@ -4,12 +4,11 @@ Only Sluice's user may read them. What a file is, its content says; its name onl
 alike, such as a spreadsheet and a text document of Office.
 """
 
+import asyncio
 import codecs
 import hashlib
 import mimetypes
 import os
-import shutil
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -71,7 +70,7 @@ async def receive(upload: UploadFile, folder: Path, *, name: str, most: int) -> 
                 digest.update(block)
                 stream.write(block)
             stream.flush()
-            os.fsync(stream.fileno())
+            await asyncio.to_thread(os.fsync, stream.fileno())  # but what it has not written yet takes long
     except BaseException:
         path.unlink(missing_ok=True)
         raise
@@ -107,17 +106,6 @@ def _is_text(head: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return b"\0" not in head
-
-
-def remove(files_path: Path, organization_id: UUID, hashes: Iterable[str]) -> None:
-    """Remove contents that nothing refers to."""
-    for sha256 in hashes:
-        path_of(files_path, organization_id, sha256).unlink(missing_ok=True)
-
-
-def remove_all(files_path: Path, organization_id: UUID) -> None:
-    """Remove all of an organization."""
-    shutil.rmtree(folder_of(files_path, organization_id), ignore_errors=True)
 
 
 def organizations(files_path: Path) -> list[UUID]:

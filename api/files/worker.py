@@ -4,6 +4,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from uuid import UUID
 
@@ -45,11 +46,17 @@ async def sweep(database: Database, files_path: Path) -> int:
     for organization_id in await asyncio.to_thread(content.organizations, files_path):
         found = await asyncio.to_thread(content.old, files_path, organization_id, before=before)
         for start in range(0, len(found), _AT_ONCE):
-            paths = {path.name: path for path in found[start : start + _AT_ONCE]}
-            for name in await _unheld(database, organization_id, list(paths)):
-                if content.is_old(paths[name], before=before):  # nobody attached the same meanwhile
-                    paths[name].unlink(missing_ok=True)
-                    removed += 1
+            removed += await remove_unheld(database, organization_id, found[start : start + _AT_ONCE], before=before)
+    return removed
+
+
+async def remove_unheld(database: Database, organization_id: UUID, paths: Iterable[Path], *, before: float) -> int:
+    """Remove contents without a row that nobody has written since an instant; says how many."""
+    named, removed = {path.name: path for path in paths}, 0
+    for name in await _unheld(database, organization_id, list(named)):
+        if content.is_old(named[name], before=before):  # nobody attached the same meanwhile
+            named[name].unlink(missing_ok=True)
+            removed += 1
     return removed
 
 

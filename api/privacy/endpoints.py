@@ -2,10 +2,11 @@
 
 import asyncio
 import re
+import time
 from datetime import UTC, datetime
 from uuid import UUID
 
-from fastapi import Request, Response
+from fastapi import BackgroundTasks, Request, Response
 from fastapi.responses import StreamingResponse
 from uuid_utils.compat import uuid7
 
@@ -13,8 +14,8 @@ from api.edge.dependencies import Administrator, CurrentCaller, Unit
 from api.edge.pages import Page, PageOf, read_page
 from api.edge.routing import problems, slice_router
 from api.edge.services import services_of
-from api.files import content
-from api.files.records import unheld
+from api.files.content import path_of
+from api.files.worker import remove_unheld
 from api.kernel.auditing import note
 from api.kernel.errors import NotFound
 from api.kernel.unit_of_work import Row
@@ -41,19 +42,24 @@ async def show_personal_data(contact_id: UUID, caller: Administrator, unit: Unit
 
 
 @contact_router.post("/{contact_id}/erase", responses=problems(NotFound))
-async def erase_contact(contact_id: UUID, caller: Administrator, unit: Unit, request: Request) -> ErasureRead:
+async def erase_contact(
+    contact_id: UUID, caller: Administrator, unit: Unit, request: Request, background: BackgroundTasks
+) -> ErasureRead:
     """Erase a contact everywhere. What was removed where, and what stays and why, is the receipt."""
     contact = await records.lock_contact(unit, contact_id)
     if contact is None:
         raise NotFound("contact")
     mentions = await records.mentions_of(unit, contact)
+    began, services = time.time(), services_of(request)
     contents = await records.contents_of(unit, contact_id)
     version = contact.version + 1
     erased = await records.erase(unit, contact_id, version=version)
     struck = await records.strike_out(unit, _pattern(mentions)) if mentions else {}
-    files_path = services_of(request).settings.files_path
-    files = await asyncio.to_thread(remove_mentioning, files_path, caller.organization_id, mentions)
-    await asyncio.to_thread(content.remove, files_path, caller.organization_id, await unheld(unit, contents))
+    files_path, organization_id = services.settings.files_path, caller.organization_id
+    files = await asyncio.to_thread(remove_mentioning, files_path, organization_id, mentions)
+    # once it is committed: what is undone keeps its contents. What a crash leaves behind, the worker finds in a day
+    paths = [path_of(files_path, organization_id, sha256) for sha256 in contents]
+    background.add_task(remove_unheld, services.database, organization_id, paths, before=began)
     receipt = {
         "erased": erased,
         "struck_out": struck,

@@ -13,6 +13,8 @@ import psycopg
 import pytest
 import pytest_asyncio
 
+from api.kernel.errors import Conflict
+from api.privacy import endpoints
 from contracts.access import Role
 from tests.conftest import Database
 from tests.factories import Account, start_api
@@ -121,6 +123,25 @@ def traces_in(text: str) -> list[str]:
     """The canaries that a text still holds."""
     lower = text.lower()
     return [one for one in (NAME, MAIL, PHONE, WORD, "+4915199887766") if one.lower() in lower]
+
+
+async def test_an_erasure_that_is_undone_keeps_contents_of_files(
+    importer: Importer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = importer.account
+    contact = await owner.made("/v1/contacts", json={"name": "Ada"})
+    about = {"files": {"file": ("a.txt", b"A")}, "data": {"contact_id": contact["id"]}}
+    file = await owner.made("/v1/files", **about)
+
+    def fail(*_: object, **__: object) -> None:
+        raise Conflict
+
+    with monkeypatch.context() as broken:
+        broken.setattr(endpoints, "note", fail)
+        assert (await owner.post(f"/v1/contacts/{contact['id']}/erase")).status_code == 409
+    assert (await owner.get(f"/v1/files/{file['id']}/content")).content == b"A"
+    await owner.made(f"/v1/contacts/{contact['id']}/erase")
+    assert [path for path in importer.files_path.rglob("*") if path.is_file()] == []
 
 
 async def test_who_is_erased_is_nowhere_any_more(importer: Importer, caplog: pytest.LogCaptureFixture) -> None:
