@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from time import time
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -258,7 +259,8 @@ class Messages:
         key: str = job["thread_key"]
         if key.replace("-", "").isdigit():
             return f"/2/dm_conversations/{key}/messages"
-        found = await self._client.read(f"/2/users/by/username/{job['address'].lstrip('@')}")
+        name = quote(job["address"].lstrip("@"), safe="")  # whoever writes may have typed anything
+        found = await self._client.read(f"/2/users/by/username/{name}")
         if "data" not in found:  # X says 200 and names errors
             raise httpx.HTTPStatusError("nobody", request=httpx.Request("GET", key), response=httpx.Response(404))
         return f"/2/dm_conversations/with/{found['data']['id']}/messages"
