@@ -28,7 +28,7 @@ async def run(database: Database, stop: threading.Event) -> None:
     while not stop.is_set():
         try:
             holes = holes or Holes(await _settled(database))
-            while await number(database, holes) == records.MOST_EVENTS:
+            while await number(database, holes) >= records.MOST_EVENTS:  # what filled holes comes on top
                 pass
             if monotonic() >= forget_at:
                 async with database.unit(None) as unit:
