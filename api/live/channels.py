@@ -7,7 +7,7 @@ word; they come back and hear on from the number that they got last.
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -172,12 +172,16 @@ class Channels:
         self._database = database
         self._channels: dict[UUID, Channel] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._of_users: Counter[tuple[UUID, UUID]] = Counter()
         self.sockets = 0
 
-    def of_user(self, claims: AccessClaims) -> int:
-        """How many sockets somebody has here."""
-        channel = self._channels.get(claims.organization_id)
-        return sum(one.claims.user_id == claims.user_id for one in channel.listeners) if channel else 0
+    def enter(self, claims: AccessClaims) -> bool:
+        """Whether somebody may have one more; it counts at once, before it hears anything, until it leaves."""
+        whose = (claims.organization_id, claims.user_id)
+        if self._of_users[whose] >= MOST_OF_A_USER:
+            return False
+        self._of_users[whose] += 1
+        return True
 
     async def join(self, listener: Listener, after: int | None, stream: UUID | None) -> None:
         """Tell a listener what it missed, then what comes. It may be ended by then."""
@@ -196,6 +200,10 @@ class Channels:
 
     def leave(self, listener: Listener) -> None:
         """Tell it no more."""
+        whose = (listener.claims.organization_id, listener.claims.user_id)
+        self._of_users[whose] -= 1
+        if not self._of_users[whose]:
+            del self._of_users[whose]
         channel = self._channels.get(listener.claims.organization_id)
         if channel is not None:
             channel.listeners.discard(listener)

@@ -29,7 +29,6 @@ from api.live.audience import heard_by
 from api.live.channels import (
     BAD_MESSAGE,
     BUSY,
-    MOST_OF_A_USER,
     MOST_SOCKETS,
     SIGNED_OUT,
     TOO_MANY,
@@ -166,7 +165,7 @@ class _Session:
         except TimeoutError:
             raise _EndedError(SIGNED_OUT, "no_token") from None
         claims = self._claims(first.token or self.token)
-        if self.channels.of_user(claims) >= MOST_OF_A_USER:
+        if not self.channels.enter(claims):
             raise _EndedError(TOO_MANY, "too_many_sockets")
         return Listener(claims, claims.expires_at or _FOR_EVER), first
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -150,6 +150,21 @@ async def test_a12_ten_thousand_messages_are_too_many(live: Live, owner: Account
             for _ in range(10_000):
                 await client.connection.send(json.dumps({"token": owner.access_token}))
         assert (await client.closed())[0] == channels.TOO_MANY
+
+
+async def test_a12_who_opens_many_sockets_at_once_has_no_more_than_their_part(
+    live: Live, owner: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "MOST_OF_A_USER", 3)
+    hello = json.dumps({"token": owner.access_token})
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(live.listen(None)) for _ in range(6)]
+        await asyncio.gather(*(client.connection.send(hello) for client in clients))
+        ends = await asyncio.gather(*(client.frame() for client in clients), return_exceptions=True)
+    refused = [end.rcvd.code for end in ends if isinstance(end, websockets.ConnectionClosed) and end.rcvd]
+    assert refused == [channels.TOO_MANY] * 3
+    async with live.listen(owner) as again:  # those that ended leave their places
+        await again.until_hears_of(await contact(owner))
 
 
 async def test_a12_who_reads_too_slowly_is_let_go_of_and_hears_on_later(
