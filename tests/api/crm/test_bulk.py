@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 import pytest_asyncio
 
@@ -209,6 +210,18 @@ class TestOtherRecords:
         [left] = (await owner.get(f"/v1/bulk/{job['id']}/problems")).json()["items"]
         assert (left["record_id"], left["deal_id"], left["status"]) == (contact["id"], None, "left")
         assert (await owner.get(path)).json()["tags"] == ["hot"]
+
+    async def test_what_cannot_be_given_back_is_left_alone(self, crm: Crm, owner: Member, work: Work) -> None:
+        company = await owner.made("/v1/companies", {"name": "Acme"})
+        with psycopg.connect(crm.admin_url) as admin:
+            admin.execute("update companies set domain = '' where id = %s", (company["id"],))
+        job = await started(owner, {"do": "company.set", "with": {"domain": "acme.example"}}, kind="company")
+        await work()
+        await owner.post(f"/v1/bulk/{job['id']}/undo")
+        await work()
+        undone = await read(owner, job)
+        assert (undone["state"], undone["left"]) == ("undone", 1)
+        assert (await owner.get(f"/v1/companies/{company['id']}")).json()["domain"] == "acme.example"
 
     async def test_what_another_one_has_is_refused_to_that_record_alone(self, owner: Member, work: Work) -> None:
         for name in ("Ada", "Bob"):
