@@ -50,7 +50,7 @@ _UNSENT = compiled(
     text(f"""
 select id, meter, starts_at, quantity from usage_reports
 where organization_id = :organization_id and sent_at is null and starts_at > clock_timestamp() - interval '{_LONGEST}'
-order by starts_at limit 100
+order by starts_at limit 1000
 """)
 )
 _SENT = compiled(
@@ -74,15 +74,21 @@ async def report_usage(database: Database, provider: Provider) -> int:
             unit.execute(_COLLECT_DRAFTS)
             unit.execute(_COLLECT_ACCOUNTS)
             unsent = await unit.fetch(_UNSENT)
+        refused = set[str]()  # as by a meter that nobody has set up: all of its reports wait for that
         for report in unsent:
-            await _send(provider, customer.organization_id, customer.provider_customer_id, report)
+            if report.meter in refused:
+                continue
+            if not await _send(provider, customer.organization_id, customer.provider_customer_id, report):
+                refused.add(report.meter)
+                continue
             async with as_stripe(database, customer.organization_id) as unit:
                 await unit.fetch(_SENT, id=report.id)
             sent += 1
     return sent
 
 
-async def _send(provider: Provider, organization_id: UUID, customer_id: str, report: Any) -> None:  # noqa: ANN401 # a row
+async def _send(provider: Provider, organization_id: UUID, customer_id: str, report: Any) -> bool:  # noqa: ANN401 # a row
+    """Tell of one; whether Stripe knows it now."""
     name, _ = METERS[Limit(report.meter)]
     try:
         with provider.asking():
@@ -98,5 +104,6 @@ async def _send(provider: Provider, organization_id: UUID, customer_id: str, rep
     except RefusedByStripe as error:
         cause = error.__cause__
         if not isinstance(cause, stripe.StripeError) or cause.code != "duplicate_meter_event":
-            # as of a customer that was deleted there: told again it would be refused again
             _log.warning("Stripe refuses a report of use of %s: %s", organization_id, error.detail)
+            return False
+    return True

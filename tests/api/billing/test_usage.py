@@ -44,6 +44,19 @@ async def test_accounts_and_drafts_are_told_once_each(
     assert _told(till, "bd_accounts") == [1]
 
 
+async def test_what_stripe_refuses_is_told_once_its_meter_is_set_up(till: Till, api_database: Database) -> None:
+    await till.subscribe(seats=2)
+    _drafted(api_database, till.owner.organization_id, hours_ago=(3, 5), failed=0)
+    [meter] = [one for one in till.stripe.account.all("billing.meter") if one["event_name"] == "sluice_ai_drafts"]
+    meter["event_name"] = "another"
+    await _report(till)
+    assert (_told(till, "ai_drafts"), _told(till, "bd_accounts")) == ([], [0])
+    meter["event_name"] = "sluice_ai_drafts"
+    till.stripe.kept.clear()
+    await _report(till)
+    assert (_told(till, "ai_drafts"), _told(till, "bd_accounts")) == ([1, 1], [0])
+
+
 def _drafted(database: Database, organization_id: object, *, hours_ago: tuple[int, ...], failed: int) -> None:
     drafts = [("generated", hours) for hours in hours_ago] + [("failed", 3)] * failed
     with psycopg.connect(database.admin_url, autocommit=True) as admin:
