@@ -156,9 +156,13 @@ class _Invoicing:
                     str(invoice.id), {"payment_method": cards.data[0].id, "off_session": True}, self._attempt("pay")
                 )
         except RefusedByStripe as error:
+            with self.provider.asking():
+                invoice = await self.provider.client.v1.invoices.retrieve_async(str(invoice.id))
+            if invoice.status == "paid":  # on its page, meanwhile
+                return invoice
+            await _call_off(self.provider, invoice)  # whatever the reason, nobody pays later for what they do not get
             if not isinstance(error.__cause__, stripe.CardError):
                 raise
-            await _call_off(self.provider, invoice)
             raise PaymentDeclined(error.detail) from error
 
     def _attempt(self, step: str) -> Any:  # noqa: ANN401 # the library's type is private

@@ -1,11 +1,14 @@
 """Payments for single things: once for a key, whatever is lost or dies on the way, and given back whole."""
 
+from contextlib import nullcontext
+
 import pytest
 
 from api.billing.payments import Payment, PaymentDeclined, Payments
-from api.billing.provider import BillingUnavailable
+from api.billing.provider import BillingUnavailable, RefusedByStripe
 from tests.api.billing.conftest import Till, settings_of
-from tests.stripe_server.account import Object
+from tests.stripe_server import one_off
+from tests.stripe_server.account import Object, RefusedError, StripeAccount
 
 WHAT = "Telegram account, a month"
 
@@ -63,6 +66,22 @@ async def test_a_refused_card_owes_nothing(till: Till) -> None:
     with pytest.raises(PaymentDeclined):
         await _charge(till)
     assert (await _charge(till, "rent:2")).payment_id is not None
+
+
+@pytest.mark.parametrize("is_paid", [True, False])
+async def test_what_is_refused_is_paid_on_its_page_meanwhile_or_owed_by_nobody(
+    till: Till, is_paid: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(account: StripeAccount, invoice_id: str, _: Object) -> Object:
+        if is_paid:
+            account.settle(account.find(invoice_id, "invoice"))
+        raise RefusedError("Not like this.")
+
+    await till.subscribe(seats=2)
+    monkeypatch.setattr(one_off, "pay", refuse)
+    with nullcontext() if is_paid else pytest.raises(RefusedByStripe):
+        assert (await _charge(till)).payment_id is not None
+    assert till.stripe.account.all("invoice")[0]["status"] == ("paid" if is_paid else "void")
 
 
 async def test_without_a_card_it_says_where_to_give_one(till: Till) -> None:
