@@ -168,17 +168,18 @@ def _take(unit: UnitOfWork, world: _World, incoming: Incoming) -> Message:
 def _bounce(unit: UnitOfWork, world: _World, incoming: Incoming) -> None:
     """What came back failed; an address that does not exist is not written to again, nor one that is always full."""
     bounced = incoming.details.get("bounced") or {}
-    addresses = {bounced.get("address")}
-    if message := world.messages.get(bounced.get("provider_id", "")):
-        world.apply(rules.bounce(message, unit.now))
-        if thread := world.threads.get(message.conversation_id):
-            # a report may name where the mail was forwarded to, or nobody
-            addresses.add(thread.address)
-            world.came_back[thread.id] = thread
-    accounts.note_sign(unit, world.account.id, "bounced", id=uuid7())
-    if bounced.get("is_hard"):
-        for address in sorted(one for one in addresses if one):
-            suppress(unit, world.account.channel, address, "bounced")
+    message = world.messages.get(bounced.get("provider_id", ""))
+    if message is None or message.direction is not Direction.OUT:
+        return  # anybody can write a report; those that we wrote to alone know what our mail is called
+    if changes := rules.bounce(message, unit.now):  # once, however many reports there are of it
+        world.apply(changes)
+        accounts.note_sign(unit, world.account.id, "bounced", id=uuid7())
+    thread, send = world.threads.get(message.conversation_id), world.sends.get(message.id)
+    if thread is not None:
+        world.came_back[thread.id] = thread
+        if bounced.get("is_hard"):
+            # whom the report names is where the mail was forwarded to, or nobody, or whoever they like
+            suppress(unit, world.account.channel, send.address if send else thread.address, "bounced")
 
 
 def _unsettled(world: _World, incoming: Incoming) -> Message | None:

@@ -244,6 +244,25 @@ class TestSending:
         [refused] = (await owner.get("/v1/messages", params={"state": "failed"})).json()["items"][:1]
         assert refused["failure"] == "suppressed"
 
+    async def test_a_report_that_somebody_made_up_ends_nobody(self, owner: Member) -> None:
+        held = await account(owner)
+        body = {"account_id": held["id"], "address": "ada@acme.example", "subject": "Hi", "text": "Hello"}
+        await owner.made("/v1/conversations", body)
+        [job] = await claim(owner, held)
+        await result(owner, held, job)
+        [theirs] = await take_in(owner, held, mail(1))
+        said = {"address": "victim@acme.example", "status": "5.1.1", "is_hard": True}
+        named = ("<made-up@x>", mail(1)["provider_id"], job["provider_id"], job["provider_id"])
+        for number, known in enumerate(named, start=2):
+            report = mail(number, kind="bounce", bounced={**said, "provider_id": known}, references=[known])
+            await take_in(owner, held, report)
+        assert theirs["is_new"]
+        await owner.made("/v1/conversations", body | {"address": "victim@acme.example"})
+        [job] = await claim(owner, held)
+        assert job["address"] == "victim@acme.example"
+        health = (await owner.get(f"/v1/bd-accounts/{held['id']}/health")).json()
+        assert health["signs"] == {"bounced": 1}
+
     async def test_c5_nothing_is_claimed_before_a_flood_wait_ends(self, crm: Crm, owner: Member) -> None:
         held = await account(owner, channel="telegram", address="+4930123")
         other = await account(owner, channel="telegram", address="+4930124")
