@@ -315,6 +315,7 @@ class ChannelSettings(Settings):
     telegram_data_centre: str | None = Field(
         default=None, pattern=r"^\d+:[^:]+:\d+$", description="number:host:port of another one than Telegram's own."
     )
+    x_api_url: str = Field(default="https://api.x.com", description="Where X's API answers.")
 
 
 class RentalSettings(Settings):

@@ -15,11 +15,11 @@ from urllib.parse import quote
 
 import httpx
 
+from contracts.settings import ChannelSettings
 from ingest.channels.api import Api, Held, Json
 
 _log = logging.getLogger(__name__)
 
-_API = "https://api.x.com"
 _SEND_SECONDS, _COMPARE_SECONDS, _SECONDS = 0.5, 60.0, 30.0
 #: X lets an account ask fifteen times in a quarter of an hour unless its plan says more.
 _LOOK_SECONDS = 60.0
@@ -77,8 +77,8 @@ class XClient:
 
     def __init__(self, api: Api, held: Held, found: Json) -> None:
         self._api, self._held, self._secret = api, held, dict(found["secret"])
-        url = found["account"]["settings"].get("api_url", _API)
-        self._http = httpx.AsyncClient(base_url=url, timeout=_SECONDS)
+        # not of the settings of the account, which its people write: it gets the token, and stands in our network
+        self._http = httpx.AsyncClient(base_url=ChannelSettings().x_api_url, timeout=_SECONDS)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -14,17 +14,16 @@ pytestmark = pytest.mark.skipif(not SPEC.exists(), reason=f"X's OpenAPI is not b
 
 
 @pytest.fixture
-def server() -> Iterator[XServer]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[XServer]:
     running = XServer()
+    monkeypatch.setenv("SLUICE_X_API_URL", running.url)
     yield running
     running.stop()
     assert running.x.broken == []
 
 
-async def account(connecting: Connecting, server: XServer, **secret: str) -> Connection:
-    made: Connection = await connecting(
-        "x", "@us", secret={"access_token": "first", **secret}, api_url=server.url, look_seconds=1
-    )
+async def account(connecting: Connecting, **secret: str) -> Connection:
+    made: Connection = await connecting("x", "@us", secret={"access_token": "first", **secret}, look_seconds=1)
     return made
 
 
@@ -54,7 +53,7 @@ async def test_what_was_there_and_what_comes_is_taken_in_once(connecting: Connec
     server.x.page = 7
     for number in range(30):
         server.x.say(ADA, f"Text {number}")
-    connection = await account(connecting, server)
+    connection = await account(connecting)
     async with Reading(connection) as messages:
         await messages.read()
         server.x.say(ADA, "Text 30")
@@ -73,7 +72,7 @@ async def test_what_was_there_and_what_comes_is_taken_in_once(connecting: Connec
 
 async def test_what_is_missing_is_noticed_and_healed(connecting: Connecting, server: XServer) -> None:
     lost = [server.x.say(ADA, f"Text {number}") for number in range(100)][41]
-    connection = await account(connecting, server)
+    connection = await account(connecting)
     server.x.hidden.add(lost["id"])
     async with Reading(connection) as messages:
         await messages.read()
@@ -87,7 +86,7 @@ async def test_what_is_missing_is_noticed_and_healed(connecting: Connecting, ser
 async def test_a_message_goes_once_and_the_answer_comes_into_its_conversation(
     connecting: Connecting, server: XServer
 ) -> None:
-    connection = await account(connecting, server)
+    connection = await account(connecting)
     await connection.api.report(connection.held, "active")
     begun = await write(connection, "Hello", address="@ada")
     async with Reading(connection) as messages:
@@ -113,7 +112,7 @@ async def test_a_message_goes_once_and_the_answer_comes_into_its_conversation(
 async def test_an_answer_that_got_lost_is_unknown_until_the_message_is_seen(
     connecting: Connecting, server: XServer
 ) -> None:
-    connection = await account(connecting, server)
+    connection = await account(connecting)
     await connection.api.report(connection.held, "active")
     server.x.say(ADA, "Hello")
     async with Reading(connection) as messages:
@@ -136,7 +135,7 @@ async def test_an_answer_that_got_lost_is_unknown_until_the_message_is_seen(
 async def test_an_old_token_is_renewed_and_kept_and_without_one_it_says_so(
     connecting: Connecting, server: XServer
 ) -> None:
-    connection = await account(connecting, server, refresh_token="again", client_id="sluice")
+    connection = await account(connecting, refresh_token="again", client_id="sluice")
     server.x.access_token = "second"
     server.x.say(ADA, "Hello")
     async with Reading(connection) as messages:
@@ -152,7 +151,7 @@ async def test_an_old_token_is_renewed_and_kept_and_without_one_it_says_so(
 
 
 async def test_a_rate_limit_is_waited_out_to_the_second(connecting: Connecting, server: XServer) -> None:
-    connection = await account(connecting, server)
+    connection = await account(connecting)
     async with Reading(connection) as messages:
         server.x.busy_until = int(time()) + 300
         with pytest.raises(FloodError) as flood:
