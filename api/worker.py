@@ -5,6 +5,7 @@ and outlives a PostgreSQL that goes away for a while. All of them share this pro
 """
 
 import asyncio
+import logging
 import pkgutil
 import threading
 from collections.abc import Awaitable, Callable
@@ -17,12 +18,14 @@ from api.edge.logs import log_as_json
 from api.kernel.database import Database
 from contracts.settings import WorkerDatabaseSettings, WorkerSettings
 
+_log = logging.getLogger(__name__)
+
 Work = Callable[[Database, threading.Event], Awaitable[None]]
 
 _STATEMENT_TIMEOUT_MS = 120_000
 #: A loop that keeps a connection for its locks does its work on others, some of it at once. They are made when wanted.
 _CONNECTIONS_EACH = 6
-_ALIVE_SECONDS, _LOOK_SECONDS = 5.0, 0.3
+_ALIVE_SECONDS, _LOOK_SECONDS, _AGAIN_SECONDS = 5.0, 0.3, 2.0
 
 
 def run(stop: threading.Event, *only: str) -> None:
@@ -73,9 +76,12 @@ async def _show_that_it_lives(_database: Database, stop: threading.Event) -> Non
 
 
 async def _until(work: Work, database: Database, stop: threading.Event) -> None:
-    """`work`; where it fails the others end too, and the process is started anew."""
-    try:
-        await work(database, stop)
-    except BaseException:
-        stop.set()
-        raise
+    """`work`, begun anew where it fails: what one organization stands in the way of keeps no other slice waiting."""
+    while not stop.is_set():
+        try:
+            await work(database, stop)
+        except Exception:  # noqa: BLE001 # the edge of a slice's work
+            _log.exception("the work of %s failed and begins anew", work.__module__)
+            await asyncio.sleep(_AGAIN_SECONDS)
+        else:
+            return

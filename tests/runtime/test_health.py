@@ -36,6 +36,27 @@ class TestWorker:
         assert alive.exists()
         assert ailment("worker") is None
 
+    def test_what_one_slice_cannot_do_stops_no_other(
+        self, database: MigratedDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setenv("SLUICE_DATABASE_WORKER_URL", database.worker_url)
+        monkeypatch.setattr(worker, "_AGAIN_SECONDS", 0.01)
+        stop, is_tried_again, tries = threading.Event(), asyncio.Event(), 0
+
+        async def failing(_database: Database, _told: threading.Event) -> None:
+            nonlocal tries
+            tries += 1
+            if tries == 2:
+                is_tried_again.set()
+            raise LookupError("a record that nobody foresaw")
+
+        async def work(_database: Database, told: threading.Event) -> None:
+            await is_tried_again.wait()
+            told.set()
+
+        asyncio.run(worker._work([failing, work], stop))
+        assert "a record that nobody foresaw" in caplog.text
+
     def test_is_not_once_it_stands_still(self, alive: Path) -> None:
         alive.touch()
         os.utime(alive, times=(time.time() - 120,) * 2)
