@@ -106,6 +106,7 @@ class Archiver:
             archive.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._prepare_slot(connection, archive)
             self._newest = self._newest_usable(archive)
+            archive.drop_unprepared()
             arguments, environment = connection_arguments(self._url)
             receiver = start_program(
                 "pg_receivewal",

@@ -106,6 +106,15 @@ class Archive:
         at = datetime.fromisoformat(ends[-1]["at"]).replace(tzinfo=UTC)
         return Commit(at, parse_lsn(ends[-1]["lsn"]))
 
+    def drop_unprepared(self) -> None:
+        """Remove a segment's file that was not filled up with zeros yet when pg_receivewal was killed.
+
+        It holds no log so far, and pg_receivewal refuses to go on with a file of such a size for ever.
+        """
+        for path in self.path.glob("*.partial"):
+            if path.stat().st_size not in (0, self.segment_bytes):
+                path.unlink()
+
     def begin_after_gap(self) -> None:
         """Set aside what was archived before a gap, so that pg_receivewal begins anew at its slot's position."""
         segments = self.segments()

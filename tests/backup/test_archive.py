@@ -1,5 +1,6 @@
 """The archive process: what it does when it, its slot or its stream is lost."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +49,16 @@ def test_a_killed_stream_goes_on_without_a_gap(site: Site) -> None:
                 receiver.kill()
         site.wait_until_archived()
     assert site.folder.reach_of(site.folder.backups()[0]).run.missing is None
+
+
+def test_a_stream_that_was_killed_before_its_file_was_prepared_goes_on(site: Site) -> None:
+    with site.archived():
+        site.wait_for_backups(1)
+        archive = site.folder.archive_of(site.folder.backups()[-1])
+        [partial] = eventually(lambda: [*archive.path.glob("*.partial")], what="a segment is received")
+    os.truncate(partial, 8192)
+    with site.archived():
+        site.wait_until_archived()
 
 
 def test_what_is_written_while_no_archive_runs_is_fetched_afterwards(site: Site) -> None:
