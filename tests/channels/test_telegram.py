@@ -255,9 +255,8 @@ async def test_one_that_was_dropped_is_noticed_and_healed(
 ) -> None:
     for number in range(100):
         server.say(ada, us, f"Number {number}")
+    hidden = us.box.pop(42)  # before the account signs in: it reads what there is as soon as it has
     connection = await signed_in(connecting, server)
-    hidden = us.box.pop(42)
-    connection = await connection.again()
     async with connected(connection, server):
         await soon(lambda: _count(connection, 99))
     us.box[42] = hidden
