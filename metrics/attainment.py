@@ -15,6 +15,9 @@ from metrics.money import add_converted
 from metrics.period import day_start
 from metrics.question import Question
 
+#: What rows hold beside the declared figures.
+ADDS = ("goal_minor", "attainment", "deals_goal", "deals_attainment", "elapsed", "pace")
+
 _AMOUNT, _DEALS = "goal won_amount", "goal deals_won"
 
 

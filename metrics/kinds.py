@@ -41,11 +41,13 @@ class Kind:
     survey: Survey | None = None
     series: Series | None = None
     compare: Callable[[Question, Cells, Cells], tuple[list[dict[str, Any]], list[dict[str, Any]]]] | None = None
+    #: Numbers of its rows that are made of the declared figures.
+    adds: tuple[str, ...] = ()
 
 
 KINDS: Mapping[str, Kind] = {
     "facts": Kind(facts.build, facts.shape, facts.key),
-    "attainment": Kind(attainment.build, attainment.shape, facts.key),
+    "attainment": Kind(attainment.build, attainment.shape, facts.key, adds=attainment.ADDS),
     "calibration": Kind(scores.build_calibration, scores.shape_calibration, totals=scores.total_calibration),
     "exits": Kind(exits.build_exits, exits.shape_exits),
     "time_between": Kind(
@@ -53,15 +55,15 @@ KINDS: Mapping[str, Kind] = {
     ),
     "conversion_change": Kind(funnel.build, funnel.shape, figures=funnel.compile_figures, compare=change.shape),
     "experiment": Kind(funnel.build, experiment.shape, figures=funnel.compile_figures),
-    "forecast": Kind(outlook.build_forecast, outlook.shape_forecast, outlook.key),
+    "forecast": Kind(outlook.build_forecast, outlook.shape_forecast, outlook.key, adds=outlook.FORECAST_ADDS),
     "forecast_accuracy": Kind(
         outlook.build_forecast, issues.shape, outlook.key, series=Series(issues.issued, issues.shape)
     ),
-    "score_forecast": Kind(scores.build_forecast, scores.shape_forecast, outlook.key),
+    "score_forecast": Kind(scores.build_forecast, scores.shape_forecast, outlook.key, adds=outlook.FORECAST_ADDS),
     "seats": Kind(seats.build, seats.shape, facts.key),
     "stage_entered": Kind(stage_metrics.build_stage_entered, stage_metrics.shape_stage_entered),
     "stalled": Kind(outlook.build_stalled, facts.shape, facts.key),
-    "velocity": Kind(facts.build, outlook.shape_velocity, facts.key),
+    "velocity": Kind(facts.build, outlook.shape_velocity, facts.key, adds=outlook.VELOCITY_ADDS),
     "weighted": Kind(outlook.build_weighted, outlook.shape_weighted, outlook.key),
     "cohort_days": Kind(funnel.build, stage_metrics.shape_days_in_stage, figures=funnel.compile_figures),
     "cohort_funnel": Kind(funnel.build, funnel.shape, figures=funnel.compile_figures, totals=funnel.totals),

@@ -18,6 +18,10 @@ from metrics.registry import Figure
 
 _HISTORY = timedelta(days=365)
 
+#: What rows hold beside the declared figures.
+FORECAST_ADDS = ("forecast_minor", "best_case_minor")
+VELOCITY_ADDS = ("velocity_minor_per_day", "amount_per_win_minor")
+
 Weigh = Callable[[Statement, str], str]
 
 #: A fact in a stage, as both kinds of forecast write it.

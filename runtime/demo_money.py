@@ -1,5 +1,5 @@
-"""Money of the demo: eighteen months of exchange rates as the ECB's file would bring them, deals in dollars, goals.
-Safe to run again.
+"""Money of the demo: eighteen months of exchange rates as the ECB's file would bring them, deals in dollars, goals, and
+figures that are watched. Safe to run again.
 """
 
 from datetime import UTC, date, datetime, timedelta
@@ -26,6 +26,8 @@ def add(owner: Caller, pipeline_id: str) -> None:
     file = {"file": ("eurofxref-hist.csv", _ecb(datetime.now(UTC).date()), "text/csv")}
     owner.call("POST", "/v1/exchange-rates/import", files=file)
     _set_goals(owner, datetime.now(UTC).date())
+    won = {"name": "Won this quarter", "metric": "bookings", "measure": "won_amount_minor", "period": "this_quarter"}
+    owner.call("POST", "/v1/watches", json=won | {"direction": "above", "threshold": _GOAL, "digest": "weekly"})
 
 
 def _set_goals(owner: Caller, today: date) -> None:

@@ -73,7 +73,7 @@ PROCESSES: Mapping[str, Process] = {
         ),
         Process(
             "worker", "What the API's slices do by themselves: imports, rules.", "api.worker",
-            ("DATABASE_WORKER_URL", "FILES_PATH", "KAFKA_BOOTSTRAP_SERVERS", "SECRET_KEY"),
+            ("DATABASE_WORKER_URL", "FILES_PATH", "KAFKA_BOOTSTRAP_SERVERS", "SECRET_KEY", "WAREHOUSE_URL"),
             parts="Do this slice's work alone; may be repeated.",
             touches=lambda: WorkerSettings().worker_alive_path,
         ),

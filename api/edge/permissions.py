@@ -161,6 +161,8 @@ _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
     ("search:read", EVERYBODY, True, "search"),
     ("views:read", EVERYBODY, False, "list_views read_view"),
     ("views:write", EVERYBODY, False, "create_view update_view delete_view"),
+    ("watches:read", EVERYBODY, False, "list_watches read_watch"),
+    ("watches:write", EVERYBODY, False, "create_watch update_watch delete_watch"),
     ("users:read", EVERYBODY, False, "list_users read_user"),
     ("users:write", ADMINISTRATORS, False, "create_user update_user"),
     (

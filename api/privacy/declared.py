@@ -201,6 +201,8 @@ DECLARED: Mapping[str, Declared] = {
     "campaign_touches": _staff("variant state channel failure"),
     "consents": _staff("source"),
     "goals": _staff("measure currency"),
+    "watches": _staff("name metric measure question period direction digest currency problem"),
+    "watch_mails": _staff("subject body"),
     # kept in step with its records by triggers
     "search_documents": _staff("kind title detail words"),
     "erasures": _staff("receipt"),

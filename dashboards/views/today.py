@@ -10,6 +10,7 @@ from dashboards.figures import Column, Panel
 from dashboards.pages import Page, link
 from dashboards.periods import PeriodName, named
 from dashboards.session import SignIn
+from dashboards.views import alarms
 
 PAGE = Page("Today", icon="today", group="Today", position=1)
 
@@ -52,6 +53,7 @@ def render(who: SignIn, me: Me) -> None:
             return
         today = datetime.now(UTC).astimezone(organization.zone).date()
         links.publish({})
+        _alarms(who)
         _week(who, organization, today, version)
         _quarter(who, organization, today, version)
         st.header("Who needs help?", anchor=False)
@@ -77,6 +79,17 @@ def render(who: SignIn, me: Me) -> None:
 def by_owner(answer: FiguresAnswer) -> FiguresAnswer:
     """The owners that have anything stuck, stage by stage."""
     return answer.model_copy(update={"rows": [row for row in answer.rows if row["stalled_deals"]]})
+
+
+def _alarms(who: SignIn) -> None:
+    """Watched figures that are beyond their thresholds."""
+    raised = [one for one in client.get_all(who, "/v1/watches") if one["is_raised"]]
+    for one in raised:
+        st.warning(
+            states.plain(f"{one['name']}: {alarms.written(one, one['value'])}"), icon=":material/notifications_active:"
+        )
+    if raised:
+        link("alarms", "All figures that you watch")
 
 
 def _week(who: SignIn, organization: Organization, today: date, version: str | None) -> None:

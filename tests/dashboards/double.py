@@ -46,6 +46,7 @@ from tests.dashboards.double_notes import serve_notes
 from tests.dashboards.double_records import serve_records
 from tests.dashboards.double_rules import serve_rules
 from tests.dashboards.double_scores import model, serve_scores
+from tests.dashboards.double_watches import serve_watches
 from tests.dashboards.double_webhooks import serve_webhooks
 
 
@@ -178,6 +179,7 @@ def application(double: Double) -> FastAPI:
     serve_imports(app, double.imports)
     serve_scores(app, double.score_models)
     serve_webhooks(app, double.changed)
+    serve_watches(app, double.changed)
 
     @app.get("/v1/me")
     def me() -> Row:

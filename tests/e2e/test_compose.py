@@ -58,7 +58,7 @@ _READS: dict[str, list[type[BaseSettings]]] = {
     "worker": [
         settings.WorkerDatabaseSettings, settings.WorkerSettings, settings.FileSettings, settings.KafkaSettings,
         settings.SecretSettings, settings.MailSettings, settings.OutgoingSettings, settings.BillingSettings,
-        settings.OutreachSettings, settings.RentalSettings, settings.AiSettings,
+        settings.OutreachSettings, settings.RentalSettings, settings.AiSettings, settings.WarehouseSettings,
     ],
     "channels": [settings.ChannelSettings],
     "relay": [
