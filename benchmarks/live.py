@@ -95,7 +95,7 @@ async def _tokens(client: aiohttp.ClientSession, people: Sequence[Person], socke
 
 async def _user(client: aiohttp.ClientSession, person: Person, number: int) -> str:
     email, password = f"{number}-{person.email}", "a long enough phrase"
-    body = {"email": email, "name": f"Kim {number}", "password": password, "role": "manager"}
+    body = {"email": email, "name": f"Kim {number}", "password": password, "role": "admin"}
     async with client.post("/v1/users", json=body, headers=person.headers) as answer:
         answer.raise_for_status()
     async with client.post("/v1/auth/login", json={"email": email, "password": password}) as answer:
