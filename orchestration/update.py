@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from contracts.warehouse import Part, Speed
 from metrics.status import Check, CheckState, GroupStatus, Refresh, RefreshState, StatusStore
+from orchestration.build.database import kept_open
 from orchestration.build.dbt import NodeResult
 from orchestration.build.lock import build_lock
 from orchestration.build.mart_quality import MartFinding
@@ -61,7 +62,8 @@ def update(
         _say(warehouse.status, RefreshState.RUNNING, started_at, before.error if before else None)
         done = Update()
         try:
-            _update(warehouse, done, speed, full_refresh=full_refresh, may_shrink=may_shrink, without=without)
+            with kept_open(warehouse.url):
+                _update(warehouse, done, speed, full_refresh=full_refresh, may_shrink=may_shrink, without=without)
         except BaseException as error:
             told = isinstance(error, Exception)
             why = str(error) or type(error).__name__ if told else "It was stopped; the next one makes up for it."
