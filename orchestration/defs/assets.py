@@ -32,6 +32,7 @@ RAW_CHECKS = {
 
 #: Dagster keeps such events until they are wiped.
 _KEPT_SECONDS = 86_400.0
+_CHECK_SECONDS = 60.0  # a check that passes as before is told again
 
 AssetEvent = dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation
 
@@ -166,15 +167,26 @@ class Record:
     def __init__(self, instance: dg.DagsterInstance) -> None:
         self._instance = instance
         self._latest: dict[object, AssetEvent] = {}
+        self._shown_at: dict[object, float] = {}
         self._wiped_at = monotonic()
 
     def show(self, done: Update, project: Project) -> None:
         """Report what came of an update."""
         for event in events_of(done, project):
-            self._latest[_key(event)] = event
-            self._instance.report_runless_asset_event(event)
+            if not self._passes_again(event):
+                self._latest[_key(event)] = event
+                self._shown_at[_key(event)] = monotonic()
+                self._instance.report_runless_asset_event(event)
         if monotonic() - self._wiped_at > _KEPT_SECONDS:
             self.wipe()
+
+    def _passes_again(self, event: AssetEvent) -> bool:
+        """Whether a check says nothing new: there are more of them than of all else, and each event costs a commit."""
+        if not isinstance(event, dg.AssetCheckEvaluation) or not event.passed:
+            return False
+        before = self._latest.get(_key(event))
+        is_as_before = isinstance(before, dg.AssetCheckEvaluation) and before.passed
+        return is_as_before and monotonic() - self._shown_at[_key(event)] < _CHECK_SECONDS
 
     def wipe(self) -> None:
         """Forget all but the last event of each asset and check."""
