@@ -7,7 +7,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,11 @@ def _advisory_lock(warehouse_url: str, holder: str, wait_seconds: float) -> Iter
 
         if not _wait_for(try_lock, wait_seconds):
             raise BuildBusyError(_advisory_holder(connection), wait_seconds)
-        yield
+        try:
+            yield
+        finally:
+            with suppress(psycopg.Error):  # with the connection it would go a moment later
+                connection.execute("select pg_advisory_unlock_all()")
 
 
 def _advisory_holder(connection: psycopg.Connection[Any]) -> str:
