@@ -15,6 +15,7 @@ from dashboards.session import SignIn
 
 _REFRESH_SECONDS = 5
 _SEEN = "warehouse_version"
+_OVERTAKEN = "Somebody changed this while you did. Here is what it is now; change it again."
 
 #: The field may come a little later than the script.
 _FOCUS = """<script>
@@ -141,12 +142,24 @@ def refused(error: client.ApiError) -> None:
     st.error(plain(error.message), icon=":material/error:")
 
 
-def tried(act: Callable[[], object]) -> None:
-    """Do what somebody asked for and draw the page anew, or say why it was not done."""
+def is_overtaken(what: str, version: int) -> bool:
+    """Whether somebody changed `what` since this page drew its fields: what was typed was said of the version before.
+
+    The fields' keys name the version, so that they show what it is now.
+    """
+    drawn, st.session_state[f"drawn {what}"] = st.session_state.get(f"drawn {what}", version), version
+    return bool(drawn != version)
+
+
+def tried(act: Callable[[], object], *, is_late: bool = False) -> None:
+    """Do what somebody asked for and draw the page anew, or say why it was not done (`is_late`: it was overtaken)."""
+    if is_late:
+        st.warning(_OVERTAKEN)
+        return
     try:
         act()
     except client.StaleError:
-        st.warning("Somebody changed this while you did. Here is what it is now; change it again.")
+        st.warning(_OVERTAKEN)
     except (client.RefusedError, client.ConflictError) as error:
         refused(error)
     else:

@@ -53,19 +53,23 @@ def _change_stage(who: SignIn, pipeline: dict[str, Any]) -> None:
         if chosen is None:
             return
         stage = stages[chosen]
-        name = st.text_input("Name", value=stage["name"], key=f"name {chosen}")
-        days = st.number_input("Target days", value=stage.get("target_days"), min_value=0, step=1, key=f"days {chosen}")
+        as_read = f"{chosen} {stage['version']}"
+        is_late = states.is_overtaken(chosen, stage["version"])
+        name = st.text_input("Name", value=stage["name"], key=f"name {as_read}")
+        days = st.number_input(
+            "Target days", value=stage.get("target_days"), min_value=0, step=1, key=f"days {as_read}"
+        )
         entry, leave = (
             st.multiselect(
                 label, [*_NEEDED, *(one for one in stage.get(field, []) if one not in _NEEDED)],
-                default=stage.get(field, []), format_func=lambda one: _NEEDED.get(one, one), key=f"{field} {chosen}",
+                default=stage.get(field, []), format_func=lambda one: _NEEDED.get(one, one), key=f"{field} {as_read}",
             )
             for field, label in (("entry_fields", "Needed to enter"), ("exit_fields", "Needed to leave"))
         )  # fmt: skip
         if st.button("Save", key=f"save {chosen}"):
             path = f"/v1/pipelines/{pipeline['id']}/stages/{chosen}"
             changed = {"name": name, "target_days": days, "entry_fields": entry, "exit_fields": leave}
-            states.tried(lambda: client.patch(who, path, changed, etag=f'"{stage["version"]}"'))
+            states.tried(lambda: client.patch(who, path, changed, etag=f'"{stage["version"]}"'), is_late=is_late)
 
 
 def _add_stage(who: SignIn, pipeline: dict[str, Any]) -> None:

@@ -43,15 +43,17 @@ def _change(who: SignIn, products: list[dict[str, Any]]) -> None:
     with st.popover("Change a product"):
         chosen = st.selectbox("Product", list(by_id), format_func=lambda key: by_id[key]["name"])
         product = by_id[chosen]
-        name = st.text_input("Name", value=product["name"], key=f"name {chosen}")
+        as_read = f"{chosen} {product['version']}"
+        is_late = states.is_overtaken(chosen, product["version"])
+        name = st.text_input("Name", value=product["name"], key=f"name {as_read}")
         price = st.number_input(
-            "Price in minor units", value=product["unit_price_minor"], step=1, key=f"price {chosen}"
+            "Price in minor units", value=product["unit_price_minor"], step=1, key=f"price {as_read}"
         )
-        is_active = st.checkbox("Is sold", value=product["is_active"], key=f"active {chosen}")
+        is_active = st.checkbox("Is sold", value=product["is_active"], key=f"active {as_read}")
         if st.button("Save", key=f"save {chosen}"):
             body = {"name": name, "unit_price_minor": price, "is_active": is_active}
             path = f"/v1/products/{chosen}"
-            states.tried(lambda: client.patch(who, path, body, etag=f'"{product["version"]}"'))
+            states.tried(lambda: client.patch(who, path, body, etag=f'"{product["version"]}"'), is_late=is_late)
 
 
 def _create(who: SignIn, me: Me) -> None:

@@ -128,6 +128,23 @@ def test_a_conflict_shows_both_values_and_lets_people_decide(opened: Open, who: 
     assert client.get(who, path)["name"] == "Ada L."
 
 
+def test_what_somebody_else_changed_meanwhile_is_shown_and_not_overwritten(opened: Open, who: session.SignIn) -> None:
+    seat = client.post(who, "/v1/products", {"name": "Seat", "unit_price_minor": 900, "currency": "EUR"}).body
+    [pipeline] = client.pipelines(who)
+    stage = f"/v1/pipelines/{pipeline.id}/stages/{pipeline.stages[0].id}"
+    for view, path in (("products", f"/v1/products/{seat['id']}"), ("pipelines", stage)):
+        page = opened(view)
+        field(page, "Name").input("Mine")
+        client.patch(who, path, {"name": "Theirs"}, etag='"1"')
+        page = press(page, "Save")
+        assert "Somebody changed this while you did" in said(page)
+        assert field(page, "Name").value == "Theirs"
+        field(page, "Name").input("Mine after all")
+        press(page, "Save")
+        found = [*client.get_all(who, "/v1/products"), *client.get_all(who, "/v1/pipelines")[0]["stages"]]
+        assert next(one["name"] for one in found if path.endswith(one["id"])) == "Mine after all"
+
+
 def test_a_contact_shows_its_files_and_goes_into_the_bin(opened: Open, who: session.SignIn) -> None:
     made = client.post(who, "/v1/contacts", {"name": "Ada"}).body
     client.upload(who, "/v1/files", [("file", ("my **offer**.txt", b"Hi"))], contact_id=made["id"])
