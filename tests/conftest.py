@@ -106,15 +106,15 @@ def _template(postgres: EmbeddedPostgres) -> str:
 
 
 @pytest.fixture(scope="session")
-def make_database(postgres: EmbeddedPostgres, _template: str) -> Callable[[], Database]:
-    """Makes a database by copying the migrated template."""
+def make_database(postgres: EmbeddedPostgres, _template: str) -> Callable[..., Database]:
+    """Makes a database by copying the migrated template, or one that nobody is connected to."""
 
-    def make() -> Database:
+    def make(template: str = _template) -> Database:
         name = f"test_{os.getpid()}_{next(_names)}"
         with psycopg.connect(postgres.url(), autocommit=True) as admin:
             admin.execute(
                 sql.SQL("create database {} template {} owner sluice_owner strategy file_copy").format(
-                    sql.Identifier(name), sql.Identifier(_template)
+                    sql.Identifier(name), sql.Identifier(template)
                 )
             )
             # database-level grants are not copied from a template

@@ -11,10 +11,13 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 #: What takes long, the longest first: it begins first, so that no process is left alone with it at the end.
-_LONGEST = ("e2e", "faults", "dbt_project", "orchestration", "imports", "dashboards")
+_LONGEST = (
+    "e2e", "faults", "orchestration", "dbt_project", "dashboards", "imports", "versions", "metrics", "backup", "schema",
+    "runtime",
+)  # fmt: skip
 
-#: Folders whose tests share processes that are started once.
-_SHARED = ("tests/e2e", "tests/kafka_cluster", "tests/faults/running")
+#: Folders whose tests share processes that are started, or warehouses that are built, once.
+_SHARED = ("tests/e2e", "tests/kafka_cluster", "tests/faults/running", "tests/orchestration", "tests/dbt_project")
 
 _SWEEP_SECONDS = 7200
 

@@ -10,7 +10,11 @@ from psycopg import sql
 from contracts.settings import WarehouseSettings
 from orchestration.build.parts import build
 from runtime.embedded.postgres import EmbeddedPostgres
-from tests.warehouse_builder import copied_warehouse, duckdb_warehouse, postgres_warehouse
+from tests.random_history import random_history
+from tests.warehouse_builder import build_warehouse, copied_warehouse, duckdb_warehouse, postgres_warehouse
+
+#: A history with something of everything.
+HISTORY = random_history(7)
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +71,14 @@ def built_warehouse(
         return postgres_warehouse(postgres.url(database="warehouse"))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def whole_warehouse(new_warehouse: Callable[[str], WarehouseSettings], target_path: Path) -> WarehouseSettings:
+    """A DuckDB warehouse of the whole of `HISTORY`, built at once; to be read."""
+    made = new_warehouse("duckdb")
+    build_warehouse(made, HISTORY, target_path=target_path)
+    return made
 
 
 @pytest.fixture(params=["duckdb", "postgres"])

@@ -1,7 +1,6 @@
 """One history, four ways to build it: both engines, at once or in slices, all with the same rows in every mart."""
 
 import random
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,20 +9,16 @@ import pytest
 from contracts.settings import WarehouseSettings
 from orchestration.build.parts import build
 from orchestration.publish import publish
+from tests.dbt_project.conftest import HISTORY
 from tests.dbt_project.reading import Row, all_marts, published_marts
 from tests.event_history import AnyEvent
-from tests.random_history import random_history
-from tests.warehouse_builder import build_warehouse, load_raw
-
-_HISTORY = random_history(7)
+from tests.warehouse_builder import load_raw
 
 
 @pytest.fixture(scope="module")
-def expected(new_warehouse: Callable[[str], WarehouseSettings], target_path: Path) -> dict[str, list[Row]]:
+def expected(whole_warehouse: WarehouseSettings) -> dict[str, list[Row]]:
     """The marts of the whole history, built at once on DuckDB."""
-    warehouse = new_warehouse("duckdb")
-    build_warehouse(warehouse, _HISTORY, target_path=target_path)
-    return all_marts(warehouse)
+    return all_marts(whole_warehouse)
 
 
 def _slices(events: list[AnyEvent], *, count: int, seed: int) -> list[list[AnyEvent]]:
@@ -49,7 +44,7 @@ def test_w2_slices_equal_the_whole_and_a_full_refresh_changes_nothing(
     warehouse: WarehouseSettings, target_path: Path, expected: dict[str, list[Row]], count: int
 ) -> None:
     url = warehouse.warehouse_url.get_secret_value()
-    for part in _slices(_HISTORY, count=count, seed=3):
+    for part in _slices(HISTORY, count=count, seed=3):
         load_raw(warehouse, part)
         build(warehouse, target_path=target_path)
         publish(url, manifest_hash="test", now=datetime.now(UTC), keep=2)

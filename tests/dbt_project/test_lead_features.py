@@ -12,11 +12,8 @@ from models_ml.columns import columns_of
 from models_ml.outcome import read_outcome
 from models_ml.training import Settings, train
 from orchestration.build.database import open_build
-from tests.random_history import random_history
-from tests.warehouse_builder import build_warehouse, duckdb_warehouse
-
-_HISTORY = random_history(7)
-
+from tests.dbt_project.conftest import HISTORY
+from tests.warehouse_builder import build_sales, duckdb_warehouse
 
 _FEATURES = """
 select deal_id, scored_at, pipeline_id, stage_id, source_id, amount_minor, currency, has_company, has_contact, moves,
@@ -30,16 +27,15 @@ def _features(warehouse: WarehouseSettings) -> dict[tuple[Any, datetime], tuple[
         return {row[:2]: row[2:] for row in file.execute(_FEATURES).fetchall()}
 
 
-def test_features_of_an_instant_are_those_that_were_built_without_its_future(tmp_path: Path, target_path: Path) -> None:
+def test_features_of_an_instant_are_those_that_were_built_without_its_future(
+    whole_warehouse: WarehouseSettings, tmp_path: Path, target_path: Path
+) -> None:
     """The history up to any instant gives the same features for instants before it: nothing later reaches them."""
-    history = sorted(_HISTORY, key=lambda event: (event.occurred_at, event.recorded_at))
+    history = sorted(HISTORY, key=lambda event: (event.occurred_at, event.recorded_at))
     instant = history[len(history) * 2 // 3].occurred_at
-    built = []
-    for name, events in (("whole", history), ("past", [one for one in history if one.occurred_at <= instant])):
-        warehouse = duckdb_warehouse(tmp_path / name)
-        build_warehouse(warehouse, events, target_path=target_path)
-        built.append(_features(warehouse))
-    whole, past = built
+    warehouse = duckdb_warehouse(tmp_path / "past")
+    build_sales(warehouse, [one for one in history if one.occurred_at <= instant], target_path=target_path)
+    whole, past = _features(whole_warehouse), _features(warehouse)
     known = {key for key in whole if key[1] <= instant}
     assert len(known) > 50
     assert {key: whole[key] for key in known} == {key: past.get(key) for key in known}

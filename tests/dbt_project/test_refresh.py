@@ -16,7 +16,7 @@ from orchestration.build.dbt import DbtError, NodeResult, generate_docs, run_uni
 from orchestration.build.parts import build
 from tests.dbt_project.reading import Row, all_marts, query
 from tests.event_history import BEGINNING, AnyEvent, EventLog, days
-from tests.warehouse_builder import build_warehouse, load_raw
+from tests.warehouse_builder import build_sales, build_warehouse, load_raw
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_scenarios_of_several_deliveries(
     while deliveries := [delivery for story in told if (delivery := next(story, None))]:
         for delivery in deliveries:
             load_raw(warehouse, delivery.events, loaded_at=delivery.loaded_at)
-        build(warehouse, target_path=target_path)
+        build_sales(warehouse, target_path=target_path)
 
 
 def test_quiet_days_are_frozen_when_the_next_event_comes(
@@ -139,9 +139,9 @@ def test_quiet_days_are_frozen_when_the_next_event_comes(
     warehouse = built_warehouse("duckdb")
     pipeline = log.pipeline()
     log.deal(pipeline, at=BEGINNING + days(1))
-    build_warehouse(warehouse, log.events, target_path=target_path)
+    build_sales(warehouse, log.events, target_path=target_path)
     log.deal(pipeline, at=BEGINNING + days(4))
-    build_warehouse(warehouse, log.events[-1:], target_path=target_path)
+    build_sales(warehouse, log.events[-1:], target_path=target_path)
     rows = query(warehouse, "select day, open_deals from pipeline_daily order by day")
     assert [(row["day"].day, row["open_deals"]) for row in rows] == [(6, 1), (7, 1), (8, 1)]
 
@@ -151,21 +151,21 @@ def test_failed_build_names_its_node_and_is_made_up_for(
 ) -> None:
     warehouse = built_warehouse("postgres")
     pipeline = log.pipeline()
-    build_warehouse(warehouse, log.events, target_path=target_path)
+    build_sales(warehouse, log.events, target_path=target_path)
     log.deal(pipeline, at=BEGINNING + days(1))
     load_raw(warehouse, log.events[-1:])
     execute(warehouse, "alter table build.fct_deals rename to hidden")
     execute(warehouse, "create view build.fct_deals as select 1 as nothing")
     heard: list[NodeResult] = []
     with pytest.raises(DbtError) as failure:
-        build(warehouse, target_path=target_path, on_node=heard.append)
+        build_sales(warehouse, target_path=target_path, on_node=heard.append)
     assert failure.value.node == "fct_deals"
     assert "fct_deals" in failure.value.failures
     assert {node.name for node in heard if node.status == "error"} == {"fct_deals"}
 
     execute(warehouse, "drop view build.fct_deals")
     execute(warehouse, "alter table build.hidden rename to fct_deals")
-    build(warehouse, target_path=target_path)
+    build_sales(warehouse, target_path=target_path)
     assert len(query(warehouse, "select * from fct_deals")) == 1
     assert query(warehouse, "select * from funnel_daily")
 
@@ -175,23 +175,23 @@ def test_failing_test_leaves_the_batch_to_the_next_build(
 ) -> None:
     warehouse = built_warehouse("postgres")
     deal = log.deal(log.pipeline(), at=BEGINNING + days(1))
-    build_warehouse(warehouse, log.events, target_path=target_path)
+    build_sales(warehouse, log.events, target_path=target_path)
     log.lose(deal, at=BEGINNING + days(2))
     load_raw(warehouse, log.events[-1:])
     execute(warehouse, """update raw.events set data = data || '{"outcome": "odd"}' where type = 'deal.closed'""")
     for _ in range(2):
         with pytest.raises(DbtError) as failure:
-            build(warehouse, target_path=target_path)
+            build_sales(warehouse, target_path=target_path)
         assert failure.value.node == "fct_stage_entries_has_sound_rows"
         touched = query(warehouse, "select deal_id from staging.int_touched_deals")
         assert touched == [{"deal_id": deal.id}]
     execute(warehouse, "update staging.stg_deal_events set outcome = 'lost' where outcome = 'odd'")
-    build(warehouse, target_path=target_path)
+    build_sales(warehouse, target_path=target_path)
     assert [row["status"] for row in query(warehouse, "select status from fct_deals where known_to is null")] == [
         "lost"
     ]
     made_up = all_marts(warehouse)
-    build(warehouse, target_path=target_path)
+    build_sales(warehouse, target_path=target_path)
     assert all_marts(warehouse) == made_up
 
 
@@ -200,11 +200,11 @@ def test_other_models_than_those_that_built_it_build_it_anew(
 ) -> None:
     warehouse = built_warehouse("postgres")
     log.deal(log.pipeline(), at=BEGINNING + days(1))
-    build_warehouse(warehouse, log.events, target_path=target_path)
+    build_sales(warehouse, log.events, target_path=target_path)
     built = all_marts(warehouse)
     execute(warehouse, "update staging.group_progress set built_from = 'an older one' where group_name = 'sales'")
     execute(warehouse, "alter table build.fct_deals drop column close_date cascade")
-    build(warehouse, target_path=target_path)
+    build_sales(warehouse, target_path=target_path)
     assert all_marts(warehouse) == built
 
 

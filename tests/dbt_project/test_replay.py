@@ -19,7 +19,7 @@ from tests.dbt_project.reading import Row, known_at, ordered, query
 from tests.dbt_project.replay import replay
 from tests.event_history import BEGINNING, EventLog, days
 from tests.random_history import random_history
-from tests.warehouse_builder import build_warehouse
+from tests.warehouse_builder import build_sales
 
 
 def _tell(log: EventLog, rng: random.Random) -> Iterator[tuple[datetime, Deal]]:
@@ -67,7 +67,7 @@ _INSTANTS = [BEGINNING, *(BEGINNING + days(step) for step in range(1, 125, 4)), 
 @pytest.fixture(scope="module")
 def warehouse(new_warehouse: Callable[[str], WarehouseSettings], target_path: Path) -> WarehouseSettings:
     made = new_warehouse("duckdb")
-    build_warehouse(made, _HISTORY, target_path=target_path)
+    build_sales(made, _HISTORY, target_path=target_path)
     return made
 
 

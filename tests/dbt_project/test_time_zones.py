@@ -13,7 +13,7 @@ from metrics.period import day_start, local_day
 from orchestration.build.time_zones import offsets
 from tests.dbt_project.reading import query
 from tests.event_history import AnyEvent, EventLog
-from tests.warehouse_builder import build_warehouse
+from tests.warehouse_builder import build_sales
 
 #: Zones whose rules the engines disagree about, or that turn at midnight, by half an hour, or skipped a day.
 ZONES = [
@@ -61,7 +61,7 @@ def _check(warehouse: WarehouseSettings, zones: dict[UUID, str]) -> None:
 @pytest.mark.parametrize("warehouse", ["duckdb", pytest.param("postgres", marks=pytest.mark.slow)], indirect=True)
 def test_days_are_cut_by_one_time_zone_database(warehouse: WarehouseSettings, target_path: Path) -> None:
     events, zones = _log_of_organizations(ZONES, since=datetime(2011, 12, 1, tzinfo=UTC))
-    build_warehouse(warehouse, events, target_path=target_path)
+    build_sales(warehouse, events, target_path=target_path)
     _check(warehouse, zones)
 
 
@@ -69,7 +69,7 @@ def test_days_are_cut_by_one_time_zone_database(warehouse: WarehouseSettings, ta
 def test_days_of_all_zones_are_cut_by_one_time_zone_database(warehouse: WarehouseSettings, target_path: Path) -> None:
     every = sorted(zone for zone in available_timezones() if "/" in zone)
     events, zones = _log_of_organizations(every, since=datetime(2025, 6, 1, tzinfo=UTC))
-    build_warehouse(warehouse, events, target_path=target_path)
+    build_sales(warehouse, events, target_path=target_path)
     _check(warehouse, zones)
 
 

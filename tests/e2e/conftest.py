@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from runtime.demo import DEMO_PASSWORD
-from runtime.home import PROJECT, Ports
+from runtime.home import PROJECT, Home, Ports
 from runtime.process import die_with_parent, is_port_open
 from tests.eventually import eventually
 
@@ -147,6 +147,8 @@ def sluice() -> Iterator[SluiceStack]:
     """The demo stack, shared: tests use organizations or deals of their own."""
     with open_folder() as folder:
         stack = SluiceStack(folder / "home")
+        stack.home.mkdir()
+        Home(stack.home).demo_scored.touch()  # no model learns from the demo meanwhile, which takes a processor
         try:
             stack.up("--demo")
             yield stack

@@ -1,6 +1,7 @@
 """Warehouses to publish: a tiny hand-made build for what needs no models, and a real one made by dbt."""
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -12,8 +13,11 @@ import pytest
 from psycopg import sql
 
 from orchestration.build.parts import build
+from orchestration.build.project import Project
+from orchestration.defs.assets import Record
 from orchestration.instance import open_instance
 from orchestration.refresh import Refresher
+from orchestration.update import Update
 from orchestration.warehouse import Warehouse
 from runtime.embedded.postgres import EmbeddedPostgres
 from tests.event_history import EventLog
@@ -85,6 +89,24 @@ def empty_warehouse(tmp_path_factory: pytest.TempPathFactory, dbt_target: Path) 
     return folder
 
 
+class _Unrecorded(Record):
+    """Tells Dagster nothing: what it is told of takes longer than the refresh."""
+
+    def show(self, done: Update, project: Project) -> None:
+        """Nothing."""
+
+
+def unrecorded(refresher: Refresher) -> Refresher:
+    """The refresher of a test that does not look at Dagster."""
+    refresher.record = _Unrecorded(refresher.record._instance)
+    return refresher
+
+
+def _installation(folder: Path, dbt_target: Path, instance: dg.DagsterInstance, log: EventLog) -> Installation:
+    warehouse = Warehouse(settings=duckdb_warehouse(folder), dbt_target_path=dbt_target, event_log_url="")
+    return Installation(warehouse, instance, Refresher.over(warehouse, instance), log, _loaded=len(log.events))
+
+
 @pytest.fixture
 def make_installation(
     tmp_path: Path, dbt_target: Path, instance: dg.DagsterInstance, empty_warehouse: Path
@@ -93,9 +115,9 @@ def make_installation(
 
     def make() -> Installation:
         folder = tmp_path / "warehouse"
-        settings = duckdb_warehouse(folder) if folder.exists() else copied_warehouse(empty_warehouse, folder)
-        warehouse = Warehouse(settings=settings, dbt_target_path=dbt_target, event_log_url="")
-        return Installation(warehouse, instance, Refresher.over(warehouse, instance), EventLog())
+        if not folder.exists():
+            copied_warehouse(empty_warehouse, folder)
+        return _installation(folder, dbt_target, instance, EventLog())
 
     return make
 
@@ -104,9 +126,47 @@ def make_installation(
 def installation(make_installation: Callable[[], Installation]) -> Installation:
     """An installation with one organization, a pipeline and two deals, not yet refreshed."""
     made = make_installation()
-    start = datetime.now(UTC) - timedelta(days=3)
-    made.log.organization(at=start)
-    for hour in (1, 2):
-        made.log.deal(made.log_pipeline, at=start + timedelta(hours=hour))
+    _tell(made.log)
     made.load()
+    return made
+
+
+def _tell(log: EventLog) -> LoggedPipeline:
+    start = datetime.now(UTC) - timedelta(days=3)
+    log.organization(at=start)
+    pipeline = log.pipeline(at=start)
+    for hour in (1, 2):
+        log.deal(pipeline, at=start + timedelta(hours=hour))
+    return pipeline
+
+
+@pytest.fixture(scope="session")
+def refreshed_warehouse(
+    tmp_path_factory: pytest.TempPathFactory, dbt_target: Path, instance: dg.DagsterInstance, empty_warehouse: Path
+) -> tuple[Path, EventLog, LoggedPipeline]:
+    """What `installation` holds, refreshed and published, to be copied: what comes next is then an increment."""
+    folder = tmp_path_factory.mktemp("refreshed") / "warehouse"
+    log = EventLog()
+    pipeline = _tell(log)
+    load_raw(copied_warehouse(empty_warehouse, folder), log.events)
+    assert unrecorded(_installation(folder, dbt_target, instance, log).refresher).refresh_if_due() is True
+    return folder, log, pipeline
+
+
+@pytest.fixture
+def refreshed(
+    tmp_path: Path,
+    dbt_target: Path,
+    instance: dg.DagsterInstance,
+    refreshed_warehouse: tuple[Path, EventLog, LoggedPipeline],
+) -> Installation:
+    """What `installation` is, refreshed by its refresher, of which Dagster is told nothing."""
+    original, log, pipeline = refreshed_warehouse
+    copied_warehouse(original, tmp_path / "warehouse")
+    told, its_pipeline = deepcopy((log, pipeline))
+    made = _installation(tmp_path / "warehouse", dbt_target, instance, told)
+    made.log_pipeline = its_pipeline
+    unrecorded(made.refresher)
+    made.refresher._done = made.refresher.watch.state()
+    assert made.refresher.refresh_if_due() is not False
     return made

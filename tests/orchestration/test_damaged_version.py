@@ -34,13 +34,12 @@ def _overwrite(path: Path) -> None:
     "damage", [_overwrite, *(pytest.param(one, marks=pytest.mark.slow) for one in (_truncate, Path.unlink))]
 )
 def test_a_damaged_version_is_replaced_while_the_one_before_answers(
-    installation: Installation, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], None]
+    refreshed: Installation, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], None]
 ) -> None:
     monkeypatch.setattr(refresh, "_LOOK_SECONDS", 0.0)
-    assert installation.refresher.refresh_if_due() is True
-    installation.new_deal()
-    assert installation.refresher.refresh_if_due() is True
-    root = Path(installation.url.removeprefix("duckdb://"))
+    refreshed.new_deal()
+    assert refreshed.refresher.refresh_if_due() is True
+    root = Path(refreshed.url.removeprefix("duckdb://"))
     folder = PublishedFolder(root)
     current = folder.current()
     assert current is not None
@@ -57,20 +56,19 @@ def test_a_damaged_version_is_replaced_while_the_one_before_answers(
         with reader.session() as session:
             assert session.fetch(_COUNT) == [(2,)]
 
-        assert installation.refresher.refresh_if_due() is True  # though no event came
+        assert refreshed.refresher.refresh_if_due() is True  # though no event came
         with reader.session() as session:
             assert session.fetch(_COUNT) == [(3,)]
             assert session.version.version > current.version
-    assert installation.refresher.refresh_if_due() is None
+    assert refreshed.refresher.refresh_if_due() is None
 
 
 def test_a_published_folder_that_was_removed_comes_back(
-    installation: Installation, monkeypatch: pytest.MonkeyPatch
+    refreshed: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(refresh, "_LOOK_SECONDS", 0.0)
-    assert installation.refresher.refresh_if_due() is True
-    shutil.rmtree(Path(installation.url.removeprefix("duckdb://"), "published"))
-    assert installation.refresher.refresh_if_due() is True
-    published = last_publication(installation.url)
+    shutil.rmtree(Path(refreshed.url.removeprefix("duckdb://"), "published"))
+    assert refreshed.refresher.refresh_if_due() is True
+    published = last_publication(refreshed.url)
     assert published is not None
-    assert published.event_count == len(installation.log.events)
+    assert published.event_count == len(refreshed.log.events)

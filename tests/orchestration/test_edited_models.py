@@ -38,32 +38,31 @@ def _edit(path: Path, before: str, after: str) -> None:
 
 class TestEditedModels:
     def test_are_built_without_a_restart_and_without_an_event_or_said_to_be_wrong(
-        self, project: Path, make_installation: Callable[[], Installation]
+        self, project: Path, refreshed: Installation
     ) -> None:
-        installation = make_installation()
-        installation.new_deal()
-        assert installation.refresher.refresh_if_due() is True
-        before = last_publication(installation.url)
-        assert installation.refresher.refresh_if_due() is None
+        refreshed.new_deal()
+        assert refreshed.refresher.refresh_if_due() is True
+        before = last_publication(refreshed.url)
+        assert refreshed.refresher.refresh_if_due() is None
 
         model = project / "models" / "marts" / "sales" / "fct_deals.sql"
         text = model.read_text()
         model.write_text(f"{text}\n-- another thought\n")
-        assert installation.refresher.refresh_if_due() is True
-        after = last_publication(installation.url)
+        assert refreshed.refresher.refresh_if_due() is True
+        after = last_publication(refreshed.url)
         assert before is not None
         assert after is not None
         assert after.manifest_hash != before.manifest_hash
-        assert installation.refresher.refresh_if_due() is None
+        assert refreshed.refresher.refresh_if_due() is None
 
         # what cannot be read is said, and readers keep what they have
         model.write_text("select {{ ref('no_such_model') }}")
-        assert installation.refresher.refresh_if_due() is False
-        status = installation.warehouse.status.read().last_refresh
+        assert refreshed.refresher.refresh_if_due() is False
+        status = refreshed.warehouse.status.read().last_refresh
         assert status is not None
         assert status.status is RefreshState.FAILED
         assert "no_such_model" in str(status.error)
-        assert last_publication(installation.url) == after
+        assert last_publication(refreshed.url) == after
 
     def test_r34_an_edited_description_leaves_every_check_with_its_own_and_its_asset(
         self, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,6 +1,7 @@
 """G3: PostgreSQL = raw = marts, on both warehouses, whatever was done to raw or to the published figures."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,7 +23,8 @@ from orchestration.refresh import Refresher
 from orchestration.warehouse import Warehouse
 from tests.conftest import Database
 from tests.ingest.writers import insert_event, new_id
-from tests.warehouse_builder import duckdb_warehouse, postgres_warehouse
+from tests.orchestration.conftest import unrecorded
+from tests.warehouse_builder import copied_warehouse, duckdb_warehouse, postgres_warehouse
 
 EVENTS = 600
 EXTRA = UUID("01900000-0000-7000-8000-0000000000ff")
@@ -105,38 +107,84 @@ class Site:
 both = pytest.mark.parametrize("site", ["duckdb", pytest.param("postgres", marks=pytest.mark.slow)], indirect=True)
 
 
-@pytest.fixture
-def site(
-    request: pytest.FixtureRequest, database: Database, tmp_path: Path, dbt_target: Path, instance: dg.DagsterInstance
+@contextmanager
+def _site(
+    database: Database, warehouse: WarehouseSettings, dbt_target: Path, instance: dg.DagsterInstance
 ) -> Iterator[Site]:
-    kind = getattr(request, "param", "duckdb")
-    if kind == "duckdb":
-        warehouse = duckdb_warehouse(tmp_path / "warehouse")
-    else:
-        make: Callable[[str], WarehouseSettings] = postgres_warehouse
-        warehouse = make(request.getfixturevalue("warehouse_database"))
-        dbt_target = dbt_target / "postgres"
-    seed_event_log(database.admin_url, events=EVENTS)
     orchestrated = Warehouse(settings=warehouse, dbt_target_path=dbt_target, event_log_url=database.relay_url)
-    refresher = Refresher.over(orchestrated, instance)
+    refresher = unrecorded(Refresher.over(orchestrated, instance))
     yield Site(database, warehouse, refresher)
     refresher.watch.close()
+
+
+@pytest.fixture(scope="module")
+def seeded(make_database: Callable[..., Database]) -> str:
+    """Name of a database with an event log, to be copied."""
+    database = make_database()
+    seed_event_log(database.admin_url, events=EVENTS)
+    return database.name
+
+
+@pytest.fixture(scope="module")
+def built_folder(
+    seeded: str,
+    make_database: Callable[..., Database],
+    tmp_path_factory: pytest.TempPathFactory,
+    dbt_target: Path,
+    instance: dg.DagsterInstance,
+) -> Path:
+    """A DuckDB warehouse over that log, built and published, to be copied."""
+    folder = tmp_path_factory.mktemp("built") / "warehouse"
+    with _site(make_database(seeded), duckdb_warehouse(folder), dbt_target, instance) as site:
+        site.rebuild()
+        site.refresh()
+    return folder
+
+
+@pytest.fixture
+def unbuilt(
+    seeded: str, make_database: Callable[..., Database], tmp_path: Path, dbt_target: Path, instance: dg.DagsterInstance
+) -> Iterator[Site]:
+    """A site whose warehouse is empty."""
+    with _site(make_database(seeded), duckdb_warehouse(tmp_path / "warehouse"), dbt_target, instance) as site:
+        yield site
+
+
+@pytest.fixture
+def site(
+    request: pytest.FixtureRequest,
+    seeded: str,
+    make_database: Callable[..., Database],
+    tmp_path: Path,
+    dbt_target: Path,
+    instance: dg.DagsterInstance,
+) -> Iterator[Site]:
+    """A site whose warehouse is built and published."""
+    database = make_database(seeded)
+    if getattr(request, "param", "duckdb") == "duckdb":
+        warehouse = copied_warehouse(request.getfixturevalue("built_folder"), tmp_path / "warehouse")
+        with _site(database, warehouse, dbt_target, instance) as site:
+            yield site
+        return
+    warehouse = postgres_warehouse(request.getfixturevalue("warehouse_database"))
+    with _site(database, warehouse, dbt_target / "postgres", instance) as site:
+        site.rebuild()
+        site.refresh()
+        yield site
 
 
 class TestRebuild:
     @both
     def test_w3_twice_rebuilt_every_mart_has_the_same_content(self, site: Site) -> None:
-        total = site.rebuild()
-        first = site.refresh()
+        first = fingerprints(site.url)
         assert first["fct_deals"][0] > 0
         assert site.reconcile().is_clean
+        [(total,)] = site.log("select count(*) from event_log")
         assert site.rebuild() == total
         assert site.refresh() == first
         assert site.reconcile().is_clean
 
     def test_w3_after_a_rebuild_increments_go_on(self, site: Site) -> None:
-        site.rebuild()
-        site.refresh()
         organization_id, deal_id, version = next(site.deals())
         with psycopg.connect(site.database.app_url) as connection:
             insert_event(connection, deal_id, version + 1, organization_id=organization_id)
@@ -152,8 +200,7 @@ class TestRebuild:
 class TestRepair:
     @both
     def test_g3_what_differs_is_found_repaired_and_gone_from_the_marts(self, site: Site) -> None:
-        site.rebuild()
-        right = site.refresh()
+        right = fingerprints(site.url)
         priced = list(islice(site.event_ids("deal.amount.changed"), 2))
         created = next(site.event_ids("deal.created"))
         site.change_raw(delete=created, change=priced[0], rename=priced[1])
@@ -175,32 +222,34 @@ class TestRepair:
         assert final.marts.note is None
 
     def test_g3_marts_of_a_damaged_raw_are_found_wrong_become_right_and_each_organization_hears_of_its_own(
-        self, site: Site
+        self, unbuilt: Site
     ) -> None:
-        site.rebuild()
-        created = next(site.event_ids("deal.created"))
-        [hurt] = site.log(f"select organization_id from event_log where event_id = '{created}'")
-        priced = site.log(
+        unbuilt.rebuild()
+        created = next(unbuilt.event_ids("deal.created"))
+        [hurt] = unbuilt.log(f"select organization_id from event_log where event_id = '{created}'")
+        priced = unbuilt.log(
             "select event_id::text from event_log where type = 'deal.amount.changed'"
             f" and organization_id = '{hurt[0]}' order by position"
         )
-        site.change_raw(delete=created, change=str(new_id()), rename=str(priced[0][0]))
-        site.refresh()
-        found = site.reconcile()
+        unbuilt.change_raw(delete=created, change=str(new_id()), rename=str(priced[0][0]))
+        unbuilt.refresh()
+        found = unbuilt.reconcile()
         assert {one.organization_id for one in found.marts.wrong} == {hurt[0]}
         assert {"events", "stage entries"} <= {one.figure for one in found.marts.wrong}
-        [kept] = site.log("select organization_id, missing, repaired_at from reconciliations where wrong_figures > 0")
+        [kept] = unbuilt.log(
+            "select organization_id, missing, repaired_at from reconciliations where wrong_figures > 0"
+        )
         assert kept == (hurt[0], 2, None)
         assert str(hurt[0]) not in found.in_plain_words()
 
-        site.reconcile(repair=True)
-        kept_for_all = site.log(
+        unbuilt.reconcile(repair=True)
+        kept_for_all = unbuilt.log(
             "select missing, wrong_figures, repaired_at is not null from reconciliations order by 1"
         )
         assert kept_for_all == [(0, None, False)] * 9 + [(2, None, True)]
-        site.refresh()
-        assert site.reconcile().is_clean
-        kept_for_all = site.log(
+        unbuilt.refresh()
+        assert unbuilt.reconcile().is_clean
+        kept_for_all = unbuilt.log(
             "select missing, wrong_figures, repaired_at is not null from reconciliations order by 3"
         )
         assert kept_for_all == [(0, 0, False)] * 9 + [(0, 0, True)]
@@ -208,8 +257,6 @@ class TestRepair:
 
 class TestMarts:
     def test_g3_a_cent_too_much_and_a_lost_entry_are_named(self, site: Site) -> None:
-        site.rebuild()
-        site.refresh()
         site.change_published(
             "update {prefix}fct_deals set amount_minor = amount_minor + 1"
             " where deal_id = (select max(deal_id::text)::uuid from {prefix}fct_deals where known_to is null)"

@@ -20,13 +20,14 @@ from orchestration.build.database import build_path
 from orchestration.build.dbt import load_project
 from orchestration.build.raw_state import raw_path
 from orchestration.definitions import build_defs
+from orchestration.defs.assets import Record
 from orchestration.publish import last_publication
 from orchestration.refresh import Refresher
 from orchestration.warehouse import Warehouse
 from tests.conftest import Database
 from tests.event_history import EventLog
 from tests.eventually import eventually
-from tests.orchestration.conftest import Installation
+from tests.orchestration.conftest import Installation, unrecorded
 from tests.warehouse_builder import load_raw, postgres_warehouse
 
 
@@ -89,13 +90,12 @@ class TestRefresh:
         assert observed[0].asset_observation.metadata["dagster/row_count"].value == len(installation.log.events)
 
     def test_a_new_process_does_not_run_for_what_is_already_published(
-        self, installation: Installation, make_installation: Callable[[], Installation]
+        self, refreshed: Installation, make_installation: Callable[[], Installation]
     ) -> None:
-        installation.refresher.refresh_if_due()
         again = make_installation()
-        last = last_publication(installation.url)
+        last = last_publication(refreshed.url)
         again.refresher.refresh_if_due()
-        assert last_publication(installation.url) == last
+        assert last_publication(refreshed.url) == last
 
     def test_without_raw_nothing_runs(self, make_installation: Callable[[], Installation]) -> None:
         empty = make_installation()
@@ -109,7 +109,7 @@ class TestPostgresWarehouse:
     ) -> None:
         warehouse = postgres_warehouse(warehouse_database)
         orchestrated = Warehouse(settings=warehouse, dbt_target_path=dbt_target / "postgres", event_log_url="")
-        refresher = Refresher.over(orchestrated, instance)
+        refresher = unrecorded(Refresher.over(orchestrated, instance))
         log, start = EventLog(), datetime.now(UTC) - timedelta(days=2)
         log.organization(at=start)
         log.deal(log.pipeline(at=start), at=start + timedelta(hours=1))
@@ -143,24 +143,26 @@ class TestPostgresWarehouse:
 class TestLoop:
     def test_it_runs_until_told_to_stop_and_reports_itself(
         self,
-        installation: Installation,
+        refreshed: Installation,
         database: Database,
         tmp_path: Path,
         dbt_target: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         for name, value in {
-            "WAREHOUSE_URL": installation.url,
+            "WAREHOUSE_URL": refreshed.url,
             "DATABASE_RELAY_URL": database.relay_url,
             "DAGSTER_HOME": str(tmp_path / "dagster"),
             "DBT_TARGET_PATH": str(dbt_target),
         }.items():
             monkeypatch.setenv(f"SLUICE_{name}", value)
+        before = last_publication(refreshed.url)
+        refreshed.new_deal()
         stop = threading.Event()
         loop = threading.Thread(target=refresh_module.run, args=(stop,))
         loop.start()
         try:
-            eventually(lambda: last_publication(installation.url) is not None, seconds=120)
+            eventually(lambda: last_publication(refreshed.url) != before, seconds=120)
         finally:
             stop.set()
             loop.join(60)
@@ -172,54 +174,55 @@ class TestLoop:
 
 class TestFailingCheck:
     def test_it_keeps_the_old_version_is_visible_and_clears(
-        self, installation: Installation, monkeypatch: pytest.MonkeyPatch
+        self, refreshed: Installation, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(refresh_module, "_BACK_OFF_SECONDS", (0.0,))
-        now, pipeline = datetime.now(UTC), installation.log_pipeline
-        deal = installation.log.deal(pipeline, at=now - timedelta(minutes=2))
-        installation.load()
-        assert installation.refresher.refresh_if_due() is True
-        good = last_publication(installation.url)
+        refreshed.refresher.record = Record(refreshed.instance)
+        now, pipeline = datetime.now(UTC), refreshed.log_pipeline
+        deal = refreshed.log.deal(pipeline, at=now - timedelta(minutes=2))
+        refreshed.load()
+        assert refreshed.refresher.refresh_if_due() is True
+        good = last_publication(refreshed.url)
 
         # a visit to no stage: what a broken model would make of the deal, as soon as it is looked at again
-        with duckdb.connect(str(build_path(installation.url))) as build:
+        with duckdb.connect(str(build_path(refreshed.url))) as build:
             build.execute("update staging.stg_deal_events set to_stage_id = null where deal_id = ?", [deal.id])
-        installation.log.move(deal, pipeline.of_kind(StageKind.OPEN)[1], at=now - timedelta(minutes=1))
-        installation.new_deal()
-        assert installation.refresher.refresh_if_due() is False
-        assert published_rows(installation, "select count(*) from fct_deals") == [(3,)]
+        refreshed.log.move(deal, pipeline.of_kind(StageKind.OPEN)[1], at=now - timedelta(minutes=1))
+        refreshed.new_deal()
+        assert refreshed.refresher.refresh_if_due() is False
+        assert published_rows(refreshed, "select count(*) from fct_deals") == [(3,)]
         # the group that fails stays as it was, what is sound goes on
-        published = last_publication(installation.url)
+        published = last_publication(refreshed.url)
         assert good is not None
         assert published is not None
         assert published.parts["sales"] == good.parts["sales"]
         assert published.parts["events"]["version"] > good.parts["events"]["version"]
 
-        status = installation.warehouse.status.read()
+        status = refreshed.warehouse.status.read()
         assert status.last_refresh is not None
         assert status.last_refresh.status is RefreshState.FAILED
         assert "fct_stage_entries" in (status.last_refresh.error or "")
         assert {group.name for group in status.groups if group.error} == {"sales"}
         failed = [check.name for check in status.checks if check.status is CheckState.FAILED]
         assert any("fct_stage_entries" in name for name in failed)
-        evaluation = latest_check(installation, Mart.FCT_STAGE_ENTRIES, "fct_stage_entries_has_sound_rows")
+        evaluation = latest_check(refreshed, Mart.FCT_STAGE_ENTRIES, "fct_stage_entries_has_sound_rows")
         assert not evaluation.passed
         assert evaluation.blocking
 
         # it is tried again, and fails again, while nothing was mended
-        assert installation.refresher.refresh_if_due() is False
+        assert refreshed.refresher.refresh_if_due() is False
 
         # the way out for a data engineer: a full refresh, started on Dagster's pages
-        definitions = definitions_over(installation)
-        result = definitions.resolve_job_def("full_refresh").execute_in_process(instance=installation.instance)
+        definitions = definitions_over(refreshed)
+        result = definitions.resolve_job_def("full_refresh").execute_in_process(instance=refreshed.instance)
         assert result.success
-        assert published_rows(installation, "select count(*) from fct_deals where known_to is null") == [(4,)]
-        status = installation.warehouse.status.read()
+        assert published_rows(refreshed, "select count(*) from fct_deals where known_to is null") == [(4,)]
+        status = refreshed.warehouse.status.read()
         assert status.last_refresh is not None
         assert status.last_refresh.status is RefreshState.OK
         assert status.last_refresh.error is None
         assert {check.status for check in status.checks} == {CheckState.OK}
-        assert latest_check(installation, Mart.FCT_STAGE_ENTRIES, "fct_stage_entries_has_sound_rows").passed
+        assert latest_check(refreshed, Mart.FCT_STAGE_ENTRIES, "fct_stage_entries_has_sound_rows").passed
         # the checks of raw ran before the models did
         assert {check.name for check in status.checks if check.name.startswith("raw: ")} == {
             "raw: ids_present",
@@ -228,38 +231,37 @@ class TestFailingCheck:
             "raw: versions_contiguous",
         }
 
-    def test_raw_with_fewer_events_is_published_only_when_a_person_accepts_it(self, installation: Installation) -> None:
-        assert installation.refresher.refresh_if_due() is True
-        good = last_publication(installation.url)
+    def test_raw_with_fewer_events_is_published_only_when_a_person_accepts_it(self, refreshed: Installation) -> None:
+        refreshed.refresher.record = Record(refreshed.instance)
+        good = last_publication(refreshed.url)
         rows = EventLog()
         rows.organization(at=datetime.now(UTC) - timedelta(days=3))
-        DeltaTable(str(raw_path(installation.url))).delete()
-        load_raw(installation.warehouse.settings, rows.events)
-        assert installation.refresher.refresh_if_due() is False
-        assert last_publication(installation.url) == good
-        status = installation.warehouse.status.read()
+        DeltaTable(str(raw_path(refreshed.url))).delete()
+        load_raw(refreshed.warehouse.settings, rows.events)
+        assert refreshed.refresher.refresh_if_due() is False
+        assert last_publication(refreshed.url) == good
+        status = refreshed.warehouse.status.read()
         failed = {check.name for check in status.checks if check.status is CheckState.FAILED}
         assert "new figures: no events lost" in failed
-        evaluation = latest_check(installation, Mart.WAREHOUSE_FRESHNESS, "no_fewer_events")
+        evaluation = latest_check(refreshed, Mart.WAREHOUSE_FRESHNESS, "no_fewer_events")
         assert (evaluation.passed, evaluation.blocking) == (False, True)
 
-        definitions = definitions_over(installation)
+        definitions = definitions_over(refreshed)
         config = {"ops": {"update_warehouse": {"config": {"accept_fewer_rows": True}}}}
         job = definitions.resolve_job_def("refresh")
-        assert job.execute_in_process(instance=installation.instance, run_config=config).success
-        accepted = last_publication(installation.url)
+        assert job.execute_in_process(instance=refreshed.instance, run_config=config).success
+        accepted = last_publication(refreshed.url)
         assert accepted is not None
         assert accepted.event_count == len(rows.events)
 
     def test_g3_raw_rewritten_from_postgresql_is_built_anew_and_published_though_it_has_fewer_events(
-        self, installation: Installation
+        self, refreshed: Installation
     ) -> None:
-        assert installation.refresher.refresh_if_due() is True
-        with closing(open_sink(installation.warehouse.settings)) as sink:
-            sink.amend([event.id for event in installation.log.events[1:]], iter([]))
-        assert installation.refresher.refresh_if_due() is True
-        assert published_rows(installation, "select count(*) from fct_deals") == [(0,)]
-        assert installation.refresher.refresh_if_due() is None
+        with closing(open_sink(refreshed.warehouse.settings)) as sink:
+            sink.amend([event.id for event in refreshed.log.events[1:]], iter([]))
+        assert refreshed.refresher.refresh_if_due() is True
+        assert published_rows(refreshed, "select count(*) from fct_deals") == [(0,)]
+        assert refreshed.refresher.refresh_if_due() is None
 
     def test_it_is_not_hammered(self, installation: Installation) -> None:
         Path(installation.url.removeprefix("duckdb://"), ".build").mkdir(exist_ok=True)

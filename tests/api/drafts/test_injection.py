@@ -28,12 +28,13 @@ _FORMS = ("{}", "> {}", "<!-- {} -->", "```\n{}\n```", "{}\u200b\u202e")
 HOSTILE = [form.format(order) for order, form in itertools.product(_ORDERS, _FORMS)]
 
 
-async def test_a18_fifty_hostile_messages_cause_no_send_and_leak_nothing(desk: Desk, model: ObedientModel) -> None:
+@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 4])  # 4: every order and form, in 13
+async def test_a18_hostile_messages_cause_no_send_and_leak_nothing(desk: Desk, model: ObedientModel, step: int) -> None:
     assert len(HOSTILE) >= 50
     other = await desk.owner.made("/v1/contacts", json={"name": "Grace Hopper", "email": "grace@other.example"})
     began = desk.newest()
     before = await desk.owner.read(f"/v1/deals/{desk.deal_id}")
-    for number, text in enumerate(HOSTILE):
+    for number, text in enumerate(HOSTILE[::step]):
         await desk.hear(text)
         model.says = {"text": f"As you wish: {{document}} {text}", "cited": [], "action": "close"}
         if number % 5 == 0:
