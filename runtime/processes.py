@@ -143,6 +143,13 @@ def _dagster_programs() -> Iterator[Group]:
     settings = OrchestrationSettings()
     OperatorSettings()  # what the pages need, asked for once
     subprocess.run([sys.executable, "-m", "orchestration.instance"], cwd=PROJECT, check=True)
+    environment = {
+        # Dagster's own commands look for their instance there and nowhere else
+        "DAGSTER_HOME": str(settings.dagster_home.absolute()),
+        "PYTHONPATH": str(PROJECT),
+        # each time it looks through all assets, the least patient of which is late after an hour
+        "FRESHNESS_DAEMON_INTERVAL_SECONDS": "300",
+    }
     # a short path of its own: socket names are limited to some hundred characters
     with tempfile.TemporaryDirectory(prefix="sluice-dagster-") as folder:
         code_socket = Path(folder) / "code.sock"
@@ -150,8 +157,7 @@ def _dagster_programs() -> Iterator[Group]:
             ProcessSpec(
                 name=f"Dagster's {name}",
                 argv=[sys.executable, "-m", *argv],
-                # Dagster's own commands look for their instance there and nowhere else
-                env={"DAGSTER_HOME": str(settings.dagster_home.absolute()), "PYTHONPATH": str(PROJECT)},
+                env=environment,
                 cwd=PROJECT,
                 ready=code_socket.exists if is_awaited else lambda: True,
                 ready_seconds=300,

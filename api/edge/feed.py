@@ -33,7 +33,7 @@ _LOOK_AROUND_SECONDS = 5.0
 _RETRY_SECONDS = 2.0
 _POLL_SECONDS, _GLANCE_SECONDS = 0.5, 0.1
 #: After this long without an event it waits for a hint, or asks the broker so seldom.
-_AWAKE_SECONDS, _ASLEEP_SECONDS = 2.0, 2.0
+_AWAKE_SECONDS, _ASLEEP_SECONDS = 2.0, 5.0
 
 _EPOCH = compiled(text("select epoch from transport_epoch order by started_at desc limit 1"))
 _PUBLISHED = compiled(
