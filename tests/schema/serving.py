@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import uvicorn
 
@@ -24,14 +25,14 @@ class Served:
 
 
 @contextmanager
-def served(database: Database) -> Iterator[Served]:
-    """The API in a thread, with its own loop."""
+def served(database: Database, **settings: Any) -> Iterator[Served]:
+    """The API in a thread, with its own loop; `settings` as `start_api` takes them."""
     port, found = free_port(), {}
     started = threading.Event()
     servers: list[uvicorn.Server] = []
 
     async def serve() -> None:
-        api = await start_api(database, access_token_seconds=7200)
+        api = await start_api(database, access_token_seconds=7200, **settings)
         found.update(await _people(api))
         server = uvicorn.Server(uvicorn.Config(api.app, port=port, log_level="error", lifespan="off"))
         servers.append(server)

@@ -21,7 +21,8 @@ _COLUMNS = (
 )
 
 
-def _events(database: Database) -> list[AnyEvent]:
+def logged_events(database: Database) -> list[AnyEvent]:
+    """What the event log holds, in order."""
     with psycopg.connect(database.relay_url) as connection:
         found = connection.execute(f"select {_COLUMNS} from event_log order by position").fetchall()
     names = ["id", *_COLUMNS.replace(" ", "").split(",")[1:]]
@@ -39,4 +40,4 @@ async def api(database: Database, tmp_path: Path) -> AsyncIterator[Api]:
 @pytest.fixture
 def refresh(database: Database, tmp_path: Path) -> Callable[[], None]:
     """Publish everything that the event log holds now."""
-    return lambda: publish_duckdb(tmp_path, _events(database), at=datetime.now(UTC))
+    return lambda: publish_duckdb(tmp_path, logged_events(database), at=datetime.now(UTC))
