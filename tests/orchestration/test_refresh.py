@@ -177,7 +177,6 @@ class TestFailingCheck:
         self, refreshed: Installation, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(refresh_module, "_BACK_OFF_SECONDS", (0.0,))
-        refreshed.refresher.record = Record(refreshed.instance)
         now, pipeline = datetime.now(UTC), refreshed.log_pipeline
         deal = refreshed.log.deal(pipeline, at=now - timedelta(minutes=2))
         refreshed.load()
@@ -189,7 +188,9 @@ class TestFailingCheck:
             build.execute("update staging.stg_deal_events set to_stage_id = null where deal_id = ?", [deal.id])
         refreshed.log.move(deal, pipeline.of_kind(StageKind.OPEN)[1], at=now - timedelta(minutes=1))
         refreshed.new_deal()
+        refreshed.refresher.record = Record(refreshed.instance)
         assert refreshed.refresher.refresh_if_due() is False
+        unrecorded(refreshed.refresher)
         assert published_rows(refreshed, "select count(*) from fct_deals") == [(3,)]
         # the group that fails stays as it was, what is sound goes on
         published = last_publication(refreshed.url)
