@@ -47,6 +47,7 @@ update outbox
 set published_at = null, published_epoch = null, published_topic = null, published_partition = null,
     published_offset = null
 where published_epoch = %(epoch)s and position in ({IN_FLIGHT})
+    and exists (select from event_log e where e.position = outbox.position) -- what was deleted is published no more
 """
 
 _SERVER = """

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from orchestration.build.dbt import Project, load_project
-from orchestration.defs import billing, daily, scoring
+from orchestration.defs import billing, daily, forgetting, scoring
 from orchestration.defs.assets import define_assets
 from orchestration.defs.jobs import define_jobs, define_quality_checks, define_schedules
 from orchestration.defs.sensors import alerts, first_quality
@@ -22,8 +22,14 @@ def build_defs(*, warehouse: Warehouse, project: Project) -> dg.Definitions:
             daily.events_by_day,
         ],
         asset_checks=checks,
-        jobs=[*define_jobs(checks), billing.reconcile_stripe, scoring.train_scores, scoring.score_changes],
-        schedules=[*define_schedules(), billing.NIGHTLY, scoring.nightly_training],
+        jobs=[
+            *define_jobs(checks),
+            billing.reconcile_stripe,
+            forgetting.forget_organizations,
+            scoring.train_scores,
+            scoring.score_changes,
+        ],
+        schedules=[*define_schedules(), billing.NIGHTLY, forgetting.frequent_forgetting, scoring.nightly_training],
         sensors=[first_quality, alerts, daily.automation],
         resources={"warehouse": warehouse},
         executor=dg.in_process_executor,

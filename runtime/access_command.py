@@ -1,19 +1,28 @@
-"""What operators do about who gets in: check the audit log's chain, and hand out links where no mail is sent."""
+"""What operators do about who gets in: check the audit log's chain, hand out links where no mail is sent, and see which
+organizations left.
+"""
 
 import asyncio
 from collections.abc import Coroutine
 from typing import Annotated, Any, TypeVar
 from uuid import uuid4
 
+import psycopg
 import typer
 
 from api.audit.records import Chain, verify
 from api.edge.services import Services, build_services
 from api.identity.links import password_links
-from contracts.settings import ApiSettings, DatabaseSettings
+from contracts.settings import ApiSettings, DatabaseSettings, RelayDatabaseSettings
 from runtime.status import use_running_stack
 
 T = TypeVar("T")
+
+_DELETIONS = """
+select organization_id, asked_at at time zone 'UTC', due_at at time zone 'UTC', finished_at at time zone 'UTC',
+    warehouse_forgot_at, removed
+from organization_deletions order by asked_at
+"""
 
 audit = typer.Typer(help="The log of who did what.", no_args_is_help=True)
 
@@ -49,6 +58,23 @@ def link_command(email: Annotated[str, typer.Argument(help="The address of whoev
         raise typer.Exit(1)
     for where, link in links:
         typer.echo(f"{where}: {link}")
+
+
+def deletions_command() -> None:
+    """List organizations that asked to be deleted or were: when, and how many rows went. Restored backups bring back
+    what was deleted since; this list, kept elsewhere, says what to delete again.
+    """
+    use_running_stack(unless_named="SLUICE_DATABASE_RELAY_URL")
+    url = RelayDatabaseSettings().database_relay_url.get_secret_value()
+    with psycopg.connect(url, connect_timeout=5) as connection:
+        found = connection.execute(_DELETIONS).fetchall()
+    for organization_id, asked_at, due_at, finished_at, warehouse_forgot_at, removed in found:
+        state = f"due {due_at:%Y-%m-%d %H:%M} UTC"
+        if finished_at is not None:
+            forgot = "forgotten by the warehouse" if warehouse_forgot_at else "the warehouse follows"
+            state = f"deleted {finished_at:%Y-%m-%d %H:%M} UTC, {sum(removed.values()):,} rows, {forgot}"
+        typer.echo(f"{organization_id}: asked {asked_at:%Y-%m-%d %H:%M} UTC, {state}")
+    typer.echo(f"{len(found):,} organizations asked to be deleted.")
 
 
 def _told(chain: Chain) -> str:

@@ -12,6 +12,7 @@ from uuid import UUID
 import stripe
 
 from api.billing.plans import Interval, Plan
+from api.billing.rules import ENDED
 from api.billing.seen import SeenInvoice, SeenSubscription, UnknownPrice, seen_invoice, seen_subscription
 from api.edge.outgoing import Breaker, CircuitOpenError
 from api.kernel.errors import CrmError, Unprocessable
@@ -142,6 +143,17 @@ class Provider:
                 {"idempotency_key": f"change:{key}"},
             )
         return seen_subscription(changed.to_dict(), looked_at)
+
+    async def cancel_all(self, customer_id: str) -> int:
+        """End every subscription of a customer's now; how many had not ended."""
+        cancelled = 0
+        with self.asking():
+            page = await self.client.v1.subscriptions.list_async({"customer": customer_id, "limit": 100})
+            async for one in page.auto_paging_iter():
+                if one.status not in ENDED:
+                    await self.client.v1.subscriptions.cancel_async(one.id)
+                    cancelled += 1
+        return cancelled
 
     async def preview(
         self,

@@ -139,6 +139,7 @@ _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
     ("metrics:read", EVERYBODY, True, "list_metrics read_metric list_metric_rows download_metric_rows read_freshness"),
     ("metrics:read", EVERYBODY, True, "list_restatements"),
     ("organization:read", EVERYBODY, False, "list_organizations read_organization list_picklist_values"),
+    ("organization:read", EVERYBODY, False, "read_organization_deletion"),
     ("organization:write", ADMINISTRATORS, False, "update_organization"),
     ("pipelines:read", EVERYBODY, False, "list_pipelines read_pipeline"),
     ("pipelines:write", ADMINISTRATORS, False, "create_pipeline update_pipeline add_stage update_stage retire_stage"),
@@ -184,7 +185,7 @@ _PEOPLE: tuple[tuple[frozenset[Role], str], ...] = (
     (EVERYBODY, "list_api_keys list_key_scopes create_api_key revoke_api_key list_sessions revoke_session"),
     (ADMINISTRATORS, "invite list_invitations revoke_invitation"),
     (EVERYBODY, "list_notifications read_notification list_feature_flags"),
-    (_OWNERS, "set_feature_flag archive_organization"),
+    (_OWNERS, "set_feature_flag archive_organization ask_for_deletion cancel_deletion"),
     (WRITERS, "approve_draft send_draft start_campaign"),
     (ADMINISTRATORS, "open_checkout open_portal preview_change change_subscription"),
 )

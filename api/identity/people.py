@@ -142,6 +142,16 @@ where person_id = :person_id and :digest = any(recovery_digests) returning perso
 """)
 )
 _DROP_FACTOR = compiled(text("delete from second_factors where person_id = :person_id"))
+_NOWHERE = "= any(cast(:person_ids as uuid[])) and not exists (select from users as u where u.person_id = {})"
+_FORGET = tuple(
+    compiled(text(f"delete from {table} where {column} {_NOWHERE.format(f'{table}.{column}')}"))
+    for table, column in (
+        ("second_factors", "person_id"),
+        ("identities", "person_id"),
+        ("proven_addresses", "person_id"),
+        ("people", "id"),
+    )
+)
 
 
 async def _across(unit: UnitOfWork, *statements: Bound) -> list[list[Row]]:
@@ -295,3 +305,8 @@ async def use_recovery(unit: UnitOfWork, *, person_id: UUID, digest: str) -> boo
 async def drop_factor(unit: UnitOfWork, person_id: UUID) -> None:
     """Forget a person's second factor."""
     await _across(unit, _DROP_FACTOR.bind(person_id=person_id))
+
+
+async def forget(unit: UnitOfWork, person_ids: Sequence[UUID]) -> None:
+    """Forget those of some people who are members nowhere."""
+    await _across(unit, *(statement.bind(person_ids=list(person_ids)) for statement in _FORGET))

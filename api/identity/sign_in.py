@@ -40,7 +40,7 @@ FROM_ADDRESS = Allowance("sign-in-address", per_minute=60, burst=60)
 #: elsewhere uses up an allowance that its owner does not need.
 _HERE, _ELSEWHERE = Allowance("account-here", 10, 10), Allowance("account-elsewhere", 10, 20)
 #: One-time codes of one account, for whoever has the right password.
-_CODES = Allowance("code", per_minute=4, burst=6)
+CODES = Allowance("code", per_minute=4, burst=6)
 
 
 class WrongCredentials(Unauthenticated):
@@ -175,7 +175,7 @@ async def show_second_factor(services: Services, person_id: UUID, code: str | No
         return False
     if code is None:
         raise SecondFactorNeeded
-    await services.limiter.take(_CODES.of(str(person_id)), is_sign_in=True)
+    await services.limiter.take(CODES.of(str(person_id)), is_sign_in=True)
     async with services.database.unit(None) as unit:
         if not await use_code(unit, services.vault, person_id, sealed=factor.sealed, code=code):
             _log.warning("wrong one-time code", extra={"fields": {"address": client.address}})

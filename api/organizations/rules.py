@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from api.kernel.changes import Change, Versioned, revised
-from contracts.events.identity import OrganizationCreated, OrganizationUpdated
+from contracts.events.identity import OrganizationCreated, OrganizationEvent, OrganizationUpdated
 
 _SETTINGS = ("time_zone", "currency", "week_start", "fiscal_year_start_month")
 
@@ -40,3 +40,8 @@ def update_organization(
         return None
     after = revised(organization, now, **changes)
     return Change(organization, after, OrganizationUpdated(**{name: getattr(after, name) for name in _SETTINGS}))
+
+
+def announce(organization: Organization, now: datetime, event: OrganizationEvent) -> Change[Organization]:
+    """Say something of an organization of which no setting changes."""
+    return Change(organization, revised(organization, now), event)

@@ -206,6 +206,7 @@ DECLARED: Mapping[str, Declared] = {
     # kept in step with its records by triggers
     "search_documents": _staff("kind title detail words"),
     "erasures": _staff("receipt"),
+    "organization_deletions": _staff("removed owners"),
     "feature_flags": _staff("flag"),
 }
 

@@ -20,7 +20,7 @@ from api.kernel.auditing import note
 from api.kernel.errors import NotFound
 from api.kernel.unit_of_work import Row
 from api.models.erasure import Erasure
-from api.privacy import records
+from api.privacy import deletion, records
 from api.privacy.archive import archive
 from api.privacy.declared import KEPT
 from api.privacy.files import remove_mentioning
@@ -119,4 +119,4 @@ def _read(row: Row) -> ErasureRead:
     )
 
 
-routers = (contact_router, erasure_router, organization_router)
+routers = (contact_router, erasure_router, organization_router, deletion.router)

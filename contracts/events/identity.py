@@ -3,7 +3,7 @@
 from typing import ClassVar
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from contracts.access import RecordScope, Role
 from contracts.events.envelope import Event
@@ -33,6 +33,26 @@ class OrganizationUpdated(_OrganizationState):
     """The organization's calendar or currency changed; the full state after the change."""
 
     type: ClassVar[str] = "organization.updated"
+
+
+class OrganizationDeletionAsked(OrganizationEvent):
+    """An owner asked that the organization be deleted, which can be taken back until it is due."""
+
+    type: ClassVar[str] = "organization.deletion.asked"
+
+    due_at: AwareDatetime
+
+
+class OrganizationDeletionCancelled(OrganizationEvent):
+    """An owner took that back."""
+
+    type: ClassVar[str] = "organization.deletion.cancelled"
+
+
+class OrganizationDeleted(OrganizationEvent):
+    """Nobody gets in any more, and all of the organization goes: who holds anything of it forgets it."""
+
+    type: ClassVar[str] = "organization.deleted"
 
 
 class UserEvent(Event):

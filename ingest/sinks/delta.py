@@ -159,6 +159,19 @@ class DeltaSink:
             [],
         )
 
+    def forget(self, organization_ids: Collection[UUID]) -> int:
+        """Remove all rows of some organizations, in one commit. Their old files go with the next compactions."""
+        names = ", ".join(f"'{one}'" for one in organization_ids)
+        those = f"organization_id in ({names})"
+        counted = self._query(f"select count(*) from raw where {those}")
+        if not counted or not counted[0][0]:
+            return 0
+        self._rewrite(lambda properties: self._delete(those, properties), [])
+        return int(counted[0][0])
+
+    def _delete(self, predicate: str, properties: CommitProperties) -> None:
+        self._table.delete(predicate, commit_properties=properties)
+
     def generation(self) -> int:
         """When raw was last rewritten."""
         self._refresh()

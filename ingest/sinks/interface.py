@@ -98,11 +98,19 @@ class RawSink(Protocol):
             SinkUnavailableError: nothing was changed.
         """
 
+    def forget(self, organization_ids: Collection[UUID]) -> int:
+        """Remove all rows of some organizations in one commit, and say how many; a new generation begins if there were
+        any.
+
+        Raises:
+            SinkUnavailableError: nothing was changed.
+        """
+
     def recorded_since(self, loaded_at: datetime) -> dict[UUID, datetime]:
         """Oldest `recorded_at` among the rows loaded at an instant or later, of each organization that has any."""
 
     def generation(self) -> int:
-        """When raw was last rewritten by `replace` or `amend`, in microseconds of Unix time; 0 for never."""
+        """When raw was last rewritten by `replace`, `amend` or `forget`, in microseconds of Unix time; 0 for never."""
 
     def group_sums(self) -> dict[GroupKey, GroupSum]:
         """Distinct events per group."""

@@ -110,6 +110,15 @@ class PostgresSink:
             connection.execute(sql.SQL("insert into {} select * from {}").format(_TABLE, _STAGING))
             _begin_generation(connection)
 
+    def forget(self, organization_ids: Collection[UUID]) -> int:
+        """Remove all rows of some organizations, in one transaction."""
+        with self._transaction() as connection:
+            remove = sql.SQL("delete from {} where organization_id = any(%s)").format(_TABLE)
+            removed = connection.execute(remove, (list(organization_ids),)).rowcount
+            if removed:
+                _begin_generation(connection)
+        return removed
+
     def generation(self) -> int:
         """When raw was last rewritten."""
         with self._transaction() as connection:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.responses import JSONResponse
 
 Row = dict[str, Any]
 
@@ -75,6 +76,23 @@ def serve_access(app: FastAPI, changed: list[tuple[str, Row]]) -> None:
     listed("/v1/api-keys/scopes", ["deals:read", "metrics:read"])
     listed("/v1/audit", [ENTRY])
     listed("/v1/me/organizations", [{"id": "o1", "name": "Northwind", "role": "owner", "is_present": True}])
+
+    asked: list[Row] = []
+
+    @app.get("/v1/organizations/{organization_id}/deletion")
+    def deletion() -> Any:
+        missing = {"code": "not_found", "detail": "There is no such deletion.", "status": 404, "title": "Not found"}
+        return asked[-1] if asked else JSONResponse(missing, 404, media_type="application/problem+json")
+
+    @app.post("/v1/organizations/{organization_id}/deletion", status_code=202)
+    def ask_for_deletion(body: Row) -> Row:
+        changed.append(("deletion", body))
+        asked.append({"asked_by": "u0", "asked_at": "2026-05-01T09:30:00Z", "due_at": "2026-05-15T09:30:00Z"})
+        return asked[-1]
+
+    @app.delete("/v1/organizations/{organization_id}/deletion", status_code=204)
+    def keep_after_all() -> None:
+        asked.clear()
 
     @app.get("/v1/users/{user_id}")
     def user(user_id: str) -> Row:

@@ -57,3 +57,21 @@ def test_a_second_factor_begins_with_a_key_to_enter(open_page: Callable[..., App
     page = open_page("account")
     next(button for button in page.button if button.label == "Set up an authenticator").click().run()
     assert [code.value for code in page.code] == ["JBSWY3DPEHPK3PXP"]
+
+
+def test_an_owner_has_the_organization_deleted_and_keeps_it_after_all(
+    open_page: Callable[..., AppTest], double: Double
+) -> None:
+    double.me = {**double.me, "role": "owner"}
+    page = open_page("organization")
+    for field, text in zip(page.text_input, ("Northwind", "my password", ""), strict=True):
+        field.input(text)
+    next(button for button in page.button if button.label == "Delete it in 14 days").click().run()
+    assert double.changed == [
+        ("deletion", {"name": "Northwind", "current_password": "my password", "code": None}),
+    ]
+    [warning] = page.error
+    assert "on 2026-05-15 at" in warning.value
+    next(button for button in page.button if button.label == "Keep it after all").click().run()
+    assert not page.error
+    assert len(page.text_input) == 3
