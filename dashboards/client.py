@@ -5,13 +5,14 @@ Answers of figures are kept for seconds, by sign-in and parameters; what the ver
 is kept of pipelines and people. How requests travel, and the errors that a person may meet, is `transport`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import streamlit as st
 
+from contracts.calls.call import Answer, Call
 from dashboards import transport
 from dashboards.answers import DealsAnswer, FiguresAnswer, Freshness, FunnelAnswer, Me, Pipeline, TeamAnswer
 from dashboards.session import SignIn
@@ -72,6 +73,34 @@ def signed_in(tokens: Json) -> SignIn:
 def log_out(sign_in: SignIn) -> None:
     """Revoke the sign-in. An API that cannot be reached leaves the tokens to expire."""
     transport.log_out(sign_in)
+
+
+def ask(sign_in: SignIn, call: Call[Answer]) -> Answer:
+    """Send a call of `contracts.calls`: the answer has the type that the call says.
+
+    Raises:
+        ConflictError, StaleError, RefusedError: as `post` and `patch`.
+    """
+    response = transport.send(
+        sign_in, call.method, call.path, parameters=call.pairs, json=call.body, headers=call.headers
+    )
+    body = transport.body_of(response) if response.content else None  # of what is refused there is always one
+    if call.method != "GET":
+        _kept_a_minute.clear()
+    return cast("Answer", body)
+
+
+def ask_all(sign_in: SignIn, listing: Callable[..., Call[Any]], *, most: int = 1000) -> list[Any]:
+    """The items of a list, page by page, until there are `most`: `listing` is a call that takes a `cursor`."""
+    items: list[Any] = []
+    cursor: str | None = None
+    while len(items) < most:
+        page = ask(sign_in, listing(cursor=cursor))
+        items += page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    return items[:most]
 
 
 def get(sign_in: SignIn, path: str, parameters: Parameters | None = None) -> Resource:

@@ -129,7 +129,7 @@ def send(
     path: str,
     *,
     parameters: Frozen = (),
-    json: Json | None = None,
+    json: object = None,
     headers: Mapping[str, str] | None = None,
     form: Form | None = None,
 ) -> httpx.Response:
@@ -241,7 +241,7 @@ def _send(
     *,
     token: str | None = None,
     parameters: Frozen = (),
-    json: Json | None = None,
+    json: object = None,
     headers: Mapping[str, str] | None = None,
     form: Form | None = None,
 ) -> httpx.Response:
@@ -250,7 +250,7 @@ def _send(
         return _http(DashboardSettings().api_url).request(
             method,
             path,
-            params=dict(parameters),
+            params=list(parameters),
             json=json,
             headers={**signed, **(headers or {})},
             files=list(form.files) if form else None,

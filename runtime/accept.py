@@ -8,12 +8,14 @@ from pathlib import Path
 
 from contracts.generate import write_page
 from metrics.published import accept as publish_definitions
+from runtime.call_generator import openapi, write_calls
 from runtime.exposures import write_exposures
 from runtime.home import PROJECT
 
 #: Where derived files lie.
 _DERIVED = (
     "contracts/asyncapi.json",
+    "contracts/calls/*.py",
     "dbt_project/models/marts/_exposures.yml",
     "metrics/published.json",
     "tests/**/definitions.json",
@@ -26,6 +28,7 @@ def accept(say: Callable[[str], None]) -> list[str]:
     """Renew everything, and say which files changed; answers what cannot be accepted."""
     before = _contents()
     write_page()
+    write_calls(openapi())
     wrong = publish_definitions()
     write_exposures()
     wrong += _renew_snapshots()

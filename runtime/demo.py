@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from contracts.calls.schemas import ImportRead
 from runtime import demo_campaigns, demo_conversations, demo_drafts, demo_money, demo_records, demo_rules, demo_sales
 from runtime.demo_data import ANALYST, MANAGER, REP, generate
 from runtime.demo_story import NEW_BUSINESS
@@ -152,7 +153,7 @@ class _Tenths:
     def __init__(self, say: Callable[[str], object]) -> None:
         self._say, self._said = say, -1
 
-    def watch(self, job: dict[str, Any]) -> None:
+    def watch(self, job: ImportRead) -> None:
         """Look at an import."""
         done, total = job["counts"]["done"], job["counts"]["total"]
         tenth = 10 * done // total if total else 0

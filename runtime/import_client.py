@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from json import dumps
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import httpx
+
+from contracts.calls import imports, sign_in
+from contracts.calls.call import Answer, Call
+from contracts.calls.schemas import ImportRead
 
 _POLL_SECONDS = 0.2
 _RETRIES = 50
@@ -59,26 +63,27 @@ class ImportClient:
                 parts.append((file.entity or "files", (file.path.name, stream, "text/csv")))
             return self._call("POST", "/v1/imports", files=parts, data={"options": dumps(options)})
 
-    def follow(self, import_id: str, *, watch: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    def follow(self, import_id: str, *, watch: Callable[[ImportRead], None]) -> ImportRead:
         """Wait for an import's end, showing each state to `watch`.
 
         Raises:
             ImportRefusedError: the API is gone for long, or refuses.
         """
         while True:
-            found = self._call("GET", f"/v1/imports/{import_id}")
+            found = self.ask(imports.read_import(import_id))
             watch(found)
             if found["state"] in ("completed", "failed"):
                 return found
             time.sleep(_POLL_SECONDS)
 
-    def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Ask something else of the API.
+    def ask(self, call: Call[Answer]) -> Answer:
+        """Send a call of `contracts.calls`.
 
         Raises:
             ImportRefusedError: the API refuses, or does not answer.
         """
-        return self._call("POST", path, json=dict(body))
+        answer = self._call(call.method, call.path, json=call.body, params=call.pairs, headers=call.headers)
+        return cast("Answer", answer)
 
     def save_errors(self, import_id: str, target: Path) -> None:
         """Download the failed rows into a file."""
@@ -101,10 +106,10 @@ class ImportClient:
         return found
 
     def _answer(self, method: str, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401 # httpx's own
-        attempts = _RETRIES if method == "GET" else 1
+        attempts, sent = _RETRIES if method == "GET" else 1, request.pop("headers", {})
         for attempt in range(1, attempts + 1):
             try:
-                answer = self._http.request(method, path, headers=self._headers(), **request)
+                answer = self._http.request(method, path, headers={**sent, **self._headers()}, **request)
             except httpx.TransportError as error:
                 if attempt == attempts:
                     raise ImportRefusedError(f"The API at {self._http.base_url} does not answer ({error}).") from error
@@ -120,9 +125,9 @@ class ImportClient:
         return {"Authorization": f"Bearer {self._token}"}
 
     def _sign_in(self) -> str:
-        body = {"email": self._email, "password": self._password}
+        call = sign_in.log_in({"email": self._email, "password": self._password})
         try:
-            answer = self._http.post("/v1/auth/login", json=body)
+            answer = self._http.request(call.method, call.path, json=call.body)
         except httpx.TransportError as error:
             raise ImportRefusedError(f"The API at {self._http.base_url} does not answer ({error}).") from error
         if answer.is_error:

@@ -5,7 +5,7 @@ Ends with code 0 when every row is in, 1 when rows (or the whole import) failed,
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from pydantic import ValidationError
@@ -17,6 +17,7 @@ from api.imports.options import ImportOptions
 from api.imports.presets import GENERIC, Entity, entity_of_name
 from api.imports.problems import FileProblem
 from api.imports.source import open_source
+from contracts.calls.schemas import ImportRead
 from runtime.bars import bars
 from runtime.import_client import ImportClient, ImportFile, ImportRefusedError
 from runtime.stack import StackError
@@ -181,7 +182,7 @@ def import_files(
         return _show_preview(started, console)
     with bars(console) as advance:
 
-        def show(found: Mapping[str, Any]) -> None:
+        def show(found: ImportRead) -> None:
             for entity, figures in found["progress"].items():
                 advance(entity.replace("_", " "), figures["done"], figures["total"])
 
@@ -210,9 +211,10 @@ def import_files(
     return 0
 
 
-def _show_outcomes(done: dict[str, Any], console: Console) -> None:
+def _show_outcomes(done: ImportRead, console: Console) -> None:
     table = Table("rows of", *_OUTCOMES, "in all")
-    for entity, figures in done["progress"].items():
+    for entity, progress in done["progress"].items():
+        figures = cast("Mapping[str, int]", progress)
         table.add_row(
             entity.replace("_", " "), *(f"{figures[outcome]:,}" for outcome in _OUTCOMES), f"{figures['total']:,}"
         )

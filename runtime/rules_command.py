@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 import yaml
@@ -14,6 +14,8 @@ from rich.table import Table
 from api.kernel.errors import CrmError
 from api.rules import conditions
 from api.rules.document import Document
+from contracts.calls import schemas
+from contracts.calls.rules import replay_rule
 from runtime.import_client import ImportClient, ImportRefusedError
 from runtime.stack import StackError
 from runtime.status import running_stack
@@ -64,14 +66,14 @@ def backtest(
 ) -> None:
     """Replay a document over the past: when it would have fired, and what became of those deals. Writes nothing."""
     console, now = Console(highlight=False), datetime.now(UTC)
-    body = {
-        "document": _read(file), "above": above,
+    body: schemas.BacktestAsk = {
+        "document": cast("schemas.Document", _read(file)), "above": above,
         "begins": (now - timedelta(days=days)).isoformat(), "ends": now.isoformat(),
     }  # fmt: skip
     try:
         url = api_url or running_stack().api_url
         with ImportClient(url, token=token, email=email, password=password) as client:
-            answer = client.post("/v1/rules/backtest", body)
+            answer = client.ask(replay_rule(body))
     except (ImportRefusedError, StackError) as error:
         console.print(str(error), markup=False)
         raise typer.Exit(_NOT_ASKED) from error
@@ -81,7 +83,7 @@ def backtest(
     _show(console, answer)
 
 
-def _show(console: Console, answer: dict[str, Any]) -> None:
+def _show(console: Console, answer: schemas.BacktestRead) -> None:
     console.print(
         f"{answer['fired']:,} firings on {answer['records']:,} records: {answer['won']:,} won, {answer['lost']:,} lost,"
         f" {answer['open']:,} open by now. Of the others {answer['others_won']:,} won, {answer['others_lost']:,} lost."

@@ -8,7 +8,7 @@ answer = await rep.post("/v1/deals", json={...})
 
 import itertools
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 from uuid import UUID
 
 import httpx
@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from api.main import create_app
 from contracts.access import Role
+from contracts.calls.call import Answer, Call
 from contracts.settings import ApiSettings, DatabaseSettings, MailSettings, WarehouseSettings
 from tests.conftest import Database
 
@@ -79,6 +80,14 @@ class Account:
         assert answer.is_success, answer.text
         found: dict[str, Any] = answer.json()
         return found
+
+    async def ask(self, call: Call[Answer]) -> Answer:
+        """Send a call of `contracts.calls`, and insist that it worked."""
+        answer = await self.call(
+            call.method, call.path, json=call.body, params=list(call.pairs), headers=dict(call.headers)
+        )
+        assert answer.is_success, answer.text
+        return cast("Answer", answer.json() if answer.content else None)
 
     async def add_user(self, *, role: Role = Role.REP, **fields: Any) -> "Account":
         """Make a user of this organization and sign them in."""

@@ -1,10 +1,13 @@
 """Keys with which programs call the API: made, shown once, revoked."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import cast
 
 import streamlit as st
 
+from contracts.calls import api_keys
+from contracts.calls.schemas import ApiKeyCreate, ApiKeyRead, Role
 from dashboards import client, states
 from dashboards.answers import Me
 from dashboards.pages import Page
@@ -19,13 +22,13 @@ def render(sign_in: SignIn, me: Me) -> None:
     """Draw the page."""
     st.title("Keys", anchor=False)
     with states.explained():
-        keys = client.get_all(sign_in, "/v1/api-keys")
+        keys = client.ask_all(sign_in, partial(api_keys.list_api_keys, limit=100))
         _list(sign_in, keys)
     with states.explained():
         _make(sign_in, me)
 
 
-def _list(sign_in: SignIn, keys: list[dict[str, Any]]) -> None:
+def _list(sign_in: SignIn, keys: list[ApiKeyRead]) -> None:
     rows = [
         {
             "Name": key["name"],
@@ -46,14 +49,14 @@ def _list(sign_in: SignIn, keys: list[dict[str, Any]]) -> None:
     if live:
         chosen = st.selectbox("Revoke", list(live), format_func=live.__getitem__)
         if st.button("Revoke it", help="It is refused from now on."):
-            client.delete(sign_in, f"/v1/api-keys/{chosen}")
+            client.ask(sign_in, api_keys.revoke_api_key(chosen))
             st.rerun()
 
 
 def _make(sign_in: SignIn, me: Me) -> None:
     st.header("A new key", anchor=False)
     is_administrator = me.role in {"owner", "admin"}
-    scopes = client.get(sign_in, "/v1/api-keys/scopes").body["items"]
+    scopes = client.ask(sign_in, api_keys.list_key_scopes())["items"]
     with st.form("key"):
         name = st.text_input("Name")
         chosen = st.multiselect("May", scopes)
@@ -65,7 +68,8 @@ def _make(sign_in: SignIn, me: Me) -> None:
     if done and name.strip() and chosen:
         days = _LIVES[life]
         until = (datetime.now(UTC) + timedelta(days=days)).isoformat() if days else None
-        body = {"name": name.strip(), "scopes": chosen, "expires_at": until, "role": me.role if of_service else None}
-        made = client.post(sign_in, "/v1/api-keys", body)
+        role = cast("Role", me.role) if of_service else None
+        body: ApiKeyCreate = {"name": name.strip(), "scopes": chosen, "expires_at": until, "role": role}
+        made = client.ask(sign_in, api_keys.create_api_key(body))
         st.success("Copy it now: it is not shown again.")
         st.code(made["key"], language=None)

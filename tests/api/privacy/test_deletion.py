@@ -17,6 +17,7 @@ from api.kernel.database import Database as Connections
 from api.privacy import forgetting
 from api.privacy.forgetting import forget_due, tell_owners
 from contracts.access import Role
+from contracts.calls import privacy, teams
 from contracts.settings import BillingSettings
 from tests.api.privacy.planting import dump_of, plant, traces_in
 from tests.conftest import Database
@@ -100,11 +101,11 @@ async def test_t8_nothing_stays_of_an_organization_that_was_deleted(
     await plant(importer)
     member = {"email": stranger.email, "name": "Kim", "password": PASSWORD, "role": Role.REP}
     await owner.made("/v1/users", json=member)  # a member elsewhere, too
-    team = await owner.made("/v1/teams", json={"name": "Above"})
-    await owner.made("/v1/teams", json={"name": "Below", "parent_team_id": team["id"]})
+    team = await owner.ask(teams.create_team({"name": "Above"}))
+    await owner.ask(teams.create_team({"name": "Below", "parent_team_id": team["id"]}))
     monkeypatch.setattr(forgetting, "AT_ONCE", 2)
     stop, files_path, billing = threading.Event(), importer.files_path, BillingSettings()
-    await owner.made(path_of(owner), json=_ASK)
+    await owner.ask(privacy.ask_for_deletion(owner.organization_id, {"name": "Acme", "current_password": PASSWORD}))
     with psycopg.connect(api_database.admin_url, autocommit=True) as admin:
         await forget_due(connections, files_path, billing, stop)
         assert (await owner.get("/v1/me")).status_code == 200, "not before it is due"
