@@ -21,13 +21,16 @@ from api.files.content import folder_of
 from api.kernel.binning import OPEN
 from api.kernel.unit_of_work import Row, UnitOfWork
 
-_AT_ONCE = 2_000
+#: Rows of one page, and what they may take as they are stored: raw mails are large.
+_AT_ONCE, _PAGE_BYTES = 2_000, 4 << 20
 _BLOCK = 1 << 20
 #: Made of other tables, or of what programs remember for a day.
 _LEFT_OUT = ("consumed_events", "idempotency_keys", "search_documents", "sessions")
 _TABLES = compiled(
     text("""
 select c.relname as name,
+    array(select a.attname::text from pg_attribute as a where a.attrelid = c.oid and a.attnum > 0
+        and not a.attisdropped) as columns,
     array(select a.attname::text from pg_attribute as a where a.attrelid = c.oid and a.attnum > 0
         and not a.attisdropped and a.atttypid = 'bytea'::regtype) as hidden,
     array(select a.attname::text from unnest(i.indkey) with ordinality as k (number, place)
@@ -100,23 +103,25 @@ async def _pages(unit: UnitOfWork, table: Row) -> AsyncIterator[Sequence[Row]]:
         given = {} if place is None else {f"after_{number}": value for number, value in enumerate(place)}
         unit.execute(OPEN)
         rows = await unit.fetch(statement, **given)
-        if rows:
-            yield rows
-        if len(rows) < _AT_ONCE:
+        if not rows:
             return
+        yield rows
         place = [str(rows[-1].row[name]) for name in table.keys]
 
 
 def _page(table: Row, *, is_first: bool) -> Statement:
-    """Names and types are the catalogue's."""
+    """Rows until they take too much together, one at least. Names and types are the catalogue's."""
     keys = ", ".join(f'x."{name}"' for name in table.keys)
     after = ", ".join(f"cast(:after_{number} as {kind})" for number, kind in enumerate(table.types))
-    hidden = "".join(f" - '{name}'" for name in table.hidden)
+    hidden = "".join(f" - '{name}'" for name in (*table.hidden, "_before"))
+    size = " + ".join(f'coalesce(pg_column_size("{name}"), 0)' for name in table.columns)
     beyond = "" if is_first else f" and ({keys}) > ({after})"
     return compiled(
         text(
-            f'select to_jsonb(x){hidden} as row from "{table.name}" as x'
-            f" where x.organization_id = :organization_id{beyond} order by {keys} limit {_AT_ONCE}"
+            f"select to_jsonb(x){hidden} as row from ("
+            f"select x.*, sum({size}) over (order by {keys} rows unbounded preceding) - ({size}) as _before"
+            f' from "{table.name}" as x where x.organization_id = :organization_id{beyond}'
+            f" order by {keys} limit {_AT_ONCE}) as x where x._before < {_PAGE_BYTES} order by {keys}"
         ),
         is_prepared=False,
     )

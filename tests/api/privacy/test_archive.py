@@ -6,7 +6,9 @@ import zipfile
 from typing import Any
 
 import psycopg
+import pytest
 
+from api.privacy import archive as archiving
 from contracts.access import Role
 from tests.conftest import Database
 from tests.factories import Account
@@ -16,7 +18,9 @@ def rows_of(archive: zipfile.ZipFile, table: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in archive.read(f"tables/{table}.ndjson").decode().splitlines()]
 
 
-async def test_an_owner_takes_everything_along(api_database: Database, owner: Account, stranger: Account) -> None:
+async def test_an_owner_takes_everything_along(
+    api_database: Database, owner: Account, stranger: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
     contact = await owner.made("/v1/contacts", json={"name": "Ada Lovelace"})
     about = {"contact_id": contact["id"]}
     file = await owner.made("/v1/files", files={"file": ("a.txt", b"attached")}, data=about)
@@ -31,6 +35,7 @@ async def test_an_owner_takes_everything_along(api_database: Database, owner: Ac
             " select %s, uuidv7(), 'tag ' || n from generate_series(1, 4500) as n",
             (owner.organization_id,),
         )
+    monkeypatch.setattr(archiving, "_PAGE_BYTES", 8_000)  # and many of those, however few rows fill one
     path = f"/v1/organizations/{owner.organization_id}/archive"
     answer = await owner.get(path)
     assert answer.status_code == 200, answer.text
