@@ -29,6 +29,7 @@ from api.kernel.caller import Caller
 from api.kernel.changes import Change
 from api.kernel.constraints import UnknownReference
 from api.kernel.errors import NotFound, PreconditionFailed
+from api.kernel.links import require_shown
 from api.kernel.owners import check_owner
 from api.kernel.unit_of_work import UnitOfWork
 from api.kernel.visibility import owners_seen
@@ -127,6 +128,8 @@ async def update_conversation(
     conversation = await _lock(unit, conversation_id, caller, expected_version=if_match)
     if wanted.get("assignee_id") != conversation.assignee_id:
         await check_owner(unit, wanted.get("assignee_id"))
+    if wanted.get("contact_id") != conversation.contact_id:
+        require_shown(unit, "conversations", contact_id=wanted.get("contact_id"))
     return _answer(unit, conversation, rules.update(conversation, wanted, unit.now))
 
 

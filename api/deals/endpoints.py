@@ -37,6 +37,7 @@ from api.kernel.caller import Caller
 from api.kernel.constraints import UnknownReference
 from api.kernel.errors import Forbidden, NotFound, PreconditionFailed, PreconditionRequired
 from api.kernel.filters import BadFilter
+from api.kernel.links import require_shown
 from api.kernel.owners import check_owner
 from api.kernel.unit_of_work import Row, UnitOfWork
 from api.kernel.visibility import owners_seen
@@ -147,6 +148,7 @@ async def create_deal(body: DealCreate, caller: SignedInWriter, unit: Unit, resp
     )
     change = rules.create(new, is_active=place.is_active, occurred_at=body.occurred_at, now=unit.now)
     unit.explain({**records.REFERENCES, "uq_deals_external_id": lambda: errors.ExternalIdTaken(body.external_id)})
+    require_shown(unit, "deals", contact_id=body.contact_id, company_id=body.company_id)
     records.write(unit, new=[change])
     if chosen is not None:
         distribution.note(unit, chosen, new.id)
@@ -198,6 +200,9 @@ async def update_deal(target: ChangeTarget, body: DealUpdate, unit: Unit) -> Dea
         await check_owner(unit, wanted.get("owner_id"))
     at = _instant(unit, locked.deal, body.occurred_at, latest=locked.deal.last_occurred_at)
     unit.explain(records.REFERENCES)
+    named = {name: wanted[name] for name in ("contact_id", "company_id") if name in wanted}
+    relations = locked.deal.relations.last._asdict()
+    require_shown(unit, "deals", **{name: one for name, one in named.items() if one != relations[name]})
     is_retagged = "tags" in body.model_fields_set and tags.are_other(locked.row["tags"], body.tags)
     change = rules.update(locked.deal, wanted, at=at, is_retagged=is_retagged)
     if body.custom:

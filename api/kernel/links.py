@@ -37,6 +37,19 @@ def _is_seen(column: str, table: str) -> str:
 _ARE_SEEN = compiled(text("select " + ", ".join(_is_seen(*one) for one in _TABLES.items())))
 
 
+_REQUIRE_SHOWN = compiled(
+    text("select require_shown(:table_name, :organization_id, cast(:contact_id as uuid), cast(:company_id as uuid))")
+)
+
+
+def require_shown(
+    unit: UnitOfWork, table: str, *, contact_id: UUID | None = None, company_id: UUID | None = None
+) -> None:
+    """Queue what refuses a contact or company that lies in the bin, in the name of the table's foreign key to it."""
+    if contact_id is not None or company_id is not None:
+        unit.execute(_REQUIRE_SHOWN, table_name=table, contact_id=contact_id, company_id=company_id)
+
+
 async def check_links(unit: UnitOfWork, links: Links, *, owners: Collection[UUID] | None) -> None:
     """Check that the records are there, and among those of the owners whom the caller sees.
 

@@ -21,6 +21,7 @@ from api.kernel.constraints import Problems, UnknownReference, unknown
 from api.kernel.custom import Custom
 from api.kernel.errors import Conflict, CrmError, NotFound, PreconditionFailed
 from api.kernel.filters import Field, Fields, Kind, fields_of
+from api.kernel.links import require_shown
 from api.kernel.listing import Listing
 from api.kernel.merged import Merged, survivor_of
 from api.kernel.owners import active_user
@@ -264,6 +265,7 @@ async def create_record(unit: UnitOfWork, kind: RecordKind, given: Mapping[str, 
     unit.explain(kind.problems(given.get("external_id")))
     decision = create(kind, {name: value for name, value in values.items() if name in kind.columns}, custom=made)
     now = unit.now
+    _require_shown(unit, kind, decision.written)
     write_new(unit, kind, [decision])
     record_id: Any = decision.state["id"]
     if beside := {name: values[name] for name in kind.beside if name in values}:
@@ -307,6 +309,7 @@ async def change_record(
     if decision is None:
         return before
     unit.explain(kind.problems(decision.state["external_id"]))
+    _require_shown(unit, kind, decision.written)
     write_changed(unit, kind, [decision])
     if decision.beside:
         kind.keep(unit, record_id, decision.beside)
@@ -319,6 +322,12 @@ async def change_record(
         **labelled,
         "updated_at": unit.now,
     }
+
+
+def _require_shown(unit: UnitOfWork, kind: RecordKind, written: Values) -> None:
+    """What lies in the bin is referred to anew by nobody."""
+    named: dict[str, Any] = {name: written[name] for name in kind.references if name in written}
+    require_shown(unit, kind.model.__tablename__, **named)
 
 
 @dataclass(frozen=True)

@@ -95,42 +95,44 @@ select distinct organization_id from (
 ) as overdue
 """)
 )
-_OVER = f"organization_id = :organization_id and deleted_at < now() - interval '{KEPT_DAYS} days'"
-_CONTACTS_OVER = f"select id from contacts where binned is not null and {_OVER}"
-_COMPANIES_OVER = f"select id from companies where binned is not null and {_OVER}"
-_DEALS_OVER = f"select id from deals where purged_at is null and {_OVER}"
+#: So many of each kind are taken out in one transaction: who works in the organization meanwhile waits for no more.
+AT_ONCE = 1_000
+
+
+def _over(table: str, only: str = "true") -> str:
+    """The same ones in every statement of a transaction, whose `now()` stands still."""
+    return (
+        f"select id from {table} where organization_id = :organization_id and {only}"
+        f" and deleted_at < now() - interval '{KEPT_DAYS} days' order by deleted_at, id limit :at_once"
+    )
+
+
+_CONTACTS_OVER, _COMPANIES_OVER = _over("contacts", "binned is not null"), _over("companies", "binned is not null")
+_DEALS_OVER = _over("deals", "purged_at is null")
+_OF = "organization_id = :organization_id and"
 #: Inside an organization, its bin open: takes out what is over. What much refers to leaves its id.
 PURGES = tuple(
     compiled(text(statement))
     for statement in (
         *(
-            f"delete from record_tags where organization_id = :organization_id and record_kind = '{kind}'"
-            f" and record_id in ({over})"
+            f"delete from record_tags where {_OF} record_kind = '{kind}' and record_id in ({over})"
             for kind, over in (("contact", _CONTACTS_OVER), ("company", _COMPANIES_OVER))
         ),
         (
             "update contacts set name = '(deleted)', email = null, phone = null, custom = '{}', binned = null"
-            f" where binned is not null and {_OVER}"
+            f" where {_OF} id in ({_CONTACTS_OVER})"
         ),
         (
             "update companies set name = '(deleted)', domain = null, custom = '{}', binned = null"
-            f" where binned is not null and {_OVER}"
+            f" where {_OF} id in ({_COMPANIES_OVER})"
         ),
-        f"delete from tasks where {_OVER}",
-        f"delete from activities where {_OVER}",
-        f"delete from files where {_OVER}",
-        f"delete from deal_lines where organization_id = :organization_id and deal_id in ({_DEALS_OVER})",
-        (
-            "delete from record_tags where organization_id = :organization_id and record_kind = 'deal'"
-            f" and record_id in ({_DEALS_OVER})"
-        ),
-        (
-            "delete from custom_unique_values where organization_id = :organization_id and record_kind = 'deal'"
-            f" and record_id in ({_DEALS_OVER})"
-        ),
+        *(f"delete from {table} where {_OF} id in ({_over(table)})" for table in ("tasks", "activities", "files")),
+        f"delete from deal_lines where {_OF} deal_id in ({_DEALS_OVER})",
+        f"delete from record_tags where {_OF} record_kind = 'deal' and record_id in ({_DEALS_OVER})",
+        f"delete from custom_unique_values where {_OF} record_kind = 'deal' and record_id in ({_DEALS_OVER})",
         (
             "update deals set title = '(deleted)', external_id = null, custom = '{}', purged_at = now()"
-            f" where purged_at is null and {_OVER}"
+            f" where {_OF} id in ({_DEALS_OVER})"
         ),
     )
 )

@@ -3,6 +3,7 @@
 import logging
 import threading
 from time import monotonic
+from uuid import UUID
 
 import psycopg
 from uuid_utils.compat import uuid7
@@ -11,7 +12,7 @@ from api.edge.consumer import acting_in
 from api.kernel.binning import OPEN
 from api.kernel.context import Context
 from api.kernel.database import Database
-from api.recycle_bin.records import OVERDUE, PURGES
+from api.recycle_bin.records import AT_ONCE, OVERDUE, PURGES
 from contracts.events.envelope import ActorKind
 
 _log = logging.getLogger(__name__)
@@ -34,13 +35,19 @@ async def run(database: Database, stop: threading.Event) -> None:
 
 
 async def purge(database: Database) -> int:
-    """Take out what is over; answers in how many organizations."""
+    """Take out what is over, so many of each kind in a transaction; answers in how many organizations."""
+    purged = set[UUID]()
+    while overdue := await _overdue(database):
+        purged |= overdue
+        for organization_id in overdue:
+            context = Context(organization_id=organization_id, actor=ActorKind.SYSTEM, correlation_id=uuid7())
+            async with acting_in(database, context) as unit:
+                unit.execute(OPEN)
+                for statement in PURGES:
+                    unit.execute(statement, at_once=AT_ONCE)
+    return len(purged)
+
+
+async def _overdue(database: Database) -> set[UUID]:
     async with database.unit(None) as unit:
-        overdue = [row.organization_id for row in await unit.fetch(OVERDUE)]
-    for organization_id in overdue:
-        context = Context(organization_id=organization_id, actor=ActorKind.SYSTEM, correlation_id=uuid7())
-        async with acting_in(database, context) as unit:
-            unit.execute(OPEN)
-            for statement in PURGES:
-                unit.execute(statement)
-    return len(overdue)
+        return {row.organization_id for row in await unit.fetch(OVERDUE)}

@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from api.kernel.database import Database as Pool
+from api.recycle_bin import worker
 from api.recycle_bin.worker import purge
 from contracts.access import Role
 from tests.api.crm.conftest import Crm, Member, assert_problem
@@ -103,17 +104,21 @@ async def test_values_of_custom_fields_are_told_anew(crm: Crm, owner: Member) ->
     assert told["data"]["custom"] == {field["id"]: "7"}
 
 
-async def test_after_90_days_the_worker_takes_it_out(crm: Crm, crm_database: Database, owner: Member) -> None:
+async def test_after_90_days_the_worker_takes_it_out(
+    crm: Crm, crm_database: Database, owner: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
     deal, young = await owner.deal(title="CANARY", external_id="C"), await owner.deal()
-    task = await owner.made("/v1/tasks", {"title": "CANARY"})
-    for path in (f"/v1/deals/{deal['id']}", f"/v1/deals/{young['id']}", f"/v1/tasks/{task['id']}"):
+    task, other = [await owner.made("/v1/tasks", {"title": "CANARY"}) for _ in range(2)]
+    tasks = [f"/v1/tasks/{one['id']}" for one in (task, other)]
+    for path in (f"/v1/deals/{deal['id']}", f"/v1/deals/{young['id']}", *tasks):
         assert (await owner.delete(path, version=1)).status_code == 204
     with psycopg.connect(crm.admin_url) as admin:
-        for table, one in (("deals", deal), ("tasks", task)):
+        for table, one in (("deals", deal), ("tasks", task), ("tasks", other)):
             admin.execute(
                 f"update {table} set deleted_at = now() - interval '90 days 1 second' where id = %s", (one["id"],)
             )
     pool = Pool(crm_database.worker_url)
+    monkeypatch.setattr(worker, "AT_ONCE", 1)
     assert await purge(pool) == 1
     assert await purge(pool) == 0
     await pool.close()
@@ -122,7 +127,8 @@ async def test_after_90_days_the_worker_takes_it_out(crm: Crm, crm_database: Dat
     assert_problem(await owner.post(f"/v1/recycle-bin/deal/{deal['id']}/restore"), 404)
     with psycopg.connect(crm.admin_url) as admin:
         assert admin.execute("select title from deals where id = %s", (deal["id"],)).fetchall() == [("(deleted)",)]
-        assert admin.execute("select count(*) from tasks where id = %s", (task["id"],)).fetchone() == (0,)
+        gone = [task["id"], other["id"]]
+        assert admin.execute("select count(*) from tasks where id = any(%s)", (gone,)).fetchone() == (0,)
 
 
 async def test_a_contact_in_the_bin_is_found_nowhere_and_frees_what_is_unique(
@@ -147,6 +153,12 @@ async def test_a_contact_in_the_bin_is_found_nowhere_and_frees_what_is_unique(
     found = (await owner.get("/v1/search", params={"q": "lovelace"})).json()["items"]
     assert [one["id"] for one in found] == [twin["id"]]
     assert_problem(await owner.post("/v1/tasks", {"title": "Call", **about}), 422, "unknown_reference")
+    deal = await owner.deal()
+    for answer in (
+        await owner.post("/v1/deals", {"title": "New", "pipeline_id": deal["pipeline_id"], **about}),
+        await owner.patch(f"/v1/deals/{deal['id']}", about, version=deal["version"]),
+    ):
+        assert_problem(answer, 422, "unknown_reference")
     assert_problem(await owner.patch(path, {"name": "A"}, version=2), 404)
     assert_problem(await owner.post(f"/v1/contacts/{twin['id']}/merge", {"other_ids": [ada["id"]]}), 404)
     assert (await owner.get(f"/v1/notes/{note['id']}")).json()["contact_id"] == ada["id"]

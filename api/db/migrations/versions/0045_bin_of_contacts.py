@@ -12,6 +12,7 @@ branch_labels = None
 depends_on = None
 
 _TABLES = ("contacts", "companies")
+_NAMING = {"contacts": ("email", "phone"), "companies": ("domain",)}
 _IS_SHOWN = "(deleted_at is null or current_setting('sluice.bin', true) = 'open')"
 
 
@@ -42,8 +43,19 @@ alter table bulk_items alter column deal_id drop not null, add column record_id 
 
 
 def downgrade() -> None:
-    """Take it back. Nothing may lie in the bin, or it would be there again without its addresses."""
-    op.execute("delete from bulk_jobs where kind <> 'deal'")
+    """Take it back. The version before would show what lies in the bin: so only its id stays, as after 90 days."""
+    for table, columns in _NAMING.items():
+        op.execute(f"""
+alter table {table} no force row level security;
+update {table} set name = '(deleted)', custom = '{{}}', {", ".join(f"{one} = null" for one in columns)}
+where binned is not null;
+alter table {table} force row level security;
+""")
+    op.execute("""
+alter table bulk_jobs no force row level security;
+delete from bulk_jobs where kind <> 'deal';
+alter table bulk_jobs force row level security;
+""")
     op.execute(_kinds("'deal'"))
     op.execute("alter table bulk_items drop column record_id, alter column deal_id set not null")
     for table in _TABLES:
