@@ -200,6 +200,9 @@ class AttachmentSettings(Settings):
     file_max_bytes: int = Field(
         default=25 * 1024 * 1024, ge=1, le=512 * 1024 * 1024, description="How large a file may be."
     )
+    storage_max_bytes: int = Field(
+        default=20 * 1024**3, ge=1, description="How much the files of one organization may take together."
+    )
     file_scan_command: str | None = Field(
         default=None, description="A program that is given a file's path: 0 lets it in, 1 refuses it. Unset: no scan."
     )

@@ -38,13 +38,13 @@ TEAM = Plan(
     "team",
     "Team",
     {Interval.MONTH: 2_500, Interval.YEAR: 25_200},
-    {Limit.SEATS: 0, Limit.BD_ACCOUNTS: 5, Limit.AI_DRAFTS: 500},
+    {Limit.SEATS: 0, Limit.BD_ACCOUNTS: 5, Limit.AI_DRAFTS: 500, Limit.STORAGE_MB: 50_000},
 )
 BUSINESS = Plan(
     "business",
     "Business",
     {Interval.MONTH: 6_000, Interval.YEAR: 60_000},
-    {Limit.SEATS: 0, Limit.BD_ACCOUNTS: 50, Limit.AI_DRAFTS: 5_000},
+    {Limit.SEATS: 0, Limit.BD_ACCOUNTS: 50, Limit.AI_DRAFTS: 5_000, Limit.STORAGE_MB: 500_000},
 )
 
 PLANS: Mapping[str, Plan] = {plan.name: plan for plan in (FREE, TEAM, BUSINESS)}

@@ -17,15 +17,16 @@ from contracts.settings import BillingSettings
 
 
 class Limit(StrEnum):
-    """What plans limit: a state (seats, accounts) or what is used in a month (drafts)."""
+    """What plans limit: a state (seats, accounts, megabytes of files) or what is used in a month (drafts)."""
 
     SEATS = "seats"
     BD_ACCOUNTS = "bd_accounts"
     AI_DRAFTS = "ai_drafts"
+    STORAGE_MB = "storage_mb"
 
 
 #: What an organization may have that bought nothing.
-UNPAID: Mapping[Limit, int] = {Limit.SEATS: 3, Limit.BD_ACCOUNTS: 1, Limit.AI_DRAFTS: 0}
+UNPAID: Mapping[Limit, int] = {Limit.SEATS: 3, Limit.BD_ACCOUNTS: 1, Limit.AI_DRAFTS: 0, Limit.STORAGE_MB: 1_000}
 
 
 class PlanLimitReached(CrmError):
@@ -42,12 +43,11 @@ class PlanLimitReached(CrmError):
 
 
 # one organization's row is locked, so that two who add the last one at once come after each other
-_ALLOWED = compiled(
-    text("""
+_LIMITS = """
 select case when falls_back_at <= clock_timestamp() then fallback else limits end as limits
-from entitlements where organization_id = :organization_id for update
-""")
-)
+from entitlements where organization_id = :organization_id
+"""
+_ALLOWED, _SHOWN = compiled(text(f"{_LIMITS} for update")), compiled(text(_LIMITS))
 _LOCK = compiled(text("select pg_advisory_xact_lock(hashtextextended('plan:' || cast(:organization_id as text), 0))"))
 
 #: How many of what is limited an organization has; of drafts, those of this month.
@@ -66,6 +66,11 @@ where organization_id = :organization_id and state not in ('banned', 'revoked')
 select count(*) as used from drafts
 where organization_id = :organization_id and state <> 'failed'
     and created_at >= date_trunc('month', now() at time zone 'UTC') at time zone 'UTC'
+""")
+    ),
+    Limit.STORAGE_MB: compiled(
+        text("""
+select ceil(coalesce(sum(size_bytes), 0) / 1e6)::bigint as used from files where organization_id = :organization_id
 """)
     ),
 }
@@ -88,6 +93,15 @@ async def room_left(unit: UnitOfWork, settings: BillingSettings, limit: Limit) -
     return None if room is None else max(room.allowed - room.used, 0)
 
 
+async def allowed_now(unit: UnitOfWork, settings: BillingSettings, limit: Limit) -> int | None:
+    """How many the plan allows in all, to be shown or to be held against later; None: as many as one likes."""
+    if not settings.is_billing_on:
+        return None
+    rows = await unit.fetch(_SHOWN)
+    allowed = (rows[0].limits if rows else UNPAID).get(limit)
+    return None if allowed is None else int(allowed)
+
+
 class _Room(NamedTuple):
     allowed: int
     used: int
@@ -97,4 +111,6 @@ async def _room(unit: UnitOfWork, settings: BillingSettings, limit: Limit) -> _R
     if not settings.is_billing_on:
         return None
     _, allowed_rows, [count] = await unit.fetch_all(_LOCK.bind(), _ALLOWED.bind(), USED[limit].bind())
-    return _Room(int((allowed_rows[0].limits if allowed_rows else UNPAID)[limit]), int(count.used))
+    allowed = (allowed_rows[0].limits if allowed_rows else UNPAID).get(limit)
+    # what was bought before there was such a limit knows none until the plan is looked at again
+    return None if allowed is None else _Room(int(allowed), int(count.used))

@@ -130,7 +130,7 @@ _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
     ("exchange_rates:read", EVERYBODY, False, "list_exchange_rates read_exchange_rates"),
     ("exchange_rates:write", ADMINISTRATORS, False, "put_exchange_rates import_exchange_rates"),
     ("exports:read", EVERYBODY, True, "export_list"),
-    ("files:read", EVERYBODY, True, "list_files read_file download_file"),
+    ("files:read", EVERYBODY, True, "list_files read_file download_file read_file_storage"),
     ("files:write", WRITERS, True, "attach_file delete_file"),
     ("goals:read", EVERYBODY, True, "list_goals read_goal"),
     ("goals:write", ADMINISTRATORS | {Role.MANAGER}, True, "create_goal update_goal delete_goal"),

@@ -16,7 +16,8 @@ from api.files.content import path_of, settle
 from api.files.receiving import FORM_OVERHEAD, LARGEST_FILE, Uploaded
 from api.files.rules import About, AboutNothing, NothingToAttach
 from api.files.scanning import FileHarmful, ScannerUnavailable
-from api.files.schemas import FORM, FileRead
+from api.files.schemas import FORM, FileRead, StorageRead
+from api.files.storage import StorageFull, read_storage, require_storage
 from api.kernel.constraints import UnknownReference
 from api.kernel.errors import CrmError, NotFound, PayloadTooLarge, PreconditionFailed, PreconditionRequired
 from api.kernel.links import Links, check_links
@@ -54,7 +55,13 @@ async def _filter(
     openapi_extra=FORM,
     max_body_size=LARGEST_FILE + FORM_OVERHEAD,
     responses=problems(
-        PayloadTooLarge, NothingToAttach, AboutNothing, UnknownReference, FileHarmful, ScannerUnavailable
+        PayloadTooLarge,
+        NothingToAttach,
+        AboutNothing,
+        UnknownReference,
+        FileHarmful,
+        ScannerUnavailable,
+        StorageFull,
     ),
 )
 async def attach_file(
@@ -66,6 +73,7 @@ async def attach_file(
     await check_links(unit, Links(about.deal_id, about.contact_id, about.company_id), owners=owners)
     about = await records.with_what_it_is_of(unit, about, owners=owners, viewer_id=caller.user_id)
     stored = uploaded.stored
+    await require_storage(unit, services_of(request), stored.size_bytes)
     given = {
         "name": uploaded.name,
         "media_type": stored.media_type,
@@ -90,6 +98,12 @@ async def list_files(
     given = {**only, "owners": None if owners is None else list(owners)}
     rows, cursor = await read_page(unit, records.FILES, given, page=page)
     return PageOf(items=[FileRead.model_validate(row) for row in rows], next_cursor=cursor)
+
+
+@router.get("/storage")
+async def read_file_storage(caller: CurrentCaller, unit: Unit, request: Request) -> StorageRead:
+    """Read how much your organization's files take, those in the recycle bin too, and how much more they may."""
+    return StorageRead.model_validate(await read_storage(unit, services_of(request)), from_attributes=True)
 
 
 @router.get("/{file_id}", responses=problems(NotFound))

@@ -19,6 +19,15 @@ class FileAbout(BaseModel):
     message_id: UUID | None = Field(default=None, description="A message of a conversation.")
 
 
+class StorageRead(BaseModel):
+    """How much files take, and may take."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"used_bytes": 48213, "left_bytes": 21474788267}]})
+
+    used_bytes: int
+    left_bytes: int
+
+
 class FileRead(BaseModel):
     """A file."""
 

@@ -37,6 +37,11 @@ def list_files(
     )
 
 
+def read_file_storage() -> Call[schemas.StorageRead]:
+    """Read how much your organization's files take, those in the recycle bin too, and how much more they may."""
+    return Call("GET", "/v1/files/storage")
+
+
 def read_file(file_id: str | UUID) -> Call[schemas.FileRead]:
     """Read what is known of a file."""
     return Call("GET", f"/v1/files/{in_path(file_id)}")

@@ -1507,7 +1507,7 @@ class LeaseRead(TypedDict):
 
 LegalBasis: TypeAlias = Literal["consent", "contract", "legitimate_interest"]
 
-Limit: TypeAlias = Literal["seats", "bd_accounts", "ai_drafts"]
+Limit: TypeAlias = Literal["seats", "bd_accounts", "ai_drafts", "storage_mb"]
 
 
 class LimitRead(TypedDict):
@@ -3123,6 +3123,13 @@ class StoppedRead(TypedDict):
     """For how many it ended."""
 
     stopped: int
+
+
+class StorageRead(TypedDict):
+    """How much files take, and may take."""
+
+    used_bytes: int
+    left_bytes: int
 
 
 class SubscriptionChange(TypedDict):

@@ -18,6 +18,7 @@ from api.files.worker import sweep
 from api.kernel.database import Database as Pool
 from api.recycle_bin.worker import purge
 from contracts.access import Role
+from contracts.calls import files
 from tests.api.crm.conftest import Crm, Member, assert_problem
 from tests.conftest import Database
 from tests.factories import start_api
@@ -173,6 +174,36 @@ def _finds(content: bytes) -> bytes:
     if b"BROKEN" in content:
         return b"INSTREAM size limit exceeded. ERROR"
     return b"stream: Eicar FOUND" if b"EICAR" in content else b"stream: OK"
+
+
+async def test_what_nobody_has_room_for_is_refused_as_it_comes(crm_database: Database, tmp_path: Path) -> None:
+    """An upload that does not say how long it is, and one more than the organization's files may take."""
+    api = await start_api(crm_database, files_path=tmp_path, file_max_bytes=200_000, storage_max_bytes=150_000)
+    owner = await api.sign_up()
+    contact = await owner.made("/v1/contacts", json={"name": "Ada"})
+    about, path = {"contact_id": contact["id"]}, "/v1/files"
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\n'
+        while sent < 100_000_000:
+            sent += 50_000
+            yield b"a" * 50_000
+
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    answer = await owner.post(path, content=endless(), headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (409, "storage_full")
+    assert sent <= 300_000, "what came later was not read"
+    await owner.made(path, files={"file": ("a.txt", b"a" * 100_000)}, data=about)
+    assert await owner.ask(files.read_file_storage()) == {"used_bytes": 100_000, "left_bytes": 50_000}
+    for answer in await asyncio.gather(
+        *(owner.post(path, files={"file": (f"{one}.txt", b"b" * 40_000)}, data=about) for one in range(3))
+    ):
+        assert answer.status_code in (201, 409)
+    assert await owner.ask(files.read_file_storage()) == {"used_bytes": 140_000, "left_bytes": 10_000}
+    assert len(contents(tmp_path)) == 2, "what was refused left nothing"
+    await api.close()
 
 
 async def test_a_scanner_sees_each_file_first(crm_database: Database, tmp_path: Path) -> None:
