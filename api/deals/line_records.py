@@ -17,6 +17,12 @@ _LINES = compiled(
     .where(DealLine.organization_id == _organization, DealLine.deal_id == bindparam("deal_id"))
     .order_by(DealLine.position)
 )
+_LINES_OF_MANY = compiled(
+    select(DealLine)
+    .where(DealLine.organization_id == _organization, is_one_of(DealLine.deal_id, "deal_ids"))
+    .order_by(DealLine.deal_id, DealLine.position),
+    is_prepared=False,
+)
 _PRODUCTS = compiled(
     select(Product.id, Product.name, Product.unit_price_minor, Product.currency, Product.is_active).where(
         Product.organization_id == _organization, is_one_of(Product.id, "product_ids")
@@ -30,6 +36,14 @@ _CLEAR = compiled(
 def lines_of(deal_id: UUID) -> Bound:
     """The statement that answers a deal's lines, in order."""
     return _LINES.bind(deal_id=deal_id)
+
+
+async def lines_of_many(unit: UnitOfWork, deal_ids: Sequence[UUID]) -> dict[UUID, list[Line]]:
+    """The lines of deals that have some, in order."""
+    found: dict[UUID, list[Row]] = {}
+    for row in await unit.fetch(_LINES_OF_MANY, deal_ids=list(deal_ids)):
+        found.setdefault(row.deal_id, []).append(row)
+    return {deal_id: as_lines(rows) for deal_id, rows in found.items()}
 
 
 def products_named(product_ids: Iterable[UUID | None]) -> Bound:

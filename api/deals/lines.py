@@ -23,6 +23,7 @@ class LineRefused(Unprocessable):
     code = "line_refused"
 
     def __init__(self, number: int, field: str, problem: str) -> None:
+        self.number, self.field, self.why = number, field, problem
         super().__init__(f"Line {number + 1}: {problem}", pointer=f"/items/{number}/{field}")
 
 

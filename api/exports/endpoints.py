@@ -41,7 +41,7 @@ async def export_list(
     what = LISTS[exported]
     # the request's own unit ends with the request, before its last rows are sent
     async with services_of(request).database.reading(unit.context) as reading:
-        rows = batches(reading, what, owners=owners)
+        rows = batches(reading, what, owners=owners, viewer_id=caller.user_id)
     if as_ is Format.CSV:
         name = {"Content-Disposition": f'attachment; filename="{exported.value}.csv"'}
         return StreamingResponse(csv_lines(what.columns, rows), media_type=MEDIA_TYPES[as_], headers=name)

@@ -4,7 +4,7 @@ A row is known again by its external id, or else by all that it says: its own id
 imported twice adds nothing.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -26,6 +26,7 @@ from api.imports.relations import Companies, Contacts, load_companies, load_cont
 from api.imports.rows import KEY
 from api.kernel.changes import Change, Versioned
 from api.kernel.errors import CrmError
+from api.kernel.external_ids import own_ids
 from api.kernel.states import as_state, rows_of
 from api.models.activity import Activity as ActivityRow
 from api.models.task import Task as TaskRow
@@ -89,9 +90,8 @@ async def write_activities(batch: Batch, directory: Directory, frame: pl.DataFra
     """Write a chunk of calls, meetings and notes."""
     rows = frame.to_dicts()
     named = await _named(batch, directory, rows)
-    known = {
-        row.id: as_state(Activity, row) for row in await batch.unit.fetch(_KNOWN_ACTIVITIES, ids=_ids(batch, rows))
-    }
+    found = await batch.unit.fetch(_KNOWN_ACTIVITIES, ids=_ids(batch, rows))
+    known = {row.id: as_state(Activity, row) for row in found}
     now = batch.run.learned_at
 
     def decide(row: Row, id_: UUID, given: dict[str, Any]) -> list[Change[Activity]]:
@@ -104,7 +104,7 @@ async def write_activities(batch: Batch, directory: Directory, frame: pl.DataFra
         return [] if change is None else [change]
 
     columns = ("subject", "body", "took_place_at", "duration_seconds", "direction")
-    changes = _decided(batch, rows, named, decide, person="author_email", columns=columns)
+    changes = _decided(batch, rows, named, decide, known=known, person="author_email", columns=columns)
     activities.write(batch.unit, changes)
 
 
@@ -132,7 +132,8 @@ async def write_tasks(batch: Batch, directory: Directory, frame: pl.DataFrame) -
             found += [replace(one, occurred_at=done) for one in task_rules.complete(task, now=done, zone=zone)]
         return found
 
-    changes = _decided(batch, rows, named, decide, person="assignee_email", columns=("title", "body", "due_at"))
+    columns = ("title", "body", "due_at", "remind_at", "recurrence")
+    changes = _decided(batch, rows, named, decide, known=known, person="assignee_email", columns=columns)
     tasks.write(batch.unit, changes)
 
 
@@ -142,6 +143,7 @@ def _decided(
     named: _Named,
     decide: Callable[[Row, UUID, dict[str, Any]], list[Change[S]]],
     *,
+    known: Collection[UUID],
     person: str,
     columns: Iterable[str],
 ) -> list[Change[S]]:
@@ -150,7 +152,7 @@ def _decided(
         line, entity = Line(row[FILE], row[ROW]), batch.run.files[row[FILE]].file.entity
         given = {name: row[name] for name in columns if name in row}
         try:
-            changes = decide(row, _id(batch, row), given | named.of(row, person))
+            changes = decide(row, _id(batch, row, known), given | named.of(row, person))
         except _LeadsNowhereError as nowhere:
             problem = nowhere.error
             batch.fail(line, nowhere.column, value=row[nowhere.column], problem=problem.problem, fix=problem.fix)
@@ -187,10 +189,14 @@ def _said(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ids(batch: Batch, rows: Iterable[Row]) -> list[UUID]:
-    return [_id(batch, row) for row in rows]
+    return [_id(batch, row) for row in rows] + own_ids(row["external_id"] for row in rows)
 
 
-def _id(batch: Batch, row: Row) -> UUID:
+def _id(batch: Batch, row: Row, known: Collection[UUID] = ()) -> UUID:
+    """What a row's own id is: an export gives ours."""
+    ours = [one for one in own_ids([row["external_id"]]) if one in known]
+    if ours:
+        return ours[0]
     entity = batch.run.files[row[FILE]].file.entity
     kind = "task" if entity is Entity.TASKS else "activity"
     return uuid5(batch.organization_id, f"{kind}\x1f{row[KEY]}")

@@ -15,6 +15,12 @@ from api.imports.presets import Column, ValueKind
 from api.imports.values import clean, trimmed
 
 _DATED = (ValueKind.INSTANT, ValueKind.DUE, ValueKind.DAY)
+_NUMBERS = (ValueKind.AMOUNT, ValueKind.NUMBER)
+#: Columns that can be written in two ways, those ways, and the option that says which.
+_WAYS = (
+    (_DATED, "day/month/year", "month/day/year", "day_first"),
+    (_NUMBERS, "1.234,56", "1,234.56", "decimal_comma"),
+)
 _NAMED = 5
 
 
@@ -25,7 +31,7 @@ class ColumnNotes:
     columns: Mapping[str, Column]
     row: str
     _evidence: dict[str, Evidence] = field(default_factory=dict)
-    _groups: Counter[str] = field(default_factory=Counter)
+    _groups: dict[str, Counter[str]] = field(default_factory=dict)
     _nothing: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def look(self, text: pl.DataFrame) -> None:
@@ -35,29 +41,28 @@ class ColumnNotes:
         for name, column in self.columns.items():
             if column.kind in _DATED:
                 self._add(name, cleaned.select(**order_evidence(pl.col(name), row)))
-            elif column.kind is ValueKind.AMOUNT:
+            elif column.kind in _NUMBERS:
                 self._add(name, cleaned.select(**mark_evidence(pl.col(name), row)))
-                self._groups.update(cleaned.select(**group_counts(pl.col(name))).row(0, named=True))
+                self._groups.setdefault(name, Counter()).update(
+                    cleaned.select(**group_counts(pl.col(name))).row(0, named=True)
+                )
             cells = text.select(trimmed(column)).filter(says_nothing(pl.col(name), column))
             for word, count in cells.group_by(name, maintain_order=True).len().iter_rows():
                 self._nothing[name, word] += count
 
     def verdicts(self, options: ImportOptions) -> dict[str, Verdict]:
-        """How each column is written. Of dates, a column that proves nothing goes by one of the same file that does."""
+        """How each column is written. One that proves nothing goes by one of its kind in the file that does."""
         found = {name: self._verdict(name, options) for name in self._evidence}
-        dated = {name: one for name, one in found.items() if self.columns[name].kind in _DATED}
-        proofs = {one.choice for name, one in dated.items() if one.choice is not None}
-        for name, one in dated.items():
-            if (
-                one.choice is None
-                and not one.is_mixed
-                and len(proofs) == 1
-                and self._evidence[name].unclear is not None
-            ):
-                like = next(other for other, verdict in dated.items() if verdict.choice is not None)
-                order = "day/month/year" if proofs == {True} else "month/day/year"
-                note = f"read as {order}, as column {like} of the file is written (day_first says otherwise)"
-                found[name] = replace(one, choice=next(iter(proofs)), note=note)
+        for kinds, yes, no, option in _WAYS:
+            alike = {name: one for name, one in found.items() if self.columns[name].kind in kinds}
+            proofs = {one.choice for one in alike.values() if one.choice is not None}
+            for name, one in alike.items():
+                is_open = one.choice is None and not one.is_mixed and self._evidence[name].unclear is not None
+                if is_open and len(proofs) == 1:
+                    like = next(other for other, verdict in alike.items() if verdict.choice is not None)
+                    way = yes if proofs == {True} else no
+                    note = f"read as {way}, as column {like} of the file is written ({option} says otherwise)"
+                    found[name] = replace(one, choice=next(iter(proofs)), note=note)
         return found
 
     def words(self) -> list[str]:
@@ -72,6 +77,6 @@ class ColumnNotes:
         self._evidence[name] = before.with_more(**found.row(0, named=True))
 
     def _verdict(self, name: str, options: ImportOptions) -> Verdict:
-        if self.columns[name].kind is ValueKind.AMOUNT:
-            return judge_mark(self._evidence[name], options.decimal_comma, **self._groups)
+        if self.columns[name].kind in _NUMBERS:
+            return judge_mark(self._evidence[name], options.decimal_comma, **self._groups[name])
         return judge_order(self._evidence[name], options.day_first)

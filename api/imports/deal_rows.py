@@ -1,7 +1,7 @@
 """Rows of deals with their histories: names become ids, then `api.deals.backfill` says what they make of each deal."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
@@ -11,14 +11,16 @@ from uuid_utils.compat import uuid7
 
 from api.deals.backfill import Backfill, DealRow, History, RowsRefusedError, backfill_known, backfill_new
 from api.deals.records import lock_known, write
-from api.deals.rules import Change
+from api.deals.rules import Change, update
 from api.deals.state import Deal, Money, StageRef
 from api.deals.timeline import Entry
 from api.imports.batch import Batch, Line, RowResult
+from api.imports.channel_cells import BadCellError, read_tags, with_tags
 from api.imports.directory import Directory, KnownPipeline, UnknownNameError
 from api.imports.prepare import FILE, ROW
 from api.imports.presets import HISTORIES, Entity
 from api.imports.relations import Companies, Contacts, load_companies, load_contacts
+from api.kernel import tags
 from contracts.stages import StageKind
 
 Row = Mapping[str, Any]
@@ -45,6 +47,8 @@ class DealFrames:
 
     deals: pl.DataFrame | None
     histories: Mapping[Entity, pl.DataFrame]
+    #: Ids of those of which the import brings lines too.
+    lined: frozenset[str] = frozenset()
 
 
 class _RefusedRowError(ValueError):
@@ -59,19 +63,71 @@ async def write_deals(batch: Batch, directory: Directory, frames: DealFrames) ->
     """Write a chunk of deals."""
     groups = _groups(frames)
     known = await lock_known(batch.unit, list(groups))
+    _leave_amounts_to_lines(groups, known, frames.lined)
+    tagging = await _Tagging.load(batch, groups.values(), known.values())
     relations = await _Relations.load(batch, [group.row for group in groups.values() if group.row is not None])
     new: list[Change] = []
     changed: list[Change] = []
     for external_id, group in groups.items():
         deal = known.get(external_id)
         try:
+            names = _tags(group)
             told = _backfill(batch, directory, group, deal=deal, relations=relations)
+            told = tagging.tag(told, names, is_new=deal is None)
         except _RefusedRowError as refused:
             _fail(batch, group, refused)
             continue
         _count(batch, group, told, is_new=deal is None)
         (new if deal is None else changed).append(told.change)
     write(batch.unit, new=new, known=changed)
+    tagging.write()
+
+
+def _leave_amounts_to_lines(groups: Mapping[str, DealRows], known: Mapping[str, Deal], lined: Collection[str]) -> None:
+    """A known deal whose lines come too is worth what they say."""
+    for external_id, deal in known.items():
+        group = groups[external_id]
+        if deal.has_lines and group.row is not None and external_id in lined:
+            group.row = {**group.row, "amount_minor": None}
+
+
+def _tags(group: DealRows) -> list[str]:
+    try:
+        return read_tags(group.row) if group.row is not None else []
+    except BadCellError as bad:
+        raise _RefusedRowError(0, bad.column, problem=bad.problem, fix="Correct it, or leave it out.") from bad
+
+
+@dataclass(frozen=True)
+class _Tagging:
+    """Tags that rows add to deals; a row takes none off."""
+
+    batch: Batch
+    before: Mapping[UUID, Sequence[str]]
+    wanted: dict[UUID, Sequence[str]] = field(default_factory=dict)
+
+    @classmethod
+    async def load(cls, batch: Batch, groups: Iterable[DealRows], known: Iterable[Deal]) -> "_Tagging":
+        names_some = any(group.row is not None and group.row["tags"] for group in groups)
+        ids = [deal.id for deal in known] if names_some else []
+        return cls(batch, await tags.tags_of_many(batch.unit, "deal", ids))
+
+    def tag(self, told: Backfill, names: Sequence[str], *, is_new: bool) -> Backfill:
+        """What rows make of a deal, with its tags."""
+        deal = told.change.deal
+        added = with_tags(self.before.get(deal.id, ()), names)
+        if not added:
+            return told
+        self.wanted[deal.id] = added["tags"]
+        if is_new:
+            return told
+        at = max(self.batch.run.learned_at, deal.last_occurred_at)
+        return replace(told, change=told.change.and_then(update(deal, {}, at=at, is_retagged=True)))
+
+    def write(self) -> None:
+        """Queue them; goes after the deals."""
+        for deal_id, names in self.wanted.items():
+            tags.put_on(self.batch.unit, "deal", deal_id, names)
 
 
 def _groups(frames: DealFrames) -> dict[str, DealRows]:

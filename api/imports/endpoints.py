@@ -148,9 +148,10 @@ async def read_import_errors(import_id: UUID, request: Request, caller: Administ
 
 @router.post("/{import_id}/revert", responses=problems(Forbidden, NotFound, ImportNotEnded))
 async def revert_import(import_id: UUID, caller: Administrator, unit: Unit) -> RevertRead:
-    """Take back the deals that an import created and nobody touched since, some thousands at a time.
+    """Take back what an import created and nobody has touched or built on since, some thousands at a time.
 
-    Ask again while `remaining` is not 0. What the import changed, and what it created besides deals, stays.
+    Ask again while `remaining` is not 0. Contacts and companies go into the recycle bin, products are active no more.
+    What the import changed stays so, and what it set up on the way: people, pipelines, stages, picklist values.
     """
     return await revert(unit, import_id)
 

@@ -19,6 +19,7 @@ class Creatable(StrEnum):
     PICKLISTS = "picklists"
     COMPANIES = "companies"
     CONTACTS = "contacts"
+    PRODUCTS = "products"
 
 
 class ImportOptions(BaseModel):

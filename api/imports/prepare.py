@@ -6,7 +6,7 @@ taken up again. Whether the things that a row names exist is found out later, in
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,7 @@ import polars as pl
 from api.imports.column_notes import ColumnNotes
 from api.imports.files import ImportFile, columns_of, open_file
 from api.imports.options import ImportOptions
-from api.imports.presets import DEAL_FILES, GENERIC, HISTORIES, Column, Entity
+from api.imports.presets import GENERIC, GROUPED, Column, Entity
 from api.imports.problems import Problem, shown
 from api.imports.rows import KEY, left_out, row_faults, with_keys, with_whole_cells, with_whole_values
 from api.imports.source import Source, SourceRow
@@ -80,7 +80,7 @@ def prepare_file(
     prepared = PreparedFile(file, opened.source, positions)
     _tell_of_file(prepared, [] if file.beside is not None else opened.matched.ignored)
     notes = ColumnNotes({name: GENERIC[file.entity][name] for name in positions}, ROW)
-    size = _HISTORY_CHUNK_ROWS if file.entity in HISTORIES else CHUNK_ROWS
+    size = _HISTORY_CHUNK_ROWS if file.entity in GROUPED else CHUNK_ROWS
     blocks: list[Path] = []
     for number, block in enumerate(_blocks(opened.rows())):
         text = _frame(block, positions, prepared)
@@ -225,9 +225,9 @@ def _key_column(entity: Entity) -> str:
     return first.name
 
 
-def hold_back_groups(prepared: Sequence[PreparedFile]) -> set[str]:
-    """Keys of deals of which some row was refused: their other rows must wait, else a path would have holes."""
-    return set().union(*(one.refused_keys for one in prepared if one.file.entity in DEAL_FILES))
+def refused_in(prepared: Sequence[PreparedFile], entities: Collection[Entity]) -> set[str]:
+    """Keys of deals of which some row in files of these entities was refused."""
+    return set().union(*(one.refused_keys for one in prepared if one.file.entity in entities))
 
 
 def good_rows(prepared: PreparedFile, chunk: Path) -> pl.DataFrame:

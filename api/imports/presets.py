@@ -11,12 +11,14 @@ class Entity(StrEnum):
 
     PIPELINES = "pipelines"
     USERS = "users"
+    PRODUCTS = "products"
     COMPANIES = "companies"
     CONTACTS = "contacts"
     DEALS = "deals"
     DEAL_STAGE_HISTORY = "deal_stage_history"
     DEAL_OWNER_HISTORY = "deal_owner_history"
     DEAL_AMOUNT_HISTORY = "deal_amount_history"
+    DEAL_LINE_ITEMS = "deal_line_items"
     ACTIVITIES = "activities"
     NOTES = "notes"
     TASKS = "tasks"
@@ -25,6 +27,8 @@ class Entity(StrEnum):
 #: Files of events of deals; each names its deal in `deal_external_id`.
 HISTORIES = (Entity.DEAL_STAGE_HISTORY, Entity.DEAL_OWNER_HISTORY, Entity.DEAL_AMOUNT_HISTORY)
 DEAL_FILES = (Entity.DEALS, *HISTORIES)
+#: Files of which all rows of a deal belong together.
+GROUPED = (*HISTORIES, Entity.DEAL_LINE_ITEMS)
 #: Files of what people did and are to do.
 DOINGS = (Entity.ACTIVITIES, Entity.NOTES, Entity.TASKS)
 
@@ -38,6 +42,7 @@ class ValueKind(StrEnum):
     DUE = "instant to come"
     DAY = "day"
     AMOUNT = "amount"
+    NUMBER = "number"
     CURRENCY = "currency"
     WHOLE = "whole number"
     COUNTRY = "country"
@@ -102,6 +107,14 @@ GENERIC: Mapping[Entity, Mapping[str, Column]] = {
         Column("manager", ValueKind.USER),
         Column("since", ValueKind.INSTANT),
     ),
+    Entity.PRODUCTS: _columns(
+        Column("code", max_length=120),
+        Column("name", is_required=True, is_name=True, is_title=True),
+        Column("unit_price", ValueKind.AMOUNT),
+        Column("currency", ValueKind.CURRENCY),
+        Column("is_active", ValueKind.FLAG),
+        _IS_DELETED,
+    ),
     Entity.COMPANIES: _columns(
         Column("external_id"),
         Column("name", is_required=True, is_name=True, is_title=True),
@@ -152,6 +165,7 @@ GENERIC: Mapping[Entity, Mapping[str, Column]] = {
         Column("won_at", ValueKind.INSTANT),
         Column("lost_at", ValueKind.INSTANT),
         Column("lost_reason", max_length=120, is_name=True),
+        _TAGS,
         _IS_DELETED,
     ),
     Entity.DEAL_STAGE_HISTORY: _columns(
@@ -172,6 +186,17 @@ GENERIC: Mapping[Entity, Mapping[str, Column]] = {
         Column("amount", ValueKind.AMOUNT, is_required=True),
         Column("currency", ValueKind.CURRENCY),
         Column("from", ValueKind.INSTANT, is_required=True),
+    ),
+    Entity.DEAL_LINE_ITEMS: _columns(
+        _DEAL_KEY,
+        Column("product_code", max_length=120),
+        Column("product", is_name=True, is_title=True),
+        Column("name", is_title=True),
+        Column("quantity", ValueKind.NUMBER),
+        Column("unit_price", ValueKind.AMOUNT),
+        Column("currency", ValueKind.CURRENCY),
+        Column("discount_percent", ValueKind.NUMBER),
+        _IS_DELETED,
     ),
     Entity.ACTIVITIES: _columns(
         Column("external_id"),
@@ -199,6 +224,8 @@ GENERIC: Mapping[Entity, Mapping[str, Column]] = {
         _BODY,
         Column("created_at", ValueKind.INSTANT),
         Column("due_at", ValueKind.DUE),
+        Column("remind_at", ValueKind.DUE),
+        Column("recurrence", max_length=500),
         Column("completed_at", ValueKind.INSTANT),
         Column("assignee_email", ValueKind.USER),
         *_ABOUT,
@@ -225,6 +252,10 @@ _FOREIGN = {
     "contact": Entity.CONTACTS,
     "people": Entity.CONTACTS,
     "user": Entity.USERS,
+    "product": Entity.PRODUCTS,
+    "opportunitylineitem": Entity.DEAL_LINE_ITEMS,
+    "line item": Entity.DEAL_LINE_ITEMS,
+    "line items": Entity.DEAL_LINE_ITEMS,
 }
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from api.imports.amounts import currency_of, meant_by, minor_units, sign_of
-from api.imports.presets import DOINGS, GENERIC, HISTORIES, Entity
+from api.imports.presets import DOINGS, GENERIC, GROUPED, Entity, ValueKind
 from api.imports.values import ReadingRules
 from api.imports.zones import to_utc
 from api.kernel import phones
@@ -14,6 +14,8 @@ from contracts.money import LARGEST_AMOUNT_MINOR
 
 KEY = "_key"
 _SIGN = "_sign"
+#: Between the parts of a key; no cell holds it.
+_BETWEEN = "\x1f"
 #: What exports call the field of which a history's row tells that it changed: the stage.
 _STAGE_FIELDS = ("stage", "stagename", "stage_name", "dealstage", "deal_stage", "deal stage", "stage_id", "stage name")
 
@@ -61,7 +63,12 @@ def with_whole_values(
         return _with_phones(values, rules)
     if entity is Entity.DEALS:
         values = _with_closing(values, rules)
-    return _with_money(values, text, rules) if "amount" in values.columns else (values, [])
+    money = _money_column(entity)
+    return _with_money(values, text, rules, column=money) if money is not None else (values, [])
+
+
+def _money_column(entity: Entity) -> str | None:
+    return next((name for name, column in GENERIC[entity].items() if column.kind is ValueKind.AMOUNT), None)
 
 
 def _with_phones(values: pl.DataFrame, rules: ReadingRules) -> tuple[pl.DataFrame, list[str]]:
@@ -90,8 +97,10 @@ def _with_closing(values: pl.DataFrame, rules: ReadingRules) -> pl.DataFrame:
     )
 
 
-def _with_money(values: pl.DataFrame, text: pl.DataFrame, rules: ReadingRules) -> tuple[pl.DataFrame, list[str]]:
-    signed = values.with_columns(text.select(sign_of(pl.col("amount")).alias(_SIGN)).to_series())
+def _with_money(
+    values: pl.DataFrame, text: pl.DataFrame, rules: ReadingRules, *, column: str
+) -> tuple[pl.DataFrame, list[str]]:
+    signed = values.with_columns(text.select(sign_of(pl.col(column)).alias(_SIGN)).to_series())
     told = currency_of(pl.col(_SIGN), pl.col("currency"), rules.currency)
     known = signed.with_columns(pl.col("currency").alias("_given"), told.alias("currency"))
     known = known.with_columns(pl.col("currency").fill_null(rules.currency).alias("_currency"))
@@ -100,37 +109,42 @@ def _with_money(values: pl.DataFrame, text: pl.DataFrame, rules: ReadingRules) -
     pairs = known.filter(is_guess.fill_null(value=False)).select(_SIGN, "currency").unique().iter_rows()
     why = "the option currency or a column currency says otherwise"
     guesses = [f"{sign} is read as {code} ({why})." for sign, code in pairs]
-    return known.with_columns(minor_units("amount", "_currency").alias("amount_minor")).drop("_currency"), guesses
+    return known.with_columns(minor_units(column, "_currency").alias(f"{column}_minor")).drop("_currency"), guesses
 
 
 def row_faults(entity: Entity) -> list[Fault]:
     """What can be wrong with a row although each of its cells is fine."""
     faults = list(_FAULTS.get(entity, ()))
-    return faults + _MONEY_FAULTS if "amount" in GENERIC[entity] else faults
+    money = _money_column(entity)
+    return faults + _money_faults(money) if money is not None else faults
 
 
-_is_signed = pl.col("amount").is_not_null() & pl.col(_SIGN).is_not_null()
-_MONEY_FAULTS = [
-    Fault(
-        _is_signed & meant_by(pl.col(_SIGN)).is_null(),
-        "amount",
-        "This is no amount: what stands beside the number is no currency.",
-        "Write the number alone, and the currency into a column of its own.",
-    ),
-    Fault(
-        _is_signed & meant_by(pl.col(_SIGN)).is_not_null() & pl.col("currency").is_null(),
-        "amount",
-        "Several currencies are written so.",
-        "Give the currency as a code, in a column of its own.",
-    ),
-    Fault(
-        _is_signed & ~meant_by(pl.col(_SIGN)).str.contains(pl.col("currency"), literal=True),
-        "amount",
-        "The amount's sign and the currency of the row contradict each other.",
-        "Correct one of them.",
-    ),
-    Fault(pl.col("amount_minor").abs() > LARGEST_AMOUNT_MINOR, "amount", "The amount is too large.", "Check it."),
-]
+def _money_faults(column: str) -> list[Fault]:
+    sign = pl.col(_SIGN)
+    is_signed = pl.col(column).is_not_null() & sign.is_not_null()
+    return [
+        Fault(
+            is_signed & meant_by(sign).is_null(),
+            column,
+            "This is no amount: what stands beside the number is no currency.",
+            "Write the number alone, and the currency into a column of its own.",
+        ),
+        Fault(
+            is_signed & meant_by(sign).is_not_null() & pl.col("currency").is_null(),
+            column,
+            "Several currencies are written so.",
+            "Give the currency as a code, in a column of its own.",
+        ),
+        Fault(
+            is_signed & ~meant_by(sign).str.contains(pl.col("currency"), literal=True),
+            column,
+            "The amount's sign and the currency of the row contradict each other.",
+            "Correct one of them.",
+        ),
+        Fault(pl.col(f"{column}_minor").abs() > LARGEST_AMOUNT_MINOR, column, "The amount is too large.", "Check it."),
+    ]
+
+
 _FAULTS: dict[Entity, tuple[Fault, ...]] = {
     Entity.ACTIVITIES: (
         Fault(
@@ -180,33 +194,29 @@ _FAULTS: dict[Entity, tuple[Fault, ...]] = {
 
 def with_keys(values: pl.DataFrame, entity: Entity) -> pl.DataFrame:
     """Rows with what makes two of a file speak of the same thing."""
+    key = pl.col("deal_external_id") if entity in GROUPED else _key_of(entity)
+    return values.with_columns(key.alias(KEY))
 
-    def lower(name: str) -> pl.Expr:
-        return pl.col(name).str.to_lowercase()
 
-    def either(*keys: pl.Expr) -> pl.Expr:
-        return pl.coalesce(
-            pl.when(key.is_not_null()).then(pl.concat_str(pl.lit(f"{n}:"), key)) for n, key in enumerate(keys)
-        )
+def _key_of(entity: Entity) -> pl.Expr:
+    if entity in DOINGS:
+        said = [pl.col(name).cast(pl.String) for name in GENERIC[entity] if name not in ("external_id", "is_deleted")]
+        return _either(pl.col("external_id"), pl.concat_str(said, separator=_BETWEEN, ignore_nulls=True))
+    if entity is Entity.PIPELINES:
+        return pl.concat_str(_lower("pipeline"), pl.lit(_BETWEEN), _lower("stage"))
+    if entity is Entity.CONTACTS:
+        company = pl.coalesce("company_external_id", _lower("company")).fill_null("")
+        named = pl.concat_str(_lower("name"), pl.lit(_BETWEEN), company)
+        return _either(pl.col("external_id"), pl.col("email"), named)
+    named_by = {Entity.USERS: pl.col("email"), Entity.PRODUCTS: _lower("code"), Entity.COMPANIES: pl.col("external_id")}
+    return _either(named_by[entity], _lower("name")) if entity in named_by else pl.col("external_id")
 
-    def key() -> pl.Expr:
-        if entity in HISTORIES:
-            return pl.col("deal_external_id")
-        if entity is Entity.PIPELINES:
-            return pl.concat_str(lower("pipeline"), pl.lit("\x1f"), lower("stage"))
-        if entity is Entity.USERS:
-            return either(pl.col("email"), lower("name"))
-        if entity is Entity.COMPANIES:
-            return either(pl.col("external_id"), lower("name"))
-        if entity is Entity.CONTACTS:
-            company = pl.coalesce("company_external_id", lower("company")).fill_null("")
-            named = pl.concat_str(lower("name"), pl.lit("\x1f"), company)
-            return either(pl.col("external_id"), pl.col("email"), named)
-        if entity in DOINGS:
-            said = [
-                pl.col(name).cast(pl.String) for name in GENERIC[entity] if name not in ("external_id", "is_deleted")
-            ]
-            return either(pl.col("external_id"), pl.concat_str(said, separator="\x1f", ignore_nulls=True))
-        return pl.col("external_id")
 
-    return values.with_columns(key().alias(KEY))
+def _lower(name: str) -> pl.Expr:
+    return pl.col(name).str.to_lowercase()
+
+
+def _either(*keys: pl.Expr) -> pl.Expr:
+    return pl.coalesce(
+        pl.when(key.is_not_null()).then(pl.concat_str(pl.lit(f"{n}:"), key)) for n, key in enumerate(keys)
+    )

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from api.imports.amounts import amount, is_huge
+from api.imports.amounts import amount, is_huge, sign_of
 from api.imports.evidence import Verdict
 from api.imports.moments import moment
 from api.imports.nothing import is_broken, says_nothing
@@ -176,6 +176,15 @@ def _amount(cell: pl.Expr, column: Column, rules: ReadingRules) -> Reading:
     )
 
 
+def _number(cell: pl.Expr, column: Column, rules: ReadingRules) -> Reading:
+    """As of an amount, without a currency; a number of hundredths may say so."""
+    bare = cell.str.replace(r"\s*%$", "")
+    read = _amount(bare, column, rules)
+    is_signed = sign_of(bare).is_not_null()
+    signed = (is_signed, "This is no number.", "Write the number alone.")
+    return Reading(pl.when(~is_signed).then(read.value), (signed, *read.faults))
+
+
 def _currency(cell: pl.Expr, _column: Column, _rules: ReadingRules) -> Reading:
     value = cell.str.to_uppercase()
     bad = ~value.is_in(list(MINOR_DIGITS))
@@ -245,6 +254,7 @@ _READERS: dict[ValueKind, Callable[[pl.Expr, Column, ReadingRules], Reading]] = 
     ValueKind.DUE: _instant_to_come,
     ValueKind.DAY: _day,
     ValueKind.AMOUNT: _amount,
+    ValueKind.NUMBER: _number,
     ValueKind.CURRENCY: _currency,
     ValueKind.WHOLE: _whole,
     ValueKind.COUNTRY: _country,

@@ -20,6 +20,16 @@ _CLEAR = compiled(
         " and record_id = :record_id"
     )
 )
+_OF_MANY = compiled(
+    text("""
+select r.record_id, jsonb_agg(t.name order by lower(t.name)) as names
+from record_tags as r join tags as t on t.organization_id = r.organization_id and t.id = r.tag_id
+where r.organization_id = :organization_id and r.record_kind = :record_kind
+    and r.record_id = any(cast(:record_ids as uuid[]))
+group by r.record_id
+"""),
+    is_prepared=False,
+)
 _PUT = compiled(
     text("""
 with wanted as (
@@ -63,6 +73,12 @@ def tags_of(noun: str, organization_id: Any, record_id: Any) -> ColumnElement[An
         )
         .scalar_subquery()
     )
+
+
+async def tags_of_many(unit: UnitOfWork, noun: str, record_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
+    """The tags of those of these records that have some."""
+    rows = await unit.fetch(_OF_MANY, record_kind=noun, record_ids=list(record_ids)) if record_ids else []
+    return {row.record_id: row.names for row in rows}
 
 
 def put_on(unit: UnitOfWork, noun: str, record_id: UUID, names: Sequence[str]) -> None:

@@ -1,12 +1,13 @@
 """Statements about products."""
 
+from collections.abc import Iterable
 from uuid import UUID
 
-from sqlalchemy import Boolean, Text, bindparam, or_, select
+from sqlalchemy import Boolean, Text, bindparam, func, or_, select
 
-from api.db.statements import compiled, contains
+from api.db.statements import compiled, contains, is_one_of
 from api.kernel.listing import Listing
-from api.kernel.states import only, rows_of
+from api.kernel.states import as_states, only, rows_of
 from api.kernel.unit_of_work import UnitOfWork
 from api.kernel.writing import write as write_changes
 from api.models.organization import Organization
@@ -26,7 +27,21 @@ PRODUCTS = Listing(
 )
 _READ = compiled(_products.where(ProductRow.id == bindparam("product_id")))
 _LOCKED = compiled(_products.where(ProductRow.id == bindparam("product_id")).with_for_update(key_share=True))
+_NAMED = compiled(
+    _products.where(
+        or_(is_one_of(func.lower(ProductRow.name), "names"), is_one_of(func.lower(ProductRow.code), "codes"))
+    )
+    .order_by(ProductRow.id)
+    .with_for_update(key_share=True),
+    is_prepared=False,
+)
 _CURRENCY = compiled(select(Organization.currency).where(Organization.organization_id == bindparam("organization_id")))
+
+
+async def lock_named(unit: UnitOfWork, names: Iterable[str], codes: Iterable[str]) -> list[Product]:
+    """The products that have one of these names or codes, in any case; locked, the oldest first."""
+    asked = {"names": sorted({one.lower() for one in names}), "codes": sorted({one.lower() for one in codes})}
+    return as_states(Product, await unit.fetch(_NAMED, **asked))
 
 
 async def read_product(unit: UnitOfWork, product_id: UUID) -> Product:
@@ -56,4 +71,9 @@ async def organization_currency(unit: UnitOfWork) -> str:
 def write(unit: UnitOfWork, change: Change) -> None:
     """Queue what was decided."""
     unit.explain({"uq_products_code": lambda: ProductCodeTaken(change.after.code)})
-    write_changes(unit, [change], {Product: ProductRow})
+    write_many(unit, [change])
+
+
+def write_many(unit: UnitOfWork, changes: Iterable[Change]) -> None:
+    """Queue what was decided of several."""
+    write_changes(unit, changes, {Product: ProductRow})

@@ -21,9 +21,11 @@ _ENTITIES = {
     "contacts": "Contacts",
     "users": "People",
     "pipelines": "Pipelines",
+    "products": "Products",
     "deal_stage_history": "Stage history of deals",
     "deal_owner_history": "Owner history of deals",
     "deal_amount_history": "Amount history of deals",
+    "deal_line_items": "Line items of deals",
     "activities": "Calls and meetings",
     "notes": "Notes",
     "tasks": "Tasks",
@@ -48,7 +50,10 @@ def render(sign_in: SignIn, me: Me) -> None:
 
 
 def _new_import(sign_in: SignIn) -> None:
-    what = "CSV files of deals, companies, contacts, people or histories"
+    what = (
+        "CSV files of deals, their line items and histories, companies, contacts, products, people, pipelines, notes,"
+        " tasks, calls and meetings"
+    )
     uploaded = st.file_uploader(what, accept_multiple_files=True)
     if not uploaded:
         st.text("Nothing is written before you have seen what would be.")

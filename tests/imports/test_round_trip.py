@@ -9,7 +9,19 @@ import pyarrow.parquet as pq
 from contracts.access import Role
 from tests.imports.conftest import Importer
 
-_LISTS = ("companies", "contacts", "deals", "deal_stage_history")
+_LISTS = (
+    "companies", "contacts", "deals", "deal_stage_history", "products", "deal_line_items", "notes", "activities",
+    "tasks",
+)  # fmt: skip
+_SAME = {
+    "deals": "title, amount_minor, currency, status, created_at, closed_at, close_date",
+    "products": "name, code, unit_price_minor, currency, is_active",
+    "deal_lines": "name, position, quantity, unit_price_minor, discount_percent, total_minor",
+    "activities": "kind, subject, body, took_place_at, duration_seconds, direction",
+    "tasks": "title, body, created_at, due_at, remind_at, recurrence, completed_at",
+}
+_ROWS = {"deals": 4, "products": 2, "deal_lines": 2, "activities": 2, "tasks": 2}
+_LOGGED = "('deal', 'contact', 'company', 'activity', 'task')"
 
 
 async def exported(importer: Importer, name: str, **parameters: str) -> bytes:
@@ -19,7 +31,8 @@ async def exported(importer: Importer, name: str, **parameters: str) -> bytes:
 
 
 async def test_what_is_exported_is_known_again_in_the_same_organization_and_another(importer: Importer) -> None:
-    await importer.run(
+    email = importer.account.email
+    done = await importer.run(
         {
             "companies": "external_id,name,industry,employees,country,tags\n"
             "C-1,Northwind,Toys,12,DE,\nC-2,Northwind,,,,Key\n",
@@ -27,28 +40,39 @@ async def test_what_is_exported_is_known_again_in_the_same_organization_and_anot
             "Ada,ada@n.example,C-1,Fair,+49 30 12345,personal: ada@home.example; ada@old.example,"
             "mobile: +49 151 23456789,telegram: @ada,hot; Größe\nBen,,,,call the desk,,,,\n",
             "deals": "external_id,title,stage,amount,currency,created_at,closed_at,company_external_id,contact_email,"
-            "lost_reason\n"
-            '1,"=cmd()",Won,1.250,KWD,2025-01-01,2025-02-01,C-2,ada@n.example,\n'
-            "2,-5,Lost,-50.05,EUR,2025-01-01,2025-02-01 10:30,,,Price\n3,'quoted,Proposal,90000,JPY,2025-01-03,,,,\n",
+            "lost_reason,tags\n"
+            '1,"=cmd()",Won,1.250,KWD,2025-01-01,2025-02-01,C-2,ada@n.example,,Big\n'
+            "2,-5,Lost,-50.05,EUR,2025-01-01,2025-02-01 10:30,,,Price,\n"
+            "3,'quoted,Proposal,90000,JPY,2025-01-03,,,,,hot\n",
             "deal_stage_history": "deal_external_id,stage,entered_at\n3,New,2025-01-03\n3,Proposal,2025-01-09 08:15\n",
+            "products": "code,name,unit_price,currency,is_active\nSEAT,=Seat,1.125,KWD,\n,Box,,,no\n",
+            "deal_line_items": "deal_external_id,product_code,name,quantity,unit_price,discount_percent\n"
+            "3,SEAT,,1.125,40000,\n3,,Set-up,1,50000,10\n",
+            "notes": "body,took_place_at,author_email,contact_email\n"
+            f'"=two ""quoted""\nlines",2025-03-01 10:00,{email},ada@n.example\n',
+            "activities": "kind,subject,took_place_at,duration_seconds,direction,deal_external_id\n"
+            "call,@first,2025-03-02T09:30:00.123456Z,420,out,3\n",
+            "tasks": "title,body,created_at,due_at,remind_at,recurrence,completed_at,assignee_email,"
+            "company_external_id\n"
+            f"-Call,+x,2025-03-03,2099-03-01 09:00,2099-02-28,FREQ=WEEKLY;COUNT=3,,{email},C-1\n"
+            "Done,,2025-03-03,,,,2025-03-04 12:00,,\n",
         },
         create_missing=True,
         decimal_comma=False,
     )
+    assert done["counts"]["failed"] == 0, await importer.errors(done["id"])
     [pipeline] = (await importer.account.read("/v1/pipelines"))["items"]
     await importer.account.made("/v1/companies", json={"name": "By hand", "domain": "@hand"})
     await importer.account.made(
         "/v1/deals", json={"title": "By hand", "pipeline_id": pipeline["id"], "amount_minor": 12500}
     )
-    before = importer.one("select count(*) from event_log where aggregate_type in ('deal', 'contact', 'company')")
+    before = importer.one(f"select count(*) from event_log where aggregate_type in {_LOGGED}")
     files = {name: await exported(importer, name) for name in _LISTS}
     done = await importer.run(files)
     assert (done["counts"]["unchanged"], done["counts"]["failed"]) == (done["counts"]["total"], 0), (
         await importer.errors(done["id"])
     )
-    assert (
-        importer.one("select count(*) from event_log where aggregate_type in ('deal', 'contact', 'company')") == before
-    )
+    assert importer.one(f"select count(*) from event_log where aggregate_type in {_LOGGED}") == before
     other = Importer(await importer.account.api.sign_up(), importer.database, importer.files_path)
     users = await exported(importer, "users")
     done = await other.run({**files, "users": users.replace(b",owner\r\n", b",admin\r\n")}, create_missing=True)
@@ -68,16 +92,16 @@ async def test_what_is_exported_is_known_again_in_the_same_organization_and_anot
         for one in (importer, other)
     )
     assert mine == theirs
-    assert {row["name"] for row in mine} == {"Größe", "hot", "Key"}
-    columns = "title, amount_minor, currency, status, created_at, closed_at, close_date"
-    mine, theirs = (
-        importer.rows(
-            f"select {columns} from deals where organization_id = %s order by title", one.account.organization_id
+    assert {row["name"] for row in mine} == {"Größe", "hot", "Key", "Big"}
+    for table, columns in _SAME.items():
+        mine, theirs = (
+            importer.rows(
+                f"select {columns} from {table} where organization_id = %s order by 1, 2", one.account.organization_id
+            )
+            for one in (importer, other)
         )
-        for one in (importer, other)
-    )
-    assert mine == theirs
-    assert {row["title"] for row in mine} == {"=cmd()", "-5", "'quoted", "By hand"}
+        assert mine == theirs, table
+        assert len(mine) == _ROWS[table], mine
 
 
 async def test_every_format_holds_every_row_and_no_formula(importer: Importer) -> None:
