@@ -15,6 +15,7 @@ from api.edge.services import services_of
 from api.imports import records
 from api.imports.error_file import write_error_file
 from api.imports.job import as_json, stored_files, try_out
+from api.imports.learned import LEARNED, LearnedRead, forget, learn
 from api.imports.options import ImportOptions
 from api.imports.presets import Entity
 from api.imports.revert import ImportNotEnded, RevertRead, revert
@@ -89,12 +90,13 @@ async def start_import(
         "created_at": unit.now,
         "updated_at": unit.now,
     }
-    unit.insert(ImportJob, {**job, "files": as_json(uploaded.stored), "warnings": as_json([])})
+    unit.insert(ImportJob, {**job, "files": as_json(uploaded.stored), "warnings": as_json(uploaded.notes)})
+    learn(unit, uploaded.files, uploaded.options, confirmed_by=caller.user_id)
     hint(unit, records.WORK)
     response.headers["Location"] = f"/v1/imports/{uploaded.import_id}"
     response.headers["ETag"] = '"0"'
     yet_unknown = dict.fromkeys(("error", "started_at", "completed_at"))
-    return job_answer({**job, "files": uploaded.stored, "warnings": [], **yet_unknown})
+    return job_answer({**job, "files": uploaded.stored, "warnings": uploaded.notes, **yet_unknown})
 
 
 @router.post(
@@ -113,6 +115,21 @@ async def list_imports(caller: Administrator, unit: Unit, page: Page) -> PageOf[
     """List imports, newest first."""
     jobs, cursor = await read_page(unit, records.JOBS, {}, page=page)
     return PageOf(items=[job_answer(job._asdict()) for job in jobs], next_cursor=cursor)
+
+
+@router.get("/headings")
+async def list_learned_headings(
+    caller: Administrator, unit: Unit, page: Page, entity: Entity | None = None
+) -> PageOf[LearnedRead]:
+    """List what headings of files mean, as maps of earlier imports said. The next import proposes it."""
+    rows, cursor = await read_page(unit, LEARNED, {"entity": entity}, page=page)
+    return PageOf(items=[LearnedRead.model_validate(row) for row in rows], next_cursor=cursor)
+
+
+@router.delete("/headings/{heading_id}", status_code=204, responses=problems(NotFound))
+async def forget_learned_heading(heading_id: UUID, caller: Administrator, unit: Unit) -> None:
+    """Forget what a heading means."""
+    await forget(unit, heading_id)
 
 
 @router.get("/{import_id}", responses=problems(NotFound))

@@ -105,6 +105,20 @@ def stands_in(asked: str, headings: Sequence[str]) -> bool:
         return False
 
 
+def means(headings: Sequence[str], mapping: Mapping[str, str]) -> dict[str, str]:
+    """What a map says of headings that stand once in a file, in plain form."""
+    told: dict[str, str] = {}
+    for asked, column in mapping.items():
+        try:
+            [place, *others], _ = _positions("", headings, asked)
+        except FileProblem:
+            continue
+        heading = normal(headings[place])
+        if not others and [normal(one) for one in headings].count(heading) == 1:
+            told[heading] = column
+    return told
+
+
 def normal(heading: str) -> str:
     """A heading in plain form."""
     return "_".join(heading.strip().lower().replace("-", " ").replace("_", " ").split())

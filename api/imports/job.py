@@ -200,7 +200,7 @@ def _begin(batch: Batch, job: Row, plan: Plan) -> dict[str, Any]:
         "progress": {
             entity.value: {"total": total, "done": 0, **dict.fromkeys(RowResult, 0)} for entity, total in totals.items()
         },
-        "warnings": [text for one in plan.files for text in (*one.guesses, *one.warnings)],
+        "warnings": [*job.warnings, *(text for one in plan.files for text in (*one.guesses, *one.warnings))],
         "started_at": batch.unit.now,
         "version": _emit(batch, job.version, started),
     }

@@ -39,6 +39,10 @@ class ImportOptions(BaseModel):
             " heading, `Amount#2` the second one called so."
         ),
     )
+    use_memory: bool = Field(
+        default=True,
+        description="Whether headings are read as earlier imports' maps said, and this one's map is remembered.",
+    )
     create_missing: bool | list[Creatable] = Field(
         default=False, description="What to create when a row names it: true for all, or a list of kinds."
     )

@@ -19,11 +19,13 @@ from api.edge.services import services_of
 from api.imports import records
 from api.imports.files import ImportFile, open_file
 from api.imports.job import Prepared, prepare, stored_files
+from api.imports.learned import Memory, recall, with_memory
 from api.imports.options import ImportOptions
 from api.imports.presets import Entity, entity_of_name
 from api.imports.problems import FileProblem
 from api.kernel.context import Context
 from api.kernel.errors import PayloadTooLarge, Unprocessable
+from api.kernel.unit_of_work import Row
 from contracts.events.envelope import ActorKind
 
 #: Rows of each entity that a preview tries out; it reads and checks all of them.
@@ -69,6 +71,8 @@ class Upload:
     stored: Sequence[dict[str, object]]
     files: Sequence[ImportFile]
     prepared: Prepared | None
+    #: What earlier imports say of these files' headings.
+    notes: Sequence[str] = ()
 
 
 async def _uploaded(request: Request, claims: Claims) -> AsyncIterator[Upload]:
@@ -84,8 +88,19 @@ async def _uploaded(request: Request, claims: Claims) -> AsyncIterator[Upload]:
         if request.url.path.endswith("/preview"):
             options = options.model_copy(update={"preview": True})
         files = stored_files(stored, folder)
-        prepared = await _prepare(request, claims, import_id, files, options, work=folder)
-        yield Upload(import_id=import_id, options=options, stored=stored, files=files, prepared=prepared)
+        settings, memory = await _settings(request, claims)
+        options, notes = with_memory(files, options, memory)
+        prepared = await _prepare(settings, import_id, files, options, work=folder)
+        for number, told in notes.items() if prepared is not None else ():
+            prepared.run.files[number].guesses[:0] = [f"{one}." for one in told]
+        yield Upload(
+            import_id=import_id,
+            options=options,
+            stored=stored,
+            files=files,
+            prepared=prepared,
+            notes=[f"{one}." for told in notes.values() for one in told],
+        )
         is_kept = not options.preview
     except FileProblem as problem:
         raise ImportFileUnusable(str(problem), pointer=f"/files/{problem.file}") from problem
@@ -103,9 +118,20 @@ def folder_of(files_path: Path, organization_id: UUID, import_id: UUID) -> Path:
     return files_path / str(organization_id) / str(import_id)
 
 
+async def _settings(request: Request, claims: Claims) -> tuple[Row, Memory]:
+    context = Context(
+        organization_id=claims.organization_id,
+        actor=ActorKind.USER,
+        actor_id=claims.user_id,
+        correlation_id=request.state.correlation_id,
+    )
+    async with services_of(request).database.reading(context) as unit:
+        [settings] = await unit.fetch(records.SETTINGS)
+        return settings, await recall(unit)
+
+
 async def _prepare(
-    request: Request,
-    claims: Claims,
+    settings: Row,
     import_id: UUID,
     files: Sequence[ImportFile],
     options: ImportOptions,
@@ -116,14 +142,6 @@ async def _prepare(
         for file in files:  # refuse now what would fail as a whole later
             open_file(file, options)
         return None
-    context = Context(
-        organization_id=claims.organization_id,
-        actor=ActorKind.USER,
-        actor_id=claims.user_id,
-        correlation_id=request.state.correlation_id,
-    )
-    async with services_of(request).database.reading(context) as unit:
-        [settings] = await unit.fetch(records.SETTINGS)
     return await asyncio.to_thread(
         prepare, import_id, files, options, settings=settings, now=settings.now, work=work, at_most=PREVIEW_ROWS
     )

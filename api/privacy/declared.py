@@ -171,6 +171,7 @@ DECLARED: Mapping[str, Declared] = {
     "canned_replies": _staff("title text"),
     "custom_fields": _staff("record_kind name type choices"),
     "entitlements": _staff("limits fallback"),
+    "learned_headings": _staff("entity heading column_name"),
     "imports": _staff("state options files progress warnings error"),
     "invitations": _staff("email name role record_scope"),
     "usage_reports": _staff("meter"),

@@ -46,6 +46,7 @@ def render(sign_in: SignIn, me: Me) -> None:
     st.title("Import")
     with states.explained():
         _new_import(sign_in)
+        _learned(sign_in)
         _imports(sign_in)
 
 
@@ -154,6 +155,21 @@ def _show_map(file: dict[str, Any]) -> dict[str, str]:
     return {key: "" if now == _LEFT_OUT else now for (key, _), before, now in pairs if before != now}
 
 
+def _learned(sign_in: SignIn) -> None:
+    """What headings mean, as earlier imports said; to be forgotten."""
+    learned = client.get_all(sign_in, "/v1/imports/headings", most=200)
+    if not learned:
+        return
+    with st.expander(f"Headings that are remembered ({len(learned)})"):
+        for one in learned:
+            text, button = st.columns([4, 1], vertical_alignment="center")
+            column = one["column_name"] or _LEFT_OUT
+            text.text(f"{_ENTITIES[one['entity']]}: {one['heading']} = {column}, since {one['confirmed_at'][:10]}")
+            if button.button("Forget", key=f"forget {one['id']}", icon=":material/delete:"):
+                client.delete(sign_in, f"/v1/imports/headings/{one['id']}", etag=None)
+                st.rerun()
+
+
 @st.fragment(run_every=3.0)
 def _imports(sign_in: SignIn) -> None:
     with states.explained():
@@ -193,13 +209,13 @@ def _offer_revert(sign_in: SignIn, one: dict[str, Any]) -> None:
     if one["counts"]["created"] and st.button(
         "Take it back",
         key=f"revert {one['id']}",
-        help="Deals that it created and nobody has touched since are deleted. What else it did stays.",
+        help="What it created and nobody has touched or used since is deleted. What it changed stays.",
     ):
         reverted, remaining, found = 0, True, {}
         while remaining:
             found = client.post(sign_in, f"/v1/imports/{one['id']}/revert").body
             reverted, remaining = reverted + found["reverted"], found["remaining"] > 0
         kept = money.count(found["kept_count"])
-        st.text(f"{money.count(reverted)} deals were taken back, {kept} were changed and stay.")
+        st.text(f"{money.count(reverted)} records were taken back, {kept} were changed or are used and stay.")
         if found["kept"]:
             st.dataframe(pd.DataFrame(found["kept"]), hide_index=True)

@@ -17,6 +17,14 @@ DONE: Row = {
     "created_at": "2026-05-01T09:30:00Z",
     "completed_at": "2026-05-01T09:30:05Z",
 }
+LEARNED: Row = {
+    "id": "h1",
+    "entity": "deals",
+    "heading": "wert",
+    "column_name": "amount",
+    "confirmed_at": "2026-05-01T09:30:00Z",
+    "confirmed_by": None,
+}
 PREVIEW: Row = {
     "files": [
         {
@@ -44,6 +52,14 @@ def serve_imports(app: FastAPI, sent: list[Row]) -> None:
     def list_imports() -> Row:
         return {"items": [DONE], "next_cursor": None}
 
+    @app.get("/v1/imports/headings")
+    def list_headings() -> Row:
+        return {"items": [LEARNED], "next_cursor": None}
+
+    @app.delete("/v1/imports/headings/{heading_id}", status_code=204)
+    def forget(heading_id: str) -> None:
+        sent.append({"forgotten": heading_id})
+
     @app.post("/v1/imports/preview")
     async def preview(request: Request) -> Row:
         sent.append(await _form(request))
@@ -57,7 +73,7 @@ def serve_imports(app: FastAPI, sent: list[Row]) -> None:
     @app.post("/v1/imports/{import_id}/revert")
     def revert(import_id: str) -> Row:
         sent.append({"reverted": import_id})
-        kept = [{"deal_id": "d", "external_id": "D-2", "why": "It was changed after the import."}]
+        kept = [{"kind": "deal", "id": "d", "external_id": "D-2", "why": "It was changed after the import."}]
         return {"reverted": 1, "remaining": 0, "kept_count": 1, "kept": kept}
 
 

@@ -72,3 +72,36 @@ async def test_an_error_file_can_be_mended_and_imported_again(importer: Importer
     done = await importer.run({"deals": mended})
     assert done["counts"]["created"] == 2, done
     assert importer.one("select title from deals where external_id = '2'") == "=cmd(), again"
+
+
+async def test_what_a_map_said_is_proposed_the_next_time_and_can_be_forgotten(importer: Importer) -> None:
+    body = "Nr,Phase,Wert,Bemerkung,created_at\n1,New,7,x,2026-01-02\n"
+    mapped = {"deals": {"Nr": "external_id", "#2": "stage", "Wert": "amount", "Bemerkung": ""}}
+    assert (await importer.send({"deals": body}, preview=True)).status_code == 422
+    shown = (await importer.send({"deals": body}, preview=True, map=mapped)).json()
+    assert (await importer.account.read("/v1/imports/headings"))["items"] == [], "a preview teaches nothing"
+    await importer.run({"deals": body}, map=mapped)
+    shown = (await importer.send({"deals": body.replace("Wert", "WERT")}, preview=True)).json()
+    [file] = shown["files"]
+    assert file["map"] == {"Nr": "external_id", "Phase": "stage", "WERT": "amount", "created_at": "created_at"}
+    assert [one for one in file["guesses"] if "'WERT' is read as amount, as it was in an import of" in one], file
+    again = await importer.run({"deals": body})
+    assert again["counts"]["unchanged"] == 1
+    assert any("'Nr' is read as external_id" in one for one in again["warnings"])
+    # what the file itself says counts more, and the map of an import most
+    plain = "external_id,stage,amount,Wert\n1,New,8,9\n"
+    [file] = (await importer.send({"deals": plain}, preview=True)).json()["files"]
+    assert file["first_rows"][0]["amount"] == "8"
+    [file] = (await importer.send({"deals": plain}, preview=True, map={"deals": {"#4": "amount"}})).json()["files"]
+    assert file["first_rows"][0]["amount"] == "9"
+    assert (await importer.send({"deals": body}, preview=True, use_memory=False)).status_code == 422
+    learned = {one["heading"]: one for one in (await importer.account.read("/v1/imports/headings"))["items"]}
+    assert {name: one["column_name"] for name, one in learned.items()} == {
+        "nr": "external_id", "phase": "stage", "wert": "amount", "bemerkung": "",
+    }  # fmt: skip
+    gone = f"/v1/imports/headings/{learned['nr']['id']}"
+    assert (await importer.account.delete(gone, version=1)).status_code == 204
+    assert (await importer.account.delete(gone, version=1)).status_code == 404
+    assert (await importer.send({"deals": body}, preview=True)).status_code == 422
+    other = Importer(await importer.account.api.sign_up(), importer.database, importer.files_path)
+    assert (await other.account.read("/v1/imports/headings"))["items"] == []
