@@ -150,6 +150,31 @@ def key_of(kind: str, type_: str, value: str) -> str:
     return value.lower()
 
 
+def keys_in(values: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """The kinds and keys of all addresses of a body, in the form that is kept."""
+    for field, (kind, primary) in LISTS.items():
+        if primary is not None and values.get(primary):
+            yield kind, key_of(kind, "", values[primary])
+        for one in values.get(field) or ():
+            yield kind, key_of(kind, one["type"], one["value"])
+
+
+def fill(before: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A body that adds to a known contact: its lists are the contact's with what those lack, primary ones stay."""
+    values = dict(given)
+    for field, (kind, primary) in LISTS.items():
+        known = {key_of(kind, one["type"], one["value"]) for one in before[field]}
+        asked = [dict(one) for one in given.get(field) or ()]
+        asked += [{"type": "work", "value": given[primary]}] if primary and given.get(primary) and not asked else []
+        added = [one for one in asked if key_of(kind, one["type"], one["value"]) not in known]
+        values.pop(field, None)
+        if before[field] and primary is not None:
+            values.pop(primary, None)
+        if added and (before[field] or field in given):
+            values[field] = [*before[field], *({**one, "is_primary": False} for one in added)]
+    return values
+
+
 def keys_of_address(channel: str, address: str) -> Iterable[tuple[str, str]]:
     """By which kinds and keys a contact may have an address that a channel knows."""
     if channel == "email":

@@ -19,7 +19,7 @@ from api.edge.dependencies import CurrentCaller, IfMatch, RecordWriter, Unit
 from api.edge.fields import SearchText
 from api.edge.pages import Page, PageOf, Wished, asked, read_page
 from api.edge.routing import problems, slice_router
-from api.kernel import records
+from api.kernel import alike, records
 from api.kernel.binning import put_in_bin
 from api.kernel.constraints import UnknownReference
 from api.kernel.custom import BadCustomValue, CustomValueTaken
@@ -31,6 +31,14 @@ from api.kernel.visibility import owners_seen
 
 Endpoint = Callable[..., Coroutine[Any, Any, Any]]
 
+_Wish = Annotated[
+    alike.OnDuplicate,
+    Query(
+        description="Where one that you see has an address, a domain, or a name (of contacts: at one company) of the"
+        " new one. `create`: make another. `refuse`: 409, whose `candidates` name it. `merge`: give it what it lacks,"
+        " keep what it has, and answer it; 409 where there are several."
+    ),
+]
 _READ_EXAMPLE = {
     "id": "0192f0c1-2a3b-7c4d-8e5f-0a1b2c3d4e5f",
     "version": 1,
@@ -53,11 +61,15 @@ def record_router(
     record_id = Annotated[UUID, Path(alias=f"{kind.noun}_id")]
     bad_references = (UnknownReference, ExternalIdTaken, BadCustomValue, CustomValueTaken, *kind.refusals)
 
-    async def create(body: BaseModel, caller: RecordWriter, unit: Unit, response: Response) -> BaseModel:
+    async def create(
+        body: BaseModel, caller: RecordWriter, unit: Unit, response: Response, on_duplicate: _Wish = "create"
+    ) -> BaseModel:
         given = body.model_dump()
         if "owner_id" not in body.model_fields_set:
             given["owner_id"] = caller.user_id
-        made = await records.create_record(unit, kind, given)
+        owners = await owners_seen(unit, caller) if on_duplicate != "create" else None
+        made, is_new = await alike.make(unit, kind, given, on_duplicate=on_duplicate, owners=owners)
+        response.status_code = 201 if is_new else 200
         response.headers["Location"] = f"/v1{prefix}/{made['id']}"
         return read_model.model_validate(made)
 
@@ -107,10 +119,13 @@ def record_router(
         "POST",
         create,
         f"create_{kind.noun}",
-        f"Create a {kind.noun}.",
+        f"Create a {kind.noun}, unless there is one already and `on_duplicate` says to look.",
         status_code=201,
         response_model=read_model,
-        responses=problems(*bad_references),
+        responses={
+            200: {"model": read_model, "description": "The one that there is, with what it lacked."},
+            **problems(alike.DuplicateFound, *bad_references),
+        },
     )
     add(
         "",

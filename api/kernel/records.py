@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 from uuid_utils.compat import uuid7
 
-from api.db.statements import Bound, contains, is_one_of
+from api.db.statements import Bound, Statement, contains, is_one_of
 from api.kernel import custom, labels
 from api.kernel.constraints import Problems, UnknownReference, unknown
 from api.kernel.custom import Custom
@@ -56,7 +56,8 @@ class RecordKind:
     `references`: columns that refer to other records, and what those are called. `searched`: where `?q=` looks.
     `filters`: columns that a list can be narrowed by. `beside`: fields kept in other rows, and the expressions that
     read them; such a kind says how it reads bodies (`asking`, `read`) and writes those rows (`keep`), and with which
-    errors it refuses (`refusals`).
+    errors it refuses (`refusals`). `same`: finds the records that a new one may be, the surest first, by what `alike`
+    takes of its body.
     """
 
     model: type[Aggregate]
@@ -72,6 +73,15 @@ class RecordKind:
     filters: Sequence[str] = ("owner_id",)
     beside: Mapping[str, ColumnElement[Any]] = field(default_factory=dict)
     refusals: tuple[type[CrmError], ...] = ()
+    same: Statement | None = None
+
+    def alike(self, values: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002 # for kinds with `same`
+        """What of a body, in the form that is kept, only one record should have."""
+        return {}
+
+    def fill(self, before: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002 # as above
+        """A body as far as it may add to a known record; lists that it adds to are whole."""
+        return dict(given)
 
     def asking(self, given: Mapping[str, Any]) -> list[Bound]:  # noqa: ARG002 # for kinds that ask
         """What reading a body needs to know."""
