@@ -26,6 +26,7 @@ router = slice_router(prefix="", tags=["duplicates"])
 _CONTACTS = Mergeable(CONTACTS, ContactMerged, ContactUnmerged)
 _COMPANIES = Mergeable(COMPANIES, CompanyMerged, CompanyUnmerged)
 _NOUNS = {"contacts": "contact", "companies": "company"}
+_FINDERS = {"same": finding.same, "similar": finding.similar, "distinct": finding.distinct}
 _MERGING = problems(NotFound, BadMerge, records.BothHave, BadCustomValue, CustomValueTaken)
 _UNMERGING = problems(NotFound, LaterMerge, ExternalIdTaken, CustomValueTaken, BadCustomValue)
 
@@ -36,15 +37,17 @@ async def list_duplicates(
     unit: Unit,
     kind: Literal["contacts", "companies"],
     method: Annotated[
-        Literal["same", "similar"],
-        Query(description="What is the same beyond doubt, or what looks alike among the newest 5,000 records."),
+        Literal["same", "similar", "distinct"],
+        Query(
+            description="What is the same beyond doubt, what looks alike among the newest 5,000 records, or what"
+            " somebody told apart."
+        ),
     ] = "same",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> PageOf[Duplicate]:
     """List pairs of records that may be one, the surest first. Merge those, and the list shows the next ones."""
     noun = _NOUNS[kind]
-    find = finding.same if method == "same" else finding.similar
-    pairs = await find(unit, noun, owners=await owners_seen(unit, caller), limit=limit)
+    pairs = await _FINDERS[method](unit, noun, owners=await owners_seen(unit, caller), limit=limit)
     return PageOf(items=[Duplicate.model_validate(pair) for pair in pairs], next_cursor=None)
 
 

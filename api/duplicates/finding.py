@@ -99,6 +99,18 @@ _TOLD_APART = compiled(
 select first_id, second_id from distinct_pairs where organization_id = :organization_id and kind = :kind
 """)
 )
+_DISTINCT = {
+    kind: compiled(
+        text(f"""
+select p.created_at, 'told_apart' as reason, 1.0 as score, {shown} from distinct_pairs as p
+join {table} as a on a.organization_id = :organization_id and a.id = p.first_id
+join {table} as b on b.organization_id = :organization_id and b.id = p.second_id
+where p.organization_id = :organization_id and p.kind = '{kind}' and {_SEEN.format("a")} and {_SEEN.format("b")}
+order by p.id desc limit :row_limit
+""")
+    )
+    for kind, table, shown in (("contact", "contacts", _CONTACT), ("company", "companies", _COMPANY))
+}
 _EXIST = {
     kind: compiled(
         text(f"""
@@ -140,6 +152,12 @@ async def similar(unit: UnitOfWork, kind: str, *, owners: Owners, limit: int) ->
         _shown("looks_alike", pair.score, _record(by_id[pair.left]), _record(by_id[pair.right]))
         for pair in asked[:limit]
     ]
+
+
+async def distinct(unit: UnitOfWork, kind: str, *, owners: Owners, limit: int) -> list[dict[str, Any]]:
+    """Pairs that somebody told apart, the newest first."""
+    found = await unit.fetch(_DISTINCT[kind], owners=_listed(owners), row_limit=limit)
+    return [_shown(row.reason, float(row.score), _side(row, "left"), _side(row, "right")) for row in found]
 
 
 async def tell_apart(unit: UnitOfWork, kind: str, ids: Sequence[UUID], *, owners: Owners, are_distinct: bool) -> None:

@@ -21,6 +21,8 @@ _REASONS = {
     "looks_alike": "they look alike",
 }
 _KINDS = {"contacts": "contact", "companies": "company"}
+#: Pairs that are shown at first, and at most.
+_AT_ONCE, _MOST = 20, 200
 
 
 def render(who: SignIn, me: Me) -> None:
@@ -30,16 +32,26 @@ def render(who: SignIn, me: Me) -> None:
         kind = st.segmented_control("Of", list(_KINDS), default="contacts", format_func=str.capitalize) or "contacts"
         looks = st.toggle("Also what merely looks alike", help="Suggestions among the newest 5,000 records.")
         may_write = me.role != "analyst"
-        pairs = client.get(who, "/v1/duplicates", {"kind": kind, "limit": 20})["items"]
+        shown = st.session_state.setdefault(f"duplicates of {kind}", _AT_ONCE)
+        pairs = _pairs(who, kind, "same", shown + 1)
         if looks:
-            similar = client.get(who, "/v1/duplicates", {"kind": kind, "limit": 20, "method": "similar"})
             known = {_key(pair) for pair in pairs}
-            pairs += [one for one in similar["items"] if _key(one) not in known]
+            pairs += [one for one in _pairs(who, kind, "similar", shown + 1) if _key(one) not in known]
         if not pairs:
             states.nothing_here("No duplicates", f"No two {kind} that you see share what only one should have.")
-        for pair in pairs:
+        for pair in pairs[:shown]:
             _pair(who, kind, pair, may_write=may_write)
+        if len(pairs) > shown and shown < _MOST and st.button("Show more", icon=":material/expand_more:"):
+            st.session_state[f"duplicates of {kind}"] = min(shown * 2, _MOST)
+            st.rerun()
         _merges(who, kind, may_write=may_write)
+        _told_apart(who, kind, may_write=may_write)
+
+
+def _pairs(who: SignIn, kind: str, method: str, limit: int) -> list[dict[str, Any]]:
+    asked = {"kind": kind, "method": method, "limit": min(limit, _MOST)}
+    pairs: list[dict[str, Any]] = client.get(who, "/v1/duplicates", asked)["items"]
+    return pairs
 
 
 def _key(pair: dict[str, Any]) -> str:
@@ -78,6 +90,19 @@ def _merges(who: SignIn, kind: str, *, may_write: bool) -> None:
         text.text(one["merged_name"])
         if may_write and button.button("Undo", key=f"undo {one['id']}", icon=":material/undo:"):
             _done(who, f"/v1/{kind}/{one['merged_id']}/unmerge", {})
+
+
+def _told_apart(who: SignIn, kind: str, *, may_write: bool) -> None:
+    pairs = _pairs(who, kind, "distinct", _AT_ONCE)
+    if not pairs:
+        return
+    st.header("Not the same", anchor=False)
+    for pair in pairs:
+        text, button = st.columns([4, 1], vertical_alignment="center")
+        text.text(" and ".join(one["name"] for one in pair["records"]))
+        if may_write and button.button("Ask again", key=f"ask {_key(pair)}", icon=":material/undo:"):
+            ids = [one["id"] for one in pair["records"]]
+            _done(who, "/v1/duplicates/verdict", {"kind": kind, "ids": ids, "are_distinct": False})
 
 
 def _done(who: SignIn, path: str, body: dict[str, Any]) -> None:

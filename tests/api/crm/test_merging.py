@@ -217,5 +217,9 @@ class TestDuplicates:
         for _ in range(2):
             assert (await owner.post("/v1/duplicates/verdict", verdict)).status_code == 204
             assert await listed() == [0, 0]
+        told = await owner.get("/v1/duplicates", params={"kind": "contacts", "method": "distinct"})
+        assert [{one["id"] for one in pair["records"]} for pair in told.json()["items"]] == [set(ids)]
+        told = await stranger.get("/v1/duplicates", params={"kind": "contacts", "method": "distinct"})
+        assert told.json()["items"] == []
         assert (await owner.post("/v1/duplicates/verdict", verdict | {"are_distinct": False})).status_code == 204
         assert await listed() == [1, 1]
