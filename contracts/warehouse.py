@@ -69,6 +69,7 @@ class Group(StrEnum):
     ACTIVITIES = "activities"
     CONVERSATIONS = "conversations"
     RECORDS = "records"
+    RELATIONS = "relations"
     BILLING = "billing"
     DRAFTS = "drafts"
     OUTREACH = "outreach"
@@ -122,10 +123,12 @@ class Mart(StrEnum):
     FCT_SIGN_INS = "fct_sign_ins", Group.ACCESS
     FCT_ACTIVITIES = "fct_activities", Group.ACTIVITIES
     FCT_TASKS = "fct_tasks", Group.ACTIVITIES
+    FCT_FILES = "fct_files", Group.ACTIVITIES
     FCT_RULE_FIRINGS = "fct_rule_firings", Group.AUTOMATION
     FCT_CONVERSATIONS = "fct_conversations", Group.CONVERSATIONS
     FCT_MESSAGES = "fct_messages", Group.CONVERSATIONS
     FCT_CUSTOM_VALUES = "fct_custom_values", Group.RECORDS
+    FCT_RELATIONS = "fct_relations", Group.RELATIONS
     FCT_SUBSCRIPTIONS = "fct_subscriptions", Group.BILLING
     FCT_INVOICES = "fct_invoices", Group.BILLING
     FCT_DRAFTS = "fct_drafts", Group.DRAFTS

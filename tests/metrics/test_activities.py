@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from contracts.events.activities import ActivityDeleted, ActivityKind, ActivityLogged, ActivityUpdated
+from contracts.events.files import FileAttached, FileDeleted
 from contracts.events.tasks import TaskCompleted, TaskCreated, TaskReopened
 from tests.event_history import BEGINNING, EventLog, days
 from tests.metrics.conftest import Asker
@@ -43,6 +44,12 @@ def _tell(log: EventLog) -> tuple[UUID, UUID]:
         log.add(TaskCreated(**task), one, at=BEGINNING + days(1))
         log.add(TaskCompleted(**task), one, at=BEGINNING + days(2))
     log.add(TaskReopened(**task), reopened, at=BEGINNING + days(3))
+    file: dict[str, Any] = {**_NOTHING, "activity_id": None, "message_id": None, "size_bytes": 9}
+    kept, deleted, late = log.new_id(), log.new_id(), log.new_id()
+    log.add(FileAttached(**file | {"uploaded_by": ada, "deal_id": late}), kept, at=BEGINNING + days(1))
+    log.add(FileAttached(**file | {"uploaded_by": ben, "message_id": late}), late, at=BEGINNING + days(40))
+    for event in (FileAttached, FileDeleted):
+        log.add(event(**file | {"uploaded_by": ben, "contact_id": late}), deleted, at=BEGINNING + days(2))
     return ada, ben
 
 
@@ -59,3 +66,5 @@ def test_counts_what_took_place_as_it_is_believed(ask_built: Callable[[EventLog]
     assert counts("activity_count", "user") == {str(ada): 2, str(ben): 1}
     assert counts("activity_count", "kind") == {"call": 2, "note": 1}
     assert counts("tasks_completed", "user") == {str(ada): 1}
+    assert counts("files_attached", "user") == {str(ada): 1}
+    assert counts("files_attached", "kind") == {"deal": 1}
