@@ -31,6 +31,8 @@ BENCHMARKS = (
     "rules",
     "scoring",
     "search",
+    "imports",
+    "exports",
 )
 
 #: Run by name only: these take long.

@@ -35,7 +35,7 @@ def run(*, contacts: int = 1_000_000, organizations: int = 10, seconds: float = 
     with running_stack({"api"}) as stack:
         people = [sign_up(stack.api_url, f"search-{number}") for number in range(organizations)]
         began = monotonic()
-        names = [_fill(stack, person, contacts // organizations, seed) for seed, person in enumerate(people)]
+        names = [fill(stack, person, contacts // organizations, seed=seed) for seed, person in enumerate(people)]
         filling = monotonic() - began
         questions = [_questions(of_one) for of_one in names]
         _ask(stack, people, questions, seconds=2.0)
@@ -58,7 +58,8 @@ def run(*, contacts: int = 1_000_000, organizations: int = 10, seconds: float = 
     )
 
 
-def _fill(stack: Stack, person: Person, count: int, seed: int) -> list[str]:
+def fill(stack: Stack, person: Person, count: int, *, seed: int) -> list[str]:
+    """Give an organization contacts, with their search documents; answers the names."""
     random.seed(seed)
     names = [_name() for _ in range(count)]
     with psycopg.connect(stack.postgres.url(database="sluice"), autocommit=True) as connection:
