@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from api.imports.custom_columns import PREFIX
 from api.imports.headings import Meaning, stands_in
 from api.imports.options import ImportOptions
 from api.imports.presets import GENERIC, Entity, entity_of_name
@@ -154,7 +155,7 @@ def read_map(
             for file in files
             if (entity := _entity(file))
             and stands_in(heading, headings[file])
-            and (not column or column in GENERIC[entity])
+            and (not column or column.startswith(PREFIX) or column in GENERIC[entity])
         ]
         if not fitting:
             raise ImportRefusedError(f"No file has the heading {heading!r} and can have the column {column!r}.")

@@ -3,6 +3,8 @@
 import re
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\0")
+#: With which a cell begins that `guard` has to look at; no other one changes.
+RISKY = frozenset((*_FORMULA_STARTS, "'"))
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 

@@ -11,6 +11,7 @@ from starlette.background import BackgroundTask
 from api.edge.dependencies import CurrentCaller, Unit
 from api.edge.routing import slice_router
 from api.edge.services import services_of
+from api.exports.custom_cells import with_custom
 from api.exports.files import MEDIA_TYPES, Format, csv_lines, write_parquet, write_xlsx
 from api.exports.lists import LISTS, Exportable, batches
 from api.kernel.visibility import owners_seen
@@ -38,7 +39,7 @@ async def export_list(
     Rows that are written meanwhile may be there or not; each other one is there once.
     """
     owners = await owners_seen(unit, caller)
-    what = LISTS[exported]
+    what = await with_custom(unit, LISTS[exported])
     # the request's own unit ends with the request, before its last rows are sent
     async with services_of(request).database.reading(unit.context) as reading:
         rows = batches(reading, what, owners=owners, viewer_id=caller.user_id)

@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xlsxwriter
 
-from api.edge.cells import guard
+from api.edge.cells import RISKY, guard
 
-Rows = AsyncIterator[list[tuple[Any, ...]]]
+#: Cells column by column, some thousands of rows at a time.
+Rows = AsyncIterator[Sequence[Sequence[Any]]]
 #: Rows that a sheet of a workbook holds, its headings included.
 _ROWS_OF_A_SHEET = 1_048_576
 
@@ -44,15 +45,32 @@ def text_of(value: object) -> str:
 
 async def csv_lines(columns: Sequence[str], rows: Rows) -> AsyncIterator[bytes]:
     """A CSV file, piece by piece, with the mark by which Excel knows UTF-8."""
-    yield b"\xef\xbb\xbf" + (",".join(columns) + "\r\n").encode()
-    async for batch in rows:
-        yield await asyncio.to_thread(_csv, batch)
+    yield b"\xef\xbb\xbf" + _csv([[guard(name)] for name in columns])
+    written: asyncio.Future[bytes] | None = None
+    try:
+        # the next rows are read while those before are written
+        async for batch in rows:
+            before, written = written, asyncio.ensure_future(asyncio.to_thread(_csv, batch))
+            if before is not None:
+                yield await before
+        if written is not None:
+            yield await written
+    finally:
+        if written is not None:
+            written.cancel()
 
 
-def _csv(batch: Sequence[tuple[Any, ...]]) -> bytes:
+def _csv(batch: Sequence[Sequence[Any]]) -> bytes:
     stream = io.StringIO()
-    csv.writer(stream).writerows([guard(text_of(value)) for value in row] for row in batch)
+    csv.writer(stream).writerows(zip(*map(_guarded, batch), strict=True))
     return stream.getvalue().encode()
+
+
+def _guarded(column: Sequence[Any]) -> list[str]:
+    return [
+        "" if one is None else one if type(one) is str and one[:1] not in RISKY else guard(text_of(one))
+        for one in column
+    ]
 
 
 async def write_xlsx(path: Path, columns: Sequence[str], rows: Rows) -> None:
@@ -61,12 +79,11 @@ async def write_xlsx(path: Path, columns: Sequence[str], rows: Rows) -> None:
     workbook = xlsxwriter.Workbook(str(path), {**options, "strings_to_numbers": False})
     sheet, number = None, 0
     async for batch in rows:
-        for start in range(0, len(batch), _ROWS_OF_A_SHEET):
-            for row in batch[start : start + _ROWS_OF_A_SHEET]:
-                if sheet is None or number == _ROWS_OF_A_SHEET:
-                    sheet, number = _new_sheet(workbook, columns), 1
-                sheet.write_row(number, 0, [text_of(value) for value in row])
-                number += 1
+        for row in zip(*batch, strict=True):
+            if sheet is None or number == _ROWS_OF_A_SHEET:
+                sheet, number = _new_sheet(workbook, columns), 1
+            sheet.write_row(number, 0, [text_of(value) for value in row])
+            number += 1
         await asyncio.sleep(0)
     if sheet is None:
         _new_sheet(workbook, columns)
@@ -87,8 +104,7 @@ async def write_parquet(path: Path, columns: Sequence[str], rows: Rows) -> None:
             await asyncio.to_thread(_write_group, writer, schema, batch)
 
 
-def _write_group(writer: pq.ParquetWriter, schema: pa.Schema, batch: Sequence[tuple[Any, ...]]) -> None:
-    columns = zip(*batch, strict=True)
-    arrays = [pa.array([None if value is None else text_of(value) for value in column]) for column in columns]
+def _write_group(writer: pq.ParquetWriter, schema: pa.Schema, batch: Sequence[Sequence[Any]]) -> None:
+    arrays = [pa.array([None if value is None else text_of(value) for value in column]) for column in batch]
     typed = [array.cast(pa.string()) for array in arrays]
     writer.write_batch(pa.record_batch(typed, schema=schema))

@@ -1,7 +1,7 @@
 """What the statements of exported lists share: ids as an import knows them, tags in one cell, amounts as text."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement, ScalarSelect, Text, and_, bindparam, cast, func, literal, select
@@ -22,13 +22,24 @@ ORGANIZATION: Any = bindparam("organization_id")
 
 @dataclass(frozen=True)
 class ExportedList:
-    """A list's statement, the columns of the file, and how a row's cells are made of it."""
+    """A list's statement, the columns of the file, and how those are made that its rows do not have as they are."""
 
     listing: Listing
     columns: Sequence[str]
-    cells: Callable[[Row], Mapping[str, Any]] = lambda row: row._asdict()
+    computed: Mapping[str, Callable[[Row], Any]] = field(default_factory=dict)
     #: Whether somebody sees rows of it that are none of their records.
     is_by_viewer: bool = False
+    #: What custom fields call its records, where they can have some.
+    noun: str | None = None
+
+
+def cells_of(what: ExportedList, rows: Sequence[Row]) -> list[Sequence[Any]]:
+    """The cells of some rows, column by column."""
+    as_they_are = dict(zip(rows[0]._fields, zip(*rows, strict=True), strict=True))
+    return [
+        [what.computed[name](row) for row in rows] if name in what.computed else as_they_are[name]
+        for name in what.columns
+    ]
 
 
 def own_id(model: Any) -> ColumnElement[str]:  # noqa: ANN401 # a table or its alias

@@ -1,8 +1,5 @@
 """Products, and the lines of deals, as lists to export."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from sqlalchemy import select
 
 from api.deals.lines import plain
@@ -34,20 +31,21 @@ _lines = (
 )
 
 
-def _priced(row: Row) -> Mapping[str, Any]:
-    return {**row._asdict(), "unit_price": major_units(row.unit_price_minor, row.currency)}
-
-
-def _line(row: Row) -> Mapping[str, Any]:
-    numbers = {name: unmistakable(str(plain(getattr(row, name)))) for name in ("quantity", "discount_percent")}
-    return {**_priced(row), **numbers}
+def _unit_price(row: Row) -> str | None:
+    return major_units(row.unit_price_minor, row.currency)
 
 
 PRODUCTS = ExportedList(
-    listing_of(_products, Product.id), ("code", "name", "unit_price", "currency", "is_active"), _priced
+    listing_of(_products, Product.id),
+    ("code", "name", "unit_price", "currency", "is_active"),
+    {"unit_price": _unit_price},
 )
 LINE_ITEMS = ExportedList(
     listing_of(_lines, DealLine.deal_id, DealLine.position, DealLine.id, owner=Deal.owner_id),
     ("deal_external_id", "product_code", "product", "name", "quantity", "unit_price", "currency", "discount_percent"),
-    _line,
+    {
+        "unit_price": _unit_price,
+        "quantity": lambda row: unmistakable(str(plain(row.quantity))),
+        "discount_percent": lambda row: unmistakable(str(plain(row.discount_percent))),
+    },
 )

@@ -11,16 +11,18 @@ from uuid_utils.compat import uuid7
 
 from api.deals.backfill import Backfill, DealRow, History, RowsRefusedError, backfill_known, backfill_new
 from api.deals.records import lock_known, write
-from api.deals.rules import Change, update
+from api.deals.rules import Change, fill_in, update
 from api.deals.state import Deal, Money, StageRef
 from api.deals.timeline import Entry
 from api.imports.batch import Batch, Line, RowResult
 from api.imports.channel_cells import BadCellError, read_tags, with_tags
+from api.imports.custom_cells import CustomCells
 from api.imports.directory import Directory, KnownPipeline, UnknownNameError
 from api.imports.prepare import FILE, ROW
 from api.imports.presets import HISTORIES, Entity
 from api.imports.relations import Companies, Contacts, load_companies, load_contacts
-from api.kernel import tags
+from api.kernel import custom, tags
+from api.kernel.custom import Custom
 from contracts.stages import StageKind
 
 Row = Mapping[str, Any]
@@ -65,7 +67,10 @@ async def write_deals(batch: Batch, directory: Directory, frames: DealFrames) ->
     known = await lock_known(batch.unit, list(groups))
     _leave_amounts_to_lines(groups, known, frames.lined)
     tagging = await _Tagging.load(batch, groups.values(), known.values())
-    relations = await _Relations.load(batch, [group.row for group in groups.values() if group.row is not None])
+    own_rows = [group.row for group in groups.values() if group.row is not None]
+    cells = await CustomCells.load(batch, directory, "deal", rows=own_rows)
+    filled: list[tuple[UUID, Custom]] = []
+    relations = await _Relations.load(batch, own_rows)
     new: list[Change] = []
     changed: list[Change] = []
     for external_id, group in groups.items():
@@ -74,13 +79,32 @@ async def write_deals(batch: Batch, directory: Directory, frames: DealFrames) ->
             names = _tags(group)
             told = _backfill(batch, directory, group, deal=deal, relations=relations)
             told = tagging.tag(told, names, is_new=deal is None)
+            told, custom_values = _fill_in(batch, cells, group, told, deal=deal)
         except _RefusedRowError as refused:
             _fail(batch, group, refused)
             continue
         _count(batch, group, told, is_new=deal is None)
         (new if deal is None else changed).append(told.change)
+        filled += [(told.change.deal.id, custom_values)] if custom_values is not None else []
     write(batch.unit, new=new, known=changed)
     tagging.write()
+    for deal_id, custom_values in filled:
+        custom.claim(batch.unit, "deal", deal_id, custom_values)
+
+
+def _fill_in(
+    batch: Batch, cells: CustomCells, group: DealRows, told: Backfill, *, deal: Deal | None
+) -> tuple[Backfill, Custom | None]:
+    """A deal with what its row says of custom fields: of a new one from its beginning."""
+    after = told.change.deal
+    try:
+        made = cells.values(group.row, after.id, before=None if deal is None else deal.custom) if group.row else None
+    except BadCellError as bad:
+        raise _RefusedRowError(0, bad.column, problem=bad.problem, fix="Correct it, or leave it out.") from bad
+    if made is None:
+        return told, None
+    at = after.created_at if deal is None else max(batch.run.learned_at, after.last_occurred_at)
+    return replace(told, change=told.change.and_then(fill_in(after, made, at=at))), made
 
 
 def _leave_amounts_to_lines(groups: Mapping[str, DealRows], known: Mapping[str, Deal], lined: Collection[str]) -> None:

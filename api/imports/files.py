@@ -5,13 +5,14 @@ after all others, with the same row numbers.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from api.imports.custom_columns import CustomColumn
 from api.imports.headings import Matched, Meaning, match_headings
 from api.imports.options import ImportOptions
-from api.imports.presets import Entity
+from api.imports.presets import GENERIC, Column, Entity
 from api.imports.source import Source, SourceRow, open_source
 
 _IN_BRACKETS = re.compile(r"^(?P<stage>.*\S)\s*\((?P<pipeline>[^()]+)\)$")
@@ -25,6 +26,13 @@ class ImportFile:
     entity: Entity
     path: Path
     beside: int | None = None
+    #: The custom fields that its rows may fill.
+    custom: tuple[CustomColumn, ...] = ()
+
+    @property
+    def columns(self) -> Mapping[str, Column]:
+        """Every column that its rows can have."""
+        return {**GENERIC[self.entity], **{one.name: one.column for one in self.custom}}
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,7 @@ def open_file(file: ImportFile, options: ImportOptions) -> Opened:
         FileProblem: nothing in the file can be read.
     """
     entity = Entity.DEALS if file.beside is not None else file.entity
-    meaning = Meaning(entity, options.preset, options.map.get(entity, {}))
+    meaning = Meaning(entity, options.preset, options.map.get(entity, {}), file.custom)
     source = open_source(file.name, file.path, options=options, recognise=meaning.recognise)
     matched = match_headings(file.name, source.headings, meaning)
     return OpenedBeside(source, matched) if file.beside is not None else Opened(source, matched)
@@ -76,7 +84,7 @@ def with_histories_beside(files: Sequence[ImportFile], options: ImportOptions) -
         FileProblem: a deals file cannot be read.
     """
     beside = [
-        replace(file, entity=Entity.DEAL_STAGE_HISTORY, beside=number)
+        replace(file, entity=Entity.DEAL_STAGE_HISTORY, beside=number, custom=())
         for number, file in enumerate(files)
         if file.entity is Entity.DEALS and open_file(file, options).matched.stages_entered
     ]

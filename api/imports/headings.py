@@ -4,7 +4,9 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
+from api.imports.custom_columns import PREFIX, CustomColumn
 from api.imports.presets import GENERIC, INSTEAD, Column, Entity
 from api.imports.problems import FileProblem
 from api.imports.source import OWN_HEADING_PREFIX
@@ -32,17 +34,20 @@ class Meaning:
     entity: Entity
     preset: str = "generic"
     mapping: Mapping[str, str] = field(default_factory=dict)
+    custom: Sequence[CustomColumn] = ()
 
-    @property
+    @cached_property
     def columns(self) -> Mapping[str, Column]:
         """The columns that there are."""
-        return GENERIC[self.entity]
+        return {**GENERIC[self.entity], **{one.name: one.column for one in self.custom}}
 
     def column(self, heading: str) -> str:
         """The column that a heading stands for by its own name; empty for none."""
         plain = normal(heading)
         found = column_of(self.preset, self.entity, plain)
-        return found if found is not None else plain if plain in self.columns else ""
+        if found is not None:
+            return found
+        return next((name for name in (plain, f"{PREFIX}{plain}") if name in self.columns), "")
 
     def recognise(self, row: Sequence[str]) -> int:
         """How many columns a row would name as headings."""
@@ -128,7 +133,8 @@ def _wanted(name: str, headings: Sequence[str], meaning: Meaning) -> dict[int, s
     """Columns by position, as the map says."""
     wanted: dict[int, str] = {}
     placed: dict[str, int] = {}
-    for asked, column in meaning.mapping.items():
+    for asked, named in meaning.mapping.items():
+        column = normal(named) if named.startswith(PREFIX) else named
         if column and column not in meaning.columns:
             raise FileProblem(name, f"There is no column {column!r}.", f"The columns are {', '.join(meaning.columns)}.")
         found, is_placed = _positions(name, headings, asked)

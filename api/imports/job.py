@@ -21,6 +21,7 @@ from sqlalchemy import text
 from api.db.statements import compiled
 from api.imports import records
 from api.imports.batch import Batch, ImportRun, RowResult
+from api.imports.custom_columns import CustomColumn
 from api.imports.directory import load_directory
 from api.imports.files import ImportFile, with_histories_beside
 from api.imports.options import ImportOptions
@@ -92,7 +93,15 @@ async def run_job(database: Database, claim: Claim, *, files_path: Path, stop: t
 
 def stored_files(files: Sequence[Mapping[str, Any]], folder: Path) -> list[ImportFile]:
     """An import's files where they were stored."""
-    return [ImportFile(file["name"], Entity(file["entity"]), folder / file["stored_as"]) for file in files]
+    return [
+        ImportFile(
+            file["name"],
+            Entity(file["entity"]),
+            folder / file["stored_as"],
+            custom=tuple(CustomColumn.stored(one) for one in file.get("custom", ())),
+        )
+        for file in files
+    ]
 
 
 def prepare(

@@ -111,7 +111,7 @@ def with_memory(
     for number, (file, headings, known) in enumerate(_opened(files, options, memory)):
         given = options.map.get(file.entity, {})
         remembered = {heading: one.column for heading, one in known.items()}
-        for heading in _of_use(headings, Meaning(file.entity, options.preset, given), remembered):
+        for heading in _of_use(headings, Meaning(file.entity, options.preset, given, file.custom), remembered):
             one = known[normal(heading)]
             asked.setdefault(file.entity, {})[heading] = one.column
             notes.setdefault(number, []).append(_note(file.name, heading, one))
@@ -126,7 +126,7 @@ def _opened(
     for file in files:
         known = memory.get(file.entity, {}) if options.use_memory else {}
         remembered = {heading: one.column for heading, one in known.items()}
-        looking = Meaning(file.entity, options.preset, {**remembered, **options.map.get(file.entity, {})})
+        looking = Meaning(file.entity, options.preset, {**remembered, **options.map.get(file.entity, {})}, file.custom)
         headings: Sequence[str] = ()
         if known:
             headings = open_source(file.name, file.path, options=options, recognise=looking.recognise).headings

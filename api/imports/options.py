@@ -36,7 +36,7 @@ class ImportOptions(BaseModel):
         default_factory=dict,
         description=(
             "Per entity: heading in the file -> column; an empty column leaves the heading out. `#7` is the seventh"
-            " heading, `Amount#2` the second one called so."
+            " heading, `Amount#2` the second one called so. A custom field's column is `custom:` and its name."
         ),
     )
     use_memory: bool = Field(

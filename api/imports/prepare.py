@@ -18,7 +18,7 @@ from api.imports.files import ImportFile, columns_of, open_file
 from api.imports.options import ImportOptions
 from api.imports.presets import GENERIC, GROUPED, Column, Entity
 from api.imports.problems import Problem, shown
-from api.imports.rows import KEY, left_out, row_faults, with_keys, with_whole_cells, with_whole_values
+from api.imports.rows import KEY, left_out, row_faults, with_currencies, with_keys, with_whole_cells, with_whole_values
 from api.imports.source import Source, SourceRow
 from api.imports.values import ReadingRules, clean, read
 
@@ -79,7 +79,7 @@ def prepare_file(
     positions = columns_of(file, opened)
     prepared = PreparedFile(file, opened.source, positions)
     _tell_of_file(prepared, [] if file.beside is not None else opened.matched.ignored)
-    notes = ColumnNotes({name: GENERIC[file.entity][name] for name in positions}, ROW)
+    notes = ColumnNotes({name: file.columns[name] for name in positions}, ROW)
     size = _HISTORY_CHUNK_ROWS if file.entity in GROUPED else CHUNK_ROWS
     blocks: list[Path] = []
     for number, block in enumerate(_blocks(opened.rows())):
@@ -120,7 +120,7 @@ def _blocks(rows: Iterator[SourceRow]) -> Iterator[list[SourceRow]]:
 
 
 def _frame(rows: Sequence[SourceRow], positions: dict[str, int], prepared: PreparedFile) -> pl.DataFrame:
-    columns = GENERIC[prepared.file.entity]
+    columns = prepared.file.columns
     good: list[SourceRow] = []
     for row in rows:
         if _is_footer(row, positions, columns.values()):
@@ -155,7 +155,7 @@ def _is_footer(row: SourceRow, positions: dict[str, int], columns: Iterable[Colu
 
 def _check(frame: pl.DataFrame, prepared: PreparedFile, *, rules: ReadingRules) -> pl.DataFrame:
     entity = prepared.file.entity
-    columns = GENERIC[entity]
+    columns = prepared.file.columns
     text = with_whole_cells(frame.with_columns(clean(column) for column in columns.values()), entity)
     text = _without(text, prepared)
     readings = {name: read(column, rules) for name, column in columns.items()}
@@ -173,6 +173,7 @@ def _check(frame: pl.DataFrame, prepared: PreparedFile, *, rules: ReadingRules) 
             prepared.add_problem(row, name, value=value, problem=problem, fix=fix)
     values = text.with_columns(reading.value.alias(name) for name, reading in readings.items())
     values, guesses = with_whole_values(values, text, entity, rules)
+    values = with_currencies(values, text, prepared.file.custom, rules)
     prepared.guesses += [f"{prepared.file.name}: {one}" for one in guesses if one not in " ".join(prepared.guesses)]
     return _check_rows(with_keys(values, entity), prepared)
 

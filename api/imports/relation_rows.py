@@ -1,6 +1,7 @@
 """Rows of companies and contacts files."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -12,17 +13,34 @@ from api.contacts import channels
 from api.contacts.records import CONTACTS
 from api.imports.batch import Batch, Line, RowResult
 from api.imports.channel_cells import BadCellError, joined, read_cells, read_tags, with_tags
+from api.imports.custom_cells import CustomCells
 from api.imports.directory import Directory, UnknownNameError
 from api.imports.prepare import FILE, ROW
 from api.imports.presets import Entity
-from api.imports.relations import companies_named, contacts_like, create, load_companies, merged_ids
-from api.kernel import records, tags
+from api.imports.relations import companies_named, contacts_like, load_companies, merged_ids
+from api.kernel import custom, records, tags
+from api.kernel.custom import Custom
 from api.kernel.phones import region_of
 from api.kernel.records import RecordKind
 from api.kernel.unit_of_work import Row as Found
 
 Row = Mapping[str, Any]
 _GIVE_ID = "Give the id that it was imported with, in the column external_id."
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What a row says of its record: a known one, or one to be made under this id."""
+
+    id: UUID
+    record: Found | None
+    fields: dict[str, Any]
+    custom: Custom | None
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The known record's columns."""
+        return {} if self.record is None else dict(self.record._asdict())
 
 
 class _Refused(ValueError):
@@ -40,13 +58,15 @@ async def write_companies(batch: Batch, directory: Directory, frame: pl.DataFram
     merged = await merged_ids(batch, "company", (row["external_id"] for row in rows))
     by_id = _by_id(known, merged)
     by_name = _grouped((one.name.lower(), one) for one in known)
-    wanted = []
+    cells = await CustomCells.load(batch, directory, "company", rows=rows)
+    wanted: list[_Wanted] = []
     for row in rows:
         try:
             owner_id = _find(row, "owner_email", directory.user_id)
             industry_id = _find(row, "industry", partial(directory.value_id, "industry"))
             record = _known(row, "name", by_id, by_name.get(row["name"].lower(), []), batch.options.on_duplicate)
             names = read_tags(row)
+            id_, made = cells.read(row, record)
         except _Refused as refused:
             _fail(batch, row, refused)
             continue
@@ -63,7 +83,7 @@ async def write_companies(batch: Batch, directory: Directory, frame: pl.DataFram
             # what was merged keeps its id for files to come, and its survivor its own
             "external_id": None if row["external_id"] in merged else row["external_id"],
         }
-        wanted.append((record, {**fields, **_tagged(record, names)}))
+        wanted.append(_Wanted(id_, record, {**fields, **_tagged(record, names)}, made))
     _write(batch, COMPANIES, wanted, entity=Entity.COMPANIES)
 
 
@@ -77,7 +97,8 @@ async def write_contacts(batch: Batch, directory: Directory, frame: pl.DataFrame
     by_id = _by_id(known, merged)
     by_email = _grouped((email["value"].lower(), one) for one in known for email in one.emails)
     by_place = _grouped(((one.name.lower(), one.company_id), one) for one in known)
-    wanted = []
+    cells = await CustomCells.load(batch, directory, "contact", rows=rows)
+    wanted: list[_Wanted] = []
     for row in rows:
         try:
             owner_id = _find(row, "owner_email", directory.user_id)
@@ -88,6 +109,7 @@ async def write_contacts(batch: Batch, directory: Directory, frame: pl.DataFrame
             record = _known(row, "email" if row["email"] else "name", by_id, same, batch.options.on_duplicate)
             more = read_cells(row, region)
             names = read_tags(row)
+            id_, made = cells.read(row, record)
         except _Refused as refused:
             _fail(batch, row, refused)
             continue
@@ -106,7 +128,7 @@ async def write_contacts(batch: Batch, directory: Directory, frame: pl.DataFrame
         }
         if record is not None:
             more = _with_known(record, fields, more)
-        wanted.append((record, {**fields, **more, **_tagged(record, names)}))
+        wanted.append(_Wanted(id_, record, {**fields, **more, **_tagged(record, names)}, made))
     _write(batch, CONTACTS, wanted, entity=Entity.CONTACTS)
 
 
@@ -169,34 +191,39 @@ def _grouped(pairs: Iterable[tuple[Any, Found]]) -> dict[Any, list[Found]]:
     return groups
 
 
-def _write(
-    batch: Batch, kind: RecordKind, wanted: Sequence[tuple[Found | None, dict[str, Any]]], *, entity: Entity
-) -> None:
+def _write(batch: Batch, kind: RecordKind, wanted: Sequence[_Wanted], *, entity: Entity) -> None:
     """Create what is new, change what differs. An empty cell leaves what is known."""
-    new = [fields for record, fields in wanted if record is None]
-    ids = create(batch, kind, [{name: fields[name] for name in fields if name not in kind.beside} for fields in new])
+    new = [one for one in wanted if one.record is None]
+    own = [{name: one.fields[name] for name in one.fields if name not in kind.beside} for one in new]
+    records.write_new(
+        batch.unit,
+        kind,
+        [records.create(kind, row, id=one.id, custom=one.custom) for one, row in zip(new, own, strict=True)],
+    )
     channels.add(
         batch.unit,
         [
-            (one, beside)
-            for one, fields in zip(ids, new, strict=True)
-            if (beside := {name: fields[name] for name in kind.beside if name in fields and name != "tags"})
+            (one.id, beside)
+            for one in new
+            if (beside := {name: one.fields[name] for name in kind.beside if name in one.fields and name != "tags"})
         ],
     )
-    for record_id, fields in zip(ids, new, strict=True):
-        if "tags" in fields:
-            tags.put_on(batch.unit, kind.noun, record_id, fields["tags"])
+    for one in new:
+        if "tags" in one.fields:
+            tags.put_on(batch.unit, kind.noun, one.id, one.fields["tags"])
     batch.count(entity, RowResult.CREATED, rows=len(new))
-    known = [(record._asdict(), fields) for record, fields in wanted if record is not None]
-    is_left = batch.options.on_duplicate == "skip"
-    decided = [None if is_left else records.change(kind, state, _said(state, fields)) for state, fields in known]
+    known = [] if batch.options.on_duplicate == "skip" else [one for one in wanted if one.record is not None]
+    decided = [records.change(kind, one.state, _said(one.state, one.fields), custom=one.custom) for one in known]
     changed = [decision for decision in decided if decision is not None]
     records.write_changed(batch.unit, kind, changed)
-    for one in changed:
-        if one.beside:
-            kind.keep(batch.unit, one.state["id"], one.beside)  # type: ignore[arg-type]  # an id in every state
-    for decision in decided:
-        batch.count(entity, RowResult.UNCHANGED if decision is None else RowResult.UPDATED)
+    for decision in changed:
+        if decision.beside:
+            kind.keep(batch.unit, decision.state["id"], decision.beside)  # type: ignore[arg-type]  # an id in each
+    for one in (*new, *known):
+        if one.custom is not None:
+            custom.claim(batch.unit, kind.noun, one.id, one.custom)
+    batch.count(entity, RowResult.UPDATED, rows=len(changed))
+    batch.count(entity, RowResult.UNCHANGED, rows=len(wanted) - len(new) - len(changed))
 
 
 def _said(state: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:

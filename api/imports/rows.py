@@ -1,11 +1,12 @@
 """What several columns of a row say together: a name of two, a status of flags, money, what makes it that row."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from api.imports.amounts import currency_of, meant_by, minor_units, sign_of
+from api.imports.custom_columns import CustomColumn
 from api.imports.presets import DOINGS, GENERIC, GROUPED, Entity, ValueKind
 from api.imports.values import ReadingRules
 from api.imports.zones import to_utc
@@ -65,6 +66,18 @@ def with_whole_values(
         values = _with_closing(values, rules)
     money = _money_column(entity)
     return _with_money(values, text, rules, column=money) if money is not None else (values, [])
+
+
+def with_currencies(
+    values: pl.DataFrame, text: pl.DataFrame, custom: Sequence[CustomColumn], rules: ReadingRules
+) -> pl.DataFrame:
+    """In which currency amounts of custom fields are, where a sign says so."""
+    amounts = [one for one in custom if one.column.kind is ValueKind.AMOUNT]
+    nothing = pl.lit(None, pl.String)
+    return values.with_columns(
+        text.select(currency_of(sign_of(pl.col(one.name)), nothing, rules.currency).alias(one.currency)).to_series()
+        for one in amounts
+    )
 
 
 def _money_column(entity: Entity) -> str | None:

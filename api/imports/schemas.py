@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from api.imports.batch import Batch, RowResult
 from api.imports.headings import places
 from api.imports.prepare import PreparedFile, good_rows
-from api.imports.presets import GENERIC, Entity
+from api.imports.presets import Entity
 
 _FIRST_ROWS = 10
 _SHOWN_PROBLEMS = 100
@@ -144,7 +144,7 @@ def _problem(files: Sequence[PreparedFile], row: Mapping[str, Any]) -> RowProble
 
 
 def _previewed(one: PreparedFile) -> PreviewedFile:
-    columns = [name for name in GENERIC[one.file.entity] if name in one.positions]
+    columns = [name for name in one.file.columns if name in one.positions]
     rows = good_rows(one, one.chunks[0]).select(columns).head(_FIRST_ROWS) if one.chunks else pl.DataFrame()
     return PreviewedFile(
         name=one.file.name,
@@ -154,7 +154,7 @@ def _previewed(one: PreparedFile) -> PreviewedFile:
         columns=columns,
         rows_read=one.row_count,
         headings=list(one.source.headings) if one.file.beside is None else [],
-        known_columns=list(GENERIC[one.file.entity]),
+        known_columns=list(one.file.columns),
         map=_map(one),
         guesses=one.guesses,
         first_rows=rows.to_dicts(),

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import shutil
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, BinaryIO
 from uuid import UUID
@@ -17,6 +17,7 @@ from uuid_utils.compat import uuid7
 from api.edge.dependencies import Claims
 from api.edge.services import services_of
 from api.imports import records
+from api.imports.custom_columns import CustomColumns, custom_columns
 from api.imports.files import ImportFile, open_file
 from api.imports.job import Prepared, prepare, stored_files
 from api.imports.learned import Memory, recall, with_memory
@@ -87,12 +88,15 @@ async def _uploaded(request: Request, claims: Claims) -> AsyncIterator[Upload]:
             stored = await _store(incoming, folder)
         if request.url.path.endswith("/preview"):
             options = options.model_copy(update={"preview": True})
+        settings, memory, custom = await _settings(request, claims)
+        for one in stored:
+            one["custom"] = [asdict(column) for column in custom.get(Entity(str(one["entity"])), ())]
         files = stored_files(stored, folder)
-        settings, memory = await _settings(request, claims)
         options, notes = with_memory(files, options, memory)
         prepared = await _prepare(settings, import_id, files, options, work=folder)
-        for number, told in notes.items() if prepared is not None else ():
-            prepared.run.files[number].guesses[:0] = [f"{one}." for one in told]
+        if prepared is not None:
+            for number, told in notes.items():
+                prepared.run.files[number].guesses[:0] = [f"{one}." for one in told]
         yield Upload(
             import_id=import_id,
             options=options,
@@ -118,7 +122,7 @@ def folder_of(files_path: Path, organization_id: UUID, import_id: UUID) -> Path:
     return files_path / str(organization_id) / str(import_id)
 
 
-async def _settings(request: Request, claims: Claims) -> tuple[Row, Memory]:
+async def _settings(request: Request, claims: Claims) -> tuple[Row, Memory, CustomColumns]:
     context = Context(
         organization_id=claims.organization_id,
         actor=ActorKind.USER,
@@ -127,7 +131,7 @@ async def _settings(request: Request, claims: Claims) -> tuple[Row, Memory]:
     )
     async with services_of(request).database.reading(context) as unit:
         [settings] = await unit.fetch(records.SETTINGS)
-        return settings, await recall(unit)
+        return settings, await recall(unit), await custom_columns(unit)
 
 
 async def _prepare(

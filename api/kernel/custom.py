@@ -159,7 +159,7 @@ def merge(known: Iterable[Definition], before: Mapping[str, Any], given: Mapping
             values.pop(key, None)
         else:
             values[key] = read
-    shared = {key: _as_text(value) for key, value in values.items() if key in by_id and not by_id[key].is_personal}
+    shared = {key: as_text(value) for key, value in values.items() if key in by_id and not by_id[key].is_personal}
     return Custom(values, shared, tuple(changed))
 
 
@@ -192,7 +192,7 @@ def claim(unit: UnitOfWork, noun: str, record_id: UUID, custom: Custom) -> None:
     rows = [
         {"id": uuid7(), "record_kind": noun, "record_id": record_id, "field_id": one.id, "value": value.lower()}
         for one in unique
-        if (value := _as_text(custom.values[str(one.id)]) if str(one.id) in custom.values else None) is not None
+        if (value := as_text(custom.values[str(one.id)]) if str(one.id) in custom.values else None) is not None
     ]
     unit.insert(CustomUniqueValue, *rows)
 
@@ -274,7 +274,7 @@ _READERS: dict[FieldType, Callable[[Definition, Any], Any]] = {
 }
 
 
-def _as_text(value: Any) -> str:  # noqa: ANN401 # as it is stored
+def as_text(value: Any) -> str:  # noqa: ANN401 # as it is stored
     """A value as events and the warehouse have it: one text, alike on every engine."""
     if isinstance(value, str):
         return value
