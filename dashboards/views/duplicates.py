@@ -21,6 +21,11 @@ _REASONS = {
     "looks_alike": "they look alike",
 }
 _KINDS = {"contacts": "contact", "companies": "company"}
+#: Fields that a merge can take from either.
+_CHOSEN = {
+    "contacts": ("name", "email", "phone", "source"),
+    "companies": ("name", "domain", "industry", "country", "employee_count"),
+}
 #: Pairs that are shown at first, and at most.
 _AT_ONCE, _MOST = 20, 200
 
@@ -49,7 +54,7 @@ def render(who: SignIn, me: Me) -> None:
 
 
 def _pairs(who: SignIn, kind: str, method: str, limit: int) -> list[dict[str, Any]]:
-    asked = {"kind": kind, "method": method, "limit": min(limit, _MOST)}
+    asked: dict[str, str | int | None] = {"kind": kind, "method": method, "limit": min(limit, _MOST)}
     pairs: list[dict[str, Any]] = client.get(who, "/v1/duplicates", asked)["items"]
     return pairs
 
@@ -73,11 +78,29 @@ def _pair(who: SignIn, kind: str, pair: dict[str, Any], *, may_write: bool) -> N
         labels = {first["id"]: f"{first['name']} (left)", second["id"]: f"{second['name']} (right)"}
         left, right, last = st.columns([3, 1, 1], vertical_alignment="bottom")
         kept = left.selectbox("Keep", list(labels), format_func=labels.__getitem__, key=f"keep {key}")
+        other = next(one for one in labels if one != kept)
+        wants = st.toggle("Choose field by field", key=f"choose {key}")
+        fields = _choice(who, kind, kept, other) if wants else {}
         if right.button("Merge", key=f"merge {key}", icon=":material/merge:"):
-            other = next(one for one in labels if one != kept)
-            _done(who, f"/v1/{kind}/{kept}/merge", {"other_ids": [other]})
+            _done(who, f"/v1/{kind}/{kept}/merge", {"other_ids": [other], "fields": fields})
         if last.button("Not the same", key=f"distinct {key}", icon=":material/call_split:"):
             _done(who, "/v1/duplicates/verdict", {"kind": kind, "ids": list(labels)})
+
+
+def _choice(who: SignIn, kind: str, kept: str, other: str) -> dict[str, str]:
+    """Fields that are to come from the other record, of those in which both have something else."""
+    mine, theirs = (client.get(who, f"/v1/{kind}/{one}") for one in (kept, other))
+    fields: dict[str, str] = {}
+    for name in _CHOSEN[kind]:
+        values = [record[name] for record in (mine, theirs)]
+        if values[0] != values[1] and all(value is not None for value in values):
+            options = {kept: str(values[0]), other: str(values[1])}
+            label, key = name.replace("_", " ").capitalize(), f"{name} of {kept} and {other}"
+            taken = st.selectbox(label, list(options), format_func=options.__getitem__, key=key)
+            fields |= {name: other} if taken == other else {}
+    if not fields:
+        st.caption("The kept one's values stay; what it lacks comes from the other.")
+    return fields
 
 
 def _merges(who: SignIn, kind: str, *, may_write: bool) -> None:
