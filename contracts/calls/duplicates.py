@@ -10,7 +10,7 @@ from contracts.calls.call import Call, in_path, in_query, once
 def list_duplicates(
     *,
     kind: Literal["contacts", "companies"],
-    method: Literal["same", "similar"] | None = None,
+    method: Literal["same", "similar", "distinct"] | None = None,
     limit: int | None = None,
 ) -> Call[schemas.PageOfDuplicate]:
     """List pairs of records that may be one, the surest first. Merge those, and the list shows the next ones."""

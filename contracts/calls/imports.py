@@ -21,6 +21,18 @@ def show_import_preview(*, key: str | None = None) -> Call[schemas.ImportPreview
     return Call("POST", "/v1/imports/preview", headers={**once(key)})
 
 
+def list_learned_headings(
+    *, entity: schemas.Entity | None = None, limit: int | None = None, cursor: str | None = None
+) -> Call[schemas.PageOfLearnedRead]:
+    """List what headings of files mean, as maps of earlier imports said. The next import proposes it."""
+    return Call("GET", "/v1/imports/headings", query=in_query(entity=entity, limit=limit, cursor=cursor))
+
+
+def forget_learned_heading(heading_id: str | UUID) -> Call[None]:
+    """Forget what a heading means."""
+    return Call("DELETE", f"/v1/imports/headings/{in_path(heading_id)}")
+
+
 def read_import(import_id: str | UUID) -> Call[schemas.ImportRead]:
     """Read an import: its state, its progress, what became of the rows."""
     return Call("GET", f"/v1/imports/{in_path(import_id)}")
@@ -32,5 +44,5 @@ def read_import_errors(import_id: str | UUID) -> Call[bytes]:
 
 
 def revert_import(import_id: str | UUID, *, key: str | None = None) -> Call[schemas.RevertRead]:
-    """Take back the deals that an import created and nobody touched since, some thousands at a time."""
+    """Take back what an import created and nobody has touched or built on since, some thousands at a time."""
     return Call("POST", f"/v1/imports/{in_path(import_id)}/revert", headers={**once(key)})

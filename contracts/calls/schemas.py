@@ -1103,12 +1103,14 @@ class EmailAddressRead(TypedDict):
 Entity: TypeAlias = Literal[
     "pipelines",
     "users",
+    "products",
     "companies",
     "contacts",
     "deals",
     "deal_stage_history",
     "deal_owner_history",
     "deal_amount_history",
+    "deal_line_items",
     "activities",
     "notes",
     "tasks",
@@ -1160,7 +1162,19 @@ class ExchangeRatesRead(TypedDict):
     updated_at: str
 
 
-Exportable: TypeAlias = Literal["companies", "contacts", "deals", "deal_stage_history", "pipelines", "users"]
+Exportable: TypeAlias = Literal[
+    "companies",
+    "contacts",
+    "deals",
+    "deal_stage_history",
+    "pipelines",
+    "users",
+    "products",
+    "deal_line_items",
+    "notes",
+    "activities",
+    "tasks",
+]
 
 
 class FactBehind(TypedDict):
@@ -1476,19 +1490,32 @@ class InvoiceRead(TypedDict):
 JsonValue: TypeAlias = "Any"
 
 
-class KeptDeal(TypedDict):
-    """A deal of the import that stays."""
-
-    deal_id: str
-    external_id: str | None
-    why: str
-
-
 class KeptRead(TypedDict):
     """What stays, and why it may."""
 
     where: str
     because: str
+
+
+class KeptRecord(TypedDict):
+    """A record of the import that stays."""
+
+    kind: str
+    id: str
+    deal_id: str | None
+    external_id: str | None
+    why: str
+
+
+class LearnedRead(TypedDict):
+    """A heading whose meaning is remembered."""
+
+    id: str
+    entity: Entity
+    heading: str
+    column_name: str
+    confirmed_at: str
+    confirmed_by: str | None
 
 
 class LeaseAsk(TypedDict):
@@ -2212,6 +2239,13 @@ class PageOfInvoiceRead(TypedDict):
     next_cursor: str | None
 
 
+class PageOfLearnedRead(TypedDict):
+    """PageOfLearnedRead"""
+
+    items: list[LearnedRead]
+    next_cursor: str | None
+
+
 class PageOfLimitRead(TypedDict):
     """PageOfLimitRead"""
 
@@ -2772,9 +2806,10 @@ class RevertRead(TypedDict):
     """What was taken back, and what was not."""
 
     reverted: int
+    reverted_by_kind: dict[str, int]
     remaining: int
     kept_count: int
-    kept: list[KeptDeal]
+    kept: list[KeptRecord]
 
 
 Role: TypeAlias = Literal["owner", "admin", "manager", "rep", "analyst"]
