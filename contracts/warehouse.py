@@ -76,6 +76,7 @@ class Group(StrEnum):
     SCORING = "scoring"
     AUTOMATION = "automation"
     MONEY = "money"
+    LEADS = "leads"
 
 
 class Speed(StrEnum):
@@ -138,6 +139,8 @@ class Mart(StrEnum):
     FCT_SCORES = "fct_scores", Group.SCORING
     FCT_EXCHANGE_RATES = "fct_exchange_rates", Group.MONEY, Speed.LIVE
     FCT_GOALS = "fct_goals", Group.MONEY
+    FCT_LEADS = "fct_leads", Group.LEADS
+    CONTACT_FEATURES = "contact_features", Group.LEADS
 
 
 class Part(NamedTuple):

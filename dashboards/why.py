@@ -1,4 +1,4 @@
-"""Why a deal stands where it does: its score with the reasons, and what rules did to it, with what each rule saw."""
+"""Why a deal, or a lead, stands where it does: its score with the reasons, what rules did to it and what each saw."""
 
 from datetime import datetime
 from typing import Any
@@ -35,9 +35,15 @@ def show(who: SignIn, me: Me, deal_id: str, pipelines: list[Pipeline]) -> None:
                 _deed(entry, stages, me.organization.zone)
 
 
-def _score(score: dict[str, Any]) -> None:
+def show_lead(who: SignIn, contact_id: str) -> None:
+    """The score of a contact with the reasons, where it has one."""
+    for score in client.get(who, "/v1/scores", {"contact_id": contact_id, "limit": 1})["items"]:
+        _score(score, comes="to become a deal")
+
+
+def _score(score: dict[str, Any], *, comes: str = "to be won") -> None:
     chance = money.share(score["score"])
-    st.metric(f"Chance to be won within {score['horizon_days']} days", chance, border=True)
+    st.metric(f"Chance {comes} within {score['horizon_days']} days", chance, border=True)
     for reason in score["reasons"][:3]:
         st.text(f"· {reason['words']}")
 

@@ -49,6 +49,8 @@ KINDS: Mapping[str, Kind] = {
     "facts": Kind(facts.build, facts.shape, facts.key),
     "attainment": Kind(attainment.build, attainment.shape, facts.key, adds=attainment.ADDS),
     "calibration": Kind(scores.build_calibration, scores.shape_calibration, totals=scores.total_calibration),
+    "outcomes": Kind(scores.build_outcomes, scores.shape_calibration, totals=scores.total_calibration),
+    "conversions": Kind(scores.build_conversions, scores.shape_calibration, totals=scores.total_calibration),
     "exits": Kind(exits.build_exits, exits.shape_exits),
     "time_between": Kind(
         exits.build_between, exits.shape_between, survey=Survey(exits.survey_between, exits.shape_between)

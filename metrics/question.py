@@ -198,6 +198,8 @@ def _conversions(definition: Definition, at: date, *, is_converted: bool) -> Ite
 _READ_BY_KINDS: Mapping[str, Sequence[str]] = {
     "attainment": (Mart.FCT_GOALS,),
     "calibration": (Mart.FCT_DEALS, Mart.FCT_STAGE_ENTRIES),
+    "outcomes": (Mart.FCT_DEALS, Mart.FCT_STAGE_ENTRIES),
+    "conversions": (Mart.FCT_LEADS,),
     "score_forecast": (Mart.FCT_SCORES,),
     "seats": (Mart.DIM_USERS,),
 }

@@ -1,4 +1,4 @@
-"""Scores of deals held against what became of them, and a period's forecast in which scores weigh.
+"""Scores of deals and leads held against what became of them, and a period's forecast in which scores weigh.
 
 A score is a sum of money nowhere: it travels through `facts` as whole millionths, so that both engines add up the same.
 """
@@ -23,12 +23,15 @@ _SCORE = f"cast(round(score * {_ONE}) as bigint) as score_millionths"
 _SQUARES = "squares"
 
 
-def build_calibration(statement: Statement, question: Question) -> None:
+def build_calibration(
+    statement: Statement, question: Question, *, since_then: str = "e.entered_at > s.scored_at"
+) -> None:
     """Add `facts`: each deal's first score of the period; those that are settled, and those that came true.
 
     The horizon begins when the score was given: a deal that had stood still for longer could not have come true.
     """
-    _add_first_scores(statement, question)
+    _add_first_scores(statement, question, subject="deal_id", mart=Mart.FCT_DEALS)
+    _add_first_closings(statement, question, since_then)
     as_of = statement.bind(question.as_of, "timestamptz")
     elapsed = statement.dialect.microseconds_between
     statement.step(
@@ -42,45 +45,78 @@ def build_calibration(statement: Statement, question: Question) -> None:
         "    else 'open' end as outcome\n"
         "from first_scores s left join first_closings c on c.score_id = s.score_id",
     )
+    _add_facts(statement, question, "won")
+
+
+def build_outcomes(statement: Statement, question: Question) -> None:
+    """The same, where a closing counts that was backdated to before the score: nobody knew of it when it was given."""
+    build_calibration(statement, question, since_then="(e.left_at is null or e.left_at > s.scored_at)")
+
+
+def build_conversions(statement: Statement, question: Question) -> None:
+    """The same of leads: a score came true if a deal named the contact within the horizon."""
+    _add_first_scores(statement, question, subject="contact_id", mart=Mart.FCT_LEADS, more="converted_at")
+    as_of = statement.bind(question.as_of, "timestamptz")
+    elapsed = statement.dialect.microseconds_between
+    statement.step(
+        "subjects",
+        "select s.score_id as subject_id, s.contact_id, s.owner_id, s.tenth, s.score, s.score_millionths,\n"
+        "  s.scored_at, s.converted_at, case\n"
+        f"    when {elapsed('s.given_at', 's.converted_at')} <= s.horizon_days * {DAY} then 'converted'\n"
+        "    when s.converted_at is not null"
+        f" or {elapsed('s.given_at', as_of)} > s.horizon_days * {DAY} then 'not converted'\n"
+        "    else 'open' end as outcome\n"
+        "from first_scores s",
+    )
+    _add_facts(statement, question, "converted")
+
+
+def _add_facts(statement: Statement, question: Question, success: str) -> None:
     group = "tenth" if question.parameters.group_by == "tenth" else "cast(null as text)"
     squared = f"cast(score_millionths as {statement.dialect.wide_integer}) * score_millionths"
     parts = [
         _facts("scored", group),
         _facts("settled", group, where="outcome <> 'open'"),
-        _facts("won", group, where="outcome = 'won'"),
+        _facts("won", group, where=f"outcome = '{success}'"),
         _facts(_SQUARES, group, where="outcome <> 'open'", counted=squared),
     ]
     statement.step("facts", "\nunion all ".join(parts))
 
 
-def _add_first_scores(statement: Statement, question: Question) -> None:
-    """Add `first_scores`, of deals that the viewer sees, and the `first_closings` that came after each."""
+def _add_first_scores(statement: Statement, question: Question, *, subject: str, mart: Mart, more: str = "") -> None:
+    """Add `first_scores`, of what the viewer sees."""
     conditions, owners = [], question.viewer.owner_ids
     if owners is not None:
         conditions.append(statement.any_of("owner_id", sorted(owners)))
-    statement.mart("seen", Mart.FCT_DEALS, columns="deal_id, owner_id", known_at=question.as_of, conditions=conditions)
+    columns = f"{subject}, owner_id" + (f", {more}" if more else "")
+    statement.mart("seen", mart, columns=columns, known_at=question.as_of, conditions=conditions)
     start, end = statement.bind(question.starts_at, "timestamptz"), statement.bind(question.ends_at, "timestamptz")
     statement.mart(
         "given",
         Mart.FCT_SCORES,
-        columns=f"score_id, deal_id, score, {_SCORE}, horizon_days, scored_at, known_from as given_at",
+        columns=f"score_id, {subject}, score, {_SCORE}, horizon_days, scored_at, known_from as given_at",
         known_at=question.as_of,
         conditions=[f"scored_at >= {start} and scored_at < {end}"],
     )
-    number = "row_number() over (partition by g.deal_id order by g.scored_at, g.score_id)"
+    number = f"row_number() over (partition by g.{subject} order by g.scored_at, g.score_id)"
     tenths = " ".join(
         f"when g.score_millionths < {place * _ONE // 10} then 'tenth_{place:02}'" for place in range(1, 10)
     )
+    shown = "d.owner_id" + (f", d.{more}" if more else "")
     statement.step(
         "numbered_scores",
-        f"select g.*, d.owner_id, {number} as place, case {tenths} else 'tenth_10' end as tenth\n"
-        "from given g join seen d on d.deal_id = g.deal_id",
+        f"select g.*, {shown}, {number} as place, case {tenths} else 'tenth_10' end as tenth\n"
+        f"from given g join seen d on d.{subject} = g.{subject}",
     )
     statement.step("first_scores", "select * from numbered_scores where place = 1")
+
+
+def _add_first_closings(statement: Statement, question: Question, since_then: str) -> None:
+    """Add the `first_closings` after each score."""
     statement.mart(
         "closed_entries",
         Mart.FCT_STAGE_ENTRIES,
-        columns="deal_id, entry_number, status, entered_at",
+        columns="deal_id, entry_number, status, entered_at, left_at",
         known_at=question.as_of,
         conditions=[f"status in ('{StageKind.WON}', '{StageKind.LOST}')"],
     )
@@ -88,7 +124,7 @@ def _add_first_scores(statement: Statement, question: Question) -> None:
         "numbered_closings",
         "select s.score_id, e.status, e.entered_at,\n"
         "  row_number() over (partition by s.score_id order by e.entered_at, e.entry_number) as place\n"
-        "from first_scores s join closed_entries e on e.deal_id = s.deal_id and e.entered_at > s.scored_at",
+        f"from first_scores s join closed_entries e on e.deal_id = s.deal_id and {since_then}",
     )
     statement.step("first_closings", "select * from numbered_closings where place = 1")
 

@@ -1,20 +1,38 @@
 """Training and scoring as the clock does it, for one organization: what `./sluice score` does by hand, and no more work
-than there is. What was scored is remembered by a digest of each open deal's features and of the model."""
+than there is. What was scored is remembered by a digest of each open record's features and of the model."""
 
+import json
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+from uuid import UUID
 
 import polars as pl
 
-from contracts.warehouse import Mart, Part
+from contracts.warehouse import Part
 from metrics.reader import Session
 from models_ml.errors import ScoringError
 from orchestration.publish import last_publication
-from orchestration.scoring import FEATURES, HORIZON_DAYS, TIME, ScoresClient, is_better, learn, read_features
+from orchestration.scores_client import ScoresClient
+from orchestration.scoring import (
+    DEALS,
+    HORIZON_DAYS,
+    SUBJECTS,
+    TIME,
+    Subject,
+    changed_ids,
+    is_better,
+    known_through,
+    learn,
+    read_features,
+)
 
-_DIGESTS = {"deal_id": pl.String, "digest": pl.String}
+#: What a long transaction commits late was recorded before things that were known already.
+_LATE = timedelta(minutes=15)
+#: So often everything is compared, whatever is known to have changed.
+_WHOLE = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -22,58 +40,120 @@ class Training:
     """What came of training: `refusal` says why the model, if there is one, was not promoted."""
 
     organization_id: str
+    subject: str
     number: int | None = None
     auc: float | None = None
     refusal: str | None = None
 
 
-def train_for(client: ScoresClient, session: Session) -> Training:
+@dataclass(frozen=True)
+class _Remembered:
+    """What is known of the last run: digests by id, of which model, up to when, and when all was compared."""
+
+    digests: pl.DataFrame
+    model_id: str | None = None
+    through: datetime | None = None
+    whole_at: datetime | None = None
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """What lies there; nothing where that cannot be read, so that everything is looked at."""
+        empty = pl.DataFrame(schema={"id": pl.String, "digest": pl.String})
+        try:
+            told = json.loads(path.with_suffix(".json").read_text())
+            through, whole_at = (datetime.fromisoformat(told[name]) for name in ("through", "whole_at"))
+            return cls(pl.read_parquet(path), told["model_id"], through, whole_at)
+        except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError):
+            try:
+                return cls(pl.read_parquet(path).select("id", "digest"))
+            except (OSError, pl.exceptions.PolarsError):
+                return cls(empty)
+
+    def keep(self, path: Path) -> None:
+        """Remember it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft, told = path.with_suffix(".new"), path.with_suffix(".json")
+        told.unlink(missing_ok=True)  # half of it is nothing
+        self.digests.write_parquet(draft)
+        draft.replace(path)
+        if self.through is not None and self.whole_at is not None:
+            known = {"model_id": self.model_id, "through": str(self.through), "whole_at": str(self.whole_at)}
+            draft.write_text(json.dumps(known))
+            draft.replace(told)
+
+
+def train_for(client: ScoresClient, session: Session, subject: Subject = DEALS) -> Training:
     """Train, keep the model as a shadow, and promote it where it is no worse than the one that scores."""
     organization_id = client.organization_id
     try:
-        trained = learn(read_features(session, organization_id), horizon_days=HORIZON_DAYS)
+        trained = learn(read_features(session, organization_id, subject), subject, horizon_days=HORIZON_DAYS)
     except ScoringError as error:  # too few deals, say
-        return Training(str(organization_id), refusal=str(error))
-    present = client.present()
-    model = client.keep(trained, data_version=str(session.version), horizon_days=HORIZON_DAYS)
+        return Training(str(organization_id), subject.name, refusal=str(error))
+    present = client.present(subject)
+    model = client.keep(trained, subject, data_version=str(session.version), horizon_days=HORIZON_DAYS)
     refusal = is_better(trained.card, present)
     if refusal is None:
         client.promote(model["id"])
-    return Training(str(organization_id), model["number"], trained.card["auc"], refusal)
+    return Training(str(organization_id), subject.name, model["number"], trained.card["auc"], refusal)
 
 
-def score_changed(client: ScoresClient, session: Session, folder: Path) -> dict[str, int]:
-    """Score the open deals whose features, or whose model, are others than when they were scored; what is remembered
-    lies in `folder`."""
-    organization_id, present = client.organization_id, client.present()
+def score_changed(
+    client: ScoresClient, session: Session, folder: Path, subject: Subject = DEALS, *, now: datetime
+) -> dict[str, int]:
+    """Score the open records whose features, or whose model, are others than when they were scored; what is remembered
+    lies in `folder`. It costs as much as has changed; once an hour, and for a new model, everything is compared."""
+    organization_id, present = client.organization_id, client.present(subject)
     if present is None:
         return {}
-    features = read_features(session, organization_id, is_present=True)
-    path = folder / f"{organization_id}.parquet"
-    known = pl.read_parquet(path) if path.exists() else pl.DataFrame(schema=_DIGESTS)
-    changed, digests = changed_since(features, known, model_id=str(present["id"]))
-    done = client.write(present, changed) if not changed.is_empty() else {}
-    folder.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".new")
-    digests.write_parquet(
-        draft
-    )  # only now: whoever is stopped before scores the same deals again, which changes nothing
-    draft.replace(path)
-    return {"open": len(digests), "changed": len(changed), **done}
+    model_id, path = str(present["id"]), folder / f"{organization_id}.{subject.name}.parquet"
+    known = _Remembered.read(path)
+    through = known_through(session, organization_id, subject) if subject.known_by else None
+    ids = _touched(session, organization_id, subject, known, model_id=model_id, now=now)
+    features = read_features(session, organization_id, subject, is_present=True, ids=ids)
+    changed, digests = changed_since(features, known.digests, subject, model_id=model_id, looked_at=ids)
+    done = client.write(present, changed, subject) if not changed.is_empty() else {}
+    # only now: whoever is stopped before scores the same deals again, which changes nothing
+    _Remembered(digests, model_id, through, now if ids is None else known.whole_at).keep(path)
+    return {"open": len(digests), "looked_at": len(features), "changed": len(changed), **done}
 
 
-def changed_since(features: pl.DataFrame, known: pl.DataFrame, *, model_id: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The open deals' rows of which `known` has another digest or none, and the digests of all open ones."""
+def _touched(
+    session: Session, organization_id: UUID, subject: Subject, known: _Remembered, *, model_id: str, now: datetime
+) -> list[UUID] | None:
+    """Of what something was learned since the last run; None where all has to be looked at."""
+    if known.through is None or known.whole_at is None or known.model_id != model_id:
+        return None
+    if now - known.whole_at >= _WHOLE:
+        return None
+    return changed_ids(session, organization_id, subject, since=known.through - _LATE)
+
+
+def changed_since(
+    features: pl.DataFrame,
+    known: pl.DataFrame,
+    subject: Subject = DEALS,
+    *,
+    model_id: str,
+    looked_at: list[UUID] | None = None,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The open records' rows of which `known` has another digest or none, and the digests of all open ones.
+
+    `features` are of those that were `looked_at` (None: of all); of others stays what is known.
+    """
     present = features.filter(pl.col("is_present"))
     digests = pl.DataFrame(
         {
-            "deal_id": present["deal_id"].to_list(),
-            "digest": [_digest(model_id, row) for row in present.select(TIME, *FEATURES).iter_rows()],
+            "id": present[subject.id].to_list(),
+            "digest": [_digest(model_id, row) for row in present.select(TIME, *subject.features).iter_rows()],
         },
-        schema=_DIGESTS,
+        schema={"id": pl.String, "digest": pl.String},
     )
-    same = digests.join(known, on=["deal_id", "digest"], how="semi")
-    return present.join(same, on="deal_id", how="anti"), digests
+    same = digests.join(known, on=["id", "digest"], how="semi")
+    changed = present.join(same, left_on=subject.id, right_on="id", how="anti")
+    if looked_at is not None:
+        others = known.filter(~pl.col("id").is_in([str(one) for one in looked_at]))
+        digests = pl.concat([others, digests])
+    return changed, digests
 
 
 def _digest(model_id: str, row: tuple[Any, ...]) -> str:
@@ -81,7 +161,10 @@ def _digest(model_id: str, row: tuple[Any, ...]) -> str:
 
 
 def features_version(warehouse_url: str) -> str | None:
-    """The version in which features changed last, among those that are published."""
-    published, mart = last_publication(warehouse_url), Mart.LEAD_FEATURES
-    part = None if published is None else published.parts.get(str(Part(mart.group, mart.speed)))
-    return str(part["version"]) if part else None
+    """The versions in which features changed last, among those that are published."""
+    published = last_publication(warehouse_url)
+    if published is None:
+        return None
+    parts = [published.parts.get(str(Part(one.mart.group, one.mart.speed))) for one in SUBJECTS.values()]
+    found = [str(part["version"]) for part in parts if part]
+    return " ".join(found) or None

@@ -1,4 +1,5 @@
-"""Scores what changes, within seconds: looks for a newer version of the features, and scores the deals that differ.
+"""Scores what changes, within seconds: looks for a newer version of the features, and scores the deals and leads that
+differ.
 
 A long-lived process beside Dagster's, since a run of Dagster's costs more than a score. It has work only where
 `SLUICE_SCORES_KEYS` names organizations, and is started there alone. Training stays Dagster's, by night.
@@ -7,7 +8,9 @@ A long-lived process beside Dagster's, since a run of Dagster's costs more than 
 import logging
 import signal
 import threading
-from contextlib import closing
+from collections.abc import Iterable
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
@@ -19,7 +22,8 @@ from metrics.errors import MetricError
 from metrics.reader import Reader, open_reader
 from models_ml.errors import ScoringError
 from orchestration.score_runs import features_version, score_changed
-from orchestration.scoring import ScoresClient
+from orchestration.scores_client import ScoresClient
+from orchestration.scoring import SUBJECTS
 
 logger = logging.getLogger(__name__)
 
@@ -32,22 +36,20 @@ _AGAIN_AFTER_SECONDS = 15.0
 _AWAY = (ScoringError, MetricError, psycopg.Error, duckdb.Error, OSError)
 
 
-def score_all(reader: Reader, folder: Path) -> bool:
+def score_all(reader: Reader, clients: Iterable[ScoresClient], folder: Path) -> bool:
     """Score what changed, of each organization that takes part; whether all went well."""
-    settings, is_well = ScoringSettings(), True
-    for key in settings.scores_keys:
-        client = ScoresClient.at(settings.api_url, key.get_secret_value())
-        try:
-            with reader.session() as session:
-                done = score_changed(client, session, folder)
-        except _AWAY as error:
-            logger.warning("an organization's deals are not scored: %s", error)
-            is_well = False
-        else:
-            if done.get("changed"):
-                logger.info("scored: %s", done)
-        finally:
-            client.http.close()
+    is_well = True
+    for client in clients:
+        for subject in SUBJECTS.values():
+            try:
+                with reader.session() as session:
+                    done = score_changed(client, session, folder, subject, now=datetime.now(UTC))
+            except _AWAY as error:
+                logger.warning("an organization's %ss are not scored: %s", subject.noun, error)
+                is_well = False
+            else:
+                if done.get("changed"):
+                    logger.info("scored %ss: %s", subject.noun, done)
     return is_well
 
 
@@ -56,11 +58,15 @@ def run(stop: threading.Event) -> None:
     url = WarehouseSettings().warehouse_url.get_secret_value()
     folder = OrchestrationSettings().dagster_home.absolute() / "scores"
     looked_at, again_at = None, 0.0
-    with closing(open_reader(url)) as reader:
+    settings = ScoringSettings()
+    clients = [ScoresClient.at(settings.api_url, key.get_secret_value()) for key in settings.scores_keys]
+    with closing(open_reader(url)) as reader, ExitStack() as connections:
+        for client in clients:
+            connections.enter_context(client.http)
         while not stop.is_set():
             version = _version(url)
             if version is not None and (version != looked_at or monotonic() >= again_at):
-                is_well = score_all(reader, folder)
+                is_well = score_all(reader, clients, folder)
                 looked_at = version
                 again_at = monotonic() + (_AT_LEAST_EVERY_SECONDS if is_well else _AGAIN_AFTER_SECONDS)
             stop.wait(_LOOK_SECONDS)

@@ -4,7 +4,7 @@ import csv
 import json
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import polars as pl
@@ -20,7 +20,8 @@ from models_ml.outcome import OPEN, Outcome, read_outcome
 from models_ml.reading import find_column, read_csv
 from models_ml.scoring import explain
 from models_ml.training import Settings, Trained, features_of, train
-from orchestration.scoring import HORIZON_DAYS, ScoresClient, is_better, learn, read_features
+from orchestration.scores_client import ScoresClient
+from orchestration.scoring import HORIZON_DAYS, SUBJECTS, is_better, learn, read_features
 from runtime.stack import known_stack
 from runtime.status import use_running_stack
 
@@ -74,6 +75,7 @@ def score_csv(
         _write_scores(scores, trained, columns, outcome)
 
 
+_Of = Annotated[Literal["deal", "contact"], typer.Option("--of", help="What is scored: deals, or contacts (leads).")]
 _ApiUrl = Annotated[str | None, typer.Option(envvar="SLUICE_API_URL", help="Default: the stack of this folder.")]
 _Token = Annotated[str | None, typer.Option(envvar="SLUICE_TOKEN", help="A key with scores:write, or a token.")]
 _Email = Annotated[str | None, typer.Option(help="Who signs in, without a token.")]
@@ -83,8 +85,9 @@ _Password = Annotated[str | None, typer.Option(envvar="SLUICE_PASSWORD", help="A
 @app.command("train")
 def train_model(
     *,
+    of: _Of = "deal",
     horizon: Annotated[
-        int, typer.Option(min=1, max=3650, help="Days within which a deal is to be won.")
+        int, typer.Option(min=1, max=3650, help="Days within which a deal is to be won, or a lead to convert.")
     ] = HORIZON_DAYS,
     shadow: Annotated[bool, typer.Option("--shadow", help="Keep the model without promoting it.")] = False,
     api_url: _ApiUrl = None,
@@ -93,49 +96,50 @@ def train_model(
     password: _Password = None,
 ) -> None:
     """Train on the published warehouse, promote what is no worse than the present model, and score what is open."""
-    console = Console(highlight=False)
+    console, subject = Console(highlight=False), SUBJECTS[of]
     client = _client(api_url, token, email, password)
     with (
         closing(open_reader(WarehouseSettings().warehouse_url.get_secret_value())) as reader,
         reader.session() as session,
     ):
-        features, data_version = read_features(session, client.organization_id), str(session.version)
-    present = client.present()
-    trained = learn(features, horizon_days=horizon)
-    kept = client.keep(trained, data_version=data_version, horizon_days=horizon)
+        features, data_version = read_features(session, client.organization_id, subject), str(session.version)
+    present = client.present(subject)
+    trained = learn(features, subject, horizon_days=horizon)
+    kept = client.keep(trained, subject, data_version=data_version, horizon_days=horizon)
     console.print(f"Model {kept['number']} is kept as a shadow.")
     print_card(console, kept["card"])
     if refusal := is_better(trained.card, present):
         console.print(f"Not promoted: {refusal}", markup=False)
     elif not shadow:
         client.promote(kept["id"])
-        done = client.write(kept, features)
+        done = client.write(kept, features, subject)
         console.print(
-            f"Promoted. {done['written']:,} deals scored, {done['held_out']:,} are in the slice without scores."
+            f"Promoted. {done['written']:,} {subject.noun}s scored, {done['held_out']:,} in the slice without scores."
         )
 
 
 @app.command("run")
 def run_scores(
-    *, api_url: _ApiUrl = None, token: _Token = None, email: _Email = None, password: _Password = None
+    *, of: _Of = "deal", api_url: _ApiUrl = None, token: _Token = None, email: _Email = None, password: _Password = None
 ) -> None:
-    """Score the open deals with the promoted model, as they stand in the published warehouse."""
-    client = _client(api_url, token, email, password)
-    present = client.present()
+    """Score the open deals, or leads, with the promoted model, as they stand in the published warehouse."""
+    client, subject = _client(api_url, token, email, password), SUBJECTS[of]
+    present = client.present(subject)
     if present is None:
         raise ScoringError("No model is promoted; ./sluice score train makes one.")
     with (
         closing(open_reader(WarehouseSettings().warehouse_url.get_secret_value())) as reader,
         reader.session() as session,
     ):
-        features = read_features(session, client.organization_id, is_present=True)
-    done = client.write(present, features)
+        features = read_features(session, client.organization_id, subject, is_present=True)
+    done = client.write(present, features, subject)
     Console(highlight=False).print(", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in done.items()))
 
 
 @app.command("card")
 def show_card(
     *,
+    of: _Of = "deal",
     number: Annotated[int | None, typer.Option(help="Number of the model; the promoted one by default.")] = None,
     json_output: Annotated[bool, typer.Option("--json")] = False,
     api_url: _ApiUrl = None,
@@ -144,7 +148,7 @@ def show_card(
     password: _Password = None,
 ) -> None:
     """The card of a model."""
-    models = _client(api_url, token, email, password).models()
+    models = _client(api_url, token, email, password).models(SUBJECTS[of])
     wanted = [one for one in models if (one["number"] == number if number else one["state"] == "promoted")]
     if not (wanted or (models and number is None)):
         raise ScoringError("There is no such model; ./sluice score train makes one.")
@@ -159,12 +163,12 @@ def show_card(
 
 @app.command("rollback")
 def roll_back(
-    *, api_url: _ApiUrl = None, token: _Token = None, email: _Email = None, password: _Password = None
+    *, of: _Of = "deal", api_url: _ApiUrl = None, token: _Token = None, email: _Email = None, password: _Password = None
 ) -> None:
     """Bring back the model that was promoted before the present one."""
     client = _client(api_url, token, email, password)
-    client.call("POST", "/v1/scores/rollback")
-    present = client.present()
+    client.call("POST", f"/v1/scores/rollback?subject={of}")
+    present = client.present(SUBJECTS[of])
     Console(highlight=False).print(f"Model {present['number'] if present else 'none'} scores again.")
 
 

@@ -289,12 +289,19 @@ class EventLog:
         self.add(data, deal.id, at=at, recorded=recorded)
 
     def score(
-        self, deal: Deal, score: float, *, at: datetime, recorded: datetime | None = None, horizon_days: int = 90
+        self,
+        deal: Deal | UUID,
+        score: float,
+        *,
+        at: datetime,
+        recorded: datetime | None = None,
+        horizon_days: int = 90,
     ) -> UUID:
-        """A deal is scored; answers the id of the score."""
+        """A deal, or the contact of an id, is scored; answers the id of the score."""
         score_id = self.new_id()
         data = LeadScored(
-            deal_id=deal.id,
+            deal_id=deal.id if isinstance(deal, Deal) else None,
+            contact_id=None if isinstance(deal, Deal) else deal,
             model_id=UUID(int=1),
             model_number=1,
             score=score,

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import contracts
 from contracts.events.deals import DealLineItemsChanged, LineFacts
-from contracts.events.registry import parse
+from contracts.events.registry import EVENTS, parse
 from contracts.stages import Outcome, StageKind
 from tests.event_history import BEGINNING, AnyEvent, Deal, EventLog, Pipeline, days
 
@@ -28,8 +28,10 @@ def random_history(seed: int, *, deals: int = 25) -> list[AnyEvent]:
 
 
 def _examples() -> Iterator[AnyEvent]:
+    """The newest version of each: all are read as that."""
     folder = Path(contracts.__file__).with_name("examples")
-    return (parse(json.loads(path.read_text())) for path in sorted(folder.glob("*.json")))
+    found = (json.loads(path.read_text()) for path in sorted(folder.glob("*.json")))
+    return (parse(one) for one in found if (one["type"], one["version"] + 1) not in EVENTS)
 
 
 class _Organization:

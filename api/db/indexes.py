@@ -22,11 +22,12 @@ def timeouts(config: Config | None) -> tuple[str, str]:
     return f"set lock_timeout = '{lock_timeout}'", "set statement_timeout = '5s'"
 
 
-def build_index(name: str, definition: str) -> None:
+def build_index(name: str, definition: str, *, is_unique: bool = False) -> None:
     """Build an index; `definition` is what stands behind `on`."""
     with _taking_time():
         op.execute(f"drop index concurrently if exists {name}")
-        op.execute(f"create index concurrently if not exists {name} on {definition}")
+        kind = "unique index" if is_unique else "index"
+        op.execute(f"create {kind} concurrently if not exists {name} on {definition}")
 
 
 def drop_index(name: str) -> None:

@@ -59,6 +59,7 @@ REFERENCES: Mapping[str, Sequence[Reference]] = {
         Reference("channel_identities", "contact_id"),
         Reference("campaign_recipients", "contact_id", unique=("campaign_id",), is_kept=True),
         Reference("consents", "contact_id"),
+        Reference("scores", "contact_id"),
         Reference("contact_channels", "contact_id", unique=("kind", "key")),
         _TAGS,
     ),

@@ -20,7 +20,7 @@ from api.kernel.errors import Unprocessable
 Roots = Mapping[str, Mapping[str, Any]]
 
 _TEXT = re.compile(r"""r?"(?:[^"\\]|\\.)*"|r?'(?:[^'\\]|\\.)*'""")
-_PATH = re.compile(r"(?<![\w.])(deal|contact|company|event|recipient)\s*\.\s*(\w+)")
+_PATH = re.compile(r"(?<![\w.])(deal|contact|company|event|recipient|metric)\s*\.\s*(\w+)")
 
 
 class BadCondition(Unprocessable):

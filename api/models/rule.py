@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger
+from sqlalchemy import BigInteger, Float
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -35,6 +35,28 @@ class RuleVersion(TenantRow):
     mode: Mapped[str]
     document: Mapped[dict[str, Any]] = mapped_column(JSONB)
     valid_from: Mapped[datetime]
+
+
+class RuleWait(TenantRow):
+    """An event that sets a rule off once nothing of its kind followed it until `due_at`."""
+
+    __tablename__ = "rule_waits"
+
+    rule_id: Mapped[UUID]
+    subject_type: Mapped[str]
+    subject_id: Mapped[UUID]
+    event_id: Mapped[UUID]
+    due_at: Mapped[datetime]
+
+
+class RuleFigure(TenantRow):
+    """A figure that conditions name, from when it was found until the next row; it was so still at `checked_at`."""
+
+    __tablename__ = "rule_figures"
+
+    digest: Mapped[str]
+    value: Mapped[float | None] = mapped_column(Float)
+    checked_at: Mapped[datetime]
 
 
 class RuleRun(TenantRow):

@@ -1,4 +1,4 @@
-"""Models that score deals, and the scores that they gave."""
+"""Models that score deals or contacts, and the scores that they gave."""
 
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,7 @@ class ScoreModel(TenantRow):
     __tablename__ = "score_models"
 
     number: Mapped[int] = mapped_column(BigInteger)
+    subject: Mapped[str]
     state: Mapped[str]
     artefact: Mapped[str]
     sha256: Mapped[str]
@@ -28,11 +29,12 @@ class ScoreModel(TenantRow):
 
 
 class Score(TenantRow):
-    """What a model said of a deal as of an instant; never changed."""
+    """What a model said of a deal or a contact as of an instant; never changed."""
 
     __tablename__ = "scores"
 
-    deal_id: Mapped[UUID]
+    deal_id: Mapped[UUID | None]
+    contact_id: Mapped[UUID | None]
     model_id: Mapped[UUID]
     score: Mapped[float] = mapped_column(Float)
     reasons: Mapped[list[Any]] = mapped_column(JSONB)

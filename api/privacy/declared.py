@@ -87,10 +87,16 @@ DECLARED: Mapping[str, Declared] = {
         rest="subject_type",
         mentions="text",
     ),
+    "scores": Declared(where="contact_id = :contact_id", goes=True, rest="reasons"),
     "rule_runs": Declared(
         where=f"(subject_id = :contact_id or subject_id in ({_DEALS}) or subject_id in ({_THREADS}))",
         erased={"facts": "'{}'", "actions": "'[]'", "detail": "null"},
         rest="key mode subject_type outcome score_model",
+    ),
+    "rule_waits": Declared(
+        where=f"(subject_id = :contact_id or subject_id in ({_DEALS}) or subject_id in ({_THREADS}))",
+        goes=True,
+        rest="subject_type",
     ),
     "rule_calls": Declared(
         where="position(cast(:contact_id as text) in body::text) > 0", erased={"body": "'{}'"}, rest="url error"
@@ -180,9 +186,9 @@ DECLARED: Mapping[str, Declared] = {
     "picklist_values": _staff("picklist label"),
     "pipelines": _staff("name"),
     "rule_versions": _staff("mode document"),
+    "rule_figures": _staff("digest"),
     "rules": _staff("name mode document disabled_because"),
-    "score_models": _staff("state artefact sha256 card data_version code_version"),
-    "scores": _staff("reasons"),
+    "score_models": _staff("state subject artefact sha256 card data_version code_version"),
     "sessions": _staff("revoked_because address user_agent"),
     "stages": _staff("name kind entry_fields exit_fields"),
     "subscriptions": _staff("provider_subscription_id provider_item_id plan status interval currency"),

@@ -1,6 +1,7 @@
 """The rules of all organizations at work: which events concern them and what they do then; and what by the clock."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,10 +17,11 @@ from api.kernel.context import Context
 from api.kernel.database import Database
 from api.kernel.unit_of_work import UnitOfWork
 from api.rules import records
-from api.rules.document import OnNoActivity, OnSchedule, OnTimeInStage
+from api.rules.document import Figure, OnNoActivity, OnSchedule, OnTimeInStage
 from api.rules.facts import Fact, Subject
+from api.rules.figures import digest_of
 from api.rules.firing import fire
-from api.rules.matching import Due, Rulebook, RuleVersion, due_of, slot_due, slots, subject_of
+from api.rules.matching import SCORED, Due, Rulebook, RuleVersion, due_of, slot_due, slots, subject_of, version_at
 from contracts.events.envelope import ActorKind, Envelope, Event
 
 _PAGE = 200
@@ -27,7 +29,12 @@ _PAGE = 200
 _BELIEVED = timedelta(minutes=10)
 _MADE_UP = timedelta(hours=1)
 
+#: A figure is asked for again after so long.
+_LOOKED_AT_EVERY = timedelta(minutes=10)
+
 Place = tuple[str, UUID]
+#: What a figure is in an organization; None where that cannot be told.
+Ask = Callable[[UUID, Figure, datetime], float | None]
 
 
 @dataclass
@@ -35,6 +42,7 @@ class Automaton:
     """What the worker keeps between events: rulebooks, and when to look again at what time may bring about."""
 
     database: Database
+    ask: Ask = lambda *_: None
     _books: dict[UUID, tuple[Any, Rulebook]] = field(default_factory=dict)
     _look_again: dict[tuple[UUID, int, UUID], datetime] = field(default_factory=dict)
     _slots_done: set[tuple[UUID, datetime]] = field(default_factory=set)
@@ -52,7 +60,7 @@ class Automaton:
                 for subject, history in await _histories(unit, subjects):
                     for fact in history:
                         subject.learn(fact)
-                        if fact.id in facts and book.set_off(fact, subject):
+                        if fact.id in facts and (book.set_off(fact, subject) or book.put_off(fact, subject)):
                             found.add(fact.id)
         return found
 
@@ -65,6 +73,8 @@ class Automaton:
                 return
             for fact in history[: place + 1]:
                 subject.learn(fact)
+            for rule, due_at in book.put_off(history[place], subject):
+                records.wait(unit, rule.rule_id, (subject.type, subject.id), event_id=event.id, due_at=due_at)
             for firing in book.set_off(history[place], subject):
                 await fire(unit, firing, later=history[place + 1 :])
 
@@ -72,8 +82,11 @@ class Automaton:
         """Let time set rules off in an organization; how often it did."""
         async with self.inside(organization_id) as unit:
             now, book = unit.now, await self.book(unit, organization_id)
-        fired = 0
+        book = await self._look_at_figures(organization_id, book, now)
+        fired = await self._come_after(organization_id, book)
         for rule in book.timed(now):
+            if rule.document.waits:
+                continue
             if isinstance(rule.document.trigger, OnSchedule):
                 fired += await self._come_round(organization_id, book, rule, now)
             else:
@@ -94,6 +107,45 @@ class Automaton:
         """A unit of work in an organization, for what no event asks for."""
         context = Context(organization_id=organization_id, actor=ActorKind.SYSTEM, correlation_id=uuid7(), depth=1)
         return acting_in(self.database, context)
+
+    async def _look_at_figures(self, organization_id: UUID, book: Rulebook, now: datetime) -> Rulebook:
+        """Ask for the figures that are too old; the book with them."""
+        named = {digest_of(one): one for rule in book.timed(now) for one in rule.document.metrics.values()}
+        if not named:
+            return book
+        async with self.inside(organization_id) as unit:
+            known = {row.digest: row for row in await unit.fetch(records.CHECKED)}
+        old = [one for one in named if one not in known or now - known[one].checked_at >= _LOOKED_AT_EVERY]
+        for digest in old:
+            value = await asyncio.to_thread(self.ask, organization_id, named[digest], now)
+            async with self.inside(organization_id) as unit:
+                if digest in known and (value is None or value == known[digest].value):
+                    unit.execute(records.CHECK, id=known[digest].id)
+                else:
+                    records.keep_figure(unit, digest, value)
+        if not old:
+            return book
+        async with self.inside(organization_id) as unit:
+            return await self.book(unit, organization_id)
+
+    async def _come_after(self, organization_id: UUID, book: Rulebook) -> int:
+        """Let those act that waited whether something would follow. What was put off again meanwhile is not due."""
+        fired, left = 0, True
+        while left:
+            async with self.inside(organization_id) as unit:
+                left = False
+                for wait in await unit.fetch(records.TAKE_WAITS, most=1):
+                    left = True
+                    [(subject, history)] = await _histories(unit, {(wait.subject_type, wait.subject_id)})
+                    fact = next((one for one in history if one.id == wait.event_id), None)
+                    rule = version_at(book.versions.get(wait.rule_id, ()), fact.occurred_at) if fact else None
+                    if fact is None or rule is None:
+                        continue
+                    then = _as_of(subject, history, wait.due_at)
+                    later = [one for one in history if one.recorded_at > wait.due_at]
+                    for firing in book.comes_after(rule, fact, then, wait.due_at):
+                        fired += await fire(unit, firing, later=later) is not None
+        return fired
 
     async def _come_due(self, organization_id: UUID, book: Rulebook, rule: RuleVersion, now: datetime) -> int:
         trigger, values = rule.document.trigger, dict[str, Any]()
@@ -199,8 +251,9 @@ def _subject_of(fact: Fact) -> Place:
 
 def _about(fact: Fact) -> Iterator[UUID]:
     yield fact.aggregate_id
-    if (named := fact.data.get("deal_id")) is not None and str(named) != str(fact.aggregate_id):
-        yield UUID(str(named))
+    for name in ("deal_id", "contact_id") if fact.type == SCORED else ("deal_id",):
+        if (named := fact.data.get(name)) is not None and str(named) != str(fact.aggregate_id):
+            yield UUID(str(named))
 
 
 def _as_of(subject: Subject, history: Sequence[Fact], at: datetime) -> Subject:

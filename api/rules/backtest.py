@@ -52,13 +52,18 @@ class Replay:
         told = sorted((_as_lived(fact) for fact in history), key=lambda fact: fact.recorded_at)
         subject, fired, last = Subject(kind, subject_id), list[Fired](), None
         seen: set[str] = set()
+        waits: tuple[Fact, datetime] | None = None
         for number, fact in enumerate([*told, None]):
             until = self.ends if fact is None else min(fact.recorded_at, self.ends)
             candidates = [one for due in self._dues(subject, until, seen) for one in self._come(subject, due)]
+            if waits is not None and waits[1] < until:
+                candidates += self.book.comes_after(self.rule, waits[0], subject, waits[1])
+                waits = None
             if fact is not None:
                 subject.learn(fact)
                 if self.begins <= fact.recorded_at < self.ends:
                     candidates += self.book.set_off(fact, subject)
+                    waits = next(((fact, due_at) for _, due_at in self.book.put_off(fact, subject)), waits)
             for firing in candidates:
                 if not is_cooling(self.rule, firing.at, lambda at=last: at):  # type: ignore[misc] # its present value
                     last = firing.at
@@ -69,7 +74,7 @@ class Replay:
 
     def _dues(self, subject: Subject, until: datetime, seen: set[str]) -> Iterator[Due]:
         """What time brings about before an instant, once each."""
-        if not self.rule.document.is_timed:
+        if not self.rule.document.is_timed or self.rule.document.waits:
             return
         due = due_of(self.rule, subject)
         dues = [] if due is None else [due]

@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from api.kernel import conditions
-from api.rules.document import Document, OnEvent, subjects_of
+from api.rules import figures
+from api.rules.document import Document, OnEvent, newest_of, subjects_of
 from contracts.events.registry import EVENTS
 
 #: Fields of a deal, and a value of each for trying a condition.
@@ -25,7 +26,8 @@ def declared(document: Document) -> dict[str, Mapping[str, Any]]:
     event: dict[str, Any] = {"type": "", "actor": "", "actor_id": "", "depth": 0}
     if isinstance(document.trigger, OnEvent):
         event |= _event_fields(document.trigger.event)
-    return roots | {"event": event}
+    metric = {"metric": dict.fromkeys(document.metrics, 0.5)} if document.metrics else {}
+    return roots | {"event": event} | metric
 
 
 def check(document: Document, *, now: datetime) -> None:
@@ -34,17 +36,19 @@ def check(document: Document, *, now: datetime) -> None:
     Raises:
         BadCondition: it says what and where.
     """
+    for name, figure in document.metrics.items():
+        if (problem := figures.problem_with(figure, now=now)) is not None:
+            raise conditions.BadCondition(problem, pointer=f"/document/metrics/{name}")
     conditions.check(document.when, declared(document), now=now)
 
 
 def _event_fields(event_type: str) -> dict[str, Any]:
-    newest = max(version for kind, version in EVENTS if kind == event_type)
-    schema = EVENTS[event_type, newest].model_json_schema()
+    schema = newest_of(event_type).model_json_schema()
     return {name: _sample(part) for name, part in schema.get("properties", {}).items()}
 
 
 def _fields_of(subject: str) -> dict[str, Any]:
-    fields: dict[str, Any] = {"id": "", "age_days": 1.5}
+    fields: dict[str, Any] = {"id": "", "age_days": 1.5} | ({"score": 0.5} if subject == "contact" else {})
     for (name, version), kind in EVENTS.items():
         if kind.aggregate_type == subject and version == 1:
             fields |= _event_fields(name)

@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from api.kernel.actions import ActionKind, action_kinds
+from contracts.events.envelope import Event
 from contracts.events.registry import EVENTS
 
 _NO_SECONDS = re.compile(r"^([01]\d|2[0-3]):[0-5]\d$")
@@ -46,9 +47,10 @@ class OnEvent(_Part):
 
 
 class OnScore(_Part):
-    """A deal's score reaches a threshold. It counts again only after it was below by `hysteresis`."""
+    """A deal's or a contact's score reaches a threshold. It counts again only after it was below by `hysteresis`."""
 
     kind: Literal["score"] = "score"
+    subject: Literal["deal", "contact"] = "deal"
     above: float = Field(gt=0, lt=1)
     hysteresis: float = Field(default=0.05, ge=0, lt=1)
 
@@ -123,12 +125,31 @@ class Window(_Part):
         return time.fromisoformat(self.begins), time.fromisoformat(self.ends)
 
 
+class Figure(_Part):
+    """A figure of a metric for the whole organization, of the last `days` unless its parameters say from when."""
+
+    metric: str = Field(examples=["win_rate"])
+    figure: str = Field(examples=["win_rate"])
+    parameters: dict[str, str] = Field(default={}, max_length=20)
+    group: str | None = Field(default=None, description="The group of the answer, with a group_by.")
+    days: int = Field(default=90, ge=1, le=3650)
+
+
 class Document(_Part):
     """What sets a rule off, on which condition, and what it then does."""
 
     trigger: Trigger
     when: str = Field(default="", max_length=2_000, description="A condition in CEL; empty: always.")
+    metrics: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")], Figure] = Field(
+        default={}, max_length=5, description="Figures that the condition names as metric.<name>."
+    )
     actions: list[Action] = Field(min_length=1, max_length=10)
+    debounce_minutes: float = Field(
+        default=0,
+        ge=0,
+        le=1_440,
+        description="Of several events in a row on a record the last counts, once none followed it for so long.",
+    )
     cool_down_hours: float = Field(default=0, ge=0, le=8760, description="Not again on the same record for so long.")
     most_per_hour: int = Field(default=1_000, ge=1, le=100_000, description="More firings are only logged.")
     hold_days: float = Field(
@@ -145,6 +166,8 @@ class Document(_Part):
 
     @model_validator(mode="after")
     def _fits(self) -> "Document":
+        if self.waits and self.trigger.kind in TIMED:
+            raise ValueError("only a rule that waits for events can have debounce_minutes")
         subjects = subjects_of(self.trigger)
         for action in self.actions:
             wanted = action.kind.subjects
@@ -154,8 +177,18 @@ class Document(_Part):
 
     @property
     def is_timed(self) -> bool:
-        """Whether time sets it off, not an event."""
-        return self.trigger.kind in TIMED
+        """Whether there is something to do for it as time passes: it sets it off, or what it looks at changes."""
+        return self.trigger.kind in TIMED or self.waits or bool(self.metrics)
+
+    @property
+    def waits(self) -> bool:
+        """Whether it acts only once nothing follows what sets it off."""
+        return self.debounce_minutes > 0
+
+
+def newest_of(event_type: str) -> type[Event]:
+    """The newest version of an event: as it is read."""
+    return EVENTS[event_type, max(version for kind, version in EVENTS if kind == event_type)]
 
 
 #: Aggregates that are records of their own; events of others speak about those that they name.
@@ -164,9 +197,11 @@ RECORDS = ("deal", "contact", "company")
 
 def subjects_of(trigger: Trigger) -> tuple[str, ...]:
     """The types of records that what sets a rule off may be about."""
+    if isinstance(trigger, OnScore):
+        return (trigger.subject,)
     if not isinstance(trigger, OnEvent):
         return ("deal",)
-    kind = next(event for (name, _), event in EVENTS.items() if name == trigger.event)
+    kind = newest_of(trigger.event)
     if kind.aggregate_type in RECORDS:
         return (kind.aggregate_type,)
     named = tuple(record for record in RECORDS if f"{record}_id" in kind.model_fields)

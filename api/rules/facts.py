@@ -134,6 +134,8 @@ class Subject:
                 "stage_changes": self.stage_changes,
                 "custom": shown.get("custom", {}),
             }
+        elif self.type == "contact":
+            shown["score"] = self.scores[-1] if self.scores else None
         shown["age_days"] = _days(self.created_at, now)
         return shown
 

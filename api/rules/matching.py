@@ -20,8 +20,9 @@ from api.rules.document import (
     Window,
 )
 from api.rules.facts import Fact, Subject
+from api.rules.figures import digest_of
 
-_SCORED = "lead.scored"
+SCORED = "lead.scored"
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class RuleVersion:
     def waits_for(self) -> str | None:
         """The type of event that may set it off."""
         trigger = self.document.trigger
-        return trigger.event if isinstance(trigger, OnEvent) else _SCORED if isinstance(trigger, OnScore) else None
+        return trigger.event if isinstance(trigger, OnEvent) else SCORED if isinstance(trigger, OnScore) else None
 
 
 class Due(NamedTuple):
@@ -84,6 +85,13 @@ class CustomName(NamedTuple):
         return ", ".join(self.labels.get(part, part) for part in value.split(",")) if self.labels else value
 
 
+class Found(NamedTuple):
+    """A figure of the metrics, and since when it was known."""
+
+    at: datetime
+    value: float | None
+
+
 @dataclass
 class Rulebook:
     """The rules of an organization, each with all its versions, and what their conditions call by name."""
@@ -94,6 +102,7 @@ class Rulebook:
     imports: frozenset[UUID] = frozenset()  # those on which rules run
     quiet: frozenset[UUID] = frozenset()  # bulk changes on which they do not
     custom: Sequence[CustomName] = ()
+    figures: Mapping[str, Sequence[Found]] = field(default_factory=dict)  # by what is asked, in order
     _waiting: dict[str, list[Sequence[RuleVersion]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -118,14 +127,28 @@ class Rulebook:
         return fact.actor != "import" or rule.document.on_imports or fact.actor_id in self.imports
 
     def set_off(self, fact: Fact, subject: Subject) -> list[Firing]:
-        """What an event sets off on its record, which has learned of it."""
+        """What an event sets off at once on its record, which has learned of it."""
+        rules = [one for one in self._met_by(fact, subject) if not one.document.waits]
+        return self._fire(rules, fact, subject, fact.recorded_at)
+
+    def put_off(self, fact: Fact, subject: Subject) -> list[tuple[RuleVersion, datetime]]:
+        """The rules that an event sets off later, and when, unless another one follows it until then."""
+        rules = [one for one in self._met_by(fact, subject) if one.document.waits]
+        return [(one, fact.recorded_at + timedelta(minutes=one.document.debounce_minutes)) for one in rules]
+
+    def comes_after(self, rule: RuleVersion, fact: Fact, subject: Subject, due_at: datetime) -> list[Firing]:
+        """What an event sets off that nothing followed: the record is judged as it is known then."""
+        return self._fire([rule], fact, subject, due_at)
+
+    def _met_by(self, fact: Fact, subject: Subject) -> list[RuleVersion]:
         rules = [one for one in self.waiting_for(fact.type, fact.occurred_at) if self.admits(one, fact)]
-        rules = [one for one in rules if _crosses(one, subject)]
+        return [one for one in rules if _crosses(one, subject)]
+
+    def _fire(self, rules: Sequence[RuleVersion], fact: Fact, subject: Subject, at: datetime) -> list[Firing]:
         if not rules:
             return []
         about = {"type": fact.type, "actor": fact.actor, "actor_id": _text(fact.actor_id), "depth": fact.depth}
         event = {**fact.data, **about}
-        at = fact.recorded_at
         return [
             Firing(rule, subject, f"event:{fact.id}", at, fact, facts)
             for rule, facts in self._hold(rules, subject, event, at)
@@ -150,8 +173,22 @@ class Rulebook:
             record = self._named(subject, at)
             context = context_of(needed, {subject.type: record, "event": event}, at)
         for rule, condition in zip(rules, conditions, strict=True):
-            if condition is None or condition.holds(context):
-                yield rule, _looked_at(condition, record, subject, at)
+            found = self._figures(rule, at)
+            if condition is not None and found:
+                metric = {name: one.value for name, one in found.items()}
+                own = context_of([condition], {subject.type: record, "event": event, "metric": metric}, at)
+            else:
+                own = context
+            if condition is None or condition.holds(own):
+                yield rule, _looked_at(condition, record, subject, at) | _stated(found)
+
+    def _figures(self, rule: RuleVersion, at: datetime) -> Mapping[str, Found]:
+        """The figures that a rule names, as they were known at an instant."""
+        found = {name: self.figures.get(digest_of(one), ()) for name, one in rule.document.metrics.items()}
+        return {
+            name: next((one for one in reversed(known) if one.at <= at), Found(at, None))
+            for name, known in found.items()
+        }
 
     def _named(self, subject: Subject, at: datetime) -> Mapping[str, Any]:
         shown = subject.variables(at)
@@ -246,6 +283,8 @@ def _crosses(rule: RuleVersion, subject: Subject) -> bool:
     trigger = rule.document.trigger
     if not isinstance(trigger, OnScore):
         return True
+    if trigger.subject != subject.type:
+        return False
     is_armed, crossed = True, False
     for score in subject.scores:
         crossed = is_armed and score >= trigger.above
@@ -262,6 +301,14 @@ def _looked_at(
     wanted = sorted(path.split(".", 1)[1] for path in condition.fields if path.startswith(f"{subject.type}."))
     values = {f"{subject.type}.{name}": record.get(name) for name in wanted}
     return {**values, "now": at.isoformat()} if condition.looks_at_now else values
+
+
+def _stated(found: Mapping[str, Found]) -> dict[str, Any]:
+    """Figures as the log shows them, with their age."""
+    stated: dict[str, Any] = {}
+    for name, one in found.items():
+        stated |= {f"metric.{name}": one.value, f"metric.{name} as of": one.at.isoformat()}
+    return stated
 
 
 def _text(value: UUID | None) -> str | None:

@@ -1,6 +1,7 @@
 """Statements of rules: an organization's rulebook, the events that its conditions look at, firings and their log."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -22,15 +23,18 @@ from api.models.custom_field import CustomField
 from api.models.import_job import ImportJob
 from api.models.organization import Organization
 from api.models.picklist_value import PicklistValue
-from api.models.rule import Notification, RuleCall, RuleRun
+from api.models.rule import Notification, RuleCall, RuleFigure, RuleRun
 from api.models.rule import Rule as RuleRow
 from api.models.rule import RuleVersion as VersionRow
 from api.models.stage import Stage
 from api.rules.document import Document, Mode
 from api.rules.facts import Fact
-from api.rules.matching import CustomName, Rulebook, RuleVersion
+from api.rules.matching import CustomName, Found, Rulebook, RuleVersion
 from api.rules.rules import Change, Rule
 from contracts import locks
+
+#: How far back figures are kept at hand for events that come late.
+_REMEMBERED = timedelta(days=7)
 
 _organization: Any = bindparam("organization_id")
 PROBLEMS: Problems = {"fk_rules_owner_id": unknown("owner_id", "active user")}
@@ -78,6 +82,7 @@ select (select coalesce(sum(version), 0) from rules where organization_id = :org
        (select count(*) from imports where organization_id = :organization_id and options ->> 'run_rules' = 'true')
            as imports,
        (select coalesce(sum(version), 0) from custom_fields where organization_id = :organization_id) as fields,
+       (select max(created_at) from rule_figures where organization_id = :organization_id) as figures,
        (select count(*) from bulk_jobs where organization_id = :organization_id and not run_rules) as quiet
 """)
 )
@@ -108,6 +113,28 @@ _IMPORTS = compiled(
     )
 )
 
+#: Since an instant, and the newest before it.
+_FIGURES = compiled(
+    text("""
+select f.digest, f.created_at, f.value from rule_figures as f
+where f.organization_id = :organization_id and (f.created_at >= :since or not exists (
+    select from rule_figures as l where l.organization_id = f.organization_id and l.digest = f.digest
+        and l.created_at > f.created_at and l.created_at < :since))
+order by f.created_at
+""")
+)
+#: When each figure was looked at last, and what it was.
+CHECKED = compiled(
+    text("""
+select distinct on (digest) digest, id, value, checked_at from rule_figures
+where organization_id = :organization_id order by digest, created_at desc
+""")
+)
+CHECK = compiled(
+    text("""
+update rule_figures set checked_at = clock_timestamp() where organization_id = :organization_id and id = :id
+""")
+)
 _QUIET = compiled(select(BulkJob.id).where(BulkJob.organization_id == _organization, ~BulkJob.run_rules))
 
 #: The position, then a `Fact`'s fields in their order: by the million, names cost more than all else.
@@ -115,7 +142,7 @@ _COLUMNS = (
     "position, event_id as id, type, aggregate_type, aggregate_id, aggregate_version, occurred_at, recorded_at, actor,"
     " actor_id, depth, correlation_id, data"
 )
-#: The events of records, and those that speak about a deal among them, in the order of the log.
+#: The events of records, and those that speak about a deal or score a contact among them, in the order of the log.
 HISTORIES = compiled(
     text(f"""
 select {_COLUMNS} from event_log
@@ -124,6 +151,10 @@ union all
 select {_COLUMNS} from event_log
 where organization_id = :organization_id and data ->> 'deal_id' = any(cast(:ids as text[]))
   and aggregate_id <> all(cast(:ids as uuid[]))
+union all
+select {_COLUMNS} from event_log
+where organization_id = :organization_id and type = 'lead.scored'
+  and data ->> 'contact_id' = any(cast(:ids as text[]))
 order by position
 """)
 )
@@ -157,6 +188,24 @@ from rules r where r.organization_id = :organization_id and r.id = :rule_id
 """)
 )
 ONE_BY_ONE = compiled(text(f"select pg_advisory_xact_lock({locks.RULE_QUOTA}, hashtext(cast(:rule_id as text)))"))
+_WAIT = compiled(
+    text("""
+insert into rule_waits (organization_id, id, rule_id, subject_type, subject_id, event_id, due_at)
+values (:organization_id, :id, :rule_id, :subject_type, :subject_id, :event_id, :due_at)
+on conflict on constraint uq_rule_waits_subject do update set event_id = excluded.event_id, due_at = excluded.due_at
+where rule_waits.due_at < excluded.due_at
+""")
+)
+_FORGET_WAITS = compiled(text("delete from rule_waits where organization_id = :organization_id and rule_id = :rule_id"))
+#: What waited long enough, taken away; who is stopped before the commit leaves it there.
+TAKE_WAITS = compiled(
+    text("""
+delete from rule_waits where organization_id = :organization_id and id in (
+    select id from rule_waits where organization_id = :organization_id and due_at <= clock_timestamp()
+    order by due_at limit :most for update skip locked)
+returning rule_id, subject_type, subject_id, event_id, due_at
+""")
+)
 _OPEN = """
 select d.id from deals d
 where d.organization_id = :organization_id and d.status = 'open' and d.deleted_at is null
@@ -230,13 +279,19 @@ def write(unit: UnitOfWork, changes: Iterable[Change]) -> None:
                 "valid_from": rule.updated_at,
             },
         )
+        if mode is Mode.OFF:
+            unit.execute(_FORGET_WAITS, rule_id=rule.id)
 
 
-async def load_book(unit: UnitOfWork) -> Rulebook:
-    """The organization's rules, with all their versions."""
-    versions, [zone], stages, sources, fields, imports, quiet = await unit.fetch_all(
-        _VERSIONS.bind(), _ZONE.bind(), _STAGES.bind(), _SOURCES.bind(), _FIELDS.bind(), _IMPORTS.bind(), _QUIET.bind()
+async def load_book(unit: UnitOfWork, *, since: datetime | None = None) -> Rulebook:
+    """The organization's rules, with all their versions, and what figures were since an instant (of the last days)."""
+    statements = (_VERSIONS, _ZONE, _STAGES, _SOURCES, _FIELDS, _IMPORTS, _QUIET)
+    versions, [zone], stages, sources, fields, imports, quiet, figures = await unit.fetch_all(
+        *(one.bind() for one in statements), _FIGURES.bind(since=since or unit.now - _REMEMBERED)
     )
+    known: dict[str, list[Found]] = {}
+    for row in figures:
+        known.setdefault(row.digest, []).append(Found(row.created_at, row.value))
     by_rule: dict[UUID, list[RuleVersion]] = {}
     for row in versions:
         by_rule.setdefault(row.rule_id, []).append(
@@ -254,6 +309,7 @@ async def load_book(unit: UnitOfWork) -> Rulebook:
         versions=by_rule,
         zone=ZoneInfo(zone.time_zone),
         labels={str(row[0]): row[1] for row in (*stages, *sources)},
+        figures=known,
         imports=frozenset(row.id for row in imports),
         quiet=frozenset(row.id for row in quiet),
         custom=[
@@ -278,6 +334,19 @@ async def histories(unit: UnitOfWork, ids: Collection[UUID]) -> list[Fact]:
 async def claim_run(unit: UnitOfWork, run_id: UUID, values: Mapping[str, Any]) -> bool:
     """Note that a rule fires, if it has not fired on this before."""
     return bool(await unit.fetch(_CLAIM, id=run_id, **values))
+
+
+def wait(unit: UnitOfWork, rule_id: UUID, subject: tuple[str, UUID], *, event_id: UUID, due_at: datetime) -> None:
+    """Have a rule wait whether something follows an event; one that it waits behind already is forgotten."""
+    kind, subject_id = subject
+    unit.execute(
+        _WAIT, id=uuid7(), rule_id=rule_id, subject_type=kind, subject_id=subject_id, event_id=event_id, due_at=due_at
+    )
+
+
+def keep_figure(unit: UnitOfWork, digest: str, value: float | None) -> None:
+    """Note that a figure is another one from now on."""
+    unit.insert(RuleFigure, {"id": uuid7(), "digest": digest, "value": value, "checked_at": unit.now})
 
 
 def finish_run(

@@ -13,9 +13,9 @@ from api.db.statements import compiled
 from api.kernel.unit_of_work import Row, UnitOfWork
 from api.rules import records
 from api.rules.backtest import Fired, Replay
-from api.rules.document import Document, OnEvent
+from api.rules.document import Document, OnEvent, OnScore
 from api.rules.facts import Fact
-from api.rules.matching import subject_of
+from api.rules.matching import SCORED, subject_of
 from api.rules.schemas import BacktestRead, UndoItem, WouldFire
 
 _CHUNK = 250
@@ -26,6 +26,12 @@ _DEALS = compiled(
 select distinct 'deal' as kind, aggregate_id as id from event_log
 where organization_id = :organization_id and type = 'deal.created'
   and case when actor = 'import' then occurred_at else recorded_at end < :ends
+""")
+)
+_SCORED_CONTACTS = compiled(
+    text("""
+select distinct 'contact' as kind, cast(data ->> 'contact_id' as uuid) as id from event_log
+where organization_id = :organization_id and type = 'lead.scored' and data ->> 'contact_id' is not null
 """)
 )
 _OF_TYPE = compiled(
@@ -62,7 +68,7 @@ async def backtest(
     unit: UnitOfWork, document: Document, *, begins: datetime, ends: datetime, above: float | None
 ) -> BacktestRead:
     """Replay a rule over a period."""
-    book = await records.load_book(unit)
+    book = await records.load_book(unit, since=begins)
     replay = Replay.of(document, book, begins=begins, ends=ends, above=above)
     places = await _places(unit, document, begins=begins, ends=ends)
     fired: list[Fired] = []
@@ -72,7 +78,7 @@ async def backtest(
         told: dict[UUID, list[Fact]] = {subject_id: [] for _, subject_id in some}
         for fact in await records.histories(unit, told):
             events += 1
-            for subject_id in {fact.aggregate_id, _deal_named(fact)}:
+            for subject_id in {fact.aggregate_id, _deal_named(fact), _contact_scored(fact)}:
                 if subject_id in told:
                     told[subject_id].append(fact)
         for kind, subject_id in some:
@@ -95,6 +101,8 @@ async def undo_report(unit: UnitOfWork, rule_id: UUID) -> list[UndoItem]:
 
 async def _places(unit: UnitOfWork, document: Document, *, begins: datetime, ends: datetime) -> list[tuple[str, UUID]]:
     """The records that a rule may fire on within a period."""
+    if isinstance(document.trigger, OnScore) and document.trigger.subject == "contact":
+        return [(row.kind, row.id) for row in await unit.fetch(_SCORED_CONTACTS)]
     if not isinstance(document.trigger, OnEvent):
         return [(row.kind, row.id) for row in await unit.fetch(_DEALS, ends=ends)]
     rows = await unit.fetch(_OF_TYPE, type=document.trigger.event, begins=begins, ends=ends)
@@ -108,6 +116,11 @@ def _subject_of(row: Row) -> tuple[str, UUID]:
 
 def _deal_named(fact: Fact) -> UUID | None:
     named = fact.data.get("deal_id")
+    return None if named is None else UUID(str(named))
+
+
+def _contact_scored(fact: Fact) -> UUID | None:
+    named = fact.data.get("contact_id") if fact.type == SCORED else None
     return None if named is None else UUID(str(named))
 
 

@@ -56,6 +56,13 @@ TEMPLATES = (
         ("actions[0].with.user_id",),
     ),
     Template(
+        "hot_lead", "Call a hot lead", "A contact whose chance to become a deal reaches 0.5 is called today.",
+        {
+            "trigger": {"kind": "score", "subject": "contact", "above": 0.5, "hysteresis": 0.1},
+            "actions": [_task("Call this lead today"), _tell("A lead is hot")], "cool_down_hours": 168,
+        },
+    ),
+    Template(
         "lost_after_silence", "Lost after silence", "A deal of which nobody heard for 60 days is lost.",
         {
             "trigger": {"kind": "no_activity", "days": 60},

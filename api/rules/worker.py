@@ -15,6 +15,7 @@ from api.edge.consumer import consume
 from api.edge.outgoing import NoAnswerError, Outgoing, OutgoingError, TargetRefusedError
 from api.kernel.database import Database
 from api.rules.automaton import Automaton
+from api.rules.figures import Warehouse
 from contracts.settings import OutgoingSettings
 
 _log = logging.getLogger(__name__)
@@ -49,7 +50,8 @@ update rule_calls set error = :error,
 
 async def run(database: Database, stop: threading.Event) -> None:
     """Let rules act until `stop` is set."""
-    automaton, outgoing = Automaton(database), Outgoing(allow=OutgoingSettings().outgoing_allow)
+    warehouse, outgoing = Warehouse(), Outgoing(allow=OutgoingSettings().outgoing_allow)
+    automaton = Automaton(database, warehouse.ask)
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(consume(database, CONSUMER, automaton.handle, stop, concerns=automaton.concerns))
@@ -57,6 +59,7 @@ async def run(database: Database, stop: threading.Event) -> None:
             group.create_task(_repeat(lambda: make_calls(database, outgoing), _CALL_SECONDS, stop))
     finally:
         await outgoing.close()
+        warehouse.close()
 
 
 async def tick(automaton: Automaton) -> int:

@@ -1,4 +1,4 @@
-"""`/v1/scores`: the scores of deals one sees, and the models that give them."""
+"""`/v1/scores`: the scores of deals and leads one sees, and the models that give them."""
 
 from typing import Annotated
 from uuid import UUID
@@ -9,7 +9,7 @@ from uuid_utils.compat import uuid7
 from api.db.values import JsonList
 from api.edge.dependencies import Administrator, CurrentCaller, Unit
 from api.edge.routing import problems, slice_router
-from api.kernel.errors import NotFound
+from api.kernel.errors import NotFound, Unprocessable
 from api.kernel.unit_of_work import Row, UnitOfWork
 from api.kernel.visibility import owners_seen
 from api.models.score import ScoreModel
@@ -24,6 +24,8 @@ from api.scores.schemas import (
     ScoreRead,
     ScoresCreate,
     ScoresWritten,
+    State,
+    Subject,
 )
 from contracts.events.scores import LeadScored
 
@@ -32,35 +34,70 @@ router = slice_router(prefix="/scores", tags=["scores"])
 _Limit = Annotated[int, Query(ge=1, le=500)]
 
 
-@router.get("")
-async def list_scores(caller: CurrentCaller, unit: Unit, deal_id: UUID | None = None, limit: _Limit = 100) -> ScoreList:
-    """The newest score of each open deal you see, the likeliest first; or of one deal."""
+class TwoSubjects(Unprocessable):
+    """Scores are asked for of one record."""
+
+    code, detail = "one_subject", "Name either deal_id or contact_id."
+
+
+@router.get("", responses=problems(TwoSubjects))
+async def list_scores(
+    caller: CurrentCaller,
+    unit: Unit,
+    subject: Subject = "deal",
+    deal_id: UUID | None = None,
+    contact_id: UUID | None = None,
+    limit: _Limit = 100,
+) -> ScoreList:
+    """The newest score of each open deal (or lead) you see, the likeliest first; or of one deal or contact."""
+    subject, subject_id = _asked(subject, deal_id, contact_id)
     owners = await owners_seen(unit, caller)
-    rows = await records.latest(unit, deal_id=deal_id, owners=owners, limit=limit)
+    rows = await records.latest(unit, subject, subject_id=subject_id, owners=owners, limit=limit)
     return ScoreList(items=[ScoreRead.model_validate(row) for row in rows])
 
 
-@router.get("/history")
-async def list_score_history(caller: CurrentCaller, unit: Unit, deal_id: UUID, limit: _Limit = 100) -> ScoreList:
-    """All scores that a deal had, the newest first."""
-    rows = await records.history(unit, deal_id, owners=await owners_seen(unit, caller), limit=limit)
+@router.get("/history", responses=problems(TwoSubjects))
+async def list_score_history(
+    caller: CurrentCaller,
+    unit: Unit,
+    deal_id: UUID | None = None,
+    contact_id: UUID | None = None,
+    limit: _Limit = 100,
+) -> ScoreList:
+    """All scores that a deal or a contact had, the newest first."""
+    subject, subject_id = _asked("deal", deal_id, contact_id)
+    if subject_id is None:
+        raise TwoSubjects
+    owners = await owners_seen(unit, caller)
+    rows = await records.history(unit, subject, subject_id, owners=owners, limit=limit)
     return ScoreList(items=[ScoreRead.model_validate(row) for row in rows])
 
 
-@router.post("", responses=problems(NotFound, rules.NotTheScoringModel))
+def _asked(subject: Subject, deal_id: UUID | None, contact_id: UUID | None) -> tuple[Subject, UUID | None]:
+    """Of what scores are asked for."""
+    if deal_id is not None and contact_id is not None:
+        raise TwoSubjects
+    if contact_id is not None:
+        return "contact", contact_id
+    return ("deal", deal_id) if deal_id is not None else (subject, None)
+
+
+@router.post("", responses=problems(NotFound, rules.NotTheScoringModel, rules.OfAnotherSubject))
 async def write_scores(body: ScoresCreate, caller: Administrator, unit: Unit) -> ScoresWritten:
-    """Write scores of the promoted model. Writing the same again changes nothing; some deals never have a score."""
+    """Write scores of the promoted model. Writing the same again changes nothing; some records never have a score."""
     model = next((model for model in await records.lock_models(unit) if model.id == body.model_id), None)
     if model is None:
         raise NotFound("model")
     if model.state != "promoted":
         raise rules.NotTheScoringModel
+    if any((score.contact_id is None) is (model.subject == "contact") for score in body.scores):
+        raise rules.OfAnotherSubject
     horizon = next(row.horizon_days for row in await records.list_models(unit) if row.id == model.id)
-    given = {score.deal_id: score for score in body.scores if not rules.is_held_out(score.deal_id)}
-    there, previous = await records.deals_and_previous(unit, list(given))
-    new = [given[deal] for deal in given if deal in there and not _is_same(given[deal], previous.get(deal), model.id)]
+    given = {score.subject_id: score for score in body.scores if not rules.is_held_out(score.subject_id)}
+    there, previous = await records.there_and_previous(unit, model.subject, list(given))
+    new = [given[one] for one in given if one in there and not _is_same(given[one], previous.get(one), model.id)]
     _write(unit, model, new, previous, horizon_days=horizon)
-    held_out = sum(rules.is_held_out(score.deal_id) for score in body.scores)
+    held_out = sum(rules.is_held_out(score.subject_id) for score in body.scores)
     unknown = len(given) - len(there)
     return ScoresWritten(
         written=len(new), unchanged=len(given) - unknown - len(new), held_out=held_out, unknown=unknown
@@ -76,11 +113,12 @@ def _write(
 ) -> None:
     rows = []
     for score in new:
-        before = previous.get(score.deal_id)
+        before = previous.get(score.subject_id)
         score_id = uuid7()
         row = {
             "id": score_id,
             "deal_id": score.deal_id,
+            "contact_id": score.contact_id,
             "model_id": model.id,
             "score": score.score,
             "reasons": JsonList(reason.model_dump() for reason in score.reasons),
@@ -90,6 +128,7 @@ def _write(
         unit.emit(
             LeadScored(
                 deal_id=score.deal_id,
+                contact_id=score.contact_id,
                 model_id=model.id,
                 model_number=model.number,
                 score=score.score,
@@ -105,9 +144,12 @@ def _write(
 
 
 @router.get("/models")
-async def list_score_models(caller: CurrentCaller, unit: Unit) -> ScoreModelList:
+async def list_score_models(
+    caller: CurrentCaller, unit: Unit, subject: Subject | None = None, state: State | None = None
+) -> ScoreModelList:
     """Models with their cards, the newest first."""
-    return ScoreModelList(items=[ScoreModelRead.model_validate(row) for row in await records.list_models(unit)])
+    rows = await records.list_models(unit, subject=subject, state=state)
+    return ScoreModelList(items=[ScoreModelRead.model_validate(row) for row in rows])
 
 
 @router.post("/models", status_code=201)
@@ -137,14 +179,14 @@ async def read_score_artefact(model_id: UUID, caller: Administrator, unit: Unit)
 
 @router.post("/models/{model_id}/promote", responses=problems(NotFound, rules.ModelAbstains))
 async def promote_score_model(model_id: UUID, caller: Administrator, unit: Unit) -> ScoreModelList:
-    """Make a model the one that scores; the one before is retired, and comes back by a rollback."""
+    """Make a model the one that scores; the one before of its subject is retired, and comes back by a rollback."""
     models = await records.lock_models(unit)
     records.change_models(unit, rules.promote(models, model_id, now=unit.now))
     return await list_score_models(caller, unit)
 
 
 @router.post("/rollback", responses=problems(rules.NothingToRollBackTo))
-async def roll_back_score_model(caller: Administrator, unit: Unit) -> ScoreModelList:
-    """Bring back the model that was promoted before the present one."""
-    records.change_models(unit, rules.roll_back(await records.lock_models(unit)))
+async def roll_back_score_model(caller: Administrator, unit: Unit, subject: Subject = "deal") -> ScoreModelList:
+    """Bring back the model of deals, or of contacts, that was promoted before the present one."""
+    records.change_models(unit, rules.roll_back(await records.lock_models(unit), subject=subject))
     return await list_score_models(caller, unit)

@@ -1,21 +1,22 @@
 """Statements about models and scores."""
 
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import ColumnElement, Text, bindparam, cast, select, text
 
-from api.db.statements import compiled, is_one_of
+from api.db.statements import Statement, compiled
 from api.kernel.errors import NotFound
 from api.kernel.unit_of_work import Row, UnitOfWork
-from api.models.deal import Deal
 from api.models.score import Score, ScoreModel
 from api.scores.rules import Changes, Model
 
 _SHOWN = (
     ScoreModel.id,
     ScoreModel.number,
+    ScoreModel.subject,
     ScoreModel.state,
     ScoreModel.sha256,
     ScoreModel.card,
@@ -25,12 +26,28 @@ _SHOWN = (
     ScoreModel.created_at,
     ScoreModel.promoted_at,
 )
+
+
+def _is_any(name: str) -> ColumnElement[bool]:
+    return cast(bindparam(name), Text).is_(None)
+
+
 _of_here = ScoreModel.organization_id == bindparam("organization_id")
-_MODELS = compiled(select(*_SHOWN).where(_of_here).order_by(ScoreModel.number.desc()).limit(100))
+_MODELS = compiled(
+    select(*_SHOWN)
+    .where(
+        _of_here,
+        _is_any("subject") | (ScoreModel.subject == cast(bindparam("subject"), Text)),
+        _is_any("state") | (ScoreModel.state == cast(bindparam("state"), Text)),
+    )
+    .order_by(ScoreModel.number.desc())
+    .limit(100)
+)
 _LOCKED = compiled(
     select(
         ScoreModel.id,
         ScoreModel.number,
+        ScoreModel.subject,
         ScoreModel.state,
         ScoreModel.card["verdict"].astext.label("verdict"),
         ScoreModel.promoted_at,
@@ -42,61 +59,98 @@ _LOCKED = compiled(
 _ARTEFACT = compiled(
     select(ScoreModel.artefact, ScoreModel.sha256).where(_of_here, ScoreModel.id == bindparam("model_id"))
 )
-#: The newest score of each open deal that is seen, the likeliest first.
-_LATEST = """
-select s.id, s.deal_id, s.model_id, s.score, s.reasons, s.scored_at, m.number as model_number, m.horizon_days,
-    d.title, d.owner_id, d.stage_id, d.amount_minor, d.currency
-from deals as d
+_COLUMNS = """
+select s.id, s.deal_id, s.contact_id, s.model_id, s.score, s.reasons, s.scored_at, m.number as model_number,
+    m.horizon_days, {shown}"""
+_MODEL = "join score_models as m on m.organization_id = s.organization_id and m.id = s.model_id"
+#: The newest score of each record, the likeliest first.
+_LATEST = (
+    _COLUMNS
+    + """
+from {table} as r
 cross join lateral (
     select * from scores as x
-    where x.organization_id = d.organization_id and x.deal_id = d.id order by x.id desc limit 1
+    where x.organization_id = r.organization_id and x.{subject}_id = r.id order by x.id desc limit 1
 ) as s
-join score_models as m on m.organization_id = s.organization_id and m.id = s.model_id
-where d.organization_id = :organization_id and d.deleted_at is null {only}
-order by s.score desc, d.id limit :limit
 """
-_OPEN = compiled(text(_LATEST.format(only="and d.status = 'open' and (:everybody or d.owner_id = any(:owners))")))
-_OF_DEAL = compiled(text(_LATEST.format(only="and d.id = :deal_id and (:everybody or d.owner_id = any(:owners))")))
-_HISTORY = compiled(
-    text("""
-select s.id, s.deal_id, s.model_id, s.score, s.reasons, s.scored_at, m.number as model_number, m.horizon_days,
-    d.title, d.owner_id, d.stage_id, d.amount_minor, d.currency
+    + _MODEL
+    + """
+where r.organization_id = :organization_id and {only} and (:everybody or r.owner_id = any(:owners))
+order by s.score desc, r.id limit :limit
+"""
+)
+_HISTORY = (
+    _COLUMNS
+    + """
 from scores as s
-join deals as d on d.organization_id = s.organization_id and d.id = s.deal_id
-join score_models as m on m.organization_id = s.organization_id and m.id = s.model_id
-where s.organization_id = :organization_id and s.deal_id = :deal_id
-    and (:everybody or d.owner_id = any(:owners))
+join {table} as r on r.organization_id = s.organization_id and r.id = s.{subject}_id
+"""
+    + _MODEL
+    + """
+where s.organization_id = :organization_id and s.{subject}_id = :subject_id
+    and (:everybody or r.owner_id = any(:owners))
 order by s.id desc limit :limit
-""")
+"""
 )
-_DEALS = compiled(
-    select(Deal.id)
-    .where(
-        Deal.organization_id == bindparam("organization_id"),
-        is_one_of(Deal.id, "deal_ids"),
-        Deal.deleted_at.is_(None),
-    )
-    .order_by(Deal.id)
-    .with_for_update(key_share=True),
-    is_prepared=False,
-)
-_PREVIOUS = compiled(
-    text("""
-select distinct on (deal_id) deal_id, score, model_id, scored_at from scores
-where organization_id = :organization_id and deal_id = any(:deal_ids) order by deal_id, id desc
-"""),
-    is_prepared=False,
-)
+_THERE = """
+select r.id from {table} as r
+where r.organization_id = :organization_id and r.id = any(:ids) and r.deleted_at is null
+order by r.id for no key update
+"""
+_PREVIOUS = """
+select distinct on ({subject}_id) {subject}_id as subject_id, score, model_id, scored_at from scores
+where organization_id = :organization_id and {subject}_id = any(:ids) order by {subject}_id, id desc
+"""
+_DEAL = {
+    "subject": "deal",
+    "table": "deals",
+    "shown": "r.title, r.owner_id, r.stage_id, r.amount_minor, r.currency",
+}
+_CONTACT = {
+    "subject": "contact",
+    "table": "contacts",
+    "shown": "r.name as title, r.owner_id, cast(null as uuid) as stage_id, cast(null as bigint) as amount_minor,"
+    " cast(null as text) as currency",
+}
+#: A contact is a lead until a deal names it.
+_OPEN = {
+    "deal": "r.deleted_at is null and r.status = 'open'",
+    "contact": "r.deleted_at is null and not exists (select from deals as d"
+    " where d.organization_id = r.organization_id and d.contact_id = r.id and d.deleted_at is null)",
+}
 
 
-async def list_models(unit: UnitOfWork) -> list[Row]:
-    """All models, the newest first, without their artefacts."""
-    return await unit.fetch(_MODELS)
+@dataclass(frozen=True)
+class _Statements:
+    open: Statement
+    one: Statement
+    history: Statement
+    there: Statement
+    previous: Statement
+
+    @classmethod
+    def of(cls, names: Mapping[str, str]) -> Self:
+        """Those about deals, or about contacts."""
+        return cls(
+            compiled(text(_LATEST.format(**names, only=_OPEN[names["subject"]]))),
+            compiled(text(_LATEST.format(**names, only="r.deleted_at is null and r.id = :subject_id"))),
+            compiled(text(_HISTORY.format(**names))),
+            compiled(text(_THERE.format(**names)), is_prepared=False),
+            compiled(text(_PREVIOUS.format(**names)), is_prepared=False),
+        )
+
+
+_OF: Mapping[str, _Statements] = {"deal": _Statements.of(_DEAL), "contact": _Statements.of(_CONTACT)}
+
+
+async def list_models(unit: UnitOfWork, *, subject: str | None = None, state: str | None = None) -> list[Row]:
+    """All models, or those of a subject or in a state, the newest first, without their artefacts."""
+    return await unit.fetch(_MODELS, subject=subject, state=state)
 
 
 async def lock_models(unit: UnitOfWork) -> list[Model]:
     """All models, locked."""
-    return [Model(row.id, row.number, row.state, row.verdict, row.promoted_at) for row in await unit.fetch(_LOCKED)]
+    return [Model(*row) for row in await unit.fetch(_LOCKED)]
 
 
 async def read_artefact(unit: UnitOfWork, model_id: UUID) -> Row:
@@ -117,26 +171,31 @@ def change_models(unit: UnitOfWork, changes: Changes) -> None:
         unit.update(ScoreModel, change)
 
 
-async def latest(unit: UnitOfWork, *, deal_id: UUID | None, owners: Collection[UUID] | None, limit: int) -> list[Row]:
-    """The newest score of each open deal seen, or of one deal."""
+async def latest(
+    unit: UnitOfWork, subject: str, *, subject_id: UUID | None, owners: Collection[UUID] | None, limit: int
+) -> list[Row]:
+    """The newest score of each open deal, or lead, that is seen; or of one record."""
     seen = {"everybody": owners is None, "owners": list(owners or ()), "limit": limit}
-    if deal_id is None:
-        return await unit.fetch(_OPEN, **seen)
-    return await unit.fetch(_OF_DEAL, deal_id=deal_id, **seen)
+    if subject_id is None:
+        return await unit.fetch(_OF[subject].open, **seen)
+    return await unit.fetch(_OF[subject].one, subject_id=subject_id, **seen)
 
 
-async def history(unit: UnitOfWork, deal_id: UUID, *, owners: Collection[UUID] | None, limit: int) -> list[Row]:
-    """All scores of a deal, the newest first."""
+async def history(
+    unit: UnitOfWork, subject: str, subject_id: UUID, *, owners: Collection[UUID] | None, limit: int
+) -> list[Row]:
+    """All scores of a record, the newest first."""
     seen = {"everybody": owners is None, "owners": list(owners or ()), "limit": limit}
-    return await unit.fetch(_HISTORY, deal_id=deal_id, **seen)
+    return await unit.fetch(_OF[subject].history, subject_id=subject_id, **seen)
 
 
-async def deals_and_previous(unit: UnitOfWork, deal_ids: Sequence[UUID]) -> tuple[set[UUID], dict[UUID, Row]]:
-    """Which of these deals there are, locked against deletion and each other, and their newest scores."""
+async def there_and_previous(unit: UnitOfWork, subject: str, ids: Sequence[UUID]) -> tuple[set[UUID], dict[UUID, Row]]:
+    """Which of these records there are, locked against deletion and each other, and their newest scores."""
+    statements = _OF[subject]
     there, previous = await unit.fetch_all(
-        _DEALS.bind(deal_ids=list(deal_ids)), _PREVIOUS.bind(deal_ids=list(deal_ids))
+        statements.there.bind(ids=list(ids)), statements.previous.bind(ids=list(ids))
     )
-    return {row.id for row in there}, {row.deal_id: row for row in previous}
+    return {row.id for row in there}, {row.subject_id: row for row in previous}
 
 
 def write_scores(unit: UnitOfWork, rows: Sequence[dict[str, Any]]) -> None:

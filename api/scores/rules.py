@@ -1,7 +1,8 @@
 """Rules of models and scores. No I/O.
 
-A model begins as a shadow. One whose card abstains is never promoted. One model is promoted at a time, and the one
-before it comes back by a rollback. A random slice of deals is never scored, so that what scores do can be measured.
+A model begins as a shadow. One whose card abstains is never promoted. Of deals and of contacts one model each is
+promoted at a time, and the one before it comes back by a rollback. A random slice is never scored, so that what scores
+do can be measured.
 """
 
 from collections.abc import Sequence
@@ -10,9 +11,9 @@ from datetime import datetime
 from hashlib import sha256
 from uuid import UUID
 
-from api.kernel.errors import Conflict, NotFound
+from api.kernel.errors import Conflict, NotFound, Unprocessable
 
-#: One deal in so many has no score, for ever, whatever the model.
+#: One deal or contact in so many has no score, for ever, whatever the model.
 HELD_OUT_ONE_IN = 20
 
 
@@ -28,6 +29,12 @@ class NotTheScoringModel(Conflict):
     code, detail = "model_not_promoted", "Only the promoted model writes scores."
 
 
+class OfAnotherSubject(Unprocessable):
+    """A model of deals cannot score a contact, nor the other way round."""
+
+    code, detail, pointer = "other_subject", "This model scores something else.", "/scores"
+
+
 class NothingToRollBackTo(Conflict):
     """No model was promoted before the present one."""
 
@@ -40,6 +47,7 @@ class Model:
 
     id: UUID
     number: int
+    subject: str
     state: str
     verdict: str
     promoted_at: datetime | None
@@ -61,15 +69,17 @@ def promote(models: Sequence[Model], model_id: UUID, *, now: datetime) -> Change
         raise ModelAbstains
     if chosen.state == "promoted":
         return []
-    return [*_retire(models), {"id": chosen.id, "state": "promoted", "promoted_at": now}]
+    others = [model for model in models if model.subject == chosen.subject]
+    return [*_retire(others), {"id": chosen.id, "state": "promoted", "promoted_at": now}]
 
 
-def roll_back(models: Sequence[Model]) -> Changes:
-    """Changes of rows that bring back the model that was promoted before the present one.
+def roll_back(models: Sequence[Model], *, subject: str) -> Changes:
+    """Changes of rows that bring back the model of a subject that was promoted before the present one.
 
     Raises:
         NothingToRollBackTo: there was none.
     """
+    models = [model for model in models if model.subject == subject]
     present = next((model for model in models if model.state == "promoted"), None)
     earlier = [
         model
@@ -93,6 +103,6 @@ def _retire(models: Sequence[Model]) -> Changes:
     ]
 
 
-def is_held_out(deal_id: UUID) -> bool:
-    """Whether a deal belongs to the random slice without scores."""
-    return int.from_bytes(sha256(deal_id.bytes).digest()[:4]) % HELD_OUT_ONE_IN == 0
+def is_held_out(subject_id: UUID) -> bool:
+    """Whether a deal or a contact belongs to the random slice without scores."""
+    return int.from_bytes(sha256(subject_id.bytes).digest()[:4]) % HELD_OUT_ONE_IN == 0

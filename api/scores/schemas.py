@@ -1,13 +1,15 @@
 """Bodies of models and scores."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.edge.fields import Instant
 
+Subject = Literal["deal", "contact"]
+State = Literal["shadow", "promoted", "retired"]
 _Text = Annotated[str, Field(min_length=1, max_length=100)]
 
 
@@ -27,6 +29,7 @@ class CardGiven(BaseModel):
 class ScoreModelCreate(_Body):
     """A trained model."""
 
+    subject: Annotated[Subject, Field(description="What it scores.")] = "deal"
     artefact: Annotated[str, Field(max_length=20_000_000, description="The stored model, base64.")]
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="Hash of the stored model.")]
     card: CardGiven
@@ -42,7 +45,8 @@ class ScoreModelRead(BaseModel):
 
     id: UUID
     number: int
-    state: Literal["shadow", "promoted", "retired"]
+    subject: Subject
+    state: State
     sha256: str
     card: dict[str, Any]
     data_version: str
@@ -76,12 +80,26 @@ class ReasonGiven(_Body):
 
 
 class ScoreGiven(_Body):
-    """One deal's score."""
+    """The score of one deal or of one contact."""
 
-    deal_id: UUID
+    deal_id: UUID | None = None
+    contact_id: UUID | None = None
     score: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
     reasons: Annotated[list[ReasonGiven], Field(max_length=20)] = []
     scored_at: Annotated[Instant, Field(description="The instant whose facts it was made of.")]
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Self:
+        if (self.deal_id is None) is (self.contact_id is None):
+            raise ValueError("must name either deal_id or contact_id")
+        return self
+
+    @property
+    def subject_id(self) -> UUID:
+        """Of what it is the score."""
+        found = self.deal_id or self.contact_id
+        assert found is not None  # noqa: S101  # for the type checker
+        return found
 
 
 class ScoresCreate(_Body):
@@ -95,23 +113,24 @@ class ScoresWritten(BaseModel):
     """What became of them."""
 
     written: int
-    unchanged: int = Field(description="The same as the newest score of that deal by that model.")
+    unchanged: int = Field(description="The same as the newest score of that deal or contact by that model.")
     held_out: int = Field(description="In the random slice that has no scores.")
-    unknown: int = Field(description="Of deals that are not there any more.")
+    unknown: int = Field(description="Of what is not there any more.")
 
 
 class ScoreRead(BaseModel):
-    """A score of a deal."""
+    """A score of a deal or a contact."""
 
     model_config = ConfigDict(from_attributes=True)
 
     id: UUID
-    deal_id: UUID
-    title: str
+    deal_id: UUID | None
+    contact_id: UUID | None
+    title: str = Field(description="The deal's title, or the contact's name.")
     owner_id: UUID | None
-    stage_id: UUID
+    stage_id: UUID | None
     amount_minor: int | None
-    currency: str
+    currency: str | None
     model_id: UUID
     model_number: int
     horizon_days: int

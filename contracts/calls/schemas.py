@@ -1000,7 +1000,9 @@ class Document(TypedDict):
 
     trigger: OnEvent | OnScore | OnTimeInStage | OnNoActivity | OnSchedule
     when: NotRequired[str]
+    metrics: NotRequired[dict[str, Any]]
     actions: list[Action]
+    debounce_minutes: NotRequired[float]
     cool_down_hours: NotRequired[float]
     most_per_hour: NotRequired[int]
     hold_days: NotRequired[float]
@@ -1200,6 +1202,16 @@ class FactsBehind(TypedDict):
 Feature: TypeAlias = Literal["ai_drafts", "webhooks"]
 
 FieldType: TypeAlias = Literal["text", "number", "money", "date", "choice", "choices", "person", "link"]
+
+
+class Figure(TypedDict):
+    """A figure of a metric for the whole organization, of the last `days` unless its parameters say from when."""
+
+    metric: str
+    figure: str
+    parameters: NotRequired[dict[str, str]]
+    group: NotRequired[str | None]
+    days: NotRequired[int]
 
 
 class FileRead(TypedDict):
@@ -1944,9 +1956,10 @@ class OnSchedule(TypedDict):
 
 
 class OnScore(TypedDict):
-    """A deal's score reaches a threshold. It counts again only after it was below by `hysteresis`."""
+    """A deal's or a contact's score reaches a threshold. It counts again only after it was below by `hysteresis`."""
 
     kind: NotRequired[Literal["score"]]
+    subject: NotRequired[Literal["deal", "contact"]]
     above: float
     hysteresis: NotRequired[float]
 
@@ -2891,9 +2904,10 @@ class RunRead(TypedDict):
 
 
 class ScoreGiven(TypedDict):
-    """One deal's score."""
+    """The score of one deal or of one contact."""
 
-    deal_id: str
+    deal_id: NotRequired[str | None]
+    contact_id: NotRequired[str | None]
     score: float
     reasons: NotRequired[list[ReasonGiven]]
     scored_at: str
@@ -2908,6 +2922,7 @@ class ScoreList(TypedDict):
 class ScoreModelCreate(TypedDict):
     """A trained model."""
 
+    subject: NotRequired[Literal["deal", "contact"]]
     artefact: str
     sha256: str
     card: CardGiven
@@ -2927,6 +2942,7 @@ class ScoreModelRead(TypedDict):
 
     id: str
     number: int
+    subject: Literal["deal", "contact"]
     state: Literal["shadow", "promoted", "retired"]
     sha256: str
     card: dict[str, Any]
@@ -2938,15 +2954,16 @@ class ScoreModelRead(TypedDict):
 
 
 class ScoreRead(TypedDict):
-    """A score of a deal."""
+    """A score of a deal or a contact."""
 
     id: str
-    deal_id: str
+    deal_id: str | None
+    contact_id: str | None
     title: str
     owner_id: str | None
-    stage_id: str
+    stage_id: str | None
     amount_minor: int | None
-    currency: str
+    currency: str | None
     model_id: str
     model_number: int
     horizon_days: int

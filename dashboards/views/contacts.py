@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboards import bulk, client, creating, files, pages, record, states, tags
+from dashboards import bulk, client, creating, files, pages, record, states, tags, why
 from dashboards.answers import Me
 from dashboards.forms import Shown
 from dashboards.pages import Page
@@ -54,6 +54,7 @@ def _one(who: SignIn, me: Me, record_id: str) -> None:
         files.section(who, "contact", record_id)
         record.remove(who, path, found, "contact")
     with right:
+        why.show_lead(who, record_id)
         record.timeline(who, me, "contacts", record_id)
 
 

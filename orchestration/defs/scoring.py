@@ -7,6 +7,7 @@ An organization takes part by a key of a service with the scope scores:write, on
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -14,7 +15,8 @@ from contracts.settings import OrchestrationSettings, ScoringSettings
 from contracts.warehouse import Mart
 from metrics.reader import Session, open_reader
 from orchestration.score_runs import score_changed, train_for
-from orchestration.scoring import ScoresClient
+from orchestration.scores_client import ScoresClient
+from orchestration.scoring import SUBJECTS
 from orchestration.warehouse import Warehouse
 
 NO_WORSE = "no_worse_than_present"
@@ -26,9 +28,10 @@ _OWNER, _GROUP = "team:scores", "scoring"
     name="lead_model",
     group_name=_GROUP,
     owners=[_OWNER],
-    deps=[Mart.LEAD_FEATURES.value],
+    deps=[Mart.LEAD_FEATURES.value, Mart.CONTACT_FEATURES.value],
     kinds={"scikitlearn"},
-    description="A model per organization of which deals are won, kept with its card; promoted where it is no worse.",
+    description="Models per organization of which deals are won and which leads convert, kept with their cards;"
+    " promoted where they are no worse.",
     retry_policy=dg.RetryPolicy(max_retries=2, delay=300),
     check_specs=[
         dg.AssetCheckSpec(
@@ -41,15 +44,15 @@ _OWNER, _GROUP = "team:scores", "scoring"
 def lead_model(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads it
     """Train for each organization; promote what may be."""
     with _published(warehouse) as session:
-        trained = [train_for(client, session) for client in _clients()]
-    refused = [f"{one.organization_id}: {one.refusal}" for one in trained if one.refusal]
+        trained = [train_for(client, session, one) for client in _clients() for one in SUBJECTS.values()]
+    refused = [f"{one.organization_id}, {one.subject}s: {one.refusal}" for one in trained if one.refusal]
     found = dg.AssetCheckResult(
         check_name=NO_WORSE,
         passed=not refused,
         severity=dg.AssetCheckSeverity.WARN,
         description="; ".join(refused) or f"{len(trained)} models were promoted.",
     )
-    models = {one.organization_id: {"number": one.number, "auc": one.auc} for one in trained}
+    models = {f"{one.organization_id} {one.subject}": {"number": one.number, "auc": one.auc} for one in trained}
     return dg.MaterializeResult(metadata={"models": dg.MetadataValue.json(models)}, check_results=[found])
 
 
@@ -57,9 +60,9 @@ def lead_model(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult: 
     name="lead_scores",
     group_name=_GROUP,
     owners=[_OWNER],
-    deps=[lead_model, Mart.LEAD_FEATURES.value],
+    deps=[lead_model, Mart.LEAD_FEATURES.value, Mart.CONTACT_FEATURES.value],
     kinds={"scikitlearn"},
-    description="Scores of open deals by the promoted model: of those whose features, or whose model, changed.",
+    description="Scores of open deals and leads by the promoted models, where features or model changed.",
     retry_policy=dg.RetryPolicy(max_retries=3, delay=60),
 )
 def lead_scores(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult[None]:
@@ -68,7 +71,8 @@ def lead_scores(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult[
     totals: Counter[str] = Counter()
     with _published(warehouse) as session:
         for client in _clients():
-            totals.update(score_changed(client, session, folder))
+            for subject in SUBJECTS.values():
+                totals.update(score_changed(client, session, folder, subject, now=datetime.now(UTC)))
     return dg.MaterializeResult(metadata=dict(totals))
 
 
@@ -91,7 +95,9 @@ train_scores = dg.define_asset_job(
     description="Train models anew, promote what is no worse, and score what is open.",
 )
 score_changes = dg.define_asset_job(
-    "score_changes", selection=[lead_scores], description="Score the deals that changed since they were scored."
+    "score_changes",
+    selection=[lead_scores],
+    description="Score the deals and leads that changed since.",
 )
 nightly_training = dg.ScheduleDefinition(
     name="nightly_training",

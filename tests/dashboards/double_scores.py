@@ -29,6 +29,7 @@ def model() -> Row:
     return {
         "id": "m1",
         "number": 3,
+        "subject": "deal",
         "state": "promoted",
         "sha256": "0" * 64,
         "card": card(),
@@ -47,6 +48,7 @@ def scores() -> list[Row]:
         {
             "id": name,
             "deal_id": name,
+            "contact_id": None,
             "title": title,
             "owner_id": None,
             "stage_id": "s",
@@ -67,9 +69,15 @@ def serve_scores(app: FastAPI, models: list[Row]) -> None:
     """Serve `/v1/scores` and its models; `models` is empty until a model was trained."""
 
     @app.get("/v1/scores")
-    def list_scores() -> Row:
-        return {"items": scores()}
+    def list_scores(subject: str = "deal", contact_id: str | None = None) -> Row:
+        lead = {"deal_id": None, "contact_id": contact_id or "c1", "title": "Ann Lee", "amount_minor": None}
+        is_lead = subject == "contact" or contact_id is not None
+        return {"items": [scores()[0] | lead] if is_lead else scores()}
+
+    @app.get("/v1/picklists/source")
+    def list_sources() -> Row:
+        return {"items": [], "next_cursor": None}
 
     @app.get("/v1/scores/models")
-    def list_models() -> Row:
-        return {"items": models}
+    def list_models(subject: str = "deal") -> Row:
+        return {"items": [model | {"subject": subject} for model in models]}

@@ -29,6 +29,9 @@ def test_it_says_whom_to_call_and_why_and_what_the_model_is_worth(
     }  # fmt: skip
     assert page.metric[4].label == "Tells won from lost (AUC)"
     assert len(page.dataframe[2].value) == 10
+    groups = next(one.value for one in page.dataframe if "Group" in one.value)
+    assert set(groups["Group"]) == {"owner: a", "owner: b"}
+    assert any("Drift" in one.value for one in page.caption)
 
 
 def test_a_model_that_abstains_says_why_and_names_nobody_to_call(
@@ -45,3 +48,12 @@ def test_a_model_that_abstains_says_why_and_names_nobody_to_call(
 def test_without_a_model_it_says_how_one_is_made(open_page: Callable[..., AppTest], double: Double) -> None:
     double.score_models.clear()
     assert "sluice score train" in " ".join(part.value for part in open_page("scores").markdown)
+
+
+def test_leads_have_a_list_and_a_card_of_their_own(open_page: Callable[..., AppTest], double: Double) -> None:
+    double.figures, double.totals = [TENTH], [TENTH | {"group": None}]
+    page = open_page("scores", of="contact")
+    calls = page.dataframe[0].value
+    assert list(calls.columns) == ["Lead", "Chance", "Because"]
+    assert list(calls["Lead"]) == ["Ann Lee"]
+    assert "become a deal within 90 days" in " ".join(part.value for part in page.caption)

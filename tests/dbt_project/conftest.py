@@ -10,11 +10,12 @@ from psycopg import sql
 from contracts.settings import WarehouseSettings
 from orchestration.build.parts import build
 from runtime.embedded.postgres import EmbeddedPostgres
+from tests.lead_history import lead_history
 from tests.random_history import random_history
 from tests.warehouse_builder import build_warehouse, copied_warehouse, duckdb_warehouse, postgres_warehouse
 
 #: A history with something of everything.
-HISTORY = random_history(7)
+HISTORY = [*random_history(7), *lead_history()]
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
-"""`lead_features`: what was true at an instant, and nothing of later; planted knowledge of the future is caught."""
+"""Features of deals and leads: what was true at an instant, nothing of later; planted knowledge of later is caught."""
 
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -8,23 +9,31 @@ import numpy as np
 import polars as pl
 
 from contracts.settings import WarehouseSettings
+from metrics.reader import open_reader
 from models_ml.columns import columns_of
 from models_ml.outcome import read_outcome
 from models_ml.training import Settings, train
 from orchestration.build.database import open_build
+from orchestration.scoring import DEALS, changed_ids, read_features
 from tests.dbt_project.conftest import HISTORY
-from tests.warehouse_builder import build_sales, duckdb_warehouse
+from tests.random_history import random_history
+from tests.warehouse_builder import build_warehouse, duckdb_warehouse, publish_warehouse
 
-_FEATURES = """
-select deal_id, scored_at, pipeline_id, stage_id, source_id, amount_minor, currency, has_company, has_contact, moves,
-    changes, days_since_created, days_in_stage, days_to_close_date
-from lead_features
-"""
+_MARTS = {
+    "lead_features": "deal_id, scored_at, pipeline_id, stage_id, source_id, amount_minor, currency, has_company,"
+    " has_contact, moves, changes, days_since_created, days_in_stage, days_to_close_date",
+    "contact_features": "contact_id, scored_at, source_id, has_company, messages_in, messages_out, calls, meetings,"
+    " notes, changes, days_since_created, days_since_touched",
+}
 
 
-def _features(warehouse: WarehouseSettings) -> dict[tuple[Any, datetime], tuple[Any, ...]]:
+def _features(warehouse: WarehouseSettings) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+    found: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     with open_build(warehouse.warehouse_url.get_secret_value()) as file:
-        return {row[:2]: row[2:] for row in file.execute(_FEATURES).fetchall()}
+        for mart, columns in _MARTS.items():
+            rows = file.execute(f"select {columns} from {mart}").fetchall()
+            found |= {(mart, *row[:2]): row[2:] for row in rows}
+    return found
 
 
 def test_features_of_an_instant_are_those_that_were_built_without_its_future(
@@ -34,20 +43,51 @@ def test_features_of_an_instant_are_those_that_were_built_without_its_future(
     history = sorted(HISTORY, key=lambda event: (event.occurred_at, event.recorded_at))
     instant = history[len(history) * 2 // 3].occurred_at
     warehouse = duckdb_warehouse(tmp_path / "past")
-    build_sales(warehouse, [one for one in history if one.occurred_at <= instant], target_path=target_path)
+    build_warehouse(warehouse, [one for one in history if one.occurred_at <= instant], target_path=target_path)
     whole, past = _features(whole_warehouse), _features(warehouse)
-    known = {key for key in whole if key[1] <= instant}
-    assert len(known) > 50
+    known = {key for key in whole if key[2] <= instant}
+    assert {mart: sum(key[0] == mart for key in known) > 20 for mart in _MARTS} == dict.fromkeys(_MARTS, True)
     assert {key: whole[key] for key in known} == {key: past.get(key) for key in known}
 
 
+def test_whatever_features_change_is_among_what_is_known_to_have_changed(tmp_path: Path, target_path: Path) -> None:
+    """The scorer looks at those deals alone."""
+    history = sorted(random_history(11), key=lambda event: event.recorded_at)
+    since = history[len(history) * 3 // 4].recorded_at
+    shown = []
+    for name, events in (("before", [one for one in history if one.recorded_at < since]), ("after", history)):
+        warehouse = duckdb_warehouse(tmp_path / name)
+        publish_warehouse(warehouse, events, target_path=target_path)
+        shown.append(_present(warehouse, since))
+    (before, _), (after, touched) = shown
+    differ = {deal for deal in before.keys() | after.keys() if before.get(deal) != after.get(deal)}
+    assert differ
+    assert differ <= touched
+    assert len(touched) < len({event.aggregate_id for event in history if event.aggregate_type == "deal"})
+
+
+def _present(
+    warehouse: WarehouseSettings, since: datetime
+) -> tuple[dict[tuple[str, str], tuple[Any, ...]], set[tuple[str, str]]]:
+    """What is scored of each organization's deals, and those of which something else is known since an instant."""
+    rows: dict[tuple[str, str], tuple[Any, ...]] = {}
+    touched: set[tuple[str, str]] = set()
+    organizations = {event.organization_id for event in random_history(11)}
+    with closing(open_reader(warehouse.warehouse_url.get_secret_value())) as reader, reader.session() as session:
+        for one in organizations:
+            features = read_features(session, one, is_present=True)
+            rows |= {(str(one), row[0]): row[1:] for row in features.iter_rows()}
+            touched |= {(str(one), str(deal)) for deal in changed_ids(session, one, DEALS, since=since)}
+    return rows, touched
+
+
 def test_a_planted_future_field_and_a_target_echo_are_caught() -> None:
-    random = np.random.default_rng(0)
+    chance = np.random.default_rng(0)
     rows = 3_000
     start = datetime(2025, 1, 1)  # noqa: DTZ001
-    scored = [start + timedelta(hours=float(hours)) for hours in np.sort(random.random(rows) * 9_000)]
-    moves = random.integers(0, 6, rows)
-    won = random.random(rows) < 1 / (1 + np.exp(1.5 - 0.6 * moves))
+    scored = [start + timedelta(hours=float(hours)) for hours in np.sort(chance.random(rows) * 9_000)]
+    moves = chance.integers(0, 6, rows)
+    won = chance.random(rows) < 1 / (1 + np.exp(1.5 - 0.6 * moves))
     frame = pl.DataFrame(
         {
             "scored_at": scored,

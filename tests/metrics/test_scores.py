@@ -7,9 +7,14 @@ from uuid import UUID
 
 import pytest
 
+from contracts.events.relations import ContactCreated, ContactDeleted
+from metrics import query
 from metrics.change import Share, wilson
+from metrics.parameters import read
+from metrics.registry import definition_of
 from tests.event_history import BEGINNING, EventLog, days
 from tests.metrics.conftest import Asker
+from tests.metrics.stories import Told
 
 Ask = Callable[[EventLog], Asker]
 
@@ -34,6 +39,9 @@ def test_scores_are_held_against_what_came_of_them_within_their_horizon(log: Eve
         log.score(deal, 0.5, at=BEGINNING + days(2), horizon_days=30)  # the first one counts
         if end is not None:
             (log.win if end == "won" else log.lose)(deal, at=BEGINNING + days(1 + day))
+    late = log.deal(pipeline, at=BEGINNING)  # was won before its score, which nobody knew when it was given
+    log.score(late, 0.65, at=BEGINNING + days(2), recorded=BEGINNING + days(2), horizon_days=30)
+    log.win(late, at=BEGINNING + days(1), recorded=BEGINNING + days(20))
     still = log.deal(pipeline, at=BEGINNING)  # had not changed for longer than the horizon when it was scored first
     log.score(still, 0.55, at=BEGINNING + days(1), recorded=BEGINNING + days(40), horizon_days=30)
     log.win(still, at=BEGINNING + days(50))
@@ -47,6 +55,7 @@ def test_scores_are_held_against_what_came_of_them_within_their_horizon(log: Eve
     assert {group: tuple(row[name] for name in names) for group, row in rows.items()} == {
         "tenth_03": (4, 3, 1, 1),
         "tenth_06": (1, 1, 0, 1),
+        "tenth_07": (1, 1, 0, 1),
         "tenth_09": (2, 2, 0, 1),
         "tenth_10": (1, 1, 0, 1),
     }
@@ -54,16 +63,20 @@ def test_scores_are_held_against_what_came_of_them_within_their_horizon(log: Eve
     assert rows["tenth_03"]["won_rate"] == pytest.approx(1 / 3)
     assert (rows["tenth_03"]["low"], rows["tenth_03"]["high"]) == wilson(Share(1, 3))
     [total] = found.totals
-    missed = 0.75**2 + 0.25**2 + 0.29**2 + 0.15**2 + 0.85**2 + 0.45**2
-    assert total["brier"] == pytest.approx(missed / 7)
-    assert total["brier_reference"] == pytest.approx(4 / 7 * 3 / 7)
+    missed = 0.75**2 + 0.25**2 + 0.29**2 + 0.15**2 + 0.85**2 + 0.45**2 + 0.35**2
+    assert total["brier"] == pytest.approx(missed / 8)
+    assert total["brier_reference"] == pytest.approx(5 / 8 * 3 / 8)
+    earlier = definition_of("score_calibration", 1)
+    asked = read(earlier, {"from": "2026-01-01", "to": "2026-04-01", "group_by": "none"})
+    [before] = query.answer(asker.reader, earlier, asked, viewer=asker.viewer(), now=asker.now).rows
+    assert (before["settled"], before["won"]) == (8, 4)  # what the definition before says of the backdated win
     page = asker.rows("score_calibration", "settled", group="tenth_03", **PERIOD)
     assert page.count == 3
     assert {item["outcome"] for item in page.items} == {"won", "not won"}
     [of_ada] = asker.answer("score_calibration", owner_ids=[ada], **PERIOD, group_by="none").rows
     assert (of_ada["scored"], of_ada["won"]) == (1, 1)
     [early] = asker.answer("score_calibration", **PERIOD, group_by="none", as_of=str((BEGINNING + days(8)).date())).rows
-    assert (early["scored"], early["settled"], early["won"]) == (6, 3, 2)
+    assert (early["scored"], early["settled"], early["won"]) == (7, 3, 2)
 
 
 def test_a_forecast_by_scores_weighs_what_has_none_by_its_stage(log: EventLog, ask_either: Ask) -> None:
@@ -87,3 +100,46 @@ def test_a_forecast_by_scores_weighs_what_has_none_by_its_stage(log: EventLog, a
     assert asker.rows("score_forecast", "weighted_amount_minor", pipeline_id=pipeline.id, **PERIOD).amount_minor == 751
     assert asker.rows("score_forecast", "scored_deals", pipeline_id=pipeline.id, **PERIOD).count == 1
     assert UUID(asker.rows("score_forecast", "scored_deals", pipeline_id=pipeline.id, **PERIOD).items[0]["deal_id"])
+
+
+def _tell_of_leads(log: EventLog) -> dict[str, Any]:
+    pipeline, ada = log.pipeline(stages=STAGES), log.user()
+    told = (
+        # score, the day on which a deal named them
+        (0.25, 5),
+        (0.25, None),
+        (0.85, 40),  # too late
+        (0.85, 10),
+    )
+    contacts = [log.new_id() for _ in told]
+    for contact, (score, day) in zip(contacts, told, strict=True):
+        state: dict[str, Any] = {"company_id": None, "owner_id": ada if day == 5 else None, "source_id": None}
+        log.add(ContactCreated(**state), contact, at=BEGINNING)
+        log.score(contact, score, at=BEGINNING + days(1), horizon_days=30)
+        if day is not None:
+            log.deal(pipeline, at=BEGINNING + days(day), contact_id=contact)
+    log.add(ContactDeleted(company_id=None, owner_id=None, source_id=None), contacts[1], at=BEGINNING + days(35))
+    return {"ada": ada, "contacts": contacts}
+
+
+_LEADS = Told(_tell_of_leads)
+
+
+def test_scores_of_leads_are_held_against_the_deals_that_name_them(ask_built: Callable[[EventLog], Asker]) -> None:
+    asker, told = ask_built(_LEADS.log), _LEADS.by
+    rows = {row["group"]: row for row in asker.answer("lead_calibration", **PERIOD).rows}
+    names = ("scored", "settled", "open", "won")
+    assert {group: tuple(row[name] for name in names) for group, row in rows.items()} == {
+        "tenth_03": (1, 1, 0, 1),  # who was deleted counts nowhere
+        "tenth_09": (2, 2, 0, 1),
+    }
+    page = asker.rows("lead_calibration", "settled", group="tenth_09", **PERIOD)
+    assert {item["outcome"] for item in page.items} == {"converted", "not converted"}
+    [then] = asker.answer("lead_calibration", **PERIOD, group_by="none", as_of=str((BEGINNING + days(8)).date())).rows
+    assert (then["scored"], then["settled"], then["won"]) == (4, 1, 1)
+    [mine] = asker.answer("lead_calibration", **PERIOD, group_by="none", owner_ids=[told["ada"]]).rows
+    assert (mine["scored"], mine["won"]) == (1, 1)
+    [leads] = asker.answer("lead_conversion", **PERIOD).rows
+    assert (leads["converted"], leads["waiting"], leads["lead_conversion"]) == (3, 0, 1.0)
+    [early] = asker.answer("lead_conversion", **PERIOD, as_of=str((BEGINNING + days(8)).date())).rows
+    assert (early["converted"], early["waiting"], early["lead_conversion"]) == (1, 3, 0.25)

@@ -17,9 +17,11 @@ from models_ml.errors import ScoringError
 from models_ml.training import Trained
 from orchestration.score_runs import score_changed, train_for
 from orchestration.scorer import run
-from orchestration.scoring import TIME, is_better, learn, scores_of, teaching_rows
+from orchestration.scoring import CONTACTS, TIME, Subject, is_better, learn, scores_of, teaching_rows
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
+#: Of these deals something new is known since the last run.
+TOUCHED = ["00000000-0000-7000-8000-000000000095", "00000000-0000-7000-8000-000000000096"]
 
 
 def features(deals: int, *, seed: int = 0) -> pl.DataFrame:
@@ -82,7 +84,8 @@ class TestScoring:
         assert trained.card["verdict"] == "published", trained.card["reasons"]
         assert trained.model is not None
         stored = storage.dump(trained.model)
-        scores = list(scores_of(stored, storage.fingerprint(stored), history, names={"stage 1": "Demo held"}))
+        model = storage.load(stored, expected_sha256=storage.fingerprint(stored))
+        scores = list(scores_of(model, history, names={"stage 1": "Demo held"}))
         assert len(scores) == 500
         by_deal = {one["deal_id"]: one for one in scores}
         moves = dict(history.filter(pl.col("is_present")).select("deal_id", "moves").iter_rows())
@@ -92,6 +95,38 @@ class TestScoring:
         words = [reason["words"] for one in scores for reason in one["reasons"]]
         assert not any("“stage 1”" in one for one in words)  # people read names, not ids
         assert any("Moves" in reason["words"] for one in scores for reason in one["reasons"])
+
+    def test_leads_are_scored_by_what_was_done_about_them(self) -> None:
+        random, rows = np.random.default_rng(0), []
+        for number in range(1_500):
+            at, calls = START + timedelta(hours=6 * number), float(random.integers(0, 6))
+            converts = number < 1_200 and random.random() < 1 / (1 + np.exp(2 - 0.7 * calls))
+            counted = {name: 0.0 for name in CONTACTS.features if name not in ("source_id", "has_company", "calls")}
+            rows.append(
+                {
+                    "contact_id": f"00000000-0000-7000-8000-{number:012d}",
+                    TIME: at,
+                    "is_present": not converts,
+                    "outcome": "converted" if converts else None,
+                    "outcome_at": at + timedelta(days=9) if converts else None,
+                    "source_id": f"source {number % 4}",
+                    "has_company": bool(number % 2),
+                    **counted,
+                    "calls": calls,
+                }
+            )
+        history = pl.DataFrame(rows, schema_overrides={"outcome_at": pl.Datetime("us", "UTC")})
+        assert set(teaching_rows(history.tail(300), CONTACTS)["won"]) == {None}  # nobody knows yet
+        trained = learn(history, CONTACTS)
+        assert trained.card["verdict"] == "published", trained.card["reasons"]
+        assert trained.model is not None
+        scores = list(scores_of(trained.model, history, CONTACTS, names={}))
+        assert len(scores) == history["is_present"].sum()
+        called = dict(history.select("contact_id", "calls").iter_rows())
+        often, never = ([one["score"] for one in scores if called[one["contact_id"]] == n] for n in (5, 0))
+        assert np.mean(often) > np.mean(never) + 0.2
+        with pytest.raises(ScoringError, match="No lead"):
+            learn(history.head(0), CONTACTS)
 
     def test_learning_twice_gives_the_same_bytes(self) -> None:
         once, again = (learn(features(1_200)) for _ in range(2))
@@ -125,16 +160,16 @@ class Scored:
         self.written: list[pl.DataFrame] = []
         self.promoted: list[str] = []
 
-    def present(self) -> dict[str, Any] | None:
+    def present(self, _subject: Subject) -> dict[str, Any] | None:
         return self.model
 
-    def keep(self, trained: Trained, **_: object) -> dict[str, Any]:
+    def keep(self, trained: Trained, _subject: Subject, **_: object) -> dict[str, Any]:
         return {"id": "model 2", "number": 2, "card": trained.card}
 
     def promote(self, model_id: str) -> None:
         self.promoted.append(model_id)
 
-    def write(self, _model: object, changed: pl.DataFrame) -> dict[str, int]:
+    def write(self, _model: object, changed: pl.DataFrame, _subject: Subject) -> dict[str, int]:
         self.written.append(changed)
         return {"written": len(changed)}
 
@@ -144,25 +179,40 @@ class TestByTheClock:
     def deals(self, monkeypatch: pytest.MonkeyPatch) -> list[pl.DataFrame]:
         """What the warehouse holds: the last of these."""
         held = [features(100)]
-        monkeypatch.setattr("orchestration.score_runs.read_features", lambda _session, _organization, **_: held[-1])
+
+        def read(*_: object, ids: list[str] | None = None, **__: object) -> pl.DataFrame:
+            return held[-1] if ids is None else held[-1].filter(pl.col("deal_id").is_in(ids))
+
+        monkeypatch.setattr("orchestration.score_runs.read_features", read)
+        monkeypatch.setattr("orchestration.score_runs.known_through", lambda *_: START)
+        monkeypatch.setattr("orchestration.score_runs.changed_ids", lambda *_, **__: TOUCHED)
         return held
 
     def test_deals_are_scored_again_when_they_or_the_model_changed(
         self, deals: list[pl.DataFrame], tmp_path: Path
     ) -> None:
         client: Any = Scored()
-        session: Any = None
-        assert score_changed(client, session, tmp_path) == {"open": 20, "changed": 20, "written": 20}
-        assert score_changed(client, session, tmp_path) == {"open": 20, "changed": 0}
+
+        def run(now: datetime = START) -> dict[str, int]:
+            return score_changed(client, None, tmp_path, now=now)  # type: ignore[arg-type]  # nothing asks it
+
+        assert run() == {"open": 20, "looked_at": 200, "changed": 20, "written": 20}
+        assert run() == {"open": 20, "looked_at": 4, "changed": 0}  # what was touched alone
         moved = pl.col("is_present") & (pl.col("deal_id").str.ends_with("95"))
         amount = pl.when(moved).then(pl.lit(12_345.0)).otherwise(pl.col("amount_minor"))
         deals.append(deals[-1].with_columns(amount_minor=amount))
-        assert score_changed(client, session, tmp_path) == {"open": 20, "changed": 1, "written": 1}
+        assert run() == {"open": 20, "looked_at": 4, "changed": 1, "written": 1}
         assert client.written[-1]["deal_id"].to_list() == ["00000000-0000-7000-8000-000000000095"]
+        untouched = pl.col("deal_id").str.ends_with("99")
+        deals.append(deals[-1].with_columns(moves=pl.when(untouched).then(pl.lit(9.0)).otherwise(pl.col("moves"))))
+        assert run()["changed"] == 0
+        assert run(START + timedelta(hours=1))["changed"] == 1  # everything is compared now and then
+        deals.append(deals[-1].filter(pl.col("deal_id") != TOUCHED[0]))
+        assert run()["open"] == 19  # one is closed
         client.model = {"id": "model 2"}
-        assert score_changed(client, session, tmp_path)["changed"] == 20
+        assert run()["changed"] == 19
         client.model = None
-        assert score_changed(client, session, tmp_path) == {}
+        assert run() == {}
 
     def test_a_run_that_was_stopped_scores_the_same_deals_again(
         self, deals: list[pl.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -173,8 +223,8 @@ class TestByTheClock:
         with monkeypatch.context() as patched:
             patched.setattr(client, "write", lambda *_: (_ for _ in ()).throw(ScoringError("away")))
             with pytest.raises(ScoringError):
-                score_changed(client, session, tmp_path)
-        assert score_changed(client, session, tmp_path)["changed"] == 20
+                score_changed(client, session, tmp_path, now=START)
+        assert score_changed(client, session, tmp_path, now=START)["changed"] == 20
 
     def test_a_model_is_promoted_unless_it_is_worse_or_there_is_too_little_to_learn(
         self, deals: list[pl.DataFrame]

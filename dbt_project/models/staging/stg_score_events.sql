@@ -7,6 +7,8 @@ select
     -- ids
     {{ event_columns('score_id') }},
     cast({{ json_text('data', 'deal_id') }} as uuid) as deal_id,
+    -- version 1 spoke of deals alone
+    cast({{ json_text('data', 'contact_id') }} as uuid) as contact_id,
     cast({{ json_text('data', 'model_id') }} as uuid) as model_id,
 
     -- facts

@@ -40,6 +40,17 @@ def score(deal: dict[str, Any], value: float) -> dict[str, Any]:
     return {"deal_id": deal["id"], "score": value, "reasons": reasons, "scored_at": AT}
 
 
+async def scored_contact(owner: Member) -> dict[str, Any]:
+    while True:
+        contact = await owner.made("/v1/contacts", {"name": "Ann"})
+        if not is_held_out(UUID(contact["id"])):
+            return contact
+
+
+def lead_score(contact: dict[str, Any], value: float) -> dict[str, Any]:
+    return {"contact_id": contact["id"], "score": value, "reasons": [], "scored_at": AT}
+
+
 class TestModels:
     async def test_a_model_is_a_shadow_until_it_is_promoted(self, owner: Member) -> None:
         first = await owner.made("/v1/scores/models", model())
@@ -74,6 +85,45 @@ class TestModels:
         assert_problem(
             await rep.post("/v1/scores", {"model_id": str(uuid4()), "scores": [score(await rep.deal(), 0.5)]}), 403
         )
+
+
+class TestLeads:
+    async def test_contacts_have_a_model_and_scores_of_their_own(self, crm: Crm, owner: Member) -> None:
+        of_deals = await promoted(owner)
+        made = await owner.made("/v1/scores/models", {**model(), "subject": "contact"})
+        await owner.made(f"/v1/scores/models/{made['id']}/promote", None)
+        assert made["subject"] == "contact"
+        params = {"subject": "deal", "state": "promoted"}
+        [still] = (await owner.get("/v1/scores/models", params=params)).json()["items"]
+        assert still["id"] == of_deals
+        lead = await scored_contact(owner)
+        for value, came_of_it in ((0.6, "written"), (0.6, "unchanged"), (0.7, "written")):
+            body = {"model_id": made["id"], "scores": [lead_score(lead, value)]}
+            assert (await owner.made("/v1/scores", body))[came_of_it] == 1
+        for params in ({"contact_id": lead["id"]}, {"subject": "contact"}):
+            [found] = (await owner.get("/v1/scores", params=params)).json()["items"]
+            assert (found["contact_id"], found["title"], found["deal_id"]) == (lead["id"], lead["name"], None)
+        assert (await owner.get("/v1/scores")).json()["items"] == []
+        past = (await owner.get("/v1/scores/history", params={"contact_id": lead["id"]})).json()["items"]
+        assert [one["score"] for one in past] == [0.7, 0.6]
+        [event] = crm.events(found["id"])
+        assert (event["version"], event["data"]["contact_id"], event["data"]["previous"]) == (2, lead["id"], 0.6)
+        rep = crm.member(owner.organization_id, Role.REP)
+        assert (await rep.get("/v1/scores", params={"contact_id": lead["id"]})).json()["items"] == []
+        await owner.deal(contact_id=lead["id"])  # a lead no more
+        assert (await owner.get("/v1/scores", params={"subject": "contact"})).json()["items"] == []
+
+    async def test_a_model_scores_its_own_subject(self, owner: Member) -> None:
+        scoring, deal = await promoted(owner), await scored_deal(owner)
+        lead = await scored_contact(owner)
+        answer = await owner.post("/v1/scores", {"model_id": scoring, "scores": [lead_score(lead, 0.5)]})
+        assert_problem(answer, 422, "other_subject")
+        both = {**score(deal, 0.5), "contact_id": lead["id"]}
+        assert (await owner.post("/v1/scores", {"model_id": scoring, "scores": [both]})).status_code == 422
+        params = {"deal_id": deal["id"], "contact_id": lead["id"]}
+        assert_problem(await owner.get("/v1/scores", params=params), 422, "one_subject")
+        assert_problem(await owner.get("/v1/scores/history"), 422, "one_subject")
+        assert_problem(await owner.post("/v1/scores/rollback?subject=contact"), 409, "no_earlier_model")
 
 
 class TestScores:

@@ -3,7 +3,9 @@
 import random
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,6 +72,7 @@ async def test_r1_fifty_kills_of_the_worker_neither_lose_nor_double_a_firing(
     for rule in rules:
         found = shop.rows("select count(*) n, count(distinct key) keys from rule_runs where rule_id = %s", rule["id"])
         assert (found[0]["n"], found[0]["keys"]) == (deals, deals)
+        assert await _replayed(shop, rule) == {row["key"] for row in _keys(shop, rule)}  # what a replay says happens
     assert {row["outcome"] for row in shop.rows("select distinct outcome from rule_runs")} == {"done"}
     [counted] = shop.rows("""
         select (select count(*) from tasks) as tasks,
@@ -78,6 +81,17 @@ async def test_r1_fifty_kills_of_the_worker_neither_lose_nor_double_a_firing(
     """)
     assert counted == {"tasks": 2 * deals, "moves": deals, "executed": 3 * deals}
     assert not shop.rows("select 1 from consumed_events where parked_reason is not null")
+
+
+async def _replayed(shop: Shop, rule: dict[str, Any]) -> set[str]:
+    now = datetime.now(UTC)
+    body = {"begins": (now - timedelta(days=1)).isoformat(), "ends": (now + timedelta(days=1)).isoformat()}
+    found = await shop.owner.made(f"/v1/rules/{rule['id']}/backtest", json=body)
+    return {one["key"] for one in found["firings"]}
+
+
+def _keys(shop: Shop, rule: dict[str, Any]) -> list[dict[str, Any]]:
+    return shop.rows("select key from rule_runs where rule_id = %s", rule["id"])
 
 
 def _fired(shop: Shop) -> int:

@@ -12,6 +12,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from api.rules.automaton import Automaton
+from api.rules.document import Figure
 from api.rules.worker import make_calls, tick
 from contracts.events.registry import EVENTS
 from tests.api.rules.conftest import Shop, until
@@ -25,16 +26,17 @@ async def _backtest(shop: Shop, rule: dict[str, Any], **changes: Any) -> dict[st
     return await shop.owner.made(f"/v1/rules/{rule['id']}/backtest", json=body)
 
 
-def _score(shop: Shop, deal: dict[str, Any], score: float) -> None:
-    """A model's word on a deal, as the event log has it."""
-    example = json.loads(Path("contracts/examples/lead.scored.v1.json").read_text())
-    data = {**example["data"], "deal_id": deal["id"], "score": score}
+def _score(shop: Shop, record: dict[str, Any], score: float, *, subject: str = "deal") -> None:
+    """A model's word on a deal or a contact, as the event log has it."""
+    example = json.loads(Path("contracts/examples/lead.scored.v2.json").read_text())
+    named = {"deal_id": None, "contact_id": None, f"{subject}_id": record["id"]}
+    data = {**example["data"], **named, "score": score}
     with psycopg.connect(shop.database.app_url) as app:
         app.execute("select set_config('sluice.organization_id', %s, true)", (str(shop.owner.organization_id),))
         app.execute(
             "insert into event_log (event_id, organization_id, type, version, aggregate_type, aggregate_id,"
             " aggregate_version, occurred_at, actor, correlation_id, data)"
-            " values (%s, %s, 'lead.scored', 1, 'score', %s, 1, now(), 'score', %s, %s)",
+            " values (%s, %s, 'lead.scored', 2, 'score', %s, 1, now(), 'score', %s, %s)",
             (uuid4(), shop.owner.organization_id, uuid4(), uuid4(), Jsonb(data)),
         )
 
@@ -119,6 +121,23 @@ async def test_a_score_counts_when_it_reaches_the_threshold_and_again_only_after
     assert (await _backtest(shop, rule, above=0.8))["fired"] == 1
 
 
+async def test_a_lead_whose_score_reaches_the_threshold_is_called(shop: Shop) -> None:
+    trigger = {"kind": "score", "subject": "contact", "above": 0.7, "hysteresis": 0.1}
+    rule = await shop.rule(trigger, TASK, when="contact.score >= 0.7 && contact.age_days >= 0.0")
+    of_deals = await shop.rule({"kind": "score", "above": 0.7}, TASK)
+    lead = await shop.owner.made("/v1/contacts", json={"name": "Ann"})
+    for score in (0.5, 0.72, 0.75, 0.55, 0.9):
+        _score(shop, lead, score, subject="contact")
+        await shop.settle()
+    runs = await shop.runs(rule)
+    assert [(run["subject_type"], run["subject_id"], run["score"], run["outcome"]) for run in runs] == [
+        ("contact", lead["id"], score, "done") for score in (0.72, 0.9)
+    ]
+    assert await shop.runs(of_deals) == []
+    replayed = await _backtest(shop, rule)
+    assert {one["key"] for one in replayed["firings"]} == {run["key"] for run in runs}
+
+
 async def test_rules_look_at_an_import_only_where_it_or_they_say_so(shop: Shop) -> None:
     rule = await shop.rule("deal.created", TASK)
     eager = await shop.rule("deal.created", TASK, on_imports=True)
@@ -184,3 +203,70 @@ async def test_a_call_that_fails_is_made_again(shop: Shop) -> None:
 
 def _minutes_ago() -> str:
     return (datetime.now(UTC) - timedelta(minutes=2)).strftime("%H:%M")
+
+
+async def test_of_several_events_in_a_row_the_last_one_counts_once_nothing_follows_it(shop: Shop) -> None:
+    rule = await shop.rule("deal.amount.changed", TASK, when="deal.amount >= 2.0", debounce_minutes=60)
+    busy, calm, low = [await shop.deal(amount_minor=100) for _ in range(3)]
+    for deal, amounts in ((busy, (300, 400, 500)), (calm, (300,)), (low, (300, 150))):
+        for amount in amounts:
+            await shop.owner.patch(f"/v1/deals/{deal['id']}", json={"amount_minor": amount})
+            await shop.settle()
+    assert await tick(Automaton(shop.pool)) == 0  # something may follow
+    _an_hour_passes(shop)
+    assert await tick(Automaton(shop.pool)) == 2
+    assert await tick(Automaton(shop.pool)) == 0
+    runs = await shop.runs(rule)
+    assert {run["subject_id"]: run["facts"]["deal.amount"] for run in runs} == {busy["id"]: 5.0, calm["id"]: 3.0}
+    assert not shop.rows("select 1 from rule_waits")
+    replayed = await _backtest(shop, rule)
+    assert {(one["key"], one["subject_id"]) for one in replayed["firings"]} == {
+        (run["key"], run["subject_id"]) for run in runs
+    }
+    answer = await shop.owner.post(
+        "/v1/rules/lint", json={**rule["document"], "trigger": {"kind": "no_activity", "days": 1}}
+    )
+    assert answer.status_code == 422
+
+
+def _an_hour_passes(shop: Shop) -> None:
+    """For rules: what waits, and what it waits behind, was an hour ago."""
+    shop.rows("update rule_versions set valid_from = valid_from - interval '2 hours' returning 1")
+    shop.rows("update event_log set recorded_at = recorded_at - interval '61 minutes' returning 1")
+    shop.rows("update rule_waits set due_at = due_at - interval '61 minutes' returning 1")
+
+
+async def test_a_condition_looks_at_a_figure_of_the_metrics_and_says_of_when_it_is(shop: Shop) -> None:
+    asked = {"wins": {"metric": "win_rate", "figure": "win_rate", "days": 30}}
+    rule = await shop.rule("deal.created", TASK, when="metric.wins < 0.3 && deal.amount >= 1.0", metrics=asked)
+    told, looks = [0.4, 0.2, None], list[str]()
+
+    def ask(_organization: object, figure: Figure, _now: datetime) -> float | None:
+        looks.append(figure.metric)
+        return told[0]
+
+    automaton, deals = Automaton(shop.pool, ask), []
+    await shop.deal(amount_minor=100)
+    await shop.settle()
+    for value in told:
+        shop.rows("update rule_figures set checked_at = now() - interval '1 hour' returning 1")
+        told[0] = value
+        await tick(automaton)
+        await tick(automaton)  # what was looked at a moment ago is believed
+        deals.append(await shop.deal(amount_minor=100))
+        await shop.settle()
+    assert looks == ["win_rate"] * 3
+    runs = await shop.runs(rule)
+    # nobody knew the figure at first; what cannot be told leaves the one before
+    assert [run["subject_id"] for run in runs] == [deal["id"] for deal in deals[1:]]
+    assert {run["facts"]["metric.wins"] for run in runs} == {0.2}
+    assert datetime.fromisoformat(runs[0]["facts"]["metric.wins as of"]) < datetime.now(UTC)
+    replayed = await _backtest(shop, rule)
+    assert {one["key"] for one in replayed["firings"]} == {run["key"] for run in runs}
+    for wrong, says in (
+        ({"metric": "wins", "figure": "win_rate"}, "no metric named"),
+        ({"metric": "win_rate", "figure": "wins"}, "has no figure 'wins'"),
+        ({"metric": "win_rate", "figure": "won", "parameters": {"colour": "red"}}, "no such parameter"),
+    ):
+        answer = await shop.owner.post("/v1/rules/lint", json={**rule["document"], "metrics": {"wins": wrong}})
+        assert (answer.status_code, says in answer.json()["detail"]) == (422, True), answer.text

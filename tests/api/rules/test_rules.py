@@ -1,9 +1,13 @@
 """Rules over HTTP: what can be saved, and what people are told of what cannot."""
 
+from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from api.rules.document import Window
+from api.rules.matching import is_within
 from contracts.access import Role
 from tests.api.rules.conftest import Shop
 
@@ -94,3 +98,28 @@ async def test_a_condition_names_custom_fields_as_people_do(shop: Shop) -> None:
     await shop.owner.patch(f"/v1/deals/{wanted['id']}", json={"custom": {tier: None}})
     await shop.settle()
     assert len(await shop.runs(rule)) == 1
+
+
+@pytest.mark.parametrize(
+    ("local", "weekdays", "hours", "is_open"),
+    [
+        ("2026-03-27 09:00", [5], ("09:00", "18:00"), True),  # a Friday
+        ("2026-03-27 08:59", [5], ("09:00", "18:00"), False),
+        ("2026-03-27 18:00", [5], ("09:00", "18:00"), False),
+        ("2026-03-28 12:00", [5], ("09:00", "18:00"), False),
+        ("2026-03-27 23:00", [5], ("22:00", "06:00"), True),
+        ("2026-03-28 05:59", [5], ("22:00", "06:00"), True),  # still Friday's night
+        ("2026-03-27 05:59", [5], ("22:00", "06:00"), False),  # Thursday's
+        ("2026-03-29 03:30", [7], ("03:00", "04:00"), True),  # the hour before was skipped
+        ("2026-10-25 02:30", [7], ("02:00", "03:00"), True),  # came twice
+        ("2026-03-28 00:00", [6], ("00:00", "00:00"), True),  # all day
+    ],
+)
+def test_a_rule_acts_within_its_window_in_the_organizations_time(
+    local: str, weekdays: list[int], hours: tuple[str, str], is_open: bool
+) -> None:
+    zone = ZoneInfo("Europe/Berlin")
+    window = Window(weekdays=weekdays, begins=hours[0], ends=hours[1])
+    at = datetime.fromisoformat(local).replace(tzinfo=zone)
+    assert is_within(window, at.astimezone(UTC), zone) is is_open
+    assert is_within(None, at, zone)

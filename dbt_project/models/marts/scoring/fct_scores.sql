@@ -3,6 +3,7 @@ select
     organization_id,
     score_id,
     deal_id,
+    contact_id,
     model_id,
 
     -- facts
