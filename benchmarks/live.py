@@ -15,6 +15,9 @@ from benchmarks.result import BenchmarkResult
 from benchmarks.servers import running_stack
 
 _OF_A_SIGN_IN = 20
+#: An address has so many places for those who have not shown yet who they are.
+_AT_ONCE = 50
+_OPENING_SECONDS = 20.0
 _TARGET_MS = 300.0
 
 
@@ -34,14 +37,17 @@ async def _measure(
     async with aiohttp.ClientSession(api_url, connector=connector) as client:
         heard = [_Heard() for _ in range(sockets)]
         tokens = await _tokens(client, people, sockets)
-        listening = [
-            asyncio.create_task(
-                one.listen(client, tokens[number % len(people)][number // len(people) // _OF_A_SIGN_IN])
-            )
-            for number, one in enumerate(heard)
-        ]
         opened_at = time.perf_counter()
-        await asyncio.gather(*(one.is_in.wait() for one in heard))
+        listening: list[asyncio.Task[None]] = []
+        for first in range(0, sockets, _AT_ONCE):
+            wave = range(first, min(first + _AT_ONCE, sockets))
+            listening += [
+                asyncio.create_task(
+                    heard[number].listen(client, tokens[number % len(people)][number // len(people) // _OF_A_SIGN_IN])
+                )
+                for number in wave
+            ]
+            await _until_in([heard[number] for number in wave], listening)
         opening = time.perf_counter() - opened_at
         committed = [await _write(client, people[number % len(people)], number, a_second) for number in range(writes)]
         await asyncio.sleep(2.0)
@@ -52,6 +58,7 @@ async def _measure(
             if contact in one.at
         )
         expected = sum(len(heard[number % len(people) :: len(people)]) for _, _, number in committed)
+        ended = sum(task.done() for task in listening)
         for task in listening:
             task.cancel()
     return BenchmarkResult(
@@ -65,8 +72,21 @@ async def _measure(
             "p50 ms": round(waits[len(waits) // 2], 1),
             "p99 ms": round(waits[int(len(waits) * 0.99)], 1),
             "opening all of them, s": round(opening, 1),
+            "ended meanwhile": ended,
         },
     )
+
+
+async def _until_in(wave: "Sequence[_Heard]", listening: "Sequence[asyncio.Task[None]]") -> None:
+    """Wait until all of these hear; whoever was refused would never."""
+    everybody = asyncio.gather(*(one.is_in.wait() for one in wave))
+    async with asyncio.timeout(_OPENING_SECONDS):
+        while not everybody.done():
+            await asyncio.wait([everybody, *listening], return_when=asyncio.FIRST_COMPLETED)
+            for task in listening:
+                if task.done():
+                    task.result()
+                    raise RuntimeError("a socket was ended before all were open")
 
 
 class _Heard:
@@ -81,6 +101,8 @@ class _Heard:
             await socket.send_str(json.dumps({"token": token}))
             async for message in socket:
                 now = time.perf_counter()
+                if message.type is not aiohttp.WSMsgType.TEXT:
+                    break
                 frame = json.loads(message.data)
                 self.is_in.set()
                 for event in frame.get("events", ()):

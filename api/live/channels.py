@@ -24,6 +24,7 @@ from api.kernel.hints import LIVE
 from api.kernel.unit_of_work import Row, UnitOfWork
 from api.live import frames, records
 from api.live.audience import Audience, Member, gather
+from api.live.door import Door, Place
 from api.live.frames import Batch, People
 from api.live.records import Event
 from contracts.events.envelope import ActorKind
@@ -172,19 +173,12 @@ class Channels:
         self._database = database
         self._channels: dict[UUID, Channel] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._entered: set[Listener] = set()
         self._of_users: Counter[tuple[UUID, UUID]] = Counter()
-        self.sockets = 0
+        self.door = Door()
 
-    def enter(self, claims: AccessClaims) -> bool:
-        """Whether somebody may have one more; it counts at once, before it hears anything, until it leaves."""
-        whose = (claims.organization_id, claims.user_id)
-        if self._of_users[whose] >= MOST_OF_A_USER:
-            return False
-        self._of_users[whose] += 1
-        return True
-
-    async def join(self, listener: Listener, after: int | None, stream: UUID | None) -> None:
-        """Tell a listener what it missed, then what comes. It may be ended by then."""
+    async def join(self, listener: Listener, place: Place, after: int | None, stream: UUID | None) -> None:
+        """Let a listener in who may, tell it what it missed, then what comes. It may be ended by then."""
         organization_id = listener.claims.organization_id
         async with reading(self._database, organization_id) as unit:
             standing = await records.read_standing(unit)
@@ -192,14 +186,36 @@ class Channels:
         if not audience.members:
             listener.end(SIGNED_OUT, "signed_out")
             return
+        if not self._enter(listener):
+            return
+        place.leave()
         begins_at, is_reset = standing.begins_at(after, stream)
         listener.position = listener.told = begins_at
         listener.leave(frames.hello(standing, begins_at, is_reset=is_reset))
         while not listener.ended.done() and not self._add(listener):
             await self._catch_up(listener)
 
+    def _enter(self, listener: Listener) -> bool:
+        """Whether there is room for it; it counts from now on, before it hears anything, until it leaves.
+
+        Only of those who are known to be who they say: a made-up key takes nothing from whom it names.
+        """
+        whose = (listener.claims.organization_id, listener.claims.user_id)
+        if len(self._entered) >= MOST_SOCKETS:
+            listener.end(BUSY, "busy")
+        elif self._of_users[whose] >= MOST_OF_A_USER:
+            listener.end(TOO_MANY, "too_many_sockets")
+        elif not listener.ended.done():
+            self._entered.add(listener)
+            self._of_users[whose] += 1
+            return True
+        return False
+
     def leave(self, listener: Listener) -> None:
         """Tell it no more."""
+        if listener not in self._entered:
+            return
+        self._entered.discard(listener)
         whose = (listener.claims.organization_id, listener.claims.user_id)
         self._of_users[whose] -= 1
         if not self._of_users[whose]:

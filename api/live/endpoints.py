@@ -13,11 +13,12 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from fastapi import APIRouter, Query, WebSocket
+from fastapi import APIRouter, Query, Response, WebSocket
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import WebSocketException
 from starlette.websockets import WebSocketDisconnect
 
+from api.edge.addresses import address_of
 from api.edge.dependencies import CurrentCaller, Unit
 from api.edge.routing import slice_router
 from api.edge.security import AccessClaims
@@ -26,18 +27,11 @@ from api.edge.tokens import read_token
 from api.kernel.errors import Unauthenticated
 from api.live import records
 from api.live.audience import heard_by
-from api.live.channels import (
-    BAD_MESSAGE,
-    BUSY,
-    MOST_SOCKETS,
-    SIGNED_OUT,
-    TOO_MANY,
-    Channels,
-    Listener,
-)
+from api.live.channels import BAD_MESSAGE, SIGNED_OUT, TOO_MANY, Channels, Listener
+from api.live.door import Place
 
 _PROTOCOL, _BEARER = "sluice.v1", "bearer."
-_FIRST_SECONDS, _CLOSE_SECONDS = 10.0, 10.0
+_FIRST_SECONDS, _CLOSE_SECONDS = 3.0, 3.0
 #: Messages that somebody sends in a minute: tokens are renewed every few minutes.
 _MOST_MESSAGES = 20
 _LONGEST_MESSAGE = 8_192
@@ -111,17 +105,20 @@ async def listen_live(socket: WebSocket) -> None:
     """Tell what happens for as long as whoever listens may."""
     if not _is_welcome(socket):
         raise WebSocketException(BAD_MESSAGE, "foreign_origin")  # not accepted yet: 403
-    given = [one.removeprefix(_BEARER) for one in socket.scope["subprotocols"] if one.startswith(_BEARER)]
-    await socket.accept(subprotocol=_PROTOCOL if _PROTOCOL in socket.scope["subprotocols"] else None)
     channels = _channels(socket)
-    channels.sockets += 1
+    place = channels.door.knock(address_of(socket))
+    if place is None:
+        await socket.send_denial_response(Response(status_code=429, headers={"Retry-After": "1"}))
+        return
+    given = [one.removeprefix(_BEARER) for one in socket.scope["subprotocols"] if one.startswith(_BEARER)]
     try:
-        code, reason = await _Session(socket, channels, given[0] if given else None).run()
+        await socket.accept(subprotocol=_PROTOCOL if _PROTOCOL in socket.scope["subprotocols"] else None)
+        code, reason = await _Session(socket, channels, place, given[0] if given else None).run()
         with suppress(TimeoutError, WebSocketDisconnect, RuntimeError):  # they are gone, or do not read
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await socket.close(code, reason)
     finally:
-        channels.sockets -= 1
+        place.leave()
 
 
 class _EndedError(Exception):
@@ -136,13 +133,12 @@ class _EndedError(Exception):
 class _Session:
     socket: WebSocket
     channels: Channels
+    place: Place
     token: str | None
 
     async def run(self) -> tuple[int, str]:
         """Serve the socket; how it ends."""
         try:
-            if self.channels.sockets > MOST_SOCKETS:
-                raise _EndedError(BUSY, "busy")
             listener, first = await self._let_in()
         except _EndedError as end:
             return end.code, end.reason
@@ -165,13 +161,11 @@ class _Session:
         except TimeoutError:
             raise _EndedError(SIGNED_OUT, "no_token") from None
         claims = self._claims(first.token or self.token)
-        if not self.channels.enter(claims):
-            raise _EndedError(TOO_MANY, "too_many_sockets")
         return Listener(claims, claims.expires_at or _FOR_EVER), first
 
     async def _join(self, listener: Listener, first: _Hello) -> None:
         try:
-            await self.channels.join(listener, first.after, first.stream)
+            await self.channels.join(listener, self.place, first.after, first.stream)
         except Exception:
             listener.end(1011, "unavailable")
             raise

@@ -11,8 +11,8 @@ import pytest
 import websockets
 from uuid_utils.compat import uuid7
 
-from api.edge.security import AccessClaims, AccessTokens, Signer
-from api.live import channels
+from api.edge.security import AccessClaims, AccessTokens, Signer, draw_key
+from api.live import channels, door, endpoints
 from api.live.numbering import Holes
 from contracts.access import RecordScope, Role
 from tests.api.live.conftest import Live, numbering
@@ -165,6 +165,46 @@ async def test_a12_who_opens_many_sockets_at_once_has_no_more_than_their_part(
     assert refused == [channels.TOO_MANY] * 3
     async with live.listen(owner) as again:  # those that ended leave their places
         await again.until_hears_of(await contact(owner))
+
+
+async def test_a12_strangers_have_few_places_for_a_short_time_and_take_none_of_people_who_are_in(
+    live: Live, owner: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "MOST_OF_AN_ADDRESS", 3)
+    monkeypatch.setattr(endpoints, "_FIRST_SECONDS", 1.0)
+    async with AsyncExitStack() as stack:
+        people = [await stack.enter_async_context(live.listen(owner)) for _ in range(5)]
+        strangers = [await stack.enter_async_context(live.listen(None)) for _ in range(3)]
+        with pytest.raises(websockets.InvalidStatus) as refused:
+            async with live.listen(owner):
+                pass
+        assert (refused.value.response.status_code, refused.value.response.headers["Retry-After"]) == (429, "1")
+        ends = await asyncio.gather(*(one.closed() for one in strangers))
+        assert ends == [(channels.SIGNED_OUT, "no_token")] * 3
+        made = await contact(owner)
+        for client in (people[0], await stack.enter_async_context(live.listen(owner))):
+            await client.until_hears_of(made if client is people[0] else await contact(owner))
+
+
+def test_a_network_of_ipv6_is_one_stranger() -> None:
+    places = [door.Door().knock(one) for one in ("2001:db8::1", "::ffff:192.0.2.1", "fe80::1%eth0", "unix", None)]
+    assert [place and place.network for place in places] == [
+        "2001:db8::/64",
+        "::ffff:192.0.2.1",
+        "fe80::/64",
+        "unix",
+        "",
+    ]
+
+
+async def test_a12_a_made_up_key_takes_no_place_of_whom_it_names(
+    live: Live, owner: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "MOST_OF_A_USER", 0)  # whoever counted would be told too_many_sockets
+    made_up, _ = draw_key(owner.organization_id, owner.user_id, uuid7())
+    async with live.listen(None) as client:
+        await client.connection.send(json.dumps({"token": made_up}))
+        assert await client.closed() == (channels.SIGNED_OUT, "signed_out")
 
 
 async def test_a12_who_reads_too_slowly_is_let_go_of_and_hears_on_later(
