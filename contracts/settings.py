@@ -385,9 +385,9 @@ class AlertSettings(Settings):
 
 
 class OutgoingSettings(Settings):
-    """Where requests may go that people of an organization name, webhooks above all."""
+    """Where connections may go that people of an organization name: webhooks, and the servers of mailboxes."""
 
     outgoing_allow: Names = Field(
         default=(),
-        description="Networks to call though they are not public, comma separated: 10.1.0.0/16, 127.0.0.1/32.",
+        description="Networks to reach though they are not public, comma separated: 10.1.0.0/16, 127.0.0.1/32.",
     )

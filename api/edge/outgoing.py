@@ -11,17 +11,13 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 
 import httpx
 
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
-Resolver = Callable[[str, int], Awaitable[Iterable[str]]]
+from contracts.networks import Address, Network, is_public
 
-_UNICAST = IPv6Network("2000::/3")
-#: Within it, and yet not the address they look like: they carry an IPv4 address, or are of a protocol.
-_TUNNELS = (IPv6Network("2002::/16"), IPv6Network("2001::/23"), IPv6Network("2001:db8::/32"))
+Resolver = Callable[[str, int], Awaitable[Iterable[str]]]
 
 
 class OutgoingError(Exception):
@@ -56,17 +52,6 @@ class Answer:
     def is_success(self) -> bool:
         """Whether it was taken."""
         return 200 <= self.status < 300
-
-
-def is_public(address: Address, *, allow: Iterable[Network] = ()) -> bool:
-    """Whether an address lies in the internet, and not where only we can reach. `allow` names exceptions."""
-    if any(address.version == network.version and address in network for network in allow):
-        return True
-    if isinstance(address, IPv4Address):
-        return address.is_global and not address.is_multicast
-    if address.ipv4_mapped is not None:
-        return is_public(address.ipv4_mapped, allow=allow)
-    return address in _UNICAST and address.is_global and not any(address in tunnel for tunnel in _TUNNELS)
 
 
 async def _resolved(host: str, port: int) -> list[str]:

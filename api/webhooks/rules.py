@@ -14,11 +14,12 @@ from uuid import UUID
 from standardwebhooks import Webhook as Signer
 from uuid_utils.compat import uuid7
 
-from api.edge.outgoing import Answer, is_public
+from api.edge.outgoing import Answer
 from api.kernel import changes
 from api.kernel.changes import Versioned, revised
 from api.kernel.errors import Conflict, Unprocessable
 from contracts.events.registry import EVENTS
+from contracts.networks import is_public
 
 #: The types of events that a webhook may ask for.
 EVENT_TYPES: Sequence[str] = sorted({kind for kind, _ in EVENTS})

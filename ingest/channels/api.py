@@ -80,13 +80,18 @@ class Api:
         await self._post(f"/v1/bd-accounts/{held.id}/secret", {"values": values})
 
     async def report(self, held: Held, state: str, *, reason: str | None = None, seconds: int | None = None) -> None:
-        """Say how the account is found; what it cannot become yet, it becomes later."""
+        """Say how the account is found; what it cannot become yet, it becomes later.
+
+        One that was never connected is not limited: it says what it waits for.
+        """
         body = {"state": state, "reason": reason, "seconds": seconds}
         try:
             await self._post(f"/v1/bd-accounts/{held.id}/state", body)
         except RefusedError as refused:
             if refused.code not in {"account_state_not_allowed", "account_still_waiting"}:
                 raise
+            if refused.code == "account_state_not_allowed" and state == "limited":
+                await self.report(held, "connecting", reason=reason)
 
     async def take_in(self, held: Held, messages: Sequence[Json]) -> list[Json]:
         """Hand in messages in batches; answers what became of each."""

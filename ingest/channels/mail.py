@@ -22,6 +22,7 @@ import aiosmtplib
 from ingest.channels.api import Api, Held, Json
 from ingest.channels.mail_parsing import read_mail
 from ingest.channels.mailbox_reader import IMAPClientError, LoginError, Mail, Mailbox, MailServer, Place
+from ingest.channels.reaching import HostRefusedError
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +53,9 @@ async def connect(api: Api, held: Held) -> None:
     except LoginError:
         await api.report(held, "limited", reason="sign_in_refused")
         raise OSError("the mail server refuses the sign-in") from None
+    except HostRefusedError:
+        await api.report(held, "limited", reason="host_not_public")
+        raise
     try:
         await api.report(held, "active")
         async with asyncio.TaskGroup() as group:
@@ -201,9 +205,16 @@ def compose(job: Json, *, sender: str) -> EmailMessage:
 
 async def deliver(server: MailServer, mail: EmailMessage, address: str, context: Any) -> Json:  # noqa: ANN401 # an SSLContext
     """Give a mail to the server; what became of it, as `Api.told` takes it."""
+    try:
+        connection = await asyncio.to_thread(server.connect, _SMTP_SECONDS)
+    except HostRefusedError:
+        return {"state": "failed", "reason": "host_not_public"}
+    except OSError:
+        return {"state": "queued", "seconds": 30}
+    connection.setblocking(False)
     client = aiosmtplib.SMTP(
         hostname=server.host,
-        port=server.port,
+        sock=connection,
         use_tls=server.security == "tls",
         start_tls=server.security == "starttls",
         tls_context=context if server.security != "none" else None,

@@ -4,6 +4,8 @@ A folder's mails are known by UIDs, which hold for as long as UIDVALIDITY does. 
 `low` how far the past. With CONDSTORE a folder whose HIGHESTMODSEQ stands still is not looked into.
 """
 
+import imaplib
+import socket
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -15,13 +17,16 @@ from typing import Any
 from imapclient import SEEN, IMAPClient
 from imapclient.exceptions import IMAPClientError, LoginError
 
+from contracts.settings import OutgoingSettings
 from ingest.channels.mail_parsing import message_id
+from ingest.channels.reaching import open_socket
 
 __all__ = ["SEEN", "IMAPClientError", "LoginError", "Mail", "MailServer", "Mailbox", "Place"]
 
 #: Of a mail larger than this only the beginning is fetched: its words come first, files last.
 _LARGEST_MAIL = 3_000_000
 _BATCH = 50
+_SECONDS = 60.0
 _HEADER = b"BODY[HEADER.FIELDS (MESSAGE-ID)]"
 
 
@@ -35,6 +40,8 @@ class MailServer:
     username: str
     password: str | None = None
     access_token: str | None = None
+    #: Networks that are not public and may be reached all the same.
+    allow: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, account: dict[str, Any], secret: dict[str, str], kind: str) -> "MailServer":
@@ -49,7 +56,17 @@ class MailServer:
             username=str(settings.get("username", account["address"])),
             password=secret.get("password"),
             access_token=secret.get("access_token"),
+            allow=tuple(OutgoingSettings().outgoing_allow),
         )
+
+    def connect(self, seconds: float) -> socket.socket:
+        """A connection, not encrypted yet.
+
+        Raises:
+            HostRefusedError: the server is in none of the networks that may be reached.
+            OSError: it does not answer.
+        """
+        return open_socket(self.host, self.port, allow=self.allow, seconds=seconds)
 
     def trust(self, settings: dict[str, Any]) -> ssl.SSLContext:
         """Whose certificates count; a server of one's own may have one that nobody signed."""
@@ -79,6 +96,33 @@ class Place:
     modseq: int = 0
 
 
+class _Protocol(imaplib.IMAP4):
+    """IMAP over a connection that was opened before."""
+
+    def __init__(self, connection: socket.socket, host: str) -> None:
+        self._connection = connection
+        super().__init__(host)
+
+    def _create_socket(self, timeout: float | None) -> socket.socket:
+        del timeout
+        return self._connection
+
+
+class _Client(IMAPClient):
+    """IMAPClient with connections of `MailServer`; `host` stays the name that a certificate must be of."""
+
+    def __init__(self, server: MailServer, context: ssl.SSLContext) -> None:
+        self._server = server
+        tls = server.security == "tls"
+        super().__init__(server.host, port=server.port, ssl=tls, ssl_context=context if tls else None, timeout=_SECONDS)
+
+    def _create_IMAP4(self) -> _Protocol:  # noqa: N802 # as IMAPClient names it
+        connection = self._server.connect(_SECONDS)
+        if self.ssl:
+            connection = self.ssl_context.wrap_socket(connection, server_hostname=self.host)
+        return _Protocol(connection, self.host)
+
+
 class Mailbox:
     """A connection to a mailbox that is signed in."""
 
@@ -87,12 +131,10 @@ class Mailbox:
 
         Raises:
             LoginError: the server does not accept who we say we are.
+            HostRefusedError: it is in none of the networks that may be reached.
             OSError, IMAPClientError: it does not answer.
         """
-        tls = server.security == "tls"
-        self._imap = IMAPClient(
-            server.host, port=server.port, ssl=tls, ssl_context=context if tls else None, timeout=60
-        )
+        self._imap = _Client(server, context)
         if server.security == "starttls":
             self._imap.starttls(context)
         if server.access_token is not None:

@@ -13,10 +13,17 @@ import pytest
 from ingest.channels import mail
 from ingest.channels.mail import MailReader, deliver
 from ingest.channels.mailbox_reader import Mail, Mailbox, MailServer
+from ingest.channels.reaching import HostRefusedError
 from tests.api.crm.conftest import Crm
 from tests.channels.conftest import Connecting, Connection, soon
 from tests.channels.dovecot import Dovecot
 from tests.mailbox import smtp_server
+
+
+@pytest.fixture(autouse=True)
+def local_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The servers of these tests are on this machine."""
+    monkeypatch.setenv("SLUICE_OUTGOING_ALLOW", "127.0.0.1/32")
 
 
 def written(number: int, text: str = "", **headers: str) -> bytes:
@@ -91,7 +98,7 @@ async def test_other_uids_are_read_anew_and_doubled_never(connecting: Connecting
 
 
 async def test_one_of_100_that_was_dropped_is_noticed_and_healed(
-    connecting: Connecting, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+    crm: Crm, connecting: Connecting, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dovecot.append(*(written(number) for number in range(100)))
     connection = await mailbox(connecting, dovecot)
@@ -113,6 +120,12 @@ async def test_one_of_100_that_was_dropped_is_noticed_and_healed(
     assert [(day["provider"], day["stored"], day["missing"], day["healed"]) for day in days if day["day"] == today] == [
         (100, 100, 0, 1)
     ]
+    with psycopg.connect(crm.admin_url) as admin:
+        told = admin.execute(
+            "select data ->> 'missing', data ->> 'healed' from event_log where type = 'account_day.compared'"
+            " order by aggregate_version"
+        ).fetchall()
+    assert told == [("1", "0"), ("0", "1")]
 
 
 async def test_a_kept_connection_sends_and_receives(connecting: Connecting, dovecot: Dovecot) -> None:
@@ -153,6 +166,11 @@ async def test_a13_the_password_is_nowhere_to_be_read(crm: Crm, connecting: Conn
 
 async def test_a_wrong_password_is_said_and_tried_no_further(connecting: Connecting, dovecot: Dovecot) -> None:
     connection = await mailbox(connecting, dovecot)
+    await connection.api.keep_secret(connection.held, password="wrong at first")
+    with pytest.raises(OSError, match="refuses the sign-in"):
+        await mail.connect(connection.api, connection.held)
+    account = await connection.account()
+    assert (account["state"], account["reason"]) == ("connecting", "sign_in_refused")
     await connection.owner.made(f"/v1/bd-accounts/{connection.held.id}/state", {"state": "active"})
     await connection.api.keep_secret(connection.held, password="wrong")
     with pytest.raises(OSError, match="refuses the sign-in"):
@@ -161,10 +179,27 @@ async def test_a_wrong_password_is_said_and_tried_no_further(connecting: Connect
     assert (account["state"], account["reason"]) == ("limited", "sign_in_refused")
 
 
+async def test_a_mail_server_that_only_we_can_reach_is_not_connected_to(
+    connecting: Connecting, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SLUICE_OUTGOING_ALLOW")
+    connection = await mailbox(connecting, dovecot)
+    with pytest.raises(HostRefusedError, match="not a public address"):
+        await mail.connect(connection.api, connection.held)
+    account = await connection.account()
+    assert (account["state"], account["reason"]) == ("connecting", "host_not_public")
+    with smtp_server() as smtp:
+        for host in ("127.0.0.1", "localhost"):
+            server = MailServer(host, smtp.port, "none", "sales")
+            told = await deliver(server, TestDelivering._mail(), "a@b.example", None)
+            assert told == {"state": "failed", "reason": "host_not_public"}
+    assert smtp.mails == []
+
+
 class TestDelivering:
     @staticmethod
     def _server(port: int) -> MailServer:
-        return MailServer("127.0.0.1", port, "none", "sales")
+        return MailServer("127.0.0.1", port, "none", "sales", allow=("127.0.0.1/32",))
 
     @staticmethod
     def _mail() -> EmailMessage:

@@ -60,7 +60,7 @@ _READS: dict[str, list[type[BaseSettings]]] = {
         settings.SecretSettings, settings.MailSettings, settings.OutgoingSettings, settings.BillingSettings,
         settings.OutreachSettings, settings.RentalSettings, settings.AiSettings, settings.WarehouseSettings,
     ],
-    "channels": [settings.ChannelSettings],
+    "channels": [settings.ChannelSettings, settings.OutgoingSettings],
     "relay": [
         settings.RelayDatabaseSettings, settings.KafkaSettings, settings.WarehouseSettings, settings.RelaySettings,
     ],
