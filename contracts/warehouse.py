@@ -68,6 +68,7 @@ class Group(StrEnum):
     ACCESS = "access"
     ACTIVITIES = "activities"
     CONVERSATIONS = "conversations"
+    ACCOUNTS = "accounts"
     RECORDS = "records"
     RELATIONS = "relations"
     BILLING = "billing"
@@ -128,6 +129,8 @@ class Mart(StrEnum):
     FCT_RULE_FIRINGS = "fct_rule_firings", Group.AUTOMATION
     FCT_CONVERSATIONS = "fct_conversations", Group.CONVERSATIONS
     FCT_MESSAGES = "fct_messages", Group.CONVERSATIONS
+    FCT_RENTAL_PAYMENTS = "fct_rental_payments", Group.ACCOUNTS
+    FCT_ACCOUNT_DAYS = "fct_account_days", Group.ACCOUNTS
     FCT_CUSTOM_VALUES = "fct_custom_values", Group.RECORDS
     FCT_RELATIONS = "fct_relations", Group.RELATIONS
     FCT_SUBSCRIPTIONS = "fct_subscriptions", Group.BILLING

@@ -8,7 +8,7 @@ epoch, grows with each new holder, and whatever carries an older one is refused.
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -24,6 +24,7 @@ from contracts.events.bd_accounts import (
     BdAccountDisconnected,
     BdAccountEvent,
     BdAccountLimited,
+    BdAccountPurchased,
     BdAccountUnassigned,
     BdAccountUpdated,
 )
@@ -131,6 +132,13 @@ def create(now: datetime, **given: Any) -> list[Change[Account] | Change[Assignm
         Change(None, account, BdAccountCreated(channel=account.channel))
     ]
     return made + assign(account, None, now, user_id=user_id, team_id=team_id)
+
+
+def purchased(
+    account: Account, now: datetime, *, rental_id: UUID, kind: Literal["purchase", "rent"]
+) -> list[Change[Account]]:
+    """It is one of the operator's that was bought or rented."""
+    return [Change(account, revised(account, now), BdAccountPurchased(rental_id=rental_id, kind=kind))]
 
 
 def update(account: Account, now: datetime, **given: Any) -> list[Change[Account]]:  # noqa: ANN401 # fields of a body

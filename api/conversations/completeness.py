@@ -2,9 +2,10 @@
 
 A connector names all messages that the provider has of a day; the answer names those that are not here, which it then
 hands in. What it could not read or leaves out on purpose, it counts with a reason: nothing is lost without a word.
+Events tell of days that are over, and of each day with gaps: a day that goes well is told of once.
 """
 
-from datetime import date
+from datetime import UTC, date, datetime, time
 from typing import Annotated
 from uuid import UUID
 
@@ -22,8 +23,10 @@ from api.edge.pages import Page, PageOf, read_page
 from api.edge.routing import problems, slice_router
 from api.kernel.errors import NotFound
 from api.kernel.listing import Listing
+from api.kernel.unit_of_work import Row
 from api.models.bd_account import BdAccountDay
 from api.models.message import Message
+from contracts.events.bd_accounts import AccountDayCompared
 
 router = slice_router(prefix="/bd-accounts", tags=["bd-accounts"])
 
@@ -47,13 +50,21 @@ _DAYS = Listing(
 _KEEP = compiled(
     text("""
 insert into bd_account_days
-    (organization_id, id, account_id, day, provider, stored, missing, filtered, failed, checked_at)
-values (:organization_id, :id, :account_id, :day, :provider, :stored, :missing, :filtered, :failed, :checked_at)
+    (organization_id, id, account_id, day, provider, stored, missing, filtered, failed, healed, version, checked_at)
+values (:organization_id, :id, :account_id, :day, :provider, :stored, :missing, :filtered, :failed, :healed, :version,
+    :checked_at)
 on conflict (organization_id, account_id, day) do update set
     provider = excluded.provider, stored = excluded.stored, missing = excluded.missing,
     filtered = excluded.filtered, failed = excluded.failed, checked_at = excluded.checked_at,
-    healed = bd_account_days.healed + greatest(bd_account_days.missing - excluded.missing, 0)
+    healed = excluded.healed, version = excluded.version
 """)
+)
+_KEPT = compiled(
+    select(BdAccountDay).where(
+        BdAccountDay.organization_id == bindparam("organization_id"),
+        BdAccountDay.account_id == bindparam("account_id"),
+        BdAccountDay.day == bindparam("day"),
+    )
 )
 
 _Counts = dict[Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,60}$")], Annotated[int, Field(ge=0)]]
@@ -114,23 +125,47 @@ async def compare_bd_account_day(
 ) -> DayAnswer:
     """Compare a day with what is stored; the ledger keeps what was found."""
     wanted = list(dict.fromkeys(body.provider_ids))
-    account, [rows] = await accounts.lock_account(
-        unit, account_id, _STORED.bind(account_id=account_id, provider_ids=wanted)
+    account, [rows, kept] = await accounts.lock_account(
+        unit,
+        account_id,
+        _STORED.bind(account_id=account_id, provider_ids=wanted),
+        _KEPT.bind(account_id=account_id, day=day),
     )
     expect_holder(account, body.epoch, unit.now)
     stored = {row.provider_id for row in rows}
     missing = [one for one in wanted if one not in stored]
-    left_out = sum(body.filtered.values()) + sum(body.failed.values())
-    unit.execute(
-        _KEEP,
-        id=uuid7(),
+    before = kept[0] if kept else None
+    found = AccountDayCompared(
         account_id=account_id,
-        day=day,
-        provider=len(wanted) + left_out,
+        channel=account.channel,
+        began_at=datetime.combine(day, time(), UTC),
+        provider=len(wanted) + sum(body.filtered.values()) + sum(body.failed.values()),
         stored=len(stored),
         missing=len(missing),
+        filtered=sum(body.filtered.values()),
+        failed=sum(body.failed.values()),
+        healed=before.healed + max(before.missing - len(missing), 0) if before else 0,
+    )
+    id_, version = (before.id, before.version) if before else (uuid7(), 0)
+    if _is_news(before, found, is_over=day < unit.now.date()):
+        version += 1
+        unit.emit(found, aggregate_id=id_, aggregate_version=version)
+    unit.execute(
+        _KEEP,
+        id=id_,
+        day=day,
+        version=version,
+        checked_at=unit.now,
+        **found.model_dump(include={"account_id", "provider", "stored", "missing", "healed"}),
         filtered=body.filtered,
         failed=body.failed,
-        checked_at=unit.now,
     )
     return DayAnswer(missing=missing)
+
+
+def _is_news(before: Row | None, found: AccountDayCompared, *, is_over: bool) -> bool:
+    """Whether an event tells of it."""
+    if before is None or not before.version:
+        return bool(found.provider if is_over else found.missing or found.failed)
+    known = before.provider, before.stored, before.missing, before.healed, sum(before.failed.values())
+    return known != (found.provider, found.stored, found.missing, found.healed, found.failed)

@@ -145,7 +145,7 @@ _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
     ("pipelines:read", EVERYBODY, False, "list_pipelines read_pipeline"),
     ("pipelines:write", ADMINISTRATORS, False, "create_pipeline update_pipeline add_stage update_stage retire_stage"),
     ("rentals:read", EVERYBODY, False, "list_rentals read_rental list_rental_offers"),
-    ("rentals:write", ADMINISTRATORS, False, "order_rental hand_back_rental"),
+    ("rentals:write", ADMINISTRATORS, False, "order_rental renew_rental hand_back_rental"),
     ("rules:read", EVERYBODY, False, "list_rules read_rule list_rule_templates read_rule_vocabulary"),
     ("rules:read", ADMINISTRATORS, False, "list_rule_runs list_all_rule_runs read_undo_report"),
     ("rules:write", ADMINISTRATORS, False, "create_rule update_rule delete_rule lint_rule backtest_rule replay_rule"),

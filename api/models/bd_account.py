@@ -69,4 +69,6 @@ class BdAccountDay(TenantRow):
     filtered: Mapped[dict[str, Any]] = mapped_column(JSONB)
     failed: Mapped[dict[str, Any]] = mapped_column(JSONB)
     healed: Mapped[int] = mapped_column(BigInteger)
+    #: Of the newest event; none where nothing was told of it yet.
+    version: Mapped[int] = mapped_column(BigInteger)
     checked_at: Mapped[datetime]

@@ -83,6 +83,14 @@ class RentalOrder(BaseModel):
         return self
 
 
+class RentalRenewal(BaseModel):
+    """For how much longer."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"months": 3}]})
+
+    months: int = Field(ge=1, le=36)
+
+
 class RentalRead(BaseModel):
     """An entry of the ledger."""
 
@@ -96,10 +104,13 @@ class RentalRead(BaseModel):
     price_minor: int
     currency: str
     months: int | None
+    renewing_months: int | None = Field(description="Months on top that are being paid.")
     user_id: UUID | None
     state: RentalState
     account_id: UUID | None
-    failure: str | None = Field(description="Why it was cancelled; what was paid is given back.")
+    failure: str | None = Field(
+        description="Why it was cancelled, and what was paid is given back; of an active one, why it was not renewed."
+    )
     created_at: datetime
     handed_over_at: datetime | None
     ends_at: datetime | None
@@ -152,13 +163,29 @@ async def order_rental(
     await unit.begin()
     await require_room(unit, services.billing, Limit.BD_ACCOUNTS)
     ordered = rules.order(unit.now, **body.model_dump())
-    records.write_change(unit, None, ordered)
+    records.write_changes(unit, ordered)
     hint(unit, WORK)
-    response.headers["Location"] = f"/v1/rentals/{ordered.id}"
-    return RentalRead.model_validate(ordered)
+    response.headers["Location"] = f"/v1/rentals/{ordered.after.id}"
+    return RentalRead.model_validate(ordered.after)
 
 
-@router.post("/{rental_id}/hand-back", responses=problems(NotFound, rules.NothingToGiveBack))
+@router.post(
+    "/{rental_id}/renew",
+    responses=problems(NotFound, RentalsOff, rules.NothingToRenew, rules.RenewalUnderWay),
+)
+async def renew_rental(
+    rental_id: UUID, body: RentalRenewal, caller: Administrator, unit: Unit, settings: Settings
+) -> RentalRead:
+    """Have a rent go on for more months, at its price. They are paid within a moment; `failure` says why not."""
+    if settings.rental_url is None:
+        raise RentalsOff
+    change = rules.ask_to_renew(await records.lock_rental(unit, rental_id), body.months, unit.now)
+    records.write_changes(unit, change)
+    hint(unit, WORK)
+    return RentalRead.model_validate(change.after)
+
+
+@router.post("/{rental_id}/hand-back", responses=problems(NotFound, rules.NothingToGiveBack, rules.RenewalUnderWay))
 async def hand_back_rental(rental_id: UUID, caller: Administrator, unit: Unit) -> RentalRead:
     """Give an account back before its time is over. Nobody connects it from now on; nothing is paid back."""
     after = await give_back(unit, rental_id)

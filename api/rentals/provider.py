@@ -5,7 +5,8 @@ Everything is said of a rental by its id, which the provider keeps: the same aga
     GET    /offers                          what there is: id, channel, title, kind, price_minor, currency
     PUT    /rentals/{id}    {"offer_id": …} keep it for us; answers channel, kind, price_minor and currency
     POST   /rentals/{id}/hand-over          answers address and secret
-    DELETE /rentals/{id}                    give it back, whatever was done of it
+    DELETE /rentals/{id}                    give it back, whatever was done of it; from then on it refuses what else
+                                            is asked of this id
 """
 
 from types import TracebackType

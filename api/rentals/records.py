@@ -1,6 +1,5 @@
 """Statements of the ledger."""
 
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam, text
@@ -25,7 +24,8 @@ RENTALS = Listing(
     newest_first=True,
 )
 _LOCKED = compiled(_rentals.where(RentalRow.id == bindparam("rental_id")).with_for_update())
-#: Whoever takes one has a minute for its step; a step that nobody ended is done again, later each time.
+#: Whoever takes one has until `taken_until`, a minute at least, for its step; one that nobody ended is done again,
+#: later each time. Who is late finds another instant there, and what they come with is not written.
 TAKE = compiled(
     text("""
 update rentals r
@@ -36,7 +36,7 @@ from (
     order by next_attempt_at limit 1 for update skip locked
 ) due
 where r.organization_id = due.organization_id and r.id = due.id
-returning r.organization_id, r.id
+returning r.organization_id, r.id, r.next_attempt_at as taken_until
 """)
 )
 
@@ -60,8 +60,7 @@ async def lock_rental(unit: UnitOfWork, rental_id: UUID) -> Rental:
     return only(Rental, await unit.fetch(_LOCKED, rental_id=rental_id), "order")
 
 
-def write_change(unit: UnitOfWork, before: Rental | None, after: Rental) -> None:
+def write_changes(unit: UnitOfWork, *changes: Change[Rental]) -> None:
     """Queue what was decided."""
     unit.explain(_PROBLEMS)
-    change: Change[Any] = Change(before, after)
-    write(unit, [change], {Rental: RentalRow})
+    write(unit, changes, {Rental: RentalRow})

@@ -1,4 +1,9 @@
-"""Brings orders on, a step at a time. Nothing is held while others answer; who dies leaves it to the next."""
+"""Brings orders on, a step at a time. Nothing is held while others answer; who dies leaves it to the next.
+
+A step is another worker's when its minute is over, so it is broken off before. Whoever stood still for longer, and
+comes back with an answer, writes nothing of it: the row names another instant by then. What they asked of others
+meanwhile was asked by the order's id, by which it is done once, or refused as undone.
+"""
 
 import asyncio
 import json
@@ -6,6 +11,7 @@ import logging
 import threading
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -18,6 +24,7 @@ from api.billing.payments import Payment, PaymentDeclined, Payments
 from api.billing.provider import RefusedByStripe
 from api.edge.consumer import acting_in
 from api.edge.entitlements import Limit, PlanLimitReached, require_room
+from api.kernel.changes import Change
 from api.kernel.context import Context
 from api.kernel.database import Database
 from api.kernel.errors import CrmError
@@ -32,7 +39,7 @@ from api.rentals.provider import (
     ProviderUnavailableError,
 )
 from api.rentals.rules import Rental, RentalState
-from contracts.channels import AccountState, Channel
+from contracts.channels import AccountState
 from contracts.events.envelope import ActorKind
 from contracts.settings import BillingSettings, RentalSettings, SecretSettings
 
@@ -41,6 +48,8 @@ _log = logging.getLogger(__name__)
 #: What the worker waits for a hint of.
 WORK = "rentals"
 _LOOK_SECONDS, _RETRY_SECONDS = 5.0, 2.0
+#: Below the minute that `records.TAKE` gives.
+_STEP_SECONDS = 45.0
 _DAILY_LIMIT = 50
 
 
@@ -91,14 +100,17 @@ class Saga:
             taken = await unit.fetch(records.TAKE)
         for row in taken:
             try:
-                await self._step(row.organization_id, row.id)
-            except (ProviderUnavailableError, CrmError) as error:  # one order's trouble is no other's
-                _log.warning("order %s waits: %s", row.id, error)
+                async with asyncio.timeout(_STEP_SECONDS):
+                    await self._step(row.organization_id, row.id, row.taken_until)
+            except (ProviderUnavailableError, CrmError, TimeoutError) as error:  # one order's trouble is no other's
+                _log.warning("order %s waits: %s", row.id, error or "no answer in time")
         return bool(taken)
 
-    async def _step(self, organization_id: UUID, rental_id: UUID) -> None:
+    async def _step(self, organization_id: UUID, rental_id: UUID, taken_until: datetime) -> None:
         async with self._acting(organization_id) as unit:
             rental = await records.find_rental(unit, rental_id)
+        if rental.next_attempt_at != taken_until:
+            raise ProviderUnavailableError("somebody else took this step")
         try:
             match rental.state:
                 case RentalState.ORDERED:
@@ -107,6 +119,8 @@ class Saga:
                     await self._charge(organization_id, rental)
                 case RentalState.PAID:
                     await self._hand_over(organization_id, rental)
+                case RentalState.ACTIVE if rental.renewing_months is not None:
+                    await self._renew(organization_id, rental)
                 case RentalState.ACTIVE:
                     await self._take_back(organization_id, rental)
                 case RentalState.RETURNING | RentalState.CANCELLING:
@@ -123,7 +137,7 @@ class Saga:
         if (price.price_minor, price.currency) != (rental.price_minor, rental.currency):
             raise ProviderRefusedError("price_changed")
         async with self._acting(organization_id) as unit:
-            await self._move(unit, rental, rules.go_on(rental, RentalState.RESERVED, unit.now))
+            await self._move(unit, rules.go_on(rental, RentalState.RESERVED, unit.now))
 
     async def _charge(self, organization_id: UUID, rental: Rental) -> None:
         try:
@@ -139,7 +153,24 @@ class Saga:
             return
         async with self._acting(organization_id) as unit:
             paid = rules.go_on(rental, RentalState.PAID, unit.now, payment_id=payment.payment_id)
-            await self._move(unit, rental, paid)
+            await self._move(unit, paid)
+
+    async def _renew(self, organization_id: UUID, rental: Rental) -> None:
+        """Have the months on top paid, each renewal once; the price is the one that it was let for."""
+        try:
+            await self.payments.charge(
+                organization_id,
+                key=f"rental:{rental.id}:{rental.renewals + 1}",
+                amount_minor=rental.price_minor * (rental.renewing_months or 0),
+                currency=rental.currency,
+                what=rental.title,
+            )
+        except (PaymentDeclined, RefusedByStripe) as declined:
+            after = rules.refuse_to_renew(rental, declined.code)
+        else:
+            after = None
+        async with self._acting(organization_id) as unit:
+            await self._move(unit, after or rules.renew(rental, unit.now))
 
     async def _hand_over(self, organization_id: UUID, rental: Rental) -> None:
         given = await self.provider.hand_over(rental.id)
@@ -147,7 +178,7 @@ class Saga:
             async with self._acting(organization_id) as unit:
                 await require_room(unit, self.billing, Limit.BD_ACCOUNTS)
                 account_id = self._make_account(unit, rental, given)
-                await self._move(unit, rental, rules.hand_over(rental, account_id, unit.now))
+                await self._move(unit, rules.hand_over(rental, account_id, unit.now))
         except (account_rules.AddressTaken, PlanLimitReached) as refused:
             await self._cancel(organization_id, rental, refused.code)
 
@@ -155,7 +186,7 @@ class Saga:
         """The account, connecting, with what it takes to sign in."""
         changes = account_rules.create(
             unit.now,
-            channel=Channel(rental.channel),
+            channel=rental.channel,
             name=rental.title,
             address=given.address,
             user_id=rental.user_id,
@@ -165,6 +196,7 @@ class Saga:
         )
         accounts.write_changes(unit, changes)
         made = [change.after for change in changes if isinstance(change.after, account_rules.Account)][-1]
+        accounts.write_changes(unit, account_rules.purchased(made, unit.now, rental_id=rental.id, kind=rental.kind))
         purpose = f"bd_account:{made.id}"
         sealed = self.secrets.seal(unit.context.organization_id, purpose, json.dumps(given.secret))
         accounts.keep_secret(unit, made.id, sealed)
@@ -173,6 +205,7 @@ class Saga:
     async def _take_back(self, organization_id: UUID, rental: Rental) -> None:
         """A rent is over: nobody connects it any more before it is given back."""
         async with self._acting(organization_id) as unit:
+            await self._expect(unit, rental)
             await give_back(unit, rental.id)
 
     async def _undo(self, organization_id: UUID, rental: Rental) -> None:
@@ -180,17 +213,20 @@ class Saga:
             await self.payments.refund(organization_id, rental.payment_id, key=f"rental:{rental.id}")
         await self.provider.give_back(rental.id)
         async with self._acting(organization_id) as unit:
-            await self._move(unit, rental, rules.end(rental, unit.now))
+            await self._move(unit, rules.end(rental, unit.now))
 
     async def _cancel(self, organization_id: UUID, rental: Rental, reason: str) -> None:
         async with self._acting(organization_id) as unit:
-            await self._move(unit, rental, rules.cancel(rental, reason, unit.now))
+            await self._move(unit, rules.cancel(rental, reason, unit.now))
 
-    async def _move(self, unit: UnitOfWork, before: Rental, after: Rental) -> None:
-        """Queue a step, unless somebody took it meanwhile."""
-        if (await records.lock_rental(unit, before.id)).state is not before.state:
+    async def _move(self, unit: UnitOfWork, change: Change[Rental]) -> None:
+        """Queue a step, unless it is somebody else's by now."""
+        await self._expect(unit, change.before)
+        records.write_changes(unit, change)
+
+    async def _expect(self, unit: UnitOfWork, known: Rental | None) -> None:
+        if known is None or await records.lock_rental(unit, known.id) != known:
             raise ProviderUnavailableError("somebody else took this step")
-        records.write_change(unit, before, after)
 
     def _acting(self, organization_id: UUID) -> AbstractAsyncContextManager[UnitOfWork]:
         context = Context(organization_id=organization_id, actor=ActorKind.SYSTEM, correlation_id=uuid7())
@@ -201,15 +237,15 @@ async def give_back(unit: UnitOfWork, rental_id: UUID) -> Rental:
     """Have an account connected no more, and its secret forgotten; the worker tells the provider then.
 
     Raises:
-        NotFound, NothingToGiveBack: as they say.
+        NotFound, NothingToGiveBack, RenewalUnderWay: as they say.
     """
     rental = await records.lock_rental(unit, rental_id)
-    after = rules.give_back(rental, unit.now)
+    change = rules.give_back(rental, unit.now)
     if rental.account_id is not None:
         account, _ = await accounts.lock_account(unit, rental.account_id)
         accounts.write_changes(
             unit, account_rules.report(account, AccountState.REVOKED, unit.now, reason="handed_back")
         )
         accounts.keep_secret(unit, account.id, None)
-    records.write_change(unit, rental, after)
-    return after
+    records.write_changes(unit, change)
+    return change.after

@@ -1,7 +1,7 @@
 """Events of the accounts through which people are written to: how they do, and who works with them."""
 
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -23,6 +23,15 @@ class BdAccountCreated(BdAccountEvent):
     type: ClassVar[str] = "bd_account.created"
 
     channel: Channel
+
+
+class BdAccountPurchased(BdAccountEvent):
+    """It was bought or rented of the operator; the order says for how much."""
+
+    type: ClassVar[str] = "bd_account.purchased"
+
+    rental_id: UUID
+    kind: Literal["purchase", "rent"]
 
 
 class BdAccountUpdated(BdAccountEvent):
@@ -79,3 +88,21 @@ class BdAccountUnassigned(BdAccountEvent):
     """Nobody works with it."""
 
     type: ClassVar[str] = "bd_account.unassigned"
+
+
+class AccountDayCompared(Event):
+    """What the provider had of a day was compared with what is stored: a day that is over, or one with gaps."""
+
+    type: ClassVar[str] = "account_day.compared"
+    aggregate_type: ClassVar[str] = "account_day"
+    topic: ClassVar[str] = "sluice.accounts"
+
+    account_id: UUID
+    channel: Channel
+    began_at: datetime = Field(description="When the day began, by UTC.")
+    provider: int = Field(ge=0)
+    stored: int = Field(ge=0)
+    missing: int = Field(ge=0)
+    filtered: int = Field(ge=0, description="Left out on purpose.")
+    failed: int = Field(ge=0, description="Could not be taken in.")
+    healed: int = Field(ge=0, description="Were missing once, and came.")

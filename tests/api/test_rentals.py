@@ -1,8 +1,10 @@
 """Accounts that are bought or rented: paid and handed over once, or undone whole, whenever the worker is killed."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +36,9 @@ ORDER = {
 }
 
 
+RENEWAL = {"months": 2}
+
+
 class KilledError(BaseException):
     """The worker is gone at this very place."""
 
@@ -44,23 +49,35 @@ class World:
 
     provided: dict[str, str] = field(default_factory=dict)
     paid: dict[str, int] = field(default_factory=dict)
+    called_off: set[str] = field(default_factory=set)
     refunded: set[str] = field(default_factory=set)
     refuses: str = ""
     declines: bool = False
     keeps_the_money: bool = False
     dies_at: int = 0
+    stands_at: int = 0
+    is_standing: asyncio.Event = field(default_factory=asyncio.Event)
+    goes_on: asyncio.Event = field(default_factory=asyncio.Event)
     calls: int = 0
 
-    def _pass(self) -> None:
+    async def _pass(self) -> None:
         self.calls += 1
         if self.calls == self.dies_at:
             raise KilledError
+        if self.calls == self.stands_at:
+            self.is_standing.set()
+            await self.goes_on.wait()
+
+    async def stands(self) -> None:
+        """Until somebody stands still at that call."""
+        async with asyncio.timeout(30):
+            await self.is_standing.wait()
 
     async def answer(self, request: httpx.Request) -> httpx.Response:
         """As the provider does."""
-        self._pass()
+        await self._pass()
         done = self._provide(request)
-        self._pass()
+        await self._pass()
         return done
 
     def _provide(self, request: httpx.Request) -> httpx.Response:
@@ -79,7 +96,7 @@ class World:
         if request.method == "DELETE":
             self.provided[key] = "given back"
             return httpx.Response(204)
-        if self.refuses == (step[0] if step else "reserve"):
+        if self.refuses == (step[0] if step else "reserve") or self.provided.get(key) == "given back":
             return httpx.Response(409)
         if step:
             assert self.provided[key] in ("reserved", "handed over")
@@ -91,23 +108,24 @@ class World:
     async def charge(self, organization_id: UUID, *, key: str, amount_minor: int, currency: str, what: str) -> Payment:
         """As the bank does."""
         del organization_id, what
-        self._pass()
-        if self.declines:
+        await self._pass()
+        if self.declines or key in self.called_off:
+            self.called_off.add(key)
             raise PaymentDeclined("The card was refused.")
         self.paid.setdefault(key, amount_minor)
-        self._pass()
+        await self._pass()
         return Payment(f"in_{key}", amount_minor, currency)
 
     async def refund(self, organization_id: UUID, payment_id: str | None, *, key: str) -> None:
         """As the bank does."""
         del organization_id
-        self._pass()
+        await self._pass()
         if self.keeps_the_money:
             raise RefusedByStripe("Stripe says: not today.")
         if payment_id is not None:
             assert payment_id == f"in_{key}"
             self.refunded.add(key)
-        self._pass()
+        await self._pass()
 
 
 @dataclass
@@ -188,6 +206,87 @@ async def test_what_cannot_be_handed_over_is_undone_and_paid_back_wherever_the_w
     assert shop.world.provided == {one: "given back"}
     assert shop.world.refunded == shop.world.paid.keys() == {f"rental:{one}"}
     assert (await shop.owner.read("/v1/bd-accounts"))["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("stands_at", "refuses", "state"),
+    [
+        (1, "", "active"),
+        (3, "", "active"),
+        (6, "", "active"),
+        (5, "hand-over", "cancelled"),
+        (7, "hand-over", "cancelled"),
+        (10, "hand-over", "cancelled"),
+    ],
+)
+async def test_who_stands_still_for_longer_than_their_minute_changes_nothing_of_what_another_did(
+    shop: Shop, stands_at: int, refuses: str, state: str
+) -> None:
+    shop.world.stands_at, shop.world.refuses = stands_at, refuses
+    one = await shop.order()
+    first = asyncio.create_task(shop.work())
+    await shop.world.stands()
+    await shop.work()
+    done = await shop.read(one), dict(shop.world.provided), dict(shop.world.paid), set(shop.world.refunded)
+    shop.world.goes_on.set()
+    await first
+    assert (await shop.read(one), shop.world.provided, shop.world.paid, shop.world.refunded) == done
+    assert done[0]["state"] == state
+    assert len((await shop.owner.read("/v1/bd-accounts"))["items"]) == (1 if state == "active" else 0)
+
+
+async def test_who_comes_back_late_with_a_renewal_does_not_end_the_next_one(shop: Shop) -> None:
+    one = await shop.order()
+    await shop.work()
+    shop.world.stands_at = shop.world.calls + 2
+    await shop.owner.post(f"/v1/rentals/{one}/renew", json=RENEWAL)
+    first = asyncio.create_task(shop.saga.step())
+    await shop.world.stands()
+    await shop.work()
+    await shop.owner.post(f"/v1/rentals/{one}/renew", json={"months": 7})
+    shop.world.goes_on.set()
+    await first
+    await shop.work()
+    assert (await shop.read(one))["months"] == 3 + 2 + 7
+    assert shop.world.paid == {f"rental:{one}": 7500, f"rental:{one}:1": 5000, f"rental:{one}:2": 17500}
+
+
+@pytest.mark.parametrize("dies_at", range(3))
+async def test_a_rent_goes_on_for_as_long_as_it_is_paid(shop: Shop, dies_at: int) -> None:
+    one = await shop.order()
+    await shop.work()
+    before = await shop.read(one)
+    shop.world.dies_at = shop.world.calls + dies_at if dies_at else 0
+    asked = await shop.owner.post(f"/v1/rentals/{one}/renew", json=RENEWAL)
+    assert asked.json()["renewing_months"] == 2
+    for path, body in ((f"/v1/rentals/{one}/renew", RENEWAL), (f"/v1/rentals/{one}/hand-back", None)):
+        refused = await shop.owner.post(path, json=body)
+        assert (refused.status_code, refused.json()["code"]) == (409, "renewal_under_way")
+    await shop.work()
+    after = await shop.read(one)
+    assert (after["state"], after["months"], after["renewing_months"], after["failure"]) == ("active", 5, None, None)
+    later = datetime.fromisoformat(after["ends_at"]) - datetime.fromisoformat(before["ends_at"])
+    assert later == timedelta(days=60)
+    assert shop.world.paid == {f"rental:{one}": 7500, f"rental:{one}:1": 5000}
+    shop.world.declines = True
+    assert (await shop.owner.post(f"/v1/rentals/{one}/renew", json=RENEWAL)).status_code == 200
+    await shop.work()
+    refused = await shop.read(one)
+    assert (refused["state"], refused["failure"], refused["ends_at"]) == (
+        "active",
+        "payment_declined",
+        after["ends_at"],
+    )
+    await shop.owner.post(f"/v1/rentals/{one}/hand-back")
+    await shop.work()
+    gone = await shop.owner.post(f"/v1/rentals/{one}/renew", json=RENEWAL)
+    assert (gone.status_code, gone.json()["code"]) == (409, "nothing_to_renew")
+    with psycopg.connect(shop.database.admin_url) as admin:
+        told = admin.execute(
+            "select type from event_log where aggregate_id = %s order by aggregate_version", (one,)
+        ).fetchall()
+    names = ("ordered", "handed_over", "renewed", "handed_back")
+    assert [kind for (kind,) in told] == [f"rental.{name}" for name in names]
 
 
 async def test_what_is_not_paid_or_costs_more_than_shown_is_undone(shop: Shop) -> None:

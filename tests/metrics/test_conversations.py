@@ -103,6 +103,8 @@ def test_counts_answers_and_waits_as_they_were(ask_built: Callable[[EventLog], A
     assert {group: row["answered"] for group, row in waits.items()} == {str(ada): 1, str(ben): 1}
     assert waits[str(ada)]["median_days"] == pytest.approx(2.01)
     assert waits[str(ben)]["median_days"] == pytest.approx(4.01)
+    resolved = answer("resolution_time", "user")
+    assert {group: (row["closed"], row["median_days"]) for group, row in resolved.items()} == {str(ben): (1, 5.0)}
     [rate] = answer("reply_rate", "channel").values()
     assert (rate["group"], rate["replied"], rate["unanswered"]) == ("email", 1, 2)
     assert rate["reply_rate"] == pytest.approx(1 / 3)
