@@ -319,6 +319,7 @@ class ChannelSettings(Settings):
         default=None, pattern=r"^\d+:[^:]+:\d+$", description="number:host:port of another one than Telegram's own."
     )
     x_api_url: str = Field(default="https://api.x.com", description="Where X's API answers.")
+    linkedin_api_url: str = Field(default="https://api.linkedin.com", description="Where LinkedIn's API answers.")
 
 
 class RentalSettings(Settings):

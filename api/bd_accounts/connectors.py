@@ -38,7 +38,7 @@ async def _secrets(request: Request) -> Secrets:
     return Secrets.of(services_of(request).settings)
 
 
-_Secrets = Annotated[Secrets, Depends(_secrets)]
+SecretsOfAccounts = Annotated[Secrets, Depends(_secrets)]
 
 
 @router.post("/{account_id}/state", responses=problems(NotFound, rules.StateNotAllowed, rules.StillWaiting))
@@ -72,14 +72,14 @@ async def release_bd_account(account_id: UUID, epoch: int, caller: Connector, un
 
 @router.post("/{account_id}/connection", responses=problems(NotFound, rules.LeaseLost))
 async def read_bd_account_connection(
-    account_id: UUID, body: Holding, caller: Connector, unit: Unit, secrets: _Secrets
+    account_id: UUID, body: Holding, caller: Connector, unit: Unit, secrets: SecretsOfAccounts
 ) -> Connection:
     """What it takes to sign in, for whoever holds the account, and how far it was read."""
     account, [rows] = await records.lock_account(unit, account_id, records.SECRET.bind(account_id=account_id))
     rules.expect_holder(account, body.epoch, unit.now)
     return Connection(
         account=AccountRead.model_validate(account),
-        secret=_opened(secrets, unit, account_id, rows[0].secret),
+        secret=opened(secrets, unit, account_id, rows[0].secret),
         cursor=rows[0].cursor,
     )
 
@@ -94,11 +94,11 @@ async def keep_bd_account_cursor(account_id: UUID, body: CursorWrite, caller: Co
 
 @router.post("/{account_id}/secret", responses=problems(NotFound))
 async def keep_bd_account_secret(
-    account_id: UUID, body: SecretWrite, caller: Administrator, unit: Unit, secrets: _Secrets
+    account_id: UUID, body: SecretWrite, caller: Administrator, unit: Unit, secrets: SecretsOfAccounts
 ) -> AccountRead:
     """Give parts of an account's secret: a password, a code, a session; null takes one away. None is ever shown."""
     account, [rows] = await records.lock_account(unit, account_id, records.SECRET.bind(account_id=account_id))
-    values = {**_opened(secrets, unit, account_id, rows[0].secret), **body.values}
+    values = {**opened(secrets, unit, account_id, rows[0].secret), **body.values}
     kept = json.dumps({name: value for name, value in values.items() if value is not None})
     sealed = secrets.seal(unit.context.organization_id, _purpose(account_id), kept)
     [change] = rules.change_secret(account, unit.now)
@@ -107,7 +107,8 @@ async def keep_bd_account_secret(
     return AccountRead.model_validate(change.after)
 
 
-def _opened(secrets: Secrets, unit: UnitOfWork, account_id: UUID, sealed: bytes | None) -> dict[str, Any]:
+def opened(secrets: Secrets, unit: UnitOfWork, account_id: UUID, sealed: bytes | None) -> dict[str, Any]:
+    """The parts of an account's secret."""
     if sealed is None:
         return {}
     found: dict[str, Any] = json.loads(

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import Response
 
-from api.bd_accounts import connectors, records, rules
+from api.bd_accounts import connectors, records, rules, x_webhook
 from api.bd_accounts.schemas import (
     AccountAssign,
     AccountCreate,
@@ -25,7 +25,7 @@ from api.kernel.errors import NotFound, PreconditionFailed, PreconditionRequired
 from contracts.channels import AccountState, Channel
 
 router = slice_router(prefix="/bd-accounts", tags=["bd-accounts"])
-routers = [router, connectors.router]
+routers = [router, connectors.router, x_webhook.router]
 
 _REFUSALS = (NotFound, PreconditionFailed, PreconditionRequired)
 

@@ -97,6 +97,8 @@ class Account(Versioned):
     epoch: int = 0
     lease_holder: str | None = None
     lease_until: datetime | None = None
+    #: When its provider last said that there is something to read.
+    news_at: datetime | None = None
 
     @property
     def is_sending(self) -> bool:

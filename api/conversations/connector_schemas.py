@@ -175,6 +175,7 @@ class SendJobs(BaseModel):
     """Sends to do now, oldest first."""
 
     sends: list[SendJob]
+    news_at: datetime | None = Field(description="When the provider last said that there is something to read.")
 
 
 class SendResult(BaseModel):

@@ -92,8 +92,8 @@ async def _read_up_to(unit: UnitOfWork, account_id: UUID, newest: Message, at: d
 @sends.post("/claim", responses=problems(NotFound, LeaseLost))
 async def claim_sends(body: SendsAsk, caller: Connector, unit: Unit) -> SendJobs:
     """Take what the account should send now, oldest first: each is then `sending`, and its result is to be told."""
-    _, jobs = await sending.claim_sends(unit, body.account_id, body.epoch, limit=body.limit)
-    return SendJobs(sends=[_job(job) for job in jobs])
+    account, jobs = await sending.claim_sends(unit, body.account_id, body.epoch, limit=body.limit)
+    return SendJobs(sends=[_job(job) for job in jobs], news_at=account.news_at)
 
 
 @sends.post("/{send_id}/result", responses=problems(NotFound, SendNotUnderWay))

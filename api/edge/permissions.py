@@ -198,7 +198,7 @@ _ONESELF = (
 _OPEN = (
     "sign_up log_in refresh_sign_in ask_for_password_link set_password_by_link prove_address accept_invitation"
     " receive_delivery list_sign_in_providers begin_provider_sign_in finish_provider_sign_in"
-    " show_provider_second_factor show_unsubscribing unsubscribe"
+    " show_provider_second_factor show_unsubscribing unsubscribe answer_x_challenge receive_x_delivery"
 )
 
 

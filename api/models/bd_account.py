@@ -32,6 +32,7 @@ class BdAccount(Aggregate):
     lease_holder: Mapped[str | None]
     lease_until: Mapped[datetime | None]
     cursor: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    news_at: Mapped[datetime | None]
 
 
 class BdAccountAssignment(TenantRow):
@@ -72,3 +73,12 @@ class BdAccountDay(TenantRow):
     #: Of the newest event; none where nothing was told of it yet.
     version: Mapped[int] = mapped_column(BigInteger)
     checked_at: Mapped[datetime]
+
+
+class XDelivery(TenantRow):
+    """What X delivered for an account, by its digest, to know it again."""
+
+    __tablename__ = "x_deliveries"
+
+    account_id: Mapped[UUID]
+    digest: Mapped[bytes]

@@ -108,9 +108,14 @@ class Api:
 
     async def claim(self, held: Held, *, limit: int = 10) -> list[Json]:
         """Take what is to be sent now."""
-        body = {"account_id": str(held.id), "epoch": held.epoch, "limit": limit}
-        sends: list[Json] = (await self._post("/v1/sends/claim", body))["sends"]
+        sends, _ = await self.claim_and_hear(held, limit=limit)
         return sends
+
+    async def claim_and_hear(self, held: Held, *, limit: int = 10) -> tuple[list[Json], str | None]:
+        """The same, and when the provider last said to the API that there is something to read."""
+        body = {"account_id": str(held.id), "epoch": held.epoch, "limit": limit}
+        answer = await self._post("/v1/sends/claim", body)
+        return answer["sends"], answer["news_at"]
 
     async def told(self, held: Held, job: Json, state: str, **more: Any) -> None:  # noqa: ANN401 # fields of a result
         """Say what became of a send."""

@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 import httpx
 
 from contracts.settings import ChannelSettings
-from ingest.channels import mail, telegram, x
+from ingest.channels import linkedin, mail, telegram, x
 from ingest.channels.api import Api, Held, RefusedError
 
 _log = logging.getLogger(__name__)
@@ -27,7 +27,12 @@ _log = logging.getLogger(__name__)
 #: A connector keeps an account connected until it is cancelled, or raises what went wrong.
 Connect = Callable[[Api, Held], Awaitable[None]]
 
-CHANNELS: Mapping[str, Connect] = {"email": mail.connect, "telegram": telegram.connect, "x": x.connect}
+CHANNELS: Mapping[str, Connect] = {
+    "email": mail.connect,
+    "telegram": telegram.connect,
+    "x": x.connect,
+    "linkedin": linkedin.connect,
+}
 
 _RENEW_SECONDS = 8.0
 _LOOK_SECONDS = 3.0

@@ -1,13 +1,15 @@
 """X by its v2 API: direct messages of the last 30 days, asked for again and again, and sent.
 
 `/2/dm_events` lists the newest first, of all conversations. What is new is handed in oldest first, and only then is the
-place kept. Each look also reaches back over the last days that are compared with what is stored. X shows a repeated
-message twice, so what nobody confirmed is `unknown`; when it is seen, it is known to be sent.
+place kept. Each look reaches back over the last days as well, which are compared with what is stored. X allows few, so
+there is one each minute, and one soon after X said to the API's webhook that there is news. X shows a repeated message
+twice, so what nobody confirmed is `unknown`; when it is seen, it is known to be sent.
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from time import time
 from typing import Any
@@ -20,9 +22,11 @@ from ingest.channels.api import Api, Held, Json
 
 _log = logging.getLogger(__name__)
 
-_SEND_SECONDS, _COMPARE_SECONDS, _SECONDS = 0.5, 60.0, 30.0
+_SEND_SECONDS, _SECONDS = 0.5, 30.0
 #: X lets an account ask fifteen times in a quarter of an hour unless its plan says more.
 _LOOK_SECONDS = 60.0
+#: However much X tells of, looks are no closer than this.
+_LEAST_SECONDS = 5.0
 _COMPARED_DAYS = 3
 _EVENTS = {
     "event_types": "MessageCreate",
@@ -32,6 +36,10 @@ _EVENTS = {
     "user.fields": "name,username",
 }
 _TOO_OFTEN, _SIGNED_OUT = 429, 401
+
+
+def _first_day() -> str:
+    return (datetime.now(UTC) - timedelta(days=_COMPARED_DAYS - 1)).date().isoformat()
 
 
 class FloodError(OSError):
@@ -134,6 +142,8 @@ class Messages:
         self._newest = int(found["cursor"].get("newest", 0))
         self._look_seconds = float(found["account"]["settings"].get("look_seconds", _LOOK_SECONDS))
         self._users: dict[str, Json] = {}
+        self._news = asyncio.Event()
+        self._heard_at: str | None = None
 
     @classmethod
     async def of(cls, client: XClient, api: Api, held: Held, found: Json) -> "Messages":
@@ -151,27 +161,42 @@ class Messages:
             raise errors.exceptions[0] from None
 
     async def _keep_reading(self) -> None:
-        compared_at, clock = 0.0, asyncio.get_running_loop().time
         while True:
-            await self.read()
-            if clock() - compared_at >= max(_COMPARE_SECONDS, self._look_seconds):
-                await self.compare()
-                compared_at = clock()
-            await asyncio.sleep(self._look_seconds)
+            self._news.clear()
+            await self.look()
+            await asyncio.sleep(min(_LEAST_SECONDS, self._look_seconds))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._look_seconds - _LEAST_SECONDS):
+                    await self._news.wait()
+
+    async def look(self) -> list[str]:
+        """Hand in what is new, and what is missing of the last days; answers what was missing."""
+        first = _first_day()
+        found = [event async for event in self._since(lambda one: self._is_new(one) or one["created_at"][:10] >= first)]
+        await self._hand_in([event for event in found if self._is_new(event)])
+        return await self._compare([event for event in found if event["created_at"][:10] >= first])
 
     async def read(self) -> None:
         """Hand in what is new, oldest first; what is handed in twice is taken in once."""
-        new = [event async for event in self._since(lambda event: int(event["id"]) > self._newest)]
+        await self._hand_in([event async for event in self._since(self._is_new)])
+
+    async def compare(self) -> list[str]:
+        """Compare the last days with what is stored, and hand in what is missing; answers what was."""
+        first = _first_day()
+        return await self._compare([event async for event in self._since(lambda one: one["created_at"][:10] >= first)])
+
+    def _is_new(self, event: Json) -> bool:
+        return int(event["id"]) > self._newest
+
+    async def _hand_in(self, new: list[Json]) -> None:
         if new:
             await self._api.take_in(self._held, [self._read(event) for event in reversed(new)])
             self._newest = int(new[0]["id"])
             await self._api.keep_cursor(self._held, {"newest": str(self._newest)})
 
-    async def compare(self) -> list[str]:
-        """Compare the last days with what is stored, and hand in what is missing; answers what was."""
-        first = (datetime.now(UTC) - timedelta(days=_COMPARED_DAYS - 1)).date().isoformat()
+    async def _compare(self, events: list[Json]) -> list[str]:
         by_day: dict[str, dict[str, Json]] = {}
-        async for event in self._since(lambda event: event["created_at"][:10] >= first):
+        for event in events:
             by_day.setdefault(event["created_at"][:10], {})[event["id"]] = event
         healed: list[str] = []
         for day, found in by_day.items():
@@ -220,7 +245,7 @@ class Messages:
 
     async def _keep_sending(self) -> None:
         while True:
-            jobs = await self._api.claim(self._held)
+            jobs = await self._claim()
             for number, job in enumerate(jobs):
                 try:
                     await self._api.told(self._held, job, **await self.deliver(job))
@@ -230,6 +255,14 @@ class Messages:
                     raise
             if not jobs:
                 await asyncio.sleep(_SEND_SECONDS)
+
+    async def _claim(self) -> list[Json]:
+        """What is to be sent now; whoever reads is told where X has told of news meanwhile."""
+        jobs, news_at = await self._api.claim_and_hear(self._held)
+        if news_at is not None and news_at != self._heard_at:
+            self._news.set()
+            self._heard_at = news_at
+        return jobs
 
     async def deliver(self, job: Json) -> Json:
         """Give a message to X; what became of it, as `Api.told` takes it.

@@ -1,13 +1,21 @@
 """X against a server made from its OpenAPI: nothing is lost, nothing is doubled, nobody is written to twice."""
 
+import asyncio
+import hmac
+from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import suppress
 from time import time
 from typing import Any
 
+import httpx
 import pytest
+from uuid_utils.compat import uuid7
 
+from ingest.channels import x
 from ingest.channels.x import FloodError, Messages, SignedOutError, XClient
-from tests.channels.conftest import Connecting, Connection
+from tests.api.crm.conftest import Crm
+from tests.channels.conftest import Connecting, Connection, soon
 from tests.channels.x_server import ADA, SPEC, US, XServer
 
 pytestmark = pytest.mark.skipif(not SPEC.exists(), reason=f"X's OpenAPI is not beside the project: {SPEC}")
@@ -157,3 +165,70 @@ async def test_a_rate_limit_is_waited_out_to_the_second(connecting: Connecting, 
         with pytest.raises(FloodError) as flood:
             await messages.read()
     assert 299 <= flood.value.seconds <= 302
+
+
+class TestWebhook:
+    SECRET = "CANARY-consumer-secret"
+
+    @staticmethod
+    def _path(connection: Connection) -> str:
+        return f"/v1/x-webhooks/{connection.owner.organization_id}/{connection.held.id}"
+
+    def _signature(self, body: bytes, secret: str = SECRET) -> str:
+        return "sha256=" + b64encode(hmac.digest(secret.encode(), body, "sha256")).decode()
+
+    async def _deliver(self, crm: Crm, connection: Connection, body: bytes, signature: str | None = None) -> int:
+        headers = {"x-twitter-webhooks-signature": signature or self._signature(body)}
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(crm.app), base_url="http://api") as http:
+            return (await http.post(self._path(connection), content=body, headers=headers)).status_code
+
+    async def _news_at(self, connection: Connection) -> str | None:
+        _, news_at = await connection.api.claim_and_hear(connection.held)
+        return news_at
+
+    async def test_x_is_shown_that_the_secret_is_known_here(self, crm: Crm, connecting: Connecting) -> None:
+        connection = await account(connecting, consumer_secret=self.SECRET)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(crm.app), base_url="http://api") as http:
+            answer = await http.get(self._path(connection), params={"crc_token": "challenge"})
+            assert answer.json() == {"response_token": self._signature(b"challenge")}
+            unknown = await http.get(f"/v1/x-webhooks/{uuid7()}/{connection.held.id}", params={"crc_token": "a"})
+            await connection.api.keep_secret(connection.held, consumer_secret=None)
+            without = await http.get(self._path(connection), params={"crc_token": "a"})
+        assert (unknown.status_code, without.status_code) == (404, 404)
+
+    async def test_what_x_signed_is_news_once_and_anything_else_is_refused(
+        self, crm: Crm, connecting: Connecting
+    ) -> None:
+        connection = await account(connecting, consumer_secret=self.SECRET)
+        body = b'{"for_user_id": "100", "direct_message_events": []}'
+        for signature in ("sha256=", self._signature(body, "another"), self._signature(body + b" ")):
+            assert await self._deliver(crm, connection, body, signature) == 400
+        assert await self._news_at(connection) is None
+        assert await self._deliver(crm, connection, body) == 204
+        told = await self._news_at(connection)
+        assert told is not None
+        assert await self._deliver(crm, connection, body) == 204  # X repeats what it got no answer to
+        assert await self._news_at(connection) == told
+        assert await self._deliver(crm, connection, b"another one") == 204
+        assert await self._news_at(connection) != told
+
+    async def test_a_connector_looks_at_once_where_x_told_of_news(
+        self, crm: Crm, connecting: Connecting, server: XServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(x, "_LEAST_SECONDS", 0.1)
+        connection: Connection = await connecting(
+            "x", "@us", secret={"access_token": "first", "consumer_secret": self.SECRET}, look_seconds=600
+        )
+        server.x.say(ADA, "First")
+        running = asyncio.create_task(x.connect(connection.api, connection.held))
+        await soon(connection.messages)
+        server.x.say(ADA, "Second")
+        assert await self._deliver(crm, connection, b"news") == 204
+
+        async def both() -> bool:
+            return len(await connection.messages()) == 2
+
+        await soon(both)
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
