@@ -24,31 +24,56 @@ _WAITS = {
     "code_wrong": "That code was wrong. Enter it again.",
     "password_needed": "The account has a password of its own. Enter it here.",
     "password_wrong": "That password was wrong. Enter it again.",
-    "sign_in_refused": "The mail server refuses the password. Enter another one here.",
+    "phone_unknown": "Telegram does not know this number.",
+    "sign_in_refused": "The provider refuses the sign-in. Enter another secret here.",
+    "host_not_public": "Its mail server is no public one. Whoever runs Sluice can allow its network.",
+    "peer_flood": "Telegram lets it write to nobody who did not write first.",
+    "handed_back": "It was handed back.",
+    "by_user": "Somebody disconnected it.",
 }
+_CHANNELS = {"email": "E-mail", "telegram": "Telegram", "x": "X", "linkedin": "LinkedIn"}
+_ADDRESSES = {
+    "email": "E-mail address",
+    "telegram": "Phone number with country code",
+    "x": "Handle",
+    "linkedin": "Name of the profile",
+}
+#: What each channel signs in with, by the names that its connector reads.
+_SECRETS = {
+    "email": {"password": "Password", "access_token": "Access token instead of a password"},
+    "telegram": {"code": "Code", "password": "Password"},
+    "x": {
+        "access_token": "Access token",
+        "refresh_token": "Refresh token",
+        "client_id": "Client id of the app",
+        "consumer_secret": "Consumer secret of the app, for its webhook",
+    },
+    "linkedin": {"access_token": "Access token"},
+}
+_SECURITY = {"tls": "TLS from the start", "starttls": "STARTTLS", "none": "None"}
 
 
 def render(sign_in: SignIn, me: Me) -> None:
     """Draw each account, and the form of a new one."""
-    del me
     st.title("Accounts")
     with states.explained():
-        _accounts(sign_in)
+        _accounts(sign_in, me)
 
 
-def _accounts(sign_in: SignIn) -> None:
+def _accounts(sign_in: SignIn, me: Me) -> None:
     found = client.get_all(sign_in, "/v1/bd-accounts")
+    people = {one["id"]: one["name"] for one in client.get_all(sign_in, "/v1/users") if one["is_active"]}
     for account in found:
-        _account(sign_in, account)
+        _account(sign_in, me, account, people)
     if not found:
         st.info("No account yet. Add a mailbox or a Telegram number below.")
     _new(sign_in)
 
 
-def _account(sign_in: SignIn, account: dict[str, Any]) -> None:
+def _account(sign_in: SignIn, me: Me, account: dict[str, Any], people: dict[str, str]) -> None:
     path = f"/v1/bd-accounts/{account['id']}"
     with st.container(border=True):
-        st.text(f"{account['name']} · {account['address']} ({account['channel']})")
+        st.text(f"{account['name']} · {account['address']} ({_CHANNELS[account['channel']]})")
         until = f" until {account['until']}" if account["until"] else ""
         st.text(f"It {_STATES[account['state']]}{until}.")
         health = client.get(sign_in, f"{path}/health")
@@ -63,39 +88,65 @@ def _account(sign_in: SignIn, account: dict[str, Any]) -> None:
         if sum(day["missing"] for day in days):
             st.error("Messages are missing here. They are asked for again every minute.")
         _secret(sign_in, path, account)
+        _assign(sign_in, path, account, people)
+        if account["channel"] == "x":
+            st.caption("X tells of news at this path of the API, once its app's consumer secret is kept here:")
+            st.code(f"/v1/x-webhooks/{me.organization.id}/{account['id']}", language=None)
         if account["state"] not in ("revoked", "banned") and st.button("Disconnect", key=f"end-{account['id']}"):
             client.post(sign_in, f"{path}/state", {"state": "revoked", "reason": "by_user"})
             st.rerun()
 
 
 def _secret(sign_in: SignIn, path: str, account: dict[str, Any]) -> None:
-    wait = _WAITS.get(account["reason"] or "")
-    if wait:
-        st.warning(wait)
-    name = "code" if (account["reason"] or "").startswith("code") else "password"
+    reason = account["reason"] or ""
+    if reason in _WAITS:
+        st.warning(_WAITS[reason])
+    fields = _SECRETS[account["channel"]]
+    # Telegram asks for one thing after the other
+    wanted = [name for name in fields if reason.startswith(name)]
+    named = (wanted or ["password"]) if account["channel"] == "telegram" else [*fields]
     with st.form(f"secret-{account['id']}", clear_on_submit=True):
-        value = st.text_input("Code" if name == "code" else "Password", type="password")
-        if st.form_submit_button("Keep") and value:
-            client.post(sign_in, f"{path}/secret", {"values": {name: value}})
+        given = {name: st.text_input(fields[name], type="password") for name in named}
+        kept = {name: value for name, value in given.items() if value}
+        if st.form_submit_button("Keep") and kept:
+            client.post(sign_in, f"{path}/secret", {"values": kept})
             st.rerun()
+
+
+def _assign(sign_in: SignIn, path: str, account: dict[str, Any], people: dict[str, str]) -> None:
+    """Who works with it from now on; who did before stays known."""
+    choices = [None, *people]
+    present = account["user_id"] if account["user_id"] in people else None
+    chosen = st.selectbox(
+        "Who works with it",
+        choices,
+        index=choices.index(present),
+        format_func=lambda one: people[one] if one else "Nobody",
+        key=f"user-{account['id']}-{account['version']}",
+    )
+    if chosen != present:
+        states.tried(lambda: client.post(sign_in, f"{path}/assign", {"user_id": chosen, "team_id": account["team_id"]}))
 
 
 def _new(sign_in: SignIn) -> None:
     st.header("Add an account")
-    channel = st.selectbox("Channel", ["email", "telegram"])
+    channel = st.selectbox("Channel", [*_CHANNELS], format_func=_CHANNELS.__getitem__)
     with st.form("new-account", clear_on_submit=True):
         name = st.text_input("Name")
-        address = st.text_input("E-mail address" if channel == "email" else "Phone number with country code")
-        settings: dict[str, Any] = {}
-        if channel == "email":
-            settings["imap_host"] = st.text_input("IMAP server")
-            settings["smtp_host"] = st.text_input("SMTP server")
+        address = st.text_input(_ADDRESSES[channel])
+        settings = _mail_servers() if channel == "email" else {}
         if not st.form_submit_button("Add"):
             return
     body = {"channel": channel, "name": name, "address": address, "settings": settings}
-    try:
-        client.post(sign_in, "/v1/bd-accounts", body)
-    except (client.RefusedError, client.ConflictError) as refused:
-        states.refused(refused)
-        return
-    st.rerun()
+    states.tried(lambda: client.post(sign_in, "/v1/bd-accounts", body))
+
+
+def _mail_servers() -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    for kind, label in (("imap", "IMAP"), ("smtp", "SMTP")):
+        host, security = st.columns([2, 1])
+        settings[f"{kind}_host"] = host.text_input(f"{label} server")
+        settings[f"{kind}_security"] = security.selectbox(
+            f"Encryption of {label}", [*_SECURITY], format_func=_SECURITY.__getitem__
+        )
+    return settings

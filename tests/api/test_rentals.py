@@ -147,7 +147,7 @@ class Shop:
             with psycopg.connect(self.database.admin_url) as clock:
                 clock.execute(
                     "update rentals set next_attempt_at = now() where next_attempt_at is not null"
-                    " and (state <> 'active' or ends_at <= now())"
+                    " and (state <> 'active' or renewing_months is not null or ends_at <= now())"
                 )
             with suppress(KilledError):
                 if not await self.saga.step():

@@ -42,6 +42,27 @@ def inbox_of_one() -> Row:
         "state": "connecting",
         "reason": "code_needed",
         "until": None,
+        "user_id": None,
+        "team_id": None,
+    }
+    rental = {
+        "id": "r1",
+        "offer_id": "tg-17",
+        "channel": "telegram",
+        "title": "**Aged** account",
+        "kind": "rent",
+        "price_minor": 2500,
+        "currency": "USD",
+        "months": 3,
+        "renewing_months": None,
+        "user_id": None,
+        "state": "active",
+        "account_id": "a1",
+        "failure": "payment_declined",
+        "created_at": "2026-05-01T09:30:00Z",
+        "handed_over_at": "2026-05-01T09:31:00Z",
+        "ends_at": "2026-07-30T09:31:00Z",
+        "handed_back_at": None,
     }
     return {
         "conversation": conversation,
@@ -49,6 +70,8 @@ def inbox_of_one() -> Row:
         "account": account,
         "missing": 0,
         "secret": {},
+        "rentals": [rental],
+        "rental_calls": [],
         "others": [],
         "confirmed": [],
     }
@@ -121,6 +144,30 @@ def serve_inbox(app: FastAPI, inbox: Row) -> None:  # noqa: C901 # a list of ans
     def list_days() -> Row:
         day = {"day": "2026-11-20", "provider": 100, "stored": 99, "missing": inbox["missing"], "healed": 0}
         return page(day)
+
+    @app.get("/v1/rental-offers")
+    def list_offers() -> Row:
+        names = ("channel", "title", "kind", "price_minor", "currency")
+        return {"offers": [{"id": "tg-18", **{name: inbox["rentals"][0][name] for name in names}}]}
+
+    @app.get("/v1/rentals")
+    def list_rentals() -> Row:
+        return page(*inbox["rentals"])
+
+    @app.post("/v1/rentals", status_code=201)
+    def order(body: Row) -> Row:
+        inbox["rental_calls"].append(("order", body))
+        return {**inbox["rentals"][0], "state": "ordered"}
+
+    @app.post("/v1/rentals/r1/{what}")
+    def act_on_rental(what: str, body: Row) -> Row:
+        inbox["rental_calls"].append((what, body))
+        return {**inbox["rentals"][0]}
+
+    @app.post("/v1/bd-accounts/a1/assign")
+    def assign(body: Row) -> Row:
+        inbox["account"] |= body | {"version": inbox["account"]["version"] + 1}
+        return {**inbox["account"]}
 
     @app.post("/v1/bd-accounts/a1/secret")
     def keep_secret(body: Row) -> Row:

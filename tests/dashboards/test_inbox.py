@@ -50,6 +50,28 @@ def test_an_account_says_what_it_waits_for_and_what_is_missing(
     assert double.inbox["secret"] == {"code": "12345"}
 
 
+def test_an_account_is_given_to_somebody(open_page: Callable[..., AppTest], double: Double) -> None:
+    page = open_page("accounts")
+    who = next(one for one in page.selectbox if one.label == "Who works with it")
+    who.select_index(1).run()
+    assert not page.exception
+    assert double.inbox["account"]["user_id"] is not None
+
+
+def test_accounts_are_ordered_renewed_and_handed_back(open_page: Callable[..., AppTest], double: Double) -> None:
+    page = open_page("rentals")
+    [row] = page.dataframe[0].value.to_dict("records")
+    assert (row["Price"], row["State"]) == ("$25 a month", "Yours, not renewed: the payment was declined")
+    months = next(one for one in page.number_input if one.label == "Months, paid at once")
+    months.set_value(4).run()
+    press(page, "Order it")
+    press(page, "Renew it")
+    press(page, "Hand it back now")
+    (first, ordered), *others = double.inbox["rental_calls"]
+    assert (first, ordered["offer_id"], ordered["price_minor"], ordered["months"]) == ("order", "tg-18", 2500, 4)
+    assert others == [("renew", {"months": 1}), ("hand-back", {})]
+
+
 def test_a_reply_is_drafted_and_waits_for_a_decision(open_page: Callable[..., AppTest], double: Double) -> None:
     page = open_page("inbox")
     page.button(key=next(str(one.key) for one in page.button if str(one.key).startswith("open-"))).click().run()
