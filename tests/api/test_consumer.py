@@ -272,6 +272,24 @@ async def test_a_settled_position_waits_for_transactions_that_may_still_commit_b
             await world.until(lambda: len(world.effects()) == 2)
 
 
+async def test_a_settled_position_waits_for_the_newest_transaction_of_all(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None that began later has ended: a snapshot's own bounds do not tell that this one is under way."""
+    monkeypatch.setattr("api.edge.consumer._SETTLE_SECONDS", 0.05)
+    await _begun(world)
+    async with world.consuming():
+        world.write(new_id(), 1)
+        await world.until(
+            lambda: world.row("select settled_position = (select max(position) from event_log) from consumers")[0]
+        )
+        with psycopg.connect(world.database.app_url) as connection:
+            insert_event(connection, new_id(), 1, organization_id=world.organization_id)
+            await asyncio.sleep(0.5)
+            connection.commit()
+        await world.until(lambda: len(world.effects()) == 2)
+
+
 async def test_who_lost_the_lease_does_nothing_more(world: World) -> None:
     await _begun(world)
     pool = Pool(world.database.worker_url, pool_size=2)
