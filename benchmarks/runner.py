@@ -22,6 +22,7 @@ BENCHMARKS = (
     "refresh",
     "freshness",
     "funnel",
+    "inbox",
     "latency",
     "live",
     "outage",

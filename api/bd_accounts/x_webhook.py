@@ -22,6 +22,7 @@ from api.edge.dependencies import Unit
 from api.edge.routing import problems, slice_router
 from api.kernel.context import Context
 from api.kernel.errors import CrmError, NotFound
+from api.kernel.hints import hint
 from api.kernel.secrets import Secrets
 from api.kernel.unit_of_work import UnitOfWork, entering
 from contracts.channels import Channel
@@ -92,6 +93,7 @@ async def receive_x_delivery(
     if not hmac.compare_digest(_signed(secret, body).encode(), signature.encode()):
         raise XSignatureInvalid
     unit.execute(_TAKE, id=uuid7(), account_id=account_id, digest=sha256(body).digest())
+    hint(unit, f"sends:{account_id}")
 
 
 async def _consumer_secret(unit: UnitOfWork, secrets: Secrets, organization_id: UUID, account_id: UUID) -> str:

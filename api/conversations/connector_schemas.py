@@ -36,6 +36,9 @@ class Attachment(BaseModel):
     name: str = Field(max_length=300)
     type: str = Field(max_length=200)
     size: int = Field(ge=0)
+    part: str | None = Field(
+        default=None, pattern=r"^[1-9]\d{0,3}(\.[1-9]\d{0,3}){0,19}$", description="Of a mail: its number, as 2.1."
+    )
 
 
 class Bounced(BaseModel):
@@ -176,6 +179,12 @@ class SendJobs(BaseModel):
 
     sends: list[SendJob]
     news_at: datetime | None = Field(description="When the provider last said that there is something to read.")
+
+
+class SendsDue(BaseModel):
+    """Whether something was due before anybody waited: what could not be claimed then is held up."""
+
+    is_due: bool
 
 
 class SendResult(BaseModel):

@@ -1,8 +1,10 @@
 """What connectors ask of `/v1/messages` and `/v1/sends`. They hold the account by a lease and say its epoch."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
+
+from fastapi import Query, Request
 
 from api.bd_accounts import records as accounts
 from api.bd_accounts.connectors import Connector
@@ -19,6 +21,7 @@ from api.conversations.connector_schemas import (
     SendJobs,
     SendResult,
     SendsAsk,
+    SendsDue,
     TakenRead,
 )
 from api.conversations.html import as_text, safe
@@ -27,12 +30,14 @@ from api.conversations.sending import Job
 from api.conversations.sends import SendNotUnderWay
 from api.conversations.state import Changes, Incoming, Message
 from api.edge.dependencies import Unit
-from api.edge.routing import problems, slice_router
+from api.edge.routing import OutsideRoute, problems, slice_router
+from api.edge.services import services_of
 from api.kernel.errors import NotFound
 from api.kernel.unit_of_work import UnitOfWork
 
 messages = slice_router(prefix="/messages", tags=["connectors"])
 sends = slice_router(prefix="/sends", tags=["connectors"])
+waiting = slice_router(prefix="/sends", tags=["connectors"], route_class=OutsideRoute)
 
 
 @messages.post("/inbound", responses=problems(NotFound, LeaseLost))
@@ -94,6 +99,30 @@ async def claim_sends(body: SendsAsk, caller: Connector, unit: Unit) -> SendJobs
     """Take what the account should send now, oldest first: each is then `sending`, and its result is to be told."""
     account, jobs = await sending.claim_sends(unit, body.account_id, body.epoch, limit=body.limit)
     return SendJobs(sends=[_job(job) for job in jobs], news_at=account.news_at)
+
+
+@waiting.get("/due", responses=problems(NotFound))
+async def await_sends(
+    account_id: UUID,
+    caller: Connector,
+    unit: Unit,
+    request: Request,
+    seconds: Annotated[float, Query(ge=0, le=30, description="How long at most.")] = 3.0,
+) -> SendsDue:
+    """Wait until the account may have something to send, or its provider has told of news. To be claimed then."""
+    hints = services_of(request).database.hints
+    bell = hints.bell(f"{records.SENDS_OF}{account_id}")  # before the look: what is queued meanwhile rings
+    try:
+        accounts_found, [due] = await unit.fetch_all(
+            accounts.ACCOUNT.bind(account_id=account_id), records.DUE_IN.bind(account_id=account_id)
+        )
+        accounts.one(accounts_found)
+        rest = seconds if due.seconds is None else min(seconds, due.seconds)
+        if rest > 0:
+            await bell.wait(rest)
+    finally:
+        hints.forget(bell)
+    return SendsDue(is_due=rest <= 0)
 
 
 @sends.post("/{send_id}/result", responses=problems(NotFound, SendNotUnderWay))

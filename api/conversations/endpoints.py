@@ -7,7 +7,7 @@ from fastapi import Depends, Query, Response
 from sqlalchemy import bindparam, delete, select
 from uuid_utils.compat import uuid7
 
-from api.conversations import completeness, connectors, presence, records, rules, sending, sends
+from api.conversations import attachments, completeness, connectors, presence, records, rules, sending, sends
 from api.conversations.schemas import (
     CannedReplyRead,
     CannedReplyWrite,
@@ -42,9 +42,11 @@ canned_replies = slice_router(prefix="/canned-replies", tags=["conversations"])
 routers = [
     completeness.router,
     presence.router,
+    attachments.router,
     conversations,
     connectors.messages,
     messages,
+    connectors.waiting,
     connectors.sends,
     canned_replies,
 ]

@@ -197,6 +197,14 @@ WAITING = compiled(
     .limit(bindparam("row_limit"))
     .with_for_update(of=SendRow, skip_locked=True)
 )
+#: What connectors wait for a hint of; the account's id follows.
+SENDS_OF = "sends:"
+DUE_IN = compiled(
+    text("""
+select cast(extract(epoch from min(not_before) - clock_timestamp()) as double precision) as seconds
+from sends where organization_id = :organization_id and account_id = :account_id and state = 'queued'
+""")
+)
 MESSAGES_BY_ID = compiled(
     _messages.where(is_one_of(MessageRow.id, "ids")).with_for_update(key_share=True), is_prepared=False
 )

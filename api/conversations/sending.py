@@ -25,6 +25,7 @@ from api.conversations.windows import Window
 from api.kernel.changes import Change
 from api.kernel.constraints import UnknownReference
 from api.kernel.errors import Conflict, Unprocessable
+from api.kernel.hints import hint
 from api.kernel.unit_of_work import UnitOfWork
 from contracts.channels import AccountState, Channel, Direction, SendSource, SendState
 
@@ -112,6 +113,7 @@ async def queue_message(unit: UnitOfWork, outgoing: Outgoing, *, owners: records
         now=unit.now,
     )
     records.write_changes(unit, [*changes, *written])
+    hint(unit, f"{records.SENDS_OF}{account.id}")
     after = next(change.after for change in written if isinstance(change.after, Conversation))
     return Queued(after, message, send)
 
@@ -327,6 +329,7 @@ async def decide(unit: UnitOfWork, message: Message, decision: str) -> Message:
     by_hand = found.conversation.channel is Channel.LINKEDIN
     if decision == "retry":
         after = sends.retry(found.send, unit.now)
+        hint(unit, f"{records.SENDS_OF}{after.account_id}")
     else:
         after = sends.confirm(found.send, unit.now, is_by_hand=by_hand)
     return _decided(unit, found, found.message, after)

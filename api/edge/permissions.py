@@ -50,7 +50,7 @@ _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
         False,
         (
             "report_bd_account lease_bd_account release_bd_account read_bd_account_connection keep_bd_account_cursor"
-            " compare_bd_account_day take_in_messages change_messages claim_sends tell_send_result"
+            " compare_bd_account_day take_in_messages change_messages claim_sends await_sends tell_send_result"
         ),
     ),
     (
@@ -93,7 +93,7 @@ _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
         True,
         (
             "list_conversations read_conversation list_conversation_messages list_messages read_message"
-            " list_canned_replies"
+            " download_attachment list_canned_replies"
         ),
     ),
     (

@@ -126,7 +126,7 @@ def _message(sign_in: SignIn, message: dict[str, Any], *, is_by_hand: bool) -> N
         st.text(f"{who} · {_instant(message['occurred_at'])}")
         st.text("This message was taken back." if message["removed_at"] else message["text"])
         for file in message["details"].get("attachments", []):
-            st.text(f"File: {file['name']} ({file['size']} bytes)")
+            _file(sign_in, message["id"], file)
         if is_by_hand:
             st.caption("LinkedIn lets only you send: copy the text, send it there, then say so here.")
         elif message["state"] in _SENDS:
@@ -139,6 +139,23 @@ def _message(sign_in: SignIn, message: dict[str, Any], *, is_by_hand: bool) -> N
             if sent.button("It was sent", key=f"confirm-{message['id']}"):
                 client.post(sign_in, f"/v1/messages/{message['id']}/confirm")
                 st.rerun()
+
+
+def _file(sign_in: SignIn, message_id: str, file: dict[str, Any]) -> None:
+    label = f"{file['name']} ({file['size']} bytes)"
+    if not file.get("part"):
+        st.text(f"File: {label}")
+        return
+    path = f"/v1/messages/{message_id}/attachments/{file['part']}"
+    st.download_button(
+        states.plain(label),
+        data=lambda: client.get_file(sign_in, path),  # fetched when it is asked for
+        file_name=file["name"],
+        mime="application/octet-stream",
+        key=f"save {path}",
+        icon=":material/attach_file:",
+        on_click="ignore",
+    )
 
 
 def _assignment(sign_in: SignIn, path: str, read: client.Resource) -> None:

@@ -1,6 +1,7 @@
 """The API as connectors use it: small, typed by what it answers, with every refusal an error that names its code."""
 
-from collections.abc import Iterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -9,7 +10,7 @@ import httpx
 
 Json = dict[str, Any]
 
-_SECONDS = 30.0
+_SECONDS, _HELD_UP_SECONDS = 30.0, 0.5
 #: Bodies stay far below what the API takes.
 _LARGEST_BATCH, _LARGEST_BODY = 100, 900_000
 
@@ -39,6 +40,7 @@ class Api:
     """One organization's API, by a key of its own."""
 
     def __init__(self, url: str, key: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self.news_at: dict[UUID, str | None] = {}
         self._http = httpx.AsyncClient(
             base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=_SECONDS, transport=transport
         )
@@ -107,15 +109,26 @@ class Api:
         return await self._post("/v1/messages/changes", body)
 
     async def claim(self, held: Held, *, limit: int = 10) -> list[Json]:
-        """Take what is to be sent now."""
-        sends, _ = await self.claim_and_hear(held, limit=limit)
-        return sends
-
-    async def claim_and_hear(self, held: Held, *, limit: int = 10) -> tuple[list[Json], str | None]:
-        """The same, and when the provider last said to the API that there is something to read."""
+        """Take what is to be sent now. `news_at`: when the provider last said to the API that there is news."""
         body = {"account_id": str(held.id), "epoch": held.epoch, "limit": limit}
         answer = await self._post("/v1/sends/claim", body)
-        return answer["sends"], answer["news_at"]
+        self.news_at[held.id] = answer["news_at"]
+        sends: list[Json] = answer["sends"]
+        return sends
+
+    async def turns(self, held: Held, *, limit: int = 10) -> AsyncIterator[list[Json]]:
+        """What is to be sent, as soon as it is; every few seconds nothing."""
+        was_due = False
+        while True:
+            jobs = await self.claim(held, limit=limit)
+            yield jobs
+            if jobs:
+                was_due = False
+            elif was_due:  # and not to be had: the account may send no more today
+                await asyncio.sleep(_HELD_UP_SECONDS)
+                was_due = False
+            else:
+                was_due = (await self._get("/v1/sends/due", {"account_id": str(held.id)}))["is_due"]
 
     async def told(self, held: Held, job: Json, state: str, **more: Any) -> None:  # noqa: ANN401 # fields of a result
         """Say what became of a send."""

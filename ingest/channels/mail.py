@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_IDLE_SECONDS, _SEND_SECONDS, _COMPARE_SECONDS = 5.0, 0.5, 60.0
+_IDLE_SECONDS, _COMPARE_SECONDS = 5.0, 60.0
 _COMPARED_DAYS = 3
 _SMTP_SECONDS = 30
 #: Lines of 998 characters are allowed (RFC 5322). At 78 a long link in a header would be encoded, and be none any more.
@@ -175,13 +175,10 @@ class MailReader:
 async def _keep_sending(api: Api, held: Held, found: Json) -> None:
     server = MailServer.of(found["account"], found["secret"], "smtp")
     context = server.trust(found["account"]["settings"])
-    while True:
-        jobs = await api.claim(held)
+    async for jobs in api.turns(held, limit=1):  # what is claimed when we die is unknown: no more than is under way
         for job in jobs:
             outcome = await deliver(server, compose(job, sender=found["account"]["address"]), job["address"], context)
             await api.told(held, job, **outcome)
-        if not jobs:
-            await asyncio.sleep(_SEND_SECONDS)
 
 
 def compose(job: Json, *, sender: str) -> EmailMessage:

@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 _ID = re.compile(r"<[^<>\s]{1,990}>")
 _STATUS = re.compile(r"(\d\.\d{1,3}\.\d{1,3})")
-_LONGEST_TEXT, _LONGEST_HTML, _LONGEST_RAW = 100_000, 400_000, 200_000
+_LONGEST_TEXT, _LONGEST_HTML, _LONGEST_RAW = 100_000, 400_000, 600_000
 _EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 _AUTOMATIC = ("x-autoreply", "x-autorespond", "x-auto-reply")
 
@@ -151,14 +151,20 @@ def _words(parts: list[Message]) -> tuple[str, str]:
 
 def _leaves(mail: Message) -> Iterator[Message]:
     """Parts that hold something; a mail within a mail is read as well, a few deep."""
-    stack = [(mail, 0)]
+    return (part for _, part in _numbered(mail))
+
+
+def _numbered(mail: Message) -> Iterator[tuple[str, Message]]:
+    """The same, each by its number as IMAP counts: 2.1 is the first part of the second."""
+    stack: list[tuple[tuple[int, ...], Message]] = [((), mail)]
     while stack:
-        part, depth = stack.pop()
+        number, part = stack.pop()
         inside = part.get_payload()
-        if isinstance(inside, list) and depth < 20:
-            stack += [(one, depth + 1) for one in reversed(inside) if isinstance(one, Message)]
+        if isinstance(inside, list) and len(number) < 20:
+            parts = [((*number, place), one) for place, one in enumerate(inside, 1) if isinstance(one, Message)]
+            stack += reversed(parts)
         else:
-            yield part
+            yield ".".join(map(str, number)), part
 
 
 def _content(part: Message) -> str:
@@ -194,12 +200,13 @@ def _file_name(part: Message) -> str | None:
 
 
 def _attachments(mail: Message) -> Iterator[Json]:
-    for part in _leaves(mail):
+    for number, part in _numbered(mail):
         kind = part.get_content_type()
         if _is_file(part) or kind.partition("/")[0] not in {"text", "message", "multipart"}:
             content = part.get_payload(decode=True)
             size = len(content) if isinstance(content, bytes) else len(_plain(part.get_payload()))
-            yield {"name": _clean(_file_name(part) or kind)[:300], "type": _clean(kind)[:200], "size": size}
+            name = _clean(_file_name(part) or kind)[:300]
+            yield {"name": name, "type": _clean(kind)[:200], "size": size, "part": number or None}
 
 
 def _instant(mail: Message, received_at: datetime) -> datetime:

@@ -21,7 +21,7 @@ from ingest.channels.telegram_sign_in import sign_in
 _log = logging.getLogger(__name__)
 
 _BATCH = 100
-_SEND_SECONDS, _COMPARE_SECONDS = 0.5, 60.0
+_COMPARE_SECONDS = 60.0
 _COMPARED_DAYS = 3
 
 _GONE = (errors.UserDeactivatedBanError, errors.PhoneNumberBannedError)
@@ -223,17 +223,14 @@ class _Chats:
 
     async def _keep_sending(self) -> None:
         clock = asyncio.get_running_loop().time
-        while True:
+        async for jobs in self._api.turns(self._held):
             if self._rests_until is not None and clock() > self._rests_until:
                 self._rests_until = None
                 await self._api.report(self._held, "active")
-            jobs = await self._api.claim(self._held)
             for job in jobs:
                 rest = 0 if self._rests_until is None else max(1, int(self._rests_until - clock()) + 1)
                 outcome = {"state": "queued", "seconds": rest} if rest else await self.deliver(job)
                 await self._api.told(self._held, job, **outcome)
-            if not jobs:
-                await asyncio.sleep(_SEND_SECONDS)
 
     async def deliver(self, job: Json) -> Json:
         """Give a message to Telegram; what became of it, as `Api.told` takes it."""

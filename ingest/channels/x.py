@@ -22,7 +22,7 @@ from ingest.channels.api import Api, Held, Json
 
 _log = logging.getLogger(__name__)
 
-_SEND_SECONDS, _SECONDS = 0.5, 30.0
+_SECONDS = 30.0
 #: X lets an account ask fifteen times in a quarter of an hour unless its plan says more.
 _LOOK_SECONDS = 60.0
 #: However much X tells of, looks are no closer than this.
@@ -143,7 +143,6 @@ class Messages:
         self._look_seconds = float(found["account"]["settings"].get("look_seconds", _LOOK_SECONDS))
         self._users: dict[str, Json] = {}
         self._news = asyncio.Event()
-        self._heard_at: str | None = None
 
     @classmethod
     async def of(cls, client: XClient, api: Api, held: Held, found: Json) -> "Messages":
@@ -244,25 +243,19 @@ class Messages:
         }
 
     async def _keep_sending(self) -> None:
-        while True:
-            jobs = await self._claim()
-            for number, job in enumerate(jobs):
+        heard_at: str | None = None
+        # what is claimed when we die is unknown: no more than is under way
+        async for jobs in self._api.turns(self._held, limit=1):
+            news_at = self._api.news_at[self._held.id]
+            if news_at != heard_at:  # X has told of something
+                heard_at = news_at
+                self._news.set()
+            for job in jobs:
                 try:
                     await self._api.told(self._held, job, **await self.deliver(job))
                 except FloodError as flood:
-                    for left in jobs[number:]:
-                        await self._api.told(self._held, left, "queued", seconds=flood.seconds)
+                    await self._api.told(self._held, job, "queued", seconds=flood.seconds)
                     raise
-            if not jobs:
-                await asyncio.sleep(_SEND_SECONDS)
-
-    async def _claim(self) -> list[Json]:
-        """What is to be sent now; whoever reads is told where X has told of news meanwhile."""
-        jobs, news_at = await self._api.claim_and_hear(self._held)
-        if news_at is not None and news_at != self._heard_at:
-            self._news.set()
-            self._heard_at = news_at
-        return jobs
 
     async def deliver(self, job: Json) -> Json:
         """Give a message to X; what became of it, as `Api.told` takes it.

@@ -84,6 +84,29 @@ async def test_what_was_there_and_what_comes_is_taken_in_once(connecting: Connec
     assert threads["Text 120"] == threads["Text 121"] != threads["Text 119"]
 
 
+async def test_files_of_a_mail_can_be_had_as_far_as_they_are_kept(connecting: Connecting, dovecot: Dovecot) -> None:
+    given = EmailMessage()
+    given["From"], given["To"], given["Message-ID"] = "ada@acme.example", "sales@us.example", "<files@acme.example>"
+    given.set_content("Two files")
+    given.add_attachment(b"<script>small</script>", maintype="text", subtype="html", filename="Angebot für Sie.html")
+    given.add_attachment(bytes(700_000), maintype="application", subtype="zip", filename="large.zip")
+    dovecot.append(given.as_bytes())
+    connection = await mailbox(connecting, dovecot)
+    await read_all(connection)
+    [message] = await connection.messages()
+    assert [(one["name"], one["size"], one["part"]) for one in message["details"]["attachments"]] == [
+        ("Angebot für Sie.html", 22, "2"),
+        ("large.zip", 700_000, "3"),
+    ]
+    path = f"/v1/messages/{message['id']}/attachments"
+    small = await connection.owner.get(f"{path}/2")
+    assert small.content == b"<script>small</script>"
+    assert small.headers["content-type"] == "application/octet-stream"
+    assert small.headers["content-disposition"] == "attachment; filename*=UTF-8''Angebot%20f%C3%BCr%20Sie.html"
+    codes = [(await connection.owner.get(f"{path}/{part}")).json()["code"] for part in ("3", "1", "4", "2.1", "x")]
+    assert codes == ["attachment_not_kept", "not_found", "not_found", "not_found", "validation_failed"]
+
+
 async def test_other_uids_are_read_anew_and_doubled_never(connecting: Connecting, dovecot: Dovecot) -> None:
     dovecot.append(*(written(number) for number in range(5)))
     connection = await mailbox(connecting, dovecot)

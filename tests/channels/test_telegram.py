@@ -40,7 +40,6 @@ def ada(server: TelegramServer) -> Person:
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(telegram_sign_in, "_LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(telegram, "_SEND_SECONDS", 0.05)
 
 
 @asynccontextmanager

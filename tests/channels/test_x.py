@@ -183,8 +183,8 @@ class TestWebhook:
             return (await http.post(self._path(connection), content=body, headers=headers)).status_code
 
     async def _news_at(self, connection: Connection) -> str | None:
-        _, news_at = await connection.api.claim_and_hear(connection.held)
-        return news_at
+        await connection.api.claim(connection.held)
+        return connection.api.news_at[connection.held.id]
 
     async def test_x_is_shown_that_the_secret_is_known_here(self, crm: Crm, connecting: Connecting) -> None:
         connection = await account(connecting, consumer_secret=self.SECRET)

@@ -1,0 +1,23 @@
+"""A connector as a process of its own, forked from one that has imported it: to be killed at any instant."""
+
+import multiprocessing
+import os
+import threading
+from multiprocessing.process import BaseProcess
+
+from ingest.channels import runner
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload([__name__])
+
+
+def start(channel: str, environment: dict[str, str]) -> BaseProcess:
+    """Begin to connect the accounts of a channel."""
+    process = _CONTEXT.Process(target=_connect, args=(channel, environment), daemon=True)
+    process.start()
+    return process
+
+
+def _connect(channel: str, environment: dict[str, str]) -> None:
+    os.environ.update(environment)
+    runner.run(threading.Event(), channel)
