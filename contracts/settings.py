@@ -319,6 +319,12 @@ class ChannelSettings(Settings):
         default=None, pattern=r"^\d+:[^:]+:\d+$", description="number:host:port of another one than Telegram's own."
     )
     x_api_url: str = Field(default="https://api.x.com", description="Where X's API answers.")
+    google_token_url: str = Field(
+        default="https://oauth2.googleapis.com/token", description="Where Google renews access to mailboxes."
+    )
+    microsoft_token_url: str = Field(
+        default="https://login.microsoftonline.com/common/oauth2/v2.0/token", description="Where Microsoft does."
+    )
     linkedin_api_url: str = Field(default="https://api.linkedin.com", description="Where LinkedIn's API answers.")
 
 

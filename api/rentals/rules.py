@@ -75,6 +75,7 @@ class Rental(Versioned):
     currency: str
     months: int | None
     renewing_months: int | None = None
+    #: How often more months were asked for: each is a payment of its own, also after one that was declined.
     renewals: int = 0
     #: Who it is for.
     user_id: UUID | None
@@ -150,7 +151,7 @@ def ask_to_renew(rental: Rental, months: int, now: datetime) -> Change[Rental]:
         raise NothingToRenew(f"This order is a {rental.kind} that is {rental.state}; only an active rent goes on.")
     if rental.renewing_months is not None:
         raise RenewalUnderWay
-    return go_on(rental, rental.state, now, renewing_months=months, failure=None)
+    return go_on(rental, rental.state, now, renewing_months=months, renewals=rental.renewals + 1, failure=None)
 
 
 def renew(rental: Rental, now: datetime) -> Change[Rental]:
@@ -162,7 +163,6 @@ def renew(rental: Rental, now: datetime) -> Change[Rental]:
         now,
         months=(rental.months or 0) + months,
         renewing_months=None,
-        renewals=rental.renewals + 1,
         ends_at=ends_at,
         next_attempt_at=ends_at,
         attempts=0,

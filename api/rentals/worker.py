@@ -157,20 +157,19 @@ class Saga:
 
     async def _renew(self, organization_id: UUID, rental: Rental) -> None:
         """Have the months on top paid, each renewal once; the price is the one that it was let for."""
+        refused: Change[Rental] | None = None
         try:
             await self.payments.charge(
                 organization_id,
-                key=f"rental:{rental.id}:{rental.renewals + 1}",
+                key=f"rental:{rental.id}:{rental.renewals}",
                 amount_minor=rental.price_minor * (rental.renewing_months or 0),
                 currency=rental.currency,
                 what=rental.title,
             )
         except (PaymentDeclined, RefusedByStripe) as declined:
-            after = rules.refuse_to_renew(rental, declined.code)
-        else:
-            after = None
+            refused = rules.refuse_to_renew(rental, declined.code)
         async with self._acting(organization_id) as unit:
-            await self._move(unit, after or rules.renew(rental, unit.now))
+            await self._move(unit, refused or rules.renew(rental, unit.now))
 
     async def _hand_over(self, organization_id: UUID, rental: Rental) -> None:
         given = await self.provider.hand_over(rental.id)

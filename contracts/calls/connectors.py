@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from contracts.calls import schemas
-from contracts.calls.call import Call, in_path, once
+from contracts.calls.call import Call, in_path, in_query, once
 
 
 def report_bd_account(
@@ -44,6 +44,20 @@ def keep_bd_account_secret(
     return Call("POST", f"/v1/bd-accounts/{in_path(account_id)}/secret", body, headers={**once(key)})
 
 
+def answer_x_challenge(
+    organization_id: str | UUID, account_id: str | UUID, *, crc_token: str
+) -> Call[schemas.XChallengeAnswer]:
+    """X asks this now and then whether the webhook is still the app's (CRC)."""
+    return Call(
+        "GET", f"/v1/x-webhooks/{in_path(organization_id)}/{in_path(account_id)}", query=in_query(crc_token=crc_token)
+    )
+
+
+def receive_x_delivery(organization_id: str | UUID, account_id: str | UUID) -> Call[None]:
+    """Where X delivers. What was delivered before is known again, and nothing is done for it."""
+    return Call("POST", f"/v1/x-webhooks/{in_path(organization_id)}/{in_path(account_id)}")
+
+
 def take_in_messages(body: schemas.InboundBatch, *, key: str | None = None) -> Call[schemas.InboundAnswer]:
     """Take in what a connector saw. Known by account and the provider's id: again is not twice."""
     return Call("POST", "/v1/messages/inbound", body, headers={**once(key)})
@@ -52,6 +66,11 @@ def take_in_messages(body: schemas.InboundBatch, *, key: str | None = None) -> C
 def change_messages(body: schemas.ChangeBatch, *, key: str | None = None) -> Call[schemas.ChangeAnswer]:
     """Take in what happened to known messages: edits, deletions, reading."""
     return Call("POST", "/v1/messages/changes", body, headers={**once(key)})
+
+
+def await_sends(*, account_id: str | UUID, seconds: float | None = None) -> Call[schemas.SendsDue]:
+    """Wait until the account may have something to send, or its provider has told of news. To be claimed then."""
+    return Call("GET", "/v1/sends/due", query=in_query(account_id=account_id, seconds=seconds))
 
 
 def claim_sends(body: schemas.SendsAsk, *, key: str | None = None) -> Call[schemas.SendJobs]:

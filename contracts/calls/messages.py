@@ -7,6 +7,11 @@ from contracts.calls import schemas
 from contracts.calls.call import Call, in_path, in_query, once
 
 
+def download_attachment(message_id: str | UUID, part: str | UUID) -> Call[bytes]:
+    """Download a file that came with a mail. Browsers save it, whatever it is, and show it nowhere."""
+    return Call("GET", f"/v1/messages/{in_path(message_id)}/attachments/{in_path(part)}")
+
+
 def list_messages(
     *,
     account_id: str | UUID | None = None,

@@ -32,6 +32,13 @@ def read_rental(rental_id: str | UUID) -> Call[schemas.RentalRead]:
     return Call("GET", f"/v1/rentals/{in_path(rental_id)}")
 
 
+def renew_rental(
+    rental_id: str | UUID, body: schemas.RentalRenewal, *, key: str | None = None
+) -> Call[schemas.RentalRead]:
+    """Have a rent go on for more months, at its price. They are paid within a moment; `failure` says why not."""
+    return Call("POST", f"/v1/rentals/{in_path(rental_id)}/renew", body, headers={**once(key)})
+
+
 def hand_back_rental(rental_id: str | UUID, *, key: str | None = None) -> Call[schemas.RentalRead]:
     """Give an account back before its time is over. Nobody connects it from now on; nothing is paid back."""
     return Call("POST", f"/v1/rentals/{in_path(rental_id)}/hand-back", headers={**once(key)})

@@ -224,6 +224,7 @@ class Attachment(TypedDict):
     name: str
     type: str
     size: int
+    part: NotRequired[str | None]
 
 
 class AudienceRead(TypedDict):
@@ -2760,6 +2761,7 @@ class RentalRead(TypedDict):
     price_minor: int
     currency: str
     months: int | None
+    renewing_months: int | None
     user_id: str | None
     state: RentalState
     account_id: str | None
@@ -2768,6 +2770,12 @@ class RentalRead(TypedDict):
     handed_over_at: str | None
     ends_at: str | None
     handed_back_at: str | None
+
+
+class RentalRenewal(TypedDict):
+    """For how much longer."""
+
+    months: int
 
 
 RentalState: TypeAlias = Literal[
@@ -3022,6 +3030,7 @@ class SendJobs(TypedDict):
     """Sends to do now, oldest first."""
 
     sends: list[SendJob]
+    news_at: str | None
 
 
 class SendResult(TypedDict):
@@ -3040,6 +3049,12 @@ class SendsAsk(TypedDict):
     account_id: str
     epoch: int
     limit: NotRequired[int]
+
+
+class SendsDue(TypedDict):
+    """Whether something was due before anybody waited: what could not be claimed then is held up."""
+
+    is_due: bool
 
 
 class SessionRead(TypedDict):
@@ -3650,6 +3665,12 @@ class WouldFire(TypedDict):
     stage_id_now: str | None
     next_by_people: str | None
     next_by_people_at: str | None
+
+
+class XChallengeAnswer(TypedDict):
+    """Shows X that the app's consumer secret is known here."""
+
+    response_token: str
 
 
 class ApiBillingSchemasPreviewRead(TypedDict):

@@ -40,7 +40,7 @@ _ADDRESSES = {
 }
 #: What each channel signs in with, by the names that its connector reads.
 _SECRETS = {
-    "email": {"password": "Password", "access_token": "Access token instead of a password"},
+    "email": {"password": "Password"},
     "telegram": {"code": "Code", "password": "Password"},
     "x": {
         "access_token": "Access token",
@@ -50,6 +50,13 @@ _SECRETS = {
     },
     "linkedin": {"access_token": "Access token"},
 }
+#: Mailboxes at Google and Microsoft have no password for programs.
+_OAUTH = {
+    "refresh_token": "Refresh token",
+    "client_id": "Client id of the app",
+    "client_secret": "Client secret of the app",
+}
+_SIGN_INS = {"": "Password", "google": "Google (OAuth 2.0)", "microsoft": "Microsoft (OAuth 2.0)"}
 _SECURITY = {"tls": "TLS from the start", "starttls": "STARTTLS", "none": "None"}
 
 
@@ -101,7 +108,7 @@ def _secret(sign_in: SignIn, path: str, account: dict[str, Any]) -> None:
     reason = account["reason"] or ""
     if reason in _WAITS:
         st.warning(_WAITS[reason])
-    fields = _SECRETS[account["channel"]]
+    fields = _OAUTH if account["settings"].get("oauth") else _SECRETS[account["channel"]]
     # Telegram asks for one thing after the other
     wanted = [name for name in fields if reason.startswith(name)]
     named = (wanted or ["password"]) if account["channel"] == "telegram" else [*fields]
@@ -142,7 +149,8 @@ def _new(sign_in: SignIn) -> None:
 
 
 def _mail_servers() -> dict[str, Any]:
-    settings: dict[str, Any] = {}
+    oauth = st.selectbox("Signs in by", [*_SIGN_INS], format_func=_SIGN_INS.__getitem__)
+    settings: dict[str, Any] = {"oauth": oauth} if oauth else {}
     for kind, label in (("imap", "IMAP"), ("smtp", "SMTP")):
         host, security = st.columns([2, 1])
         settings[f"{kind}_host"] = host.text_input(f"{label} server")

@@ -21,6 +21,7 @@ import aiosmtplib
 
 from ingest.channels.api import Api, Held, Json
 from ingest.channels.mail_parsing import read_mail
+from ingest.channels.mail_tokens import MailTokens, TokenRefusedError
 from ingest.channels.mailbox_reader import IMAPClientError, LoginError, Mail, Mailbox, MailServer, Place
 from ingest.channels.reaching import HostRefusedError
 
@@ -47,24 +48,37 @@ async def connect(api: Api, held: Held) -> None:
         OSError: the mail server does not answer.
     """
     found = await api.connection(held)
-    reader = MailReader(api, held, found)
-    try:
-        await reader.open()
-    except LoginError:
-        await api.report(held, "limited", reason="sign_in_refused")
-        raise OSError("the mail server refuses the sign-in") from None
-    except HostRefusedError:
-        await api.report(held, "limited", reason="host_not_public")
-        raise
+    tokens = MailTokens(api, held, found)
+    reader = await _opened(api, held, found, tokens)
     try:
         await api.report(held, "active")
         async with asyncio.TaskGroup() as group:
             group.create_task(reader.keep_reading())
-            group.create_task(_keep_sending(api, held, found))
+            group.create_task(_keep_sending(api, held, found, tokens))
     except* (IMAPClientError, OSError) as errors:
         raise OSError(f"the mail server: {errors.exceptions[0]}") from None
     finally:
         await reader.close()
+
+
+async def _opened(api: Api, held: Held, found: Json, tokens: MailTokens) -> "MailReader":
+    """What reads the mailbox, connected; where that is refused, the account says why."""
+    try:
+        reader = MailReader(api, held, {**found, "secret": await tokens.secret()})
+    except TokenRefusedError:
+        await api.report(held, "limited", reason="sign_in_refused")
+        raise
+    try:
+        await reader.open()
+    except LoginError:
+        await reader.close()
+        await api.report(held, "limited", reason="sign_in_refused")
+        raise OSError("the mail server refuses the sign-in") from None
+    except HostRefusedError:
+        await reader.close()
+        await api.report(held, "limited", reason="host_not_public")
+        raise
+    return reader
 
 
 class MailReader:
@@ -172,13 +186,19 @@ class MailReader:
         return await asyncio.get_running_loop().run_in_executor(self._thread, partial(work, *given, **named))
 
 
-async def _keep_sending(api: Api, held: Held, found: Json) -> None:
-    server = MailServer.of(found["account"], found["secret"], "smtp")
-    context = server.trust(found["account"]["settings"])
+async def _keep_sending(api: Api, held: Held, found: Json, tokens: MailTokens) -> None:
     async for jobs in api.turns(held, limit=1):  # what is claimed when we die is unknown: no more than is under way
         for job in jobs:
-            outcome = await deliver(server, compose(job, sender=found["account"]["address"]), job["address"], context)
-            await api.told(held, job, **outcome)
+            mail = compose(job, sender=found["account"]["address"])
+            await api.told(held, job, **await _sent(mail, job["address"], found["account"], tokens))
+
+
+async def _sent(mail: EmailMessage, address: str, account: Json, tokens: MailTokens) -> Json:
+    try:
+        server = MailServer.of(account, await tokens.secret(), "smtp")
+    except OSError:  # no token: the mail certainly did not go
+        return {"state": "queued", "seconds": 60}
+    return await deliver(server, mail, address, server.trust(account["settings"]))
 
 
 def compose(job: Json, *, sender: str) -> EmailMessage:

@@ -277,6 +277,10 @@ async def test_a_rent_goes_on_for_as_long_as_it_is_paid(shop: Shop, dies_at: int
         "payment_declined",
         after["ends_at"],
     )
+    shop.world.declines = False  # the card was seen to
+    assert (await shop.owner.post(f"/v1/rentals/{one}/renew", json={"months": 1})).status_code == 200
+    await shop.work()
+    assert ((await shop.read(one))["months"], (await shop.read(one))["failure"]) == (6, None)
     await shop.owner.post(f"/v1/rentals/{one}/hand-back")
     await shop.work()
     gone = await shop.owner.post(f"/v1/rentals/{one}/renew", json=RENEWAL)
@@ -285,7 +289,7 @@ async def test_a_rent_goes_on_for_as_long_as_it_is_paid(shop: Shop, dies_at: int
         told = admin.execute(
             "select type from event_log where aggregate_id = %s order by aggregate_version", (one,)
         ).fetchall()
-    names = ("ordered", "handed_over", "renewed", "handed_back")
+    names = ("ordered", "handed_over", "renewed", "renewed", "handed_back")
     assert [kind for (kind,) in told] == [f"rental.{name}" for name in names]
 
 

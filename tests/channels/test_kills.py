@@ -133,9 +133,12 @@ async def _kill_often(crm: Crm, channel: str, provider: Provider, kills: int) ->
         process = connector_process.start(channel, environment)
 
         async def is_over() -> bool:
-            found = await provider.connection.messages()
-            waiting = [one for one in found if one["state"] in ("queued", "sending")]
-            return len([one for one in found if one["direction"] == "in"]) >= len(traffic.theirs) and not waiting
+            with psycopg.connect(crm.admin_url) as admin:
+                [(theirs, waiting)] = admin.execute(
+                    "select count(*) filter (where direction = 'in'),"
+                    " count(*) filter (where state in ('queued', 'sending')) from messages"
+                ).fetchall()
+            return bool(theirs >= len(traffic.theirs) and not waiting)
 
         await soon(is_over, seconds=120)
         await _kill(crm, process)

@@ -44,6 +44,7 @@ def inbox_of_one() -> Row:
         "until": None,
         "user_id": None,
         "team_id": None,
+        "settings": {},
     }
     rental = {
         "id": "r1",
