@@ -172,6 +172,7 @@ DECLARED: Mapping[str, Declared] = {
     "bd_accounts": _staff("channel name address state reason settings secret lease_holder cursor"),
     "rentals": _staff("offer_id channel title kind currency state payment_id failure"),
     "bd_account_days": _staff("filtered failed"),
+    "x_deliveries": _staff("digest"),
     "bd_account_signs": _staff("kind"),
     "billing_customers": _staff("provider_customer_id"),
     "canned_replies": _staff("title text"),
