@@ -7,6 +7,7 @@ import asyncio
 import json
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import aiohttp
 
@@ -80,9 +81,10 @@ async def _measure(
 async def _until_in(wave: "Sequence[_Heard]", listening: "Sequence[asyncio.Task[None]]") -> None:
     """Wait until all of these hear; whoever was refused would never."""
     everybody = asyncio.gather(*(one.is_in.wait() for one in wave))
+    first: list[asyncio.Future[Any]] = [everybody, *listening]
     async with asyncio.timeout(_OPENING_SECONDS):
         while not everybody.done():
-            await asyncio.wait([everybody, *listening], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
             for task in listening:
                 if task.done():
                     task.result()

@@ -108,7 +108,7 @@ class _Protocol(imaplib.IMAP4):
         return self._connection
 
 
-class _Client(IMAPClient):
+class _Client(IMAPClient):  # type: ignore[misc]  # it has no types
     """IMAPClient with connections of `MailServer`; `host` stays the name that a certificate must be of."""
 
     def __init__(self, server: MailServer, context: ssl.SSLContext) -> None:

@@ -271,8 +271,8 @@ async def test_a_rent_goes_on_for_as_long_as_it_is_paid(shop: Shop, dies_at: int
     shop.world.declines = True
     assert (await shop.owner.post(f"/v1/rentals/{one}/renew", json=RENEWAL)).status_code == 200
     await shop.work()
-    refused = await shop.read(one)
-    assert (refused["state"], refused["failure"], refused["ends_at"]) == (
+    declined = await shop.read(one)
+    assert (declined["state"], declined["failure"], declined["ends_at"]) == (
         "active",
         "payment_declined",
         after["ends_at"],

@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from ingest.channels import telegram_sign_in
 from tests.api.crm.conftest import Crm
 from tests.api.live.conftest import served
 from tests.channels import connector_process, test_mail, test_telegram, test_x
@@ -151,7 +152,7 @@ async def test_c1_killed_connectors_lose_nothing_and_double_nothing(
     crm: Crm, connecting: Connecting, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, *,
     channel: str, kills: int,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(test_telegram.telegram_sign_in, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(telegram_sign_in, "_LOOK_SECONDS", 0.05)
     at_provider = {
         "email": lambda: _email(connecting, request.getfixturevalue("dovecot")),
         "telegram": lambda: _telegram(connecting),

@@ -29,7 +29,7 @@ async def client(server: TelegramServer) -> AsyncIterator[Any]:
     connection = pytest.importorskip("pyrogram.connection").Connection
     rsa = pytest.importorskip("pyrogram.crypto.rsa")
 
-    class Redirected(connection):  # type: ignore[misc]  # known at run time only
+    class Redirected(connection):  # type: ignore[misc, valid-type]  # known at run time only
         def __init__(self, *given: Any, **named: Any) -> None:
             super().__init__(*given, **named)
             self.server_address, self.port = "127.0.0.1", server.port
