@@ -17,7 +17,9 @@ def test_a_manager_signs_in_and_opens_the_deals_behind_a_figure(sluice: SluiceSt
     if shutil.which("chromium") is None:
         pytest.skip("needs Chromium (Debian and Ubuntu: apt-get install chromium)")
     manager = sluice.sign_in("manager@example.com")
-    eventually(lambda: manager.get("/v1/freshness").json()["events_behind"] == 0, what="the demo is published")
+    eventually(
+        lambda: manager.get("/v1/freshness").json()["events_behind"] == 0, what="the demo is published", seconds=240
+    )
     # the script fails where a page shows no figure, and the drill-down where its total is not the figure's
     done = subprocess.run(
         [sys.executable, "-m", "tests.screenshots", "--url", sluice.dashboards_url, "--folder", str(tmp_path)],

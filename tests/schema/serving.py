@@ -42,7 +42,7 @@ def served(database: Database, **settings: Any) -> Iterator[Served]:
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),))
     thread.start()
-    assert started.wait(60)
+    assert started.wait(300)
     eventually(lambda: servers[0].started, what="the API serves")
     try:
         yield Served(f"http://127.0.0.1:{port}", found)
