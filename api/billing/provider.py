@@ -145,14 +145,18 @@ class Provider:
         return seen_subscription(changed.to_dict(), looked_at)
 
     async def cancel_all(self, customer_id: str) -> int:
-        """End every subscription of a customer's now; how many had not ended."""
+        """End every subscription of a customer's now; how many had not ended. None of a customer whom Stripe forgot."""
         cancelled = 0
-        with self.asking():
-            page = await self.client.v1.subscriptions.list_async({"customer": customer_id, "limit": 100})
-            async for one in page.auto_paging_iter():
-                if one.status not in ENDED:
-                    await self.client.v1.subscriptions.cancel_async(one.id)
-                    cancelled += 1
+        try:
+            with self.asking():
+                page = await self.client.v1.subscriptions.list_async({"customer": customer_id, "limit": 100})
+                async for one in page.auto_paging_iter():
+                    if one.status not in ENDED:
+                        await self.client.v1.subscriptions.cancel_async(one.id)
+                        cancelled += 1
+        except RefusedByStripe as refused:
+            if getattr(refused.__cause__, "code", None) != "resource_missing":
+                raise
         return cancelled
 
     async def preview(

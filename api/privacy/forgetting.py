@@ -26,6 +26,7 @@ from api.files.content import folder_of
 from api.identity import people
 from api.kernel.context import Context
 from api.kernel.database import Database
+from api.kernel.errors import CrmError
 from api.kernel.unit_of_work import Row, UnitOfWork
 from api.organizations import records as organizations
 from api.organizations.rules import announce
@@ -46,9 +47,12 @@ _KEPT = ("organization_deletions",)
 
 _DUE = compiled(
     text("""
-select organization_id, began_at from organization_deletions
+select organization_id from organization_deletions
 where finished_at is null and due_at <= clock_timestamp() order by due_at
 """)
+)
+_IS_TO_BEGIN = compiled(
+    text("select 1 as is_so from organization_deletions where organization_id = :organization_id and began_at is null")
 )
 _BEGIN = compiled(
     text("""
@@ -108,19 +112,27 @@ async def forget_due(database: Database, files_path: Path, billing: BillingSetti
     async with database.unit(None) as unit:
         due = await unit.fetch(_DUE)
     for one in due:
-        if one.began_at is None:
-            await _begin(database, one.organization_id)
-        await _stop_charging(database, one.organization_id, billing)
-        if await _forget_rows(database, one.organization_id, stop) and await _finish(
-            database, one.organization_id, files_path
-        ):
-            _log.warning("an organization was deleted", extra={"fields": {"organization_id": one.organization_id}})
+        try:
+            await _forget(database, one.organization_id, files_path, billing, stop)
+        except (psycopg.Error, CrmError, OSError) as error:  # what one waits for keeps no other waiting
+            _log.warning("the deletion of %s waits: %s", one.organization_id, error)
+
+
+async def _forget(
+    database: Database, organization_id: UUID, files_path: Path, billing: BillingSettings, stop: threading.Event
+) -> None:
+    await _begin(database, organization_id)
+    await _stop_charging(database, organization_id, billing)
+    if await _forget_rows(database, organization_id, stop) and await _finish(database, organization_id, files_path):
+        _log.warning("organization %s was deleted", organization_id)
 
 
 async def _begin(database: Database, organization_id: UUID) -> None:
     """Let nobody in any more, and say so. Whoever is to be told, and might belong nowhere, is remembered."""
     context = Context(organization_id=organization_id, actor=ActorKind.SYSTEM, correlation_id=uuid7())
     async with acting_in(database, context) as unit:
+        if not await unit.fetch(_IS_TO_BEGIN):
+            return
         organization = await organizations.lock_organization(unit)
         [members] = await unit.fetch(_MEMBERS)
         _as_worker(unit)

@@ -8,7 +8,6 @@ import psycopg
 
 from api.edge.mail import Mailer
 from api.kernel.database import Database
-from api.kernel.errors import CrmError
 from api.privacy.forgetting import forget_due, tell_owners
 from contracts.settings import BillingSettings, FileSettings, MailSettings
 
@@ -24,8 +23,8 @@ async def run(database: Database, stop: threading.Event) -> None:
         try:
             await forget_due(database, files_path, billing, stop)
             await tell_owners(database, mailer)
-        except (psycopg.Error, CrmError, OSError) as error:
-            _log.warning("a deletion waits: %s", error)
+        except (psycopg.Error, OSError) as error:
+            _log.warning("deletions wait: %s", error)
         until = monotonic() + _EVERY_SECONDS
         while monotonic() < until and not stop.is_set():
             await bell.wait(until - monotonic(), stop)

@@ -73,6 +73,7 @@ def test_dagsters_pages_show_the_code_location_and_everything_stops_together(tmp
         schedules = ask(port, _SCHEDULES)["schedulesOrError"]["results"]
         assert {one["name"]: one["scheduleState"]["status"] for one in schedules} == {
             "frequent_compaction": "RUNNING",
+            "frequent_forgetting": "RUNNING",
             "hourly_quality": "RUNNING",
             "nightly_equality": "RUNNING",
             "nightly_stripe_reconciliation": "RUNNING",

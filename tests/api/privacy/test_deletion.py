@@ -19,6 +19,7 @@ from api.privacy.forgetting import forget_due, tell_owners
 from contracts.access import Role
 from contracts.calls import privacy, teams
 from contracts.settings import BillingSettings
+from runtime.access_command import deletions_command
 from tests.api.privacy.planting import dump_of, plant, traces_in
 from tests.conftest import Database
 from tests.factories import PASSWORD, Account, start_api
@@ -96,6 +97,7 @@ async def test_t8_nothing_stays_of_an_organization_that_was_deleted(
     stranger: Account,
     mailbox: Mailbox,
     monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     owner = importer.account
     await plant(importer)
@@ -135,6 +137,10 @@ async def test_t8_nothing_stays_of_an_organization_that_was_deleted(
     assert kept[1:] == ([], [], True)
     assert kept[0]["contacts"] >= 2
     assert {"audit_log", "event_log", "organizations", "users", "messages"} <= kept[0].keys()
+    monkeypatch.setenv("SLUICE_DATABASE_RELAY_URL", api_database.relay_url)
+    deletions_command()
+    assert f"{owner.organization_id}: asked" in (told := capsys.readouterr().out)
+    assert f"{sum(kept[0].values()):,} rows, the warehouse follows" in told
     [receipt] = [mail for mail in mailbox.mails if mail["To"] == owner.email]
     assert "contacts: " in receipt.get_content()
     assert traces_in(dump_of(api_database)) == []
