@@ -85,7 +85,7 @@ async def _limit(services: Services, claims: AccessClaims, request: Request) -> 
 
 async def _form(request: Request, refuse: Callable[[int], None]) -> FormData:
     """The request's form, refused as soon as too much of it has come: a body need not say how long it is."""
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise NothingToAttach
 
     async def body() -> AsyncGenerator[bytes, None]:

@@ -14,7 +14,12 @@ from dashboards.session import SignIn
 
 PAGE = Page("Plan and seats", icon="credit_card", group="Admin", position=8, roles=frozenset({"owner", "admin"}))
 
-_LIMITS = {"seats": "People", "bd_accounts": "Connected accounts", "ai_drafts": "AI drafts a month"}
+_LIMITS = {
+    "seats": "People",
+    "bd_accounts": "Connected accounts",
+    "ai_drafts": "AI drafts a month",
+    "storage_mb": "Megabytes of files",
+}
 _STATUSES = {
     "trialing": "on trial",
     "active": "paid",
@@ -48,10 +53,10 @@ def render(sign_in: SignIn, me: Me) -> None:
 
 def _show_use(billing: dict[str, Any]) -> None:
     limits, used = billing["limits"] or {}, billing["used"]
-    for column, (name, title) in zip(st.columns(3), _LIMITS.items(), strict=True):
-        allowed = money.count(limits[name]) if limits else "no limit"
+    for column, (name, title) in zip(st.columns(len(_LIMITS)), _LIMITS.items(), strict=True):
+        allowed = money.count(limits[name]) if name in limits else "no limit"
         column.metric(title, f"{money.count(used[name])} of {allowed}")
-        if limits:
+        if name in limits:
             column.progress(min(used[name] / limits[name], 1.0) if limits[name] else 1.0)
             if used[name] >= limits[name]:
                 column.caption("No more are allowed on this plan.")

@@ -26,8 +26,8 @@ PAID: Row = {
     "is_on": True,
     "plan": "team",
     "subscription": SUBSCRIPTION,
-    "limits": {"seats": 5, "bd_accounts": 5, "ai_drafts": 500},
-    "used": {"seats": 4, "bd_accounts": 5, "ai_drafts": 120},
+    "limits": {"seats": 5, "bd_accounts": 5, "ai_drafts": 500, "storage_mb": 50_000},
+    "used": {"seats": 4, "bd_accounts": 5, "ai_drafts": 120, "storage_mb": 7},
     "falls_back_at": "2026-11-15T10:00:00Z",
 }
 OFF: Row = {
@@ -35,7 +35,7 @@ OFF: Row = {
     "plan": "free",
     "subscription": None,
     "limits": None,
-    "used": {"seats": 4, "bd_accounts": 5, "ai_drafts": 120},
+    "used": {"seats": 4, "bd_accounts": 5, "ai_drafts": 120, "storage_mb": 7},
     "falls_back_at": None,
 }
 INVOICE: Row = {

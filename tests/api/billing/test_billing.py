@@ -14,7 +14,7 @@ async def test_buying_a_plan_gives_its_seats_and_an_invoice(till: Till) -> None:
     await till.subscribe(seats=4)
     found = await till.read()
     assert (found["plan"], found["subscription"]["status"], found["limits"]["seats"]) == ("team", "active", 4)
-    assert found["used"] == {"seats": 1, "bd_accounts": 0, "ai_drafts": 0}
+    assert found["used"] == {"seats": 1, "bd_accounts": 0, "ai_drafts": 0, "storage_mb": 0}
     [invoice] = (await till.owner.read("/v1/billing/invoices"))["items"]
     assert (invoice["total_minor"], invoice["status"], invoice["seats"]) == (4 * 2_500, "paid", 4)
 
