@@ -59,7 +59,7 @@ def _check(warehouse: WarehouseSettings, zones: dict[UUID, str]) -> None:
 
 
 @pytest.mark.parametrize("warehouse", ["duckdb", pytest.param("postgres", marks=pytest.mark.slow)], indirect=True)
-def test_days_are_cut_by_one_time_zone_database(warehouse: WarehouseSettings, target_path: Path) -> None:
+def test_p6_days_are_cut_by_one_time_zone_database(warehouse: WarehouseSettings, target_path: Path) -> None:
     events, zones = _log_of_organizations(ZONES, since=datetime(2011, 12, 1, tzinfo=UTC))
     build_sales(warehouse, events, target_path=target_path)
     _check(warehouse, zones)

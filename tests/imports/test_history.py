@@ -136,7 +136,7 @@ class TestKnownDeals:
         assert done["counts"]["failed"] == 1
         assert "before the deal's creation" in await importer.errors(done["id"])
 
-    async def test_people_and_companies_are_known_again(self, importer: Importer) -> None:
+    async def test_p2_people_and_companies_are_known_again(self, importer: Importer) -> None:
         files = {
             "users": "email,name,role,team,manager\nr@x.example,Rae,rep,Sales/East,m@x.example\n"
             "s@x.example,Sue,,Sales/East,n@x.example\nt@x.example,Tom,,Sales/West,m@x.example\n",

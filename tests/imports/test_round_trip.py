@@ -104,7 +104,7 @@ async def test_what_is_exported_is_known_again_in_the_same_organization_and_anot
         assert len(mine) == _ROWS[table], mine
 
 
-async def test_every_format_holds_every_row_and_no_formula(importer: Importer) -> None:
+async def test_a17_every_format_holds_every_row_and_no_formula(importer: Importer) -> None:
     rows = "".join(f"{n},=1+{n},New,{n}\n" for n in range(1, 5_502))
     await importer.run({"deals": f"external_id,title,stage,amount\n{rows}"})
     found = list(csv.DictReader(io.StringIO((await exported(importer, "deals")).decode("utf-8-sig"))))

@@ -259,6 +259,48 @@ MUTATIONS = (
         ("tests/api/crm/test_recycle_bin.py::test_a_contact_in_the_bin_is_found_nowhere_and_frees_what_is_unique",),
     ),
     Mutation(
+        "everybody_hashes_at_once",
+        (Edit("api/edge/security.py", "asyncio.Semaphore(concurrency)", "asyncio.Semaphore(100 * concurrency)"),),
+        ("tests/api/identity/test_sign_in.py::test_a1_two_hundred_sign_ins_at_once_hash_few_at_a_time",),
+    ),
+    Mutation(
+        "what_lies_in_the_bin_is_referred_to_anew",
+        (
+            Edit(
+                "api/kernel/links.py",
+                "    if contact_id is not None or company_id is not None:\n",
+                "    if not table:\n",
+            ),
+        ),
+        ("tests/api/crm/test_recycle_bin.py::test_a_contact_in_the_bin_is_found_nowhere_and_frees_what_is_unique",),
+    ),
+    Mutation(
+        "an_upload_is_read_to_its_end",
+        (Edit("api/files/receiving.py", "            refuse(size)\n", ""),),
+        ("tests/api/crm/test_files.py::test_what_nobody_has_room_for_is_refused_as_it_comes",),
+    ),
+    Mutation(
+        "rows_go_though_nobody_asked",
+        (
+            Edit(
+                "api/db/migrations/versions/0050_deletion_of_organizations.py",
+                "    if not exists (\n",
+                "    if false and not exists (\n",
+            ),
+        ),
+        ("tests/api/privacy/test_deletion.py::test_nobody_forgets_an_organization_whose_deletion_has_not_begun",),
+    ),
+    Mutation(
+        "people_outlive_their_organization",
+        (Edit("api/privacy/forgetting.py", "people.forget(unit, list(found.people))", "people.forget(unit, [])"),),
+        ("tests/api/privacy/test_deletion.py::test_t8_nothing_stays_of_an_organization_that_was_deleted",),
+    ),
+    Mutation(
+        "raw_keeps_who_was_deleted",
+        (Edit("ingest/forgetting.py", "removed = sink.forget(deleted)", "removed = len(deleted) - len(deleted)"),),
+        ("tests/ingest/test_forgetting.py",),
+    ),
+    Mutation(
         "file_is_seen_by_whoever_knows_its_id",
         (Edit("api/files/records.py", '"owners": IS_SEEN,', '"owners": or_(IS_SEEN, FileRow.id == FileRow.id),'),),
         ("tests/api/crm/test_files.py::TestSeeing",),

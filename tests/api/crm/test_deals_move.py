@@ -290,8 +290,8 @@ def wait_for_waiting(admin_url: str, *, count: int) -> None:
 
 
 class TestAtOnce:
-    async def test_who_waits_for_a_deal_sees_what_the_one_before_made_of_it(self, crm: Crm, owner: Member) -> None:
-        """P-7: two movers come to a locked deal; the second leaves the stage that the first entered."""
+    async def test_p7_who_waits_for_a_deal_sees_what_the_one_before_made_of_it(self, crm: Crm, owner: Member) -> None:
+        """Two movers come to a locked deal; the second leaves the stage that the first entered."""
         stages = stage_ids(await owner.pipeline(), "open")
         deal = await owner.deal()
         with psycopg.connect(crm.admin_url) as holder:
@@ -303,8 +303,8 @@ class TestAtOnce:
         path = [event["data"] for event in crm.events(deal["id"])]
         assert [after["from_stage_id"] for after in path[1:]] == [before["to_stage_id"] for before in path[:2]]
 
-    async def test_twenty_people_moving_one_deal_leave_a_valid_path(self, crm: Crm, owner: Member) -> None:
-        """P-7: versions +1 each, every entry leaves the stage the one before entered."""
+    async def test_p7_twenty_people_moving_one_deal_leave_a_valid_path(self, crm: Crm, owner: Member) -> None:
+        """Versions +1 each, every entry leaves the stage the one before entered."""
         pipeline = await owner.pipeline()
         stages = stage_ids(pipeline, "open")
         deal = await owner.deal()

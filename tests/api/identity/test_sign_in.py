@@ -1,6 +1,8 @@
 """Signing up, in, on and out."""
 
 import asyncio
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,9 +10,11 @@ import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
+from pydantic import SecretStr
 
 from api.edge.security import AccessClaims, AccessTokens, Signer
 from contracts.access import Role
+from contracts.settings import ApiSettings
 from tests.conftest import Database
 from tests.factories import PASSWORD, SECRET_KEY, Account, Api, new_email, start_api
 
@@ -100,6 +104,35 @@ class TestSignIn:
         stranger = await api.sign_up()
         body = {"email": owner.email, "password": PASSWORD, "organization_id": str(stranger.organization_id)}
         assert (await api.http.post("/v1/auth/login", json=body)).status_code == 401
+
+
+async def test_a1_two_hundred_sign_ins_at_once_hash_few_at_a_time(
+    api: Api, owner: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each hash takes tens of MiB: as many as there are threads would be what makes a sign-in a way to end the API."""
+    passwords, lock, under_way, most = api.app.state.services.passwords, threading.Lock(), 0, 0
+    real = passwords._hasher  # its work is what is bounded
+
+    class Counting:
+        def hash(self, password: str, *, salt: bytes) -> str:
+            nonlocal under_way, most
+            with lock:
+                under_way += 1
+                most = max(most, under_way)
+            time.sleep(0.002)
+            with lock:
+                under_way -= 1
+            return str(real.hash(password, salt=salt))
+
+        verify = real.verify
+
+    monkeypatch.setattr(passwords, "_hasher", Counting())
+    body = {"email": owner.email, "password": PASSWORD}
+    answers = await asyncio.gather(*(api.http.post("/v1/auth/login", json=body) for _ in range(200)))
+    assert {answer.status_code for answer in answers} == {200, 503}, "who comes when all wait is told to come again"
+    settings = ApiSettings(secret_key=SecretStr(SECRET_KEY))
+    assert most <= settings.password_hash_concurrency
+    assert settings.password_hash_concurrency * settings.password_hash_memory_kib * 1024 < 250_000_000
 
 
 class TestRefresh:

@@ -273,7 +273,7 @@ class TestReadMetric:
 
 
 class TestWhoSeesWhat:
-    async def test_another_organization_gets_nothing(
+    async def test_t7_another_organization_gets_nothing(
         self, api: Api, owner: Account, refresh: Callable[[], None]
     ) -> None:
         pipeline = await first_pipeline(owner)
