@@ -146,14 +146,17 @@ def _of_use(headings: Sequence[str], meaning: Meaning, remembered: Mapping[str, 
     asked = means(headings, meaning.mapping)
     explained = {column for column in meaning.mapping.values() if column}
     explained |= {meaning.column(one) for one in headings if normal(one) not in remembered} - {""}
+    named = {remembered[normal(one)] for one in headings if normal(one) in remembered}
     found: list[str] = []
     for heading in headings:
-        column = remembered.get(normal(heading))
+        column, own = remembered.get(normal(heading)), meaning.column(heading)
         is_clear = normal(heading) not in asked and headings.count(heading) == 1
-        if column is None or not is_clear or column in explained or column == meaning.column(heading):
+        if column is None or not is_clear or column in explained or column == own:
             continue
         if column and column not in meaning.columns:
             continue  # a column that there is no more
+        if not column and own not in named:
+            continue  # it was left out for another heading, which this file does not have
         explained |= {column} - {""}
         found.append(heading)
     return found

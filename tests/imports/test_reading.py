@@ -95,9 +95,16 @@ async def test_what_a_map_said_is_proposed_the_next_time_and_can_be_forgotten(im
     [file] = (await importer.send({"deals": plain}, preview=True, map={"deals": {"#4": "amount"}})).json()["files"]
     assert file["first_rows"][0]["amount"] == "9"
     assert (await importer.send({"deals": body}, preview=True, use_memory=False)).status_code == 422
+    # what was left out for another heading counts where that one is missing
+    both = {"deals": {"amount": "", "Wert": "amount"}}
+    await importer.run({"deals": plain}, map=both)
+    [file] = (await importer.send({"deals": plain}, preview=True)).json()["files"]
+    assert file["first_rows"][0]["amount"] == "9"
+    [file] = (await importer.send({"deals": plain.replace("Wert", "x")}, preview=True)).json()["files"]
+    assert file["first_rows"][0]["amount"] == "8"
     learned = {one["heading"]: one for one in (await importer.account.read("/v1/imports/headings"))["items"]}
     assert {name: one["column_name"] for name, one in learned.items()} == {
-        "nr": "external_id", "phase": "stage", "wert": "amount", "bemerkung": "",
+        "nr": "external_id", "phase": "stage", "wert": "amount", "bemerkung": "", "amount": "",
     }  # fmt: skip
     gone = f"/v1/imports/headings/{learned['nr']['id']}"
     assert (await importer.account.delete(gone, version=1)).status_code == 204
