@@ -134,7 +134,8 @@ class Attack:
         if answer.status_code >= 500:
             told = request.content[:400] if not request.headers.get("Content-Type", "").startswith("multipart") else b""
             self.found.append(f"{answer.status_code} {what} {request.url.query[:300]!r} {told!r}: {answer.text[:300]}")
-        if not answer.is_success or not answer.headers.get("Content-Type", "").startswith("application/json"):
+        is_json = answer.headers.get("Content-Type", "").startswith("application/json")
+        if not answer.is_success or not is_json or not answer.content:
             return
         body = answer.json()
         self._remember(what.split()[1], body)
