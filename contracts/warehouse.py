@@ -118,6 +118,7 @@ class Mart(StrEnum):
     FCT_DEALS = "fct_deals", Group.SALES, Speed.LIVE
     FUNNEL_DAILY = "funnel_daily", Group.SALES
     PIPELINE_DAILY = "pipeline_daily", Group.SALES
+    FORECAST_DAILY = "forecast_daily", Group.SALES
     LEAD_FEATURES = "lead_features", Group.SALES, Speed.LIVE
     TEAM_PERFORMANCE_DAILY = "team_performance_daily", Group.SALES
     FCT_ASSIGNMENTS = "fct_assignments", Group.SALES

@@ -176,6 +176,7 @@ def _has_rates(session: Session, viewer: Viewer, as_of: datetime) -> bool:
 #: The day at whose rate an amount is converted, by the clock of the facts.
 _RATE_DAYS = {
     "closed": "its closing",
+    "won": "its winning",
     "created": "its creation",
     "cancelled": "its end",
     "failed": "its first failure",
@@ -203,6 +204,16 @@ _READ_BY_KINDS: Mapping[str, Sequence[str]] = {
     "score_forecast": (Mart.FCT_SCORES,),
     "seats": (Mart.DIM_USERS,),
 }
+
+
+def marts_of(definition: Definition) -> set[str]:
+    """Every mart that an answer of the metric may read."""
+    entity, parameters = definition.entity, set(definition.parameters)
+    read = {source.mart for source in (entity.credit, entity.steps) if source is not None}
+    read |= {Mart.FCT_EXCHANGE_RATES.value} if "currency" in parameters else set()
+    read |= {Mart.FCT_CUSTOM_VALUES.value} if "custom" in parameters else set()
+    read |= {Mart.DIM_TEAM_MEMBERS.value} if {"team", "top_team"} & set(definition.dimensions) else set()
+    return read | {entity.mart, Mart.DIM_ORGANIZATIONS.value, *map(str, _READ_BY_KINDS.get(definition.kind, ()))}
 
 
 def _through(

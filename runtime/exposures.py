@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from contracts.warehouse import Mart
+from metrics.question import marts_of
 from metrics.registry import Definition, definitions
 from runtime.home import PROJECT
 
@@ -28,6 +30,7 @@ def render() -> str:
     """The file's content."""
     known = definitions()
     exposures = [_of_metric(known[name]) for name in sorted(known)]
+    exposures.append(_of_export())
     exposures += [page for path in sorted(_VIEWS.glob("*.py")) if (page := _of_page(path))]
     return _HEAD + yaml.safe_dump(
         {"version": 2, "exposures": exposures}, sort_keys=False, width=120, allow_unicode=True
@@ -43,15 +46,22 @@ def _of_metric(metric: Definition) -> dict[str, Any]:
         "url": f"/v1/metrics/{metric.name}",
         "description": metric.description,
         "owner": {"name": metric.owner},
-        "depends_on": [f"ref('{mart}')" for mart in _marts(metric)],
+        "depends_on": sorted(f"ref('{mart}')" for mart in marts_of(metric)),
         "config": {"meta": {"version": metric.version, "definition": metric.definition}},
     }
 
 
-def _marts(metric: Definition) -> list[str]:
-    entity = metric.entity
-    read = [entity.mart, entity.credit.mart if entity.credit else None, entity.steps.mart if entity.steps else None]
-    return sorted({str(mart) for mart in read if mart})
+def _of_export() -> dict[str, Any]:
+    """The files that an organization takes away: every mart, also those that no metric reads."""
+    return {
+        "name": "open_warehouse",
+        "label": "Open warehouse",
+        "type": "application",
+        "maturity": "high",
+        "description": "The star schema as Parquet, with a data dictionary (./sluice warehouse).",
+        "owner": {"name": "warehouse"},
+        "depends_on": sorted(f"ref('{mart.value}')" for mart in Mart),
+    }
 
 
 def _of_page(path: Path) -> dict[str, Any] | None:
@@ -68,7 +78,7 @@ def _of_page(path: Path) -> dict[str, Any] | None:
         "url": f"/{path.stem}",
         "description": (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0],
         "owner": {"name": "dashboards"},
-        "depends_on": sorted({f"ref('{mart}')" for name in shown for mart in _marts(known[name])}),
+        "depends_on": sorted({f"ref('{mart}')" for name in shown for mart in marts_of(known[name])}),
         "config": {"meta": {"metrics": shown}},
     }
 

@@ -173,3 +173,16 @@
 {% macro whole_days(start, end) -%}
     cast(floor((extract(epoch from {{ end }}) - extract(epoch from {{ start }})) / 86400) as integer)
 {%- endmacro %}
+
+{#- How often a whole number goes into another, exactly; neither is negative. -#}
+{% macro whole_quotient(part, whole) -%}
+    {{ return(adapter.dispatch('whole_quotient', 'sluice')(part, whole)) }}
+{%- endmacro %}
+
+{% macro duckdb__whole_quotient(part, whole) -%}
+    cast(cast({{ part }} as hugeint) // cast({{ whole }} as hugeint) as numeric(38, 0))
+{%- endmacro %}
+
+{% macro postgres__whole_quotient(part, whole) -%}
+    div({{ part }}, {{ whole }})
+{%- endmacro %}

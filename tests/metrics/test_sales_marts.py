@@ -48,6 +48,8 @@ class Story:
         log.set_amount(gone, 999, at=BEGINNING + days(2), recorded=BEGINNING + days(35))
         self._sell(owned, day=3, lines=_lines((UUID(int=1), SEAT, 700), (UUID(int=2), None, 1)))
         self._sell(owned, day=4, lines=_lines((UUID(int=1), SEAT, 900), (UUID(int=3), WORK, 50)))
+        log.set_rates(BEGINNING.date(), {"USD": "9"}, at=BEGINNING)
+        log.set_rates((BEGINNING + days(5)).date(), {"USD": "1.225"}, at=BEGINNING + days(6))
         log.win(owned, at=BEGINNING + days(5))
         self._sell(waited, day=3, lines=_lines((UUID(int=4), SEAT, 10_000)))
         self._sell(gone, day=3, lines=_lines((UUID(int=5), SEAT, 30)))
@@ -86,6 +88,14 @@ def test_lines_of_won_deals_are_sold_as_they_were_known(asker: Asker) -> None:
     assert _by(asker, "products_sold", "product", "sold_amount_minor") == {str(SEAT): 900, str(WORK): 50}
     page = asker.rows("products_sold", "lines_sold", **PERIOD)
     assert len(page.items) == 2
+    # 950.00 in dollars at the rate of the day on which the deal was won, line by line
+    in_dollars: dict[str, Any] = {"currency": "USD", "group_by": "product"}
+    assert _by(asker, "products_sold", "product", "sold_amount_minor", currency="USD") == {
+        str(SEAT): 1_102,
+        str(WORK): 61,
+    }
+    assert asker.answer("products_sold", **PERIOD, **in_dollars).rows[0]["currency"] == "USD"
+    assert asker.answer("products_sold", **PERIOD, currency="CHF").rows[0]["sold_amount_minor"] == 0
     before: dict[str, Any] = {"as_of": (BEGINNING + days(5) - timedelta(hours=1)).isoformat()}
     assert asker.answer("products_sold", **PERIOD, **before).rows[0]["lines_sold"] == 0
 

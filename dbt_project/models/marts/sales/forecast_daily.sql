@@ -1,0 +1,282 @@
+with all_days as (
+    {{ days_by_utc_day() }}
+),
+
+-- days that are over: what happened by their end, and what was known of it then, changes no more
+days as (
+    select
+        dates.organization_id,
+        dates.day,
+        dates.starts_at,
+        dates.ends_at
+    from {{ ref('dim_dates') }} as dates
+    where dates.ends_at <= (select max(through) from {{ ref('warehouse_freshness') }})
+),
+
+spans as (
+    select
+        days.organization_id,
+        max(days.day) as last_day,
+        min(days.starts_at) as first_start,
+        max(days.ends_at) as last_end
+    from days
+    group by days.organization_id
+),
+
+-- a deal's closing, and its amount then, from when they were known until they were known otherwise
+closings as (
+    select
+        deals.organization_id,
+        deals.deal_id,
+        deals.pipeline_id,
+        deals.status,
+        deals.closed_at,
+        deals.known_from,
+        deals.known_to,
+        spans.first_start
+    from {{ ref('fct_deals') }} as deals
+    inner join spans on deals.organization_id = spans.organization_id
+    where
+        deals.status in ('won', 'lost')
+        and deals.closed_at < spans.last_end
+        and deals.known_from < spans.last_end
+),
+
+wins as (
+    select
+        closings.organization_id,
+        closings.pipeline_id,
+        versions.currency,
+        cast(date_trunc('month', closed_on.day) as date) as month,
+        coalesce(versions.amount_minor, 0) as amount_minor,
+        greatest(closings.closed_at, closings.known_from, versions.known_from, closings.first_start) as begins_at,
+        least(closings.known_to, versions.known_to) as ends_at
+    from closings
+    inner join {{ ref('fct_deal_versions') }} as versions
+        on
+            closings.organization_id = versions.organization_id
+            and closings.deal_id = versions.deal_id
+            and versions.valid_from <= closings.closed_at
+            and (versions.valid_to is null or versions.valid_to > closings.closed_at)
+    inner join all_days as closed_on on {{ on_local_day('closings', 'closings.closed_at', 'closed_on') }}
+    where closings.status = 'won'
+),
+
+-- open deals with a close date: where they stood, with which amount, from the one instant until just before the other
+standings as (
+    select
+        stays.organization_id,
+        stays.deal_id,
+        stays.pipeline_id,
+        stays.stage_id,
+        versions.currency,
+        cast(date_trunc('month', versions.close_date) as date) as month,
+        coalesce(versions.amount_minor, 0) as amount_minor,
+        greatest(
+            stays.entered_at, stays.known_from, versions.valid_from, versions.known_from, spans.first_start
+        ) as begins_at,
+        least(stays.left_at, stays.known_to, versions.valid_to, versions.known_to) as ends_at
+    from {{ ref('fct_stage_entries') }} as stays
+    inner join spans on stays.organization_id = spans.organization_id
+    inner join {{ ref('fct_deal_versions') }} as versions
+        on
+            stays.organization_id = versions.organization_id
+            and stays.deal_id = versions.deal_id
+    where
+        stays.status = 'open'
+        and versions.close_date is not null
+        and stays.entered_at < spans.last_end
+        and stays.known_from < spans.last_end
+),
+
+-- how often deals that had visited a stage were won, of those closed in the 365 days before
+histories as (
+    select distinct
+        closings.organization_id,
+        closings.deal_id,
+        entries.stage_id,
+        closings.status,
+        greatest(closings.closed_at + interval '1 microsecond', closings.known_from, closings.first_start)
+            as begins_at,
+        least(closings.closed_at + interval '8760 hours' + interval '1 microsecond', closings.known_to) as ends_at
+    from closings
+    inner join {{ ref('fct_stage_entries') }} as entries
+        on
+            closings.organization_id = entries.organization_id
+            and closings.deal_id = entries.deal_id
+            and entries.known_from <= closings.known_from
+            and (entries.known_to is null or entries.known_to > closings.known_from)
+),
+
+changes as (
+    {% for name, begins in [('begins_at', 1), ('ends_at', -1)] %}
+    select
+        'won' as what,
+        organization_id,
+        pipeline_id,
+        cast(null as uuid) as stage_id,
+        currency,
+        month,
+        {{ name }} as instant,
+        {{ begins }} as deals,
+        {{ begins }} * amount_minor as amount_minor
+    from wins
+    where {{ name }} is not null and (ends_at is null or ends_at > begins_at)
+    union all
+    select
+        'due' as what,
+        organization_id,
+        pipeline_id,
+        stage_id,
+        currency,
+        month,
+        {{ name }} as instant,
+        {{ begins }} as deals,
+        {{ begins }} * amount_minor as amount_minor
+    from standings
+    where {{ name }} is not null and (ends_at is null or ends_at > begins_at)
+    union all
+    select
+        'history' as what,
+        organization_id,
+        cast(null as uuid) as pipeline_id,
+        stage_id,
+        cast(null as text) as currency,
+        cast(null as date) as month,
+        {{ name }} as instant,
+        {{ begins }} as deals,
+        case status when 'won' then {{ begins }} else 0 end as amount_minor
+    from histories
+    where {{ name }} is not null and (ends_at is null or ends_at > begins_at)
+    {{ "union all" if not loop.last }}
+    {% endfor %}
+),
+
+-- the first day at whose end a change shows
+daily_changes as (
+    select
+        changes.what,
+        changes.organization_id,
+        changes.pipeline_id,
+        changes.stage_id,
+        changes.currency,
+        changes.month,
+        all_days.day,
+        sum(changes.deals) as deals,
+        sum(cast(changes.amount_minor as numeric(38, 0))) as amount_minor
+    from changes
+    inner join all_days on {{ on_local_day('changes', 'changes.instant', 'all_days') }}
+    group by
+        changes.what, changes.organization_id, changes.pipeline_id, changes.stage_id, changes.currency, changes.month,
+        all_days.day
+),
+
+totals as (
+    select
+        what,
+        organization_id,
+        pipeline_id,
+        stage_id,
+        currency,
+        month,
+        day,
+        lead(day) over line as next_day,
+        cast(sum(deals) over line as bigint) as deals,
+        cast(sum(amount_minor) over line as numeric(38, 0)) as amount_minor
+    from daily_changes
+    window line as (
+        partition by what, organization_id, pipeline_id, stage_id, currency, month order by day
+    )
+),
+
+daily as (
+    select
+        totals.what,
+        totals.organization_id,
+        totals.pipeline_id,
+        totals.stage_id,
+        totals.currency,
+        totals.month,
+        days.day,
+        totals.deals,
+        totals.amount_minor
+    from totals
+    inner join spans on totals.organization_id = spans.organization_id
+    cross join {{ each_day('totals.day', 'coalesce(' ~ add_days('totals.next_day', -1) ~ ', spans.last_day)') }}
+    where totals.deals > 0
+),
+
+-- of a month that was over a year before there is nothing to forecast any more
+months as (
+    select * from daily
+    where what = 'history' or month > {{ add_days('day', -366) }}
+),
+
+weighted as (
+    select
+        due.organization_id,
+        due.pipeline_id,
+        due.currency,
+        due.month,
+        due.day,
+        due.deals,
+        due.amount_minor,
+        case
+            when history.deals is null then 0
+            else
+                sign(due.amount_minor) * {{ whole_quotient(
+                    '2 * abs(due.amount_minor) * history.amount_minor + history.deals', '2 * history.deals'
+                ) }}
+        end as weighted_minor
+    from months as due
+    left join months as history
+        on
+            due.organization_id = history.organization_id
+            and due.stage_id = history.stage_id
+            and due.day = history.day
+            and history.what = 'history'
+    where due.what = 'due'
+),
+
+issued as (
+    select
+        organization_id,
+        pipeline_id,
+        currency,
+        month,
+        day,
+        deals as committed_deals,
+        amount_minor as committed_minor,
+        0 as due_deals,
+        0 as due_minor,
+        0 as weighted_minor
+    from months
+    where what = 'won'
+    union all
+    select
+        organization_id,
+        pipeline_id,
+        currency,
+        month,
+        day,
+        0 as committed_deals,
+        0 as committed_minor,
+        deals as due_deals,
+        amount_minor as due_minor,
+        weighted_minor
+    from weighted
+)
+
+select
+    organization_id,
+    pipeline_id,
+    day,
+    month,
+    currency,
+    cast(sum(committed_deals) as bigint) as committed_deals,
+    cast(sum(committed_minor) as numeric(38, 0)) as committed_minor,
+    cast(sum(due_deals) as bigint) as due_deals,
+    cast(sum(committed_minor) + sum(weighted_minor) as numeric(38, 0)) as forecast_minor,
+    cast(sum(committed_minor) + sum(due_minor) as numeric(38, 0)) as best_case_minor
+from issued
+group by organization_id, pipeline_id, day, month, currency
