@@ -15,7 +15,7 @@ from orchestration.build.mart_quality import MartFinding
 from orchestration.build.parts import EVENTS, Builder
 from orchestration.build.project import Project
 from orchestration.build.raw_state import RawState, generation_of, read_raw_state
-from orchestration.publish import Publication, last_publication, publish
+from orchestration.publish import Publication, bytes_of, last_publication, publish
 from orchestration.publish.checks import QUICK_CHECKS, Finding, check_build
 from orchestration.warehouse import Warehouse
 
@@ -38,6 +38,8 @@ class Update:
     unsound: set[Part] = field(default_factory=set)
     publication: Publication | None = None
     judged: list[MartFinding] | None = None
+    seconds: float = 0.0
+    bytes_published: int = 0
 
 
 def update(
@@ -70,6 +72,9 @@ def update(
             _say(warehouse.status, RefreshState.FAILED, started_at, why)
             raise
         _report(warehouse, done, started_at)
+        if done.publication is not None:
+            done.bytes_published = bytes_of(warehouse.url, done.publication)
+        done.seconds = (datetime.now(UTC) - started_at).total_seconds()
         return done
 
 

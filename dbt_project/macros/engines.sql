@@ -186,3 +186,16 @@
 {% macro postgres__whole_quotient(part, whole) -%}
     div({{ part }}, {{ whole }})
 {%- endmacro %}
+
+{#- When the newest row of raw was loaded, in its column `loaded_at`. DuckDB asks the Delta table's log, and reads no row. -#}
+{% macro newest_load() -%}
+    {{ return(adapter.dispatch('newest_load', 'sluice')()) }}
+{%- endmacro %}
+
+{% macro duckdb__newest_load() -%}
+    (select max(newest_loaded_at) as loaded_at from raw_files) as newest
+{%- endmacro %}
+
+{% macro postgres__newest_load() -%}
+    (select max(loaded_at) as loaded_at from {{ this }}) as newest
+{%- endmacro %}

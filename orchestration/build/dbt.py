@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -142,6 +143,36 @@ def run_tests(warehouse: WarehouseSettings, *, target_path: Path) -> list[NodeRe
     """
     arguments = ["test", "--exclude-resource-type", "unit_test"]
     return _results(_invoke(arguments, warehouse=warehouse, target_path=target_path))
+
+
+@dataclass(frozen=True)
+class SourceFreshness:
+    """How old the newest row of raw is, against what its description promises: pass, warn or error."""
+
+    status: str
+    loaded_at: datetime | None
+
+
+def read_source_freshness(warehouse: WarehouseSettings, *, target_path: Path) -> SourceFreshness:
+    """What `dbt source freshness` says of raw. Where nothing was loaded yet, there is nothing that could be late.
+
+    Raises:
+        DbtError: dbt could not run.
+    """
+    arguments = [
+        "source",
+        "freshness",
+        "--select",
+        f"source:{RAW_SCHEMA}.{RAW_EVENTS}",
+        "--output",
+        str(target_path / "sources.json"),
+    ]
+    result: Any = _invoke(arguments, warehouse=warehouse, target_path=target_path).result
+    found = next(one for one in result.results if one.node.resource_type == "source")
+    loaded_at = getattr(found, "max_loaded_at", None)
+    if loaded_at is None or loaded_at.year == 1:  # so dbt says that there is no row; without a relation it fails
+        return SourceFreshness("pass", None)
+    return SourceFreshness(str(found.status), loaded_at)
 
 
 def run_unit_tests(warehouse: WarehouseSettings, *, target_path: Path, select: str | None = None) -> list[NodeResult]:

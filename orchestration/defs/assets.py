@@ -79,6 +79,8 @@ def define_assets(project: Project) -> list[dg.AssetSpec]:
         group_name="published",
         owners=[_OWNER],
         deps=[dg.AssetKey(mart.value) for mart in Mart],
+        # as dbt's description of raw promises: somebody writes something each day
+        freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(days=7), warn_window=timedelta(days=1)),
         description="The version of the marts that the API reads. A group stays as it is while a check of it fails.",
     )
     return [raw, compacted, *models, published]
@@ -133,12 +135,15 @@ def events_of(done: Update, project: Project) -> Iterator[AssetEvent]:
             RAW_EVENTS, metadata=_known({"dagster/row_count": done.raw.row_count, "version": done.raw.version})
         )
     rows = done.publication.row_counts if done.publication else {}
+    parts = done.publication.parts if done.publication else {}
     for node in done.nodes:
         if node.resource_type == "test":
             if node.status != "skipped":
                 yield evaluation_of(project, node)
         elif node.is_success:
-            counted = {"dagster/row_count": rows[node.name]} if node.name in rows else {}
+            counted: dict[str, str | int] = {"dagster/row_count": rows[node.name]} if node.name in rows else {}
+            if node.name in rows and (part := parts.get(str(project.parts[node.unique_id]))):
+                counted["version"] = str(part["version"])  # in which the rows of its part changed last
             yield dg.AssetMaterialization(node.name, metadata=_known({"seconds": node.seconds, **counted}))
     for finding in done.findings:
         yield _found(finding)
@@ -151,6 +156,8 @@ def events_of(done: Update, project: Project) -> Iterator[AssetEvent]:
             metadata=_known(
                 {
                     "version": shown.version,
+                    "seconds": done.seconds,
+                    "bytes": done.bytes_published,
                     "events": shown.event_count,
                     "through": shown.through.isoformat() if shown.through else "",
                     "manifest": shown.manifest_hash,

@@ -13,7 +13,7 @@ import dagster as dg
 from contracts.warehouse import Speed
 from ingest.sinks import open_sink
 from metrics.status import Check, CheckState
-from orchestration.build.dbt import Project, load_project, run_tests
+from orchestration.build.dbt import Project, load_project, read_source_freshness, run_tests
 from orchestration.build.equality import compare_with_full_refresh
 from orchestration.build.failures import say_what_failed
 from orchestration.build.lock import build_lock
@@ -114,7 +114,7 @@ def compact_raw() -> None:
 
 
 def define_quality_checks(project: Project) -> list[dg.AssetChecksDefinition]:
-    """Checks that somebody runs: those of raw, the models' tests over all rows, reconciliation, equal builds."""
+    """Checks that somebody runs: those of raw, the models' tests over all rows, reconciliation, equal builds, age."""
 
     @dg.multi_asset_check(name="raw_checks", specs=raw_check_specs())
     def raw_checks(config: RawChecksConfig, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[dg.AssetCheckResult]:
@@ -187,12 +187,36 @@ def define_quality_checks(project: Project) -> list[dg.AssetChecksDefinition]:
         _record(warehouse, [("full refresh: equals the increments", passed, message, holds)])
         return dg.AssetCheckResult(passed=passed, description=message)
 
-    return [raw_checks, model_checks, mart_expectations, reconcile, equality]
+    return [raw_checks, model_checks, mart_expectations, reconcile, equality, raw_is_fresh]
+
+
+@dg.asset_check(
+    name="is_fresh",
+    asset=RAW_EVENTS,
+    description="Raw is as fresh as dbt's description of it says: somebody writes something each day.",
+)
+def raw_is_fresh(context: dg.AssetCheckExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.AssetCheckResult:
+    """Ask dbt how old the newest row of raw is."""
+    with _turn(warehouse, context.run.run_id):
+        found = read_source_freshness(warehouse.settings, target_path=warehouse.dbt_target_path)
+    message = f"The newest event was loaded at {found.loaded_at:%Y-%m-%d %H:%M} UTC." if found.loaded_at else ""
+    status = {"pass": CheckState.OK, "warn": CheckState.WARN}.get(found.status, CheckState.FAILED)
+    check = Check(
+        name="source: events come each day",
+        status=status,
+        message=message or "Nothing was loaded yet.",
+        finished_at=datetime.now(UTC),
+        holds="Somebody writes something each day, and it gets here.",
+    )
+    record_checks(warehouse.status, [check])
+    severity = dg.AssetCheckSeverity.WARN if status is CheckState.WARN else dg.AssetCheckSeverity.ERROR
+    passed = status is CheckState.OK
+    return dg.AssetCheckResult(passed=passed, severity=severity, description=check.message)
 
 
 def define_jobs(checks: Sequence[dg.AssetChecksDefinition]) -> list[Any]:
     """All jobs over the given checks."""
-    raw_checks, model_checks, mart_expectations, reconcile, equality = checks
+    raw_checks, model_checks, mart_expectations, reconcile, equality, freshness = checks
 
     def checking(name: str, description: str, *run: dg.AssetChecksDefinition) -> Any:  # noqa: ANN401  # Dagster's own
         return dg.define_asset_job(name, selection=dg.AssetSelection.checks(*run), description=description)
@@ -207,6 +231,7 @@ def define_jobs(checks: Sequence[dg.AssetChecksDefinition]) -> list[Any]:
             raw_checks,
             mart_expectations,
             reconcile,
+            freshness,
         ),
         checking("test_models", "Run the models' tests over all rows.", model_checks),
         checking(

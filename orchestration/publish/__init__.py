@@ -13,14 +13,27 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import psycopg
 
-from contracts.warehouse import Mart, Part
-from metrics.publication import PublishedFolder, PublishedVersion, is_duckdb, read_postgres_record, warehouse_folder
+from contracts.warehouse import PUBLISHED_SCHEMA, Mart, Part
+from metrics.publication import (
+    PublishedFolder,
+    PublishedVersion,
+    is_duckdb,
+    parse_version,
+    read_postgres_record,
+    warehouse_folder,
+)
 from orchestration.build.progress import read_progress
 from orchestration.publish.journal import Built
 from orchestration.publish.to_duckdb import PublishError as PublishError
 from orchestration.publish.to_duckdb import publish_to_folder
 from orchestration.publish.to_postgres import publish_to_postgres
+
+_BYTES = """
+select coalesce(sum(pg_total_relation_size(c.oid)), 0) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where n.nspname = %s and c.relkind = 'r'
+"""
 
 #: Versions that stay on disk: a reader holds its file open only while it answers.
 KEPT_VERSIONS = 5
@@ -93,6 +106,16 @@ def publish(
     else:
         record = publish_to_postgres(warehouse_url, sound=sound, describe=describe, now=now)
     return Publication(**record)
+
+
+def bytes_of(warehouse_url: str, publication: Publication) -> int:
+    """How large a published version is: its file, or PostgreSQL's tables with their indexes."""
+    if is_duckdb(warehouse_url):
+        folder = PublishedFolder(warehouse_folder(warehouse_url))
+        return folder.path_of(parse_version(publication.version)).stat().st_size
+    with psycopg.connect(warehouse_url) as connection:
+        row = connection.execute(_BYTES, (PUBLISHED_SCHEMA,)).fetchone()
+    return int(row[0]) if row else 0
 
 
 def discard_damaged(warehouse_url: str) -> PublishedVersion | None:

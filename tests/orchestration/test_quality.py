@@ -9,7 +9,7 @@ import pytest
 from contracts.settings import WarehouseSettings
 from metrics.status import CheckState
 from orchestration.build.database import build_path
-from orchestration.build.dbt import load_project
+from orchestration.build.dbt import load_project, read_source_freshness
 from orchestration.build.equality import compare_with_full_refresh
 from orchestration.build.raw_quality import RawCheck, judge_raw
 from orchestration.definitions import build_defs
@@ -21,13 +21,14 @@ from tests.warehouse_builder import duckdb_warehouse, load_raw, postgres_warehou
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-class TestRawChecks:
-    @pytest.fixture(params=["duckdb", "postgres"])
-    def warehouse(self, request: pytest.FixtureRequest, tmp_path: Path) -> WarehouseSettings:
-        if request.param == "duckdb":
-            return duckdb_warehouse(tmp_path)
-        return postgres_warehouse(request.getfixturevalue("warehouse_database"))
+@pytest.fixture(params=["duckdb", "postgres"])
+def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> WarehouseSettings:
+    if request.param == "duckdb":
+        return duckdb_warehouse(tmp_path)
+    return postgres_warehouse(request.getfixturevalue("warehouse_database"))
 
+
+class TestRawChecks:
     def test_a_lost_event_and_a_wrong_clock_are_found(self, warehouse: WarehouseSettings) -> None:
         log = EventLog()
         log.organization(at=START)
@@ -67,6 +68,26 @@ class TestReconcile:
         [check] = [check for check in checks if check.name.startswith("reconcile")]
         assert check.status is CheckState.FAILED
         assert check.message
+
+
+class TestSourceFreshness:
+    def test_dbt_says_how_old_raw_is(self, warehouse: WarehouseSettings, dbt_target: Path) -> None:
+        log, now = EventLog(), datetime.now(UTC)
+        log.organization(at=START)
+        found = []
+        for days in (None, 8, 2, 0):
+            if days is not None:
+                load_raw(warehouse, log.events, loaded_at=now - timedelta(days=days))
+            found.append(read_source_freshness(warehouse, target_path=dbt_target).status)
+        assert found == ["pass", "error", "warn", "pass"]
+
+    def test_the_check_is_shown_where_people_look(self, installation: Installation, dbt_target: Path) -> None:
+        project = load_project(installation.warehouse.settings, target_path=dbt_target)
+        job = build_defs(warehouse=installation.warehouse, project=project).resolve_job_def("quality")
+        result = job.execute_in_process(instance=installation.instance, op_selection=["raw__events_is_fresh"])
+        assert [evaluation.passed for evaluation in result.get_asset_check_evaluations()] == [True]
+        checks = installation.warehouse.status.read().checks
+        assert [(check.name, check.status) for check in checks] == [("source: events come each day", CheckState.OK)]
 
 
 class TestEquality:

@@ -84,7 +84,9 @@ class TestRefresh:
         latest = installation.instance.get_latest_materialization_event(dg.AssetKey("published_warehouse"))
         assert latest is not None
         assert latest.asset_materialization is not None
-        assert latest.asset_materialization.metadata["version"].value == second.version
+        told = latest.asset_materialization.metadata
+        assert told["version"].value == second.version
+        assert all(float(str(told[name].value)) > 0 for name in ("seconds", "bytes"))
         observed = installation.instance.fetch_observations(dg.AssetKey(["raw", "events"]), limit=1).records
         assert observed[0].asset_observation is not None
         assert observed[0].asset_observation.metadata["dagster/row_count"].value == len(installation.log.events)
