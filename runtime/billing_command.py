@@ -26,21 +26,21 @@ class BillingError(RuntimeError):
 
 @app.command("setup")
 def setup() -> None:
-    """Make the prices of our plans and the meters of what is used at Stripe, those that are missing."""
+    """Make the prices of our plans and of use beyond them, and the meters, where Stripe lacks them."""
     made = _at_stripe(lambda provider, _: set_up(provider))
     print(f"made {', '.join(made)}" if made else "all prices and meters are there")
 
 
 @app.command("reconcile")
 def compare(as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False) -> None:
-    """Compare subscriptions and invoices with Stripe's lists, and repair what differs."""
+    """Compare subscriptions, invoices and use with what Stripe has, and repair what differs of the first two."""
     done = _at_stripe(_reconcile)
     if as_json:
         print(json.dumps(vars(done)))
         return
     print(f"{done.compared} compared, {len(done.repaired)} repaired, {done.foreign} of others at the same account")
-    for provider_id in done.repaired:
-        print(f"  {provider_id}")
+    for line in (*done.repaired, *done.usage):
+        print(f"  {line}")
 
 
 async def _reconcile(provider: Provider, settings: BillingSettings) -> Reconciled:

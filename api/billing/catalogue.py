@@ -1,48 +1,65 @@
-"""What an operator has made at Stripe before anything is sold: prices of the plans, meters of what is used."""
+"""What an operator has made at Stripe before anything is sold: prices of plans, meters and prices of use."""
 
-from api.billing.plans import SOLD
+from typing import Any
+
+from api.billing.plans import METERED, SOLD
 from api.billing.provider import Provider
-from api.billing.usage import METERS
 
 
 async def set_up(provider: Provider) -> list[str]:
-    """Make the prices and meters that are missing; answers their names."""
-    return [*await _set_up_prices(provider), *await _set_up_meters(provider)]
+    """Make the meters and prices that are missing; answers their names."""
+    made, meters = await _set_up_meters(provider)
+    return [*made, *await _set_up_prices(provider, meters)]
 
 
-async def _set_up_prices(provider: Provider) -> list[str]:
-    prices = provider.client.v1.prices
+async def _set_up_meters(provider: Provider) -> tuple[list[str], dict[str, str]]:
+    """Names of those that were made, and of all of ours by what Stripe knows them."""
+    meters, made = provider.client.v1.billing.meters, list[str]()
     with provider.asking():
-        found = await prices.list_async({"lookup_keys": list(SOLD), "active": True, "limit": 100})
-        missing = [key for key in SOLD if key not in {price.lookup_key for price in found.data}]
+        page = await meters.list_async({"status": "active", "limit": 100})
+        known = {meter.event_name: meter.id async for meter in page.auto_paging_iter()}
+        for key, metered in METERED.items():
+            if key not in known:
+                meter = await meters.create_async(
+                    {
+                        "event_name": key,
+                        "display_name": f"Sluice: {metered.title}",
+                        "default_aggregation": {"formula": "sum"},
+                    },
+                    {"idempotency_key": f"meter:{key}"},
+                )
+                known[key] = meter.id
+                made.append(f"meter {key}")
+    return made, known
+
+
+async def _set_up_prices(provider: Provider, meters: dict[str, str]) -> list[str]:
+    prices, wanted = provider.client.v1.prices, _prices(meters)
+    with provider.asking():
+        found = await prices.list_async({"lookup_keys": list(wanted), "active": True, "limit": 100})
+        missing = [key for key in wanted if key not in {price.lookup_key for price in found.data}]
         for key in missing:
-            plan, interval = SOLD[key]
             await prices.create_async(
-                {
-                    "lookup_key": key,
-                    "currency": "usd",
-                    "unit_amount": plan.seat_minor[interval],
-                    "recurring": {"interval": interval.value},
-                    "product_data": {"name": f"Sluice {plan.title}"},
-                },
-                {"idempotency_key": f"price:{key}"},
+                {"lookup_key": key, "currency": "usd", **wanted[key]}, {"idempotency_key": f"price:{key}"}
             )
     return missing
 
 
-async def _set_up_meters(provider: Provider) -> list[str]:
-    meters, made = provider.client.v1.billing.meters, list[str]()
-    with provider.asking():
-        known = {meter.event_name async for meter in (await meters.list_async({"limit": 100})).auto_paging_iter()}
-        for limit, (name, formula) in METERS.items():
-            if name not in known:
-                await meters.create_async(
-                    {
-                        "event_name": name,
-                        "display_name": f"Sluice {limit.replace('_', ' ')}",
-                        "default_aggregation": {"formula": formula},
-                    },
-                    {"idempotency_key": f"meter:{name}"},
-                )
-                made.append(name)
-    return made
+def _prices(meters: dict[str, str]) -> dict[str, Any]:
+    """By lookup key what a price is: a seat for a month or a year, one of what is used, charged each month."""
+    seats = {
+        key: {
+            "unit_amount": plan.seat_minor[interval],
+            "recurring": {"interval": interval.value},
+            "product_data": {"name": f"Sluice {plan.title}"},
+        }
+        for key, (plan, interval) in SOLD.items()
+    }
+    return seats | {
+        key: {
+            "unit_amount": metered.unit_minor,
+            "recurring": {"interval": "month", "usage_type": "metered", "meter": meters[key]},
+            "product_data": {"name": f"Sluice: {metered.title}"},
+        }
+        for key, metered in METERED.items()
+    }

@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator
 from typing import Annotated, NamedTuple
 from uuid import UUID
 
-from fastapi import Depends, Header, Request, Response
+from fastapi import Depends, Header, Path, Request, Response
 from uuid_utils.compat import uuid7
 
-from api.billing import records, rules
+from api.billing import counting, records, rules
 from api.billing.customers import customer_of
 from api.billing.deliveries import SignatureInvalid, check_signature, keep
-from api.billing.plans import FREE, PLANS, Interval, Plan
+from api.billing.plans import FREE, METERED, PLANS, Interval, Plan
 from api.billing.provider import BillingOff, BillingUnavailable, Provider, RefusedByStripe
 from api.billing.schemas import (
     BillingRead,
@@ -21,6 +21,9 @@ from api.billing.schemas import (
     PreviewRead,
     SubscriptionChange,
     SubscriptionRead,
+    TaxIdCreate,
+    TaxIdRead,
+    UsageRead,
 )
 from api.edge.dependencies import Administrator, Unit
 from api.edge.idempotency import HEADER
@@ -28,6 +31,7 @@ from api.edge.pages import Page, PageOf, read_page
 from api.edge.routing import OutsideRoute, problems, slice_router
 from api.edge.services import Services, services_of
 from api.kernel.errors import InvalidRequest
+from api.kernel.unit_of_work import UnitOfWork
 
 _here = slice_router(prefix="/billing", tags=["billing"])
 _outside = slice_router(prefix="/billing", tags=["billing"], route_class=OutsideRoute)
@@ -82,14 +86,38 @@ async def read_billing(services: _Services, caller: Administrator, unit: Unit) -
         limits=dict(allowed.fallback if is_late else allowed.limits) if is_on else None,
         used=dict(standing.used),
         falls_back_at=allowed.falls_back_at,
+        beyond=await _beyond(unit, subscription) if is_on else [],
     )
+
+
+async def _beyond(unit: UnitOfWork, subscription: rules.Subscription | None) -> list[UsageRead]:
+    if subscription is None or not subscription.pays_usage:
+        return []
+    return [
+        UsageRead(
+            limit=one.metered.limit,
+            title=one.metered.title,
+            included=one.included,
+            quantity=one.quantity,
+            unit_minor=one.metered.unit_minor,
+            cost_minor=one.cost_minor,
+        )
+        for one in await counting.this_month(unit, subscription)
+    ]
 
 
 @_here.get("/plans")
 async def list_plans(caller: Administrator, unit: Unit) -> PageOf[PlanRead]:
     """What can be bought."""
     items = [
-        PlanRead(name=plan.name, title=plan.title, seat_minor=dict(plan.seat_minor), limits=dict(plan.limits))
+        PlanRead(
+            name=plan.name,
+            title=plan.title,
+            seat_minor=dict(plan.seat_minor),
+            limits=dict(plan.limits),
+            ceilings=dict(plan.ceilings),
+            unit_minor={one.limit: one.unit_minor for one in METERED.values() if one.limit in plan.ceilings},
+        )
         for plan in PLANS.values()
     ]
     return PageOf(items=items, next_cursor=None)
@@ -113,6 +141,7 @@ async def open_checkout(body: CheckoutCreate, desk: _AtDesk, attempt: _Attempt) 
         PLANS[body.plan],
         body.interval,
         body.seats,
+        pays_usage=body.pays_usage,
         is_first=desk.standing.newest is None,
         key=f"{desk.organization_id}:{attempt}",
     )
@@ -123,6 +152,30 @@ async def open_checkout(body: CheckoutCreate, desk: _AtDesk, attempt: _Attempt) 
 async def open_portal(desk: _AtDesk) -> PageAddress:
     """A page of Stripe's for cards, addresses, tax ids and invoices."""
     return PageAddress(url=await desk.provider.open_portal(await _customer(desk)))
+
+
+@_outside.get("/tax-ids", responses=problems(*_OUTSIDE_PROBLEMS))
+async def list_tax_ids(desk: _AtDesk) -> PageOf[TaxIdRead]:
+    """The tax ids that invoices bear."""
+    if desk.standing.customer_id is None:
+        return PageOf(items=[], next_cursor=None)
+    found = await desk.provider.tax_ids(desk.standing.customer_id)
+    return PageOf(items=[TaxIdRead.model_validate(one) for one in found], next_cursor=None)
+
+
+@_outside.post("/tax-ids", status_code=201, responses=problems(*_OUTSIDE_PROBLEMS))
+async def add_tax_id(body: TaxIdCreate, desk: _AtDesk, attempt: _Attempt) -> TaxIdRead:
+    """Have invoices bear a tax id from now on."""
+    key = f"{desk.organization_id}:{attempt}"
+    return TaxIdRead.model_validate(
+        await desk.provider.add_tax_id(await _customer(desk), body.kind, body.value, key=key)
+    )
+
+
+@_outside.delete("/tax-ids/{tax_id}", status_code=204, responses=problems(*_OUTSIDE_PROBLEMS))
+async def delete_tax_id(tax_id: Annotated[str, Path(pattern=r"^[A-Za-z0-9_]{1,80}$")], desk: _AtDesk) -> None:
+    """Have invoices bear a tax id no longer."""
+    await desk.provider.delete_tax_id(await _customer(desk), tax_id)
 
 
 @_outside.post("/preview", responses=problems(rules.NotSubscribed, *_OUTSIDE_PROBLEMS))
@@ -148,7 +201,7 @@ async def change_subscription(body: SubscriptionChange, desk: _AtDesk, attempt: 
     """Change plan, seats, or whether it ends. What is left of the period is charged or credited to the second."""
     subscription = _subscribed(desk)
     if not body.model_dump(exclude_unset=True, exclude_none=True):
-        raise InvalidRequest("Name what is to change: plan, interval, seats or cancels_at_period_end.")
+        raise InvalidRequest("Name what is to change: plan, interval, seats, pays_usage or cancels_at_period_end.")
     if body.seats is not None:
         rules.check_seats(body.seats, desk.standing.seats_used)
     seen = await desk.provider.change(
@@ -159,6 +212,7 @@ async def change_subscription(body: SubscriptionChange, desk: _AtDesk, attempt: 
         price=_price(body, subscription) if body.plan or body.interval else None,
         seats=body.seats,
         cancels_at_period_end=body.cancels_at_period_end,
+        pays_usage=body.pays_usage,
     )
     async with desk.services.database.unit(records.as_provider(desk.organization_id)) as unit:
         await records.learn(unit, seen, grace=records.grace(desk.services.billing))

@@ -71,22 +71,37 @@ class Payments:
     async def refund(self, organization_id: UUID, payment_id: str | None, *, key: str) -> None:
         """Give all of it back; what was not paid, or given back before, stays as it is.
 
+        Where nobody noted the payment, as one whose answer was lost, it is looked for by its key.
+
         Raises:
             BillingUnavailable: whether it was done is not known; the same call again finds out.
         """
-        if payment_id is None:
+        if payment_id is None and not self._settings.is_billing_on:
             return
         async with Provider(self._settings) as provider:
-            with provider.asking():
-                invoice = await provider.client.v1.invoices.retrieve_async(payment_id)
+            invoice = await self._paid(provider, organization_id, payment_id, key)
+            if invoice is None:
+                return
             if invoice.status != "paid":
                 await _call_off(provider, invoice)
             elif not invoice.post_payment_credit_notes_amount:
                 with provider.asking():
                     await provider.client.v1.credit_notes.create_async(
-                        {"invoice": payment_id, "amount": invoice.total, "refund_amount": invoice.amount_paid},
+                        {"invoice": str(invoice.id), "amount": invoice.total, "refund_amount": invoice.amount_paid},
                         {"idempotency_key": f"refund:{organization_id}:{key}"},
                     )
+
+    async def _paid(
+        self, provider: Provider, organization_id: UUID, payment_id: str | None, key: str
+    ) -> stripe.Invoice | None:
+        if payment_id is not None:
+            with provider.asking():
+                return await provider.client.v1.invoices.retrieve_async(payment_id)
+        async with as_stripe(self._database, organization_id) as unit:
+            standing = await records.read_standing(unit)
+        if standing.customer_id is None:
+            return None
+        return await _Invoicing(provider, standing.customer_id, f"{organization_id}:{key}").found()
 
 
 @dataclass(frozen=True)
@@ -98,7 +113,7 @@ class _Invoicing:
     key: str
 
     async def paid(self, amount_minor: int, currency: str, what: str) -> stripe.Invoice:
-        invoice = await self._found() or await self._made(currency, what)
+        invoice = await self.found() or await self._made(currency, what)
         if invoice.status == "draft" and not invoice.lines.data:
             invoice = await self._with_line(invoice, amount_minor, what)
         if (invoice.subtotal, invoice.currency) != (amount_minor, currency):
@@ -114,7 +129,8 @@ class _Invoicing:
             raise PaymentDeclined("The payment was declined before.")
         return invoice
 
-    async def _found(self) -> stripe.Invoice | None:
+    async def found(self) -> stripe.Invoice | None:
+        """The payment's invoice, if it was made."""
         with self.provider.asking():
             page = await self.provider.client.v1.invoices.list_async({"customer": self.customer_id, "limit": 100})
             async for one in page.auto_paging_iter():

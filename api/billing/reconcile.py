@@ -9,6 +9,7 @@ from api.billing import records
 from api.billing.customers import as_stripe, owner_of
 from api.billing.provider import Provider
 from api.billing.seen import SeenInvoice, SeenSubscription
+from api.billing.usage import differing_usage
 from api.db.statements import compiled
 from api.kernel.database import Database
 from contracts.settings import BillingSettings
@@ -18,15 +19,19 @@ _CLOCK = compiled(text("select clock_timestamp() as now"))
 
 @dataclass
 class Reconciled:
-    """How much was compared. `repaired` are Stripe's ids of what stood otherwise here, `foreign` is not ours."""
+    """How much was compared. `repaired` are Stripe's ids of what stood otherwise here, `foreign` is not ours.
+
+    `usage` says whose use Stripe has summed up otherwise than it was told; that is for an operator to look into.
+    """
 
     compared: int = 0
     foreign: int = 0
     repaired: list[str] = field(default_factory=list)
+    usage: list[str] = field(default_factory=list)
 
 
 async def reconcile(database: Database, provider: Provider, settings: BillingSettings) -> Reconciled:
-    """Go through all of Stripe's subscriptions, then all invoices.
+    """Go through all of Stripe's subscriptions, then all invoices, then what its meters have of our customers.
 
     Raises:
         BillingUnavailable: Stripe does not answer; what was learned stays.
@@ -39,6 +44,7 @@ async def reconcile(database: Database, provider: Provider, settings: BillingSet
     for found in lists:
         async for seen in found:
             await _compare(database, seen, settings, done)
+    done.usage = await differing_usage(database, provider, clock.now)
     return done
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, text
 from uuid_utils.compat import uuid7
 
+from api.billing import counting
 from api.billing.rules import Entitled, Invoice, Subscription, entitled, learn_invoice, learn_subscription
 from api.billing.seen import SeenInvoice, SeenSubscription
 from api.db.statements import compiled
@@ -120,6 +121,8 @@ async def learn(unit: UnitOfWork, seen: SeenSubscription | SeenInvoice, *, grace
         known = as_state(Subscription, found[0]) if found else None
         change = learn_subscription(known, seen.fields, seen.reason, now=unit.now)
         if change is not None:
+            if known is not None and known.usage_since != change.after.usage_since:
+                counting.count(unit, known, until=seen.fields["looked_at"])
             await _entitle(unit, change.after, grace)
     else:
         change = await _learn_invoice(unit, seen)

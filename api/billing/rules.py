@@ -5,14 +5,14 @@ after a newer one, and what has ended stays ended.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from api.billing.plans import FREE, PLANS
+from api.billing.plans import ACCOUNT_DAYS, AI_DRAFTS, FREE, METERED, PLANS
 from api.edge.entitlements import Limit
 from api.kernel.changes import Change, Versioned, revised
 from api.kernel.errors import Conflict
@@ -24,8 +24,12 @@ from contracts.events.billing import (
     SubscriptionUpdated,
 )
 
+#: What a line of an invoice is for: these, or the key of what is sold by use.
+SEATS, CORRECTION, SINGLE = "seats", "correction", "single"
 #: Statuses of a subscription that is over; Stripe never leaves them.
 ENDED = frozenset({"canceled", "incomplete_expired"})
+#: Statuses in which use beyond the plan is paid for, if it is at all; what is used on trial costs nothing at Stripe.
+_CHARGED = frozenset({"active", "past_due"})
 #: Statuses in which its plan holds.
 _HOLDING = frozenset({"active", "trialing", "past_due"})
 _UNPAID = frozenset({"past_due", "unpaid"})
@@ -54,7 +58,10 @@ class SeatsInUse(Conflict):
 
 @dataclass(frozen=True, kw_only=True)
 class Subscription(Versioned):
-    """A subscription. `monthly_minor` is what it costs a month, in minor units of `currency`."""
+    """A subscription. `monthly_minor` is what its seats cost a month, in minor units of `currency`.
+
+    `usage_since`: from when on use beyond this plan is paid for; None, while it is not.
+    """
 
     provider_subscription_id: str
     provider_item_id: str
@@ -70,6 +77,8 @@ class Subscription(Versioned):
     cancels_at: datetime | None
     ended_at: datetime | None
     past_due_since: datetime | None
+    pays_usage: bool
+    usage_since: datetime | None
     looked_at: datetime
 
 
@@ -97,7 +106,7 @@ class Invoice(Versioned):
 
 
 #: Fields that say when we looked or which version it is: no facts.
-_NO_FACTS = frozenset({"id", "version", "created_at", "updated_at", "looked_at", "past_due_since"})
+_NO_FACTS = frozenset({"id", "version", "created_at", "updated_at", "looked_at", "past_due_since", "usage_since"})
 
 
 def learn_subscription(
@@ -108,7 +117,8 @@ def learn_subscription(
     `seen` has the fields of `Subscription` that are Stripe's, `reason` why it was cancelled.
     """
     if known is None:
-        new = Subscription(id=uuid7(), version=1, created_at=now, updated_at=now, past_due_since=None, **seen)
+        since: dict[str, Any] = {"past_due_since": None, "usage_since": None}
+        new = Subscription(id=uuid7(), version=1, created_at=now, updated_at=now, **since, **seen)
         created = _since(new, None)
         event = SubscriptionCreated(**_subscription_facts(created))
         return Change(None, created, event, min(created.started_at, now))
@@ -149,7 +159,7 @@ def entitled(subscription: Subscription | None, *, grace: timedelta) -> Entitled
     """What a subscription entitles to: its plan while it is paid for, and for `grace` after a payment failed."""
     if subscription is None or subscription.status not in _HOLDING | _UNPAID:
         return Entitled(FREE.limits, FREE.limits, None)
-    limits = PLANS[subscription.plan].allows(subscription.seats)
+    limits = PLANS[subscription.plan].allows(subscription.seats, beyond=subscription.usage_since is not None)
     late = subscription.past_due_since
     return Entitled(limits, FREE.limits, late + grace if late else None)
 
@@ -165,14 +175,16 @@ def check_seats(seats: int, used: int) -> None:
 
 
 def _since(after: Subscription, before: Subscription | None) -> Subscription:
-    """With the instant since which payment is late: that of the first look that saw it."""
+    """With the instants since which payment is late and use is paid for: those of the first look that saw it."""
     late = (before.past_due_since if before else None) or after.looked_at
     is_late = after.status in _UNPAID
-    return Subscription(**{**_values(after), "past_due_since": late if is_late else None})
-
-
-def _values(state: Subscription) -> dict[str, Any]:
-    return {field.name: getattr(state, field.name) for field in fields(state)}
+    paid = before.usage_since if before is not None and before.plan == after.plan else None
+    is_paid = after.pays_usage and after.status in _CHARGED
+    return replace(
+        after,
+        past_due_since=late if is_late else None,
+        usage_since=(paid or after.looked_at) if is_paid else None,
+    )
 
 
 def _facts(state: Subscription | Invoice) -> dict[str, Any]:
@@ -185,4 +197,12 @@ def _subscription_facts(one: Subscription) -> dict[str, Any]:
 
 def _invoice_facts(one: Invoice) -> dict[str, Any]:
     names = ("subscription_id", "status", "total_minor", "paid_minor", "currency", "seats", "payment_attempts")
-    return {name: getattr(one, name) for name in names}
+    used = [line for line in one.lines["items"] if line.get("kind") in METERED]
+    return {name: getattr(one, name) for name in names} | {
+        "seats_minor": sum(line["amount_minor"] for line in one.lines["items"] if line.get("kind") == SEATS),
+        "usage_minor": sum(line["amount_minor"] for line in used),
+        "ai_drafts": sum(line["quantity"] for line in used if line["kind"] == AI_DRAFTS.key),
+        "account_days": sum(line["quantity"] for line in used if line["kind"] == ACCOUNT_DAYS.key),
+        "usage_from": min((line["starts_at"] for line in used), default=None),
+        "usage_to": max((line["ends_at"] for line in used), default=None),
+    }

@@ -26,6 +26,7 @@ class CheckoutCreate(_Body):
     plan: Literal["team", "business"]
     interval: Interval = Interval.MONTH
     seats: int = Field(ge=1, le=_MOST_SEATS)
+    pays_usage: bool = Field(default=False, description="Whether use beyond the plan is paid for, and so allowed.")
 
 
 class SubscriptionChange(_Body):
@@ -35,6 +36,23 @@ class SubscriptionChange(_Body):
     interval: Interval | None = None
     seats: int | None = Field(default=None, ge=1, le=_MOST_SEATS)
     cancels_at_period_end: bool | None = None
+    pays_usage: bool | None = None
+
+
+class TaxIdCreate(_Body):
+    """A tax id to add."""
+
+    kind: str = Field(pattern=r"^[a-z]{2}_[a-z_]{2,16}$", description="Stripe's name of it: eu_vat, gb_vat, us_ein …")
+    value: str = Field(min_length=1, max_length=64)
+
+
+class TaxIdRead(_Answer):
+    """A tax id that invoices bear."""
+
+    id: str
+    kind: str
+    value: str
+    check: str | None = Field(description="Stripe's: pending, verified, unverified, unavailable; None: not checked.")
 
 
 class PageAddress(BaseModel):
@@ -50,6 +68,10 @@ class PlanRead(BaseModel):
     title: str
     seat_minor: dict[Interval, int] = Field(description="Price of a seat, in US cents, by how often it is paid.")
     limits: dict[Limit, int] = Field(description="Seats are bought; those named here there are in any case.")
+    ceilings: dict[Limit, int] = Field(description="How far use may go beyond the limits where that is paid for.")
+    unit_minor: dict[Limit, int] = Field(
+        description="Price of what goes beyond, in US cents: of a draft, of an account for a day."
+    )
 
 
 class SubscriptionRead(_Answer):
@@ -69,6 +91,18 @@ class SubscriptionRead(_Answer):
     cancels_at: datetime | None
     ended_at: datetime | None
     past_due_since: datetime | None
+    pays_usage: bool
+
+
+class UsageRead(BaseModel):
+    """What was used beyond the plan this month; it is charged with the next invoices."""
+
+    limit: Limit
+    title: str = Field(description="What one of the quantity is.")
+    included: int
+    quantity: int
+    unit_minor: int = Field(description="Price of one, in US cents.")
+    cost_minor: int
 
 
 class BillingRead(BaseModel):
@@ -80,6 +114,7 @@ class BillingRead(BaseModel):
     limits: dict[Limit, int] | None = Field(description="None: no limits.")
     used: dict[Limit, int]
     falls_back_at: datetime | None = Field(description="When the limits become those of the free plan, unless paid.")
+    beyond: list[UsageRead] = Field(description="Use beyond the plan, where it is paid for; counted by the hour.")
 
 
 class InvoiceLine(BaseModel):
@@ -89,6 +124,9 @@ class InvoiceLine(BaseModel):
     quantity: int
     amount_minor: int
     is_proration: bool = Field(description="For a part of a period: seats or plan changed within it.")
+    kind: str = Field(
+        default="", description="seats, correction, single, or the key of what is sold by use; empty: not known."
+    )
     starts_at: datetime
     ends_at: datetime
 

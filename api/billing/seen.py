@@ -1,12 +1,12 @@
 """Stripe's objects as our fields: what a look at a subscription or an invoice saw. No I/O."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from api.billing.plans import SOLD, Interval
-from api.billing.rules import ENDED
+from api.billing.plans import METERED, SOLD, Interval
+from api.billing.rules import CORRECTION, ENDED, SEATS, SINGLE
 
 _CREDITED = ("pre_payment_credit_notes_amount", "post_payment_credit_notes_amount")
 
@@ -49,7 +49,8 @@ def seen_subscription(found: Mapping[str, Any], looked_at: datetime) -> SeenSubs
     Raises:
         UnknownPrice: it is for something that the catalogue does not have.
     """
-    item = found["items"]["data"][0]
+    items = found["items"]["data"]
+    item = next((one for one in items if one["price"].get("lookup_key") in SOLD), items[0])
     price = item["price"]
     if price.get("lookup_key") not in SOLD:
         message = f"subscription {found['id']} is for price {price['id']}, which is none of ours"
@@ -72,15 +73,18 @@ def seen_subscription(found: Mapping[str, Any], looked_at: datetime) -> SeenSubs
         "period_ends_at": _instant(item.get("current_period_end")),
         "cancels_at": _instant(found.get("cancel_at")),
         "ended_at": _instant(ended_at),
+        "pays_usage": METERED.keys() <= {one["price"].get("lookup_key") for one in items},
         "looked_at": looked_at,
     }
     reason = (found.get("cancellation_details") or {}).get("reason")
     return SeenSubscription(fields, _id(found["customer"]), reason)
 
 
-def seen_invoice(found: Mapping[str, Any], looked_at: datetime) -> SeenInvoice:
-    """Stripe's object as our fields."""
-    lines = [_line(line) for line in found["lines"]["data"]]
+def seen_invoice(
+    found: Mapping[str, Any], looked_at: datetime, lines_found: Sequence[Mapping[str, Any]] | None = None
+) -> SeenInvoice:
+    """Stripe's object as our fields. Itself it has ten of its lines at most; `lines_found`: all, with their prices."""
+    lines = [_line(line) for line in (found["lines"]["data"] if lines_found is None else lines_found)]
     parent = (found.get("parent") or {}).get("subscription_details") or {}
     fields = {
         "provider_invoice_id": found["id"],
@@ -90,7 +94,7 @@ def seen_invoice(found: Mapping[str, Any], looked_at: datetime) -> SeenInvoice:
         "tax_minor": sum(tax["amount"] for tax in found.get("total_taxes") or ()),
         "paid_minor": found["amount_paid"],
         "currency": found["currency"].upper(),
-        "seats": sum(line.get("quantity") or 0 for line in found["lines"]["data"] if _is_seats(line)),
+        "seats": sum(line["quantity"] for line in lines if line["kind"] == SEATS),
         "payment_attempts": found.get("attempt_count") or 0,
         "discount_minor": sum(one["amount"] for one in found.get("total_discount_amounts") or ()),
         "credited_minor": sum(found.get(name) or 0 for name in _CREDITED),
@@ -110,9 +114,15 @@ def _item_of(line: Mapping[str, Any]) -> Mapping[str, Any]:
     return found or {}
 
 
-def _is_seats(line: Mapping[str, Any]) -> bool:
+def _kind(line: Mapping[str, Any]) -> str:
+    price = ((line.get("pricing") or {}).get("price_details") or {}).get("price")
+    key = price.get("lookup_key") if isinstance(price, Mapping) else None
+    if key in METERED:
+        return str(key)
     details = _item_of(line)
-    return bool(details) and not details.get("proration")
+    if not details:
+        return SINGLE
+    return CORRECTION if details.get("proration") else SEATS
 
 
 def _line(line: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,6 +131,7 @@ def _line(line: Mapping[str, Any]) -> dict[str, Any]:
         "quantity": line.get("quantity") or 0,
         "amount_minor": line["amount"],
         "is_proration": bool(_item_of(line).get("proration")),
+        "kind": _kind(line),
         "starts_at": _iso(line["period"]["start"]),
         "ends_at": _iso(line["period"]["end"]),
     }

@@ -1,109 +1,166 @@
-"""What is used is told to Stripe's meters: drafts by the hour in which they were made, accounts as they stand each day.
+"""What is used beyond the plan is told to Stripe's meters, and Stripe charges it with the period of its stamp.
 
-A report is a row before it is sent, and Stripe knows it by its identifier: sent twice after a crash, it counts once.
+Stripe knows a report by its identifier for a day, so what is sent again soon counts once. Whose answer was lost longer
+ago is looked for in what Stripe has summed up. A report is stamped when it is sent, for what falls into a period whose
+invoice is out would be charged by none.
 """
 
 import logging
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import stripe
 from sqlalchemy import text
 
+from api.billing import counting, records
 from api.billing.customers import as_stripe
+from api.billing.plans import METERED
 from api.billing.provider import Provider, RefusedByStripe
 from api.db.statements import compiled
-from api.edge.entitlements import Limit
 from api.kernel.database import Database
+from contracts.events.billing import UsageReported
 
 _log = logging.getLogger(__name__)
 
-#: Stripe's names of the meters, and how each makes one figure of a period's reports.
-METERS = {Limit.AI_DRAFTS: ("sluice_ai_drafts", "sum"), Limit.BD_ACCOUNTS: ("sluice_bd_accounts", "last")}
-#: Stripe takes no report of longer ago than 35 days; what could not be sent by then is lost to it.
-_LONGEST = "30 days"
+_HOUR = timedelta(hours=1)
+_KEYS = {one.name: one.key for one in METERED.values()}
+_METERS = ", ".join(f"'{name}'" for name in _KEYS)
 
 _CUSTOMERS = compiled(text("select organization_id, provider_customer_id from billing_customers"))
-# a draft that is still being written may yet fail; a quarter of an hour later it has
-_COLLECT_DRAFTS = compiled(
-    text(f"""
-insert into usage_reports (organization_id, id, meter, starts_at, quantity)
-select :organization_id, gen_random_uuid(), 'ai_drafts', date_trunc('hour', created_at), count(*)
-from drafts
-where organization_id = :organization_id and state <> 'failed'
-    and created_at >= date_trunc('hour', clock_timestamp()) - interval '{_LONGEST}'
-    and created_at < date_trunc('hour', clock_timestamp() - interval '15 minutes')
-group by date_trunc('hour', created_at)
-on conflict (organization_id, meter, starts_at) do nothing
-""")
-)
-_COLLECT_ACCOUNTS = compiled(
-    text("""
-insert into usage_reports (organization_id, id, meter, starts_at, quantity)
-select :organization_id, gen_random_uuid(), 'bd_accounts', date_trunc('day', clock_timestamp(), 'UTC'), count(*)
-from bd_accounts
-where organization_id = :organization_id and state not in ('banned', 'revoked')
-on conflict (organization_id, meter, starts_at) do nothing
-""")
-)
 _UNSENT = compiled(
     text(f"""
-select id, meter, starts_at, quantity from usage_reports
-where organization_id = :organization_id and sent_at is null and starts_at > clock_timestamp() - interval '{_LONGEST}'
+select id, meter, quantity, stamped_at, date_trunc('second', clock_timestamp()) as now from usage_reports
+where organization_id = :organization_id and sent_at is null and quantity > 0 and meter in ({_METERS})
 order by starts_at limit 1000
+""")
+)
+_STAMP = compiled(
+    text("""
+update usage_reports set stamped_at = :stamped_at where organization_id = :organization_id and id = :id
 """)
 )
 _SENT = compiled(
     text("""
-update usage_reports set sent_at = clock_timestamp() where organization_id = :organization_id and id = :id
+update usage_reports set sent_at = clock_timestamp(), stamped_at = :stamped_at
+where organization_id = :organization_id and id = :id and sent_at is null
+returning id
+""")
+)
+_TOLD = compiled(
+    text("""
+select coalesce(sum(quantity), 0) as quantity from usage_reports
+where organization_id = :organization_id and meter = :meter and sent_at is not null
+    and stamped_at >= :since and stamped_at < :until
 """)
 )
 
 
 async def report_usage(database: Database, provider: Provider) -> int:
-    """Tell Stripe what was used since the last time; answers how many reports that took.
+    """Count what was used since the last time, and tell Stripe; answers how many reports that took.
 
     Raises:
         BillingUnavailable: Stripe does not answer; the rest is told next time.
     """
-    async with database.unit(None) as unit:
-        customers = await unit.fetch(_CUSTOMERS)
     sent = 0
-    for customer in customers:
-        async with as_stripe(database, customer.organization_id) as unit:
-            unit.execute(_COLLECT_DRAFTS)
-            unit.execute(_COLLECT_ACCOUNTS)
+    for organization_id, customer_id in await _customers(database):
+        async with as_stripe(database, organization_id) as unit:
+            subscription = (await records.read_standing(unit)).subscription
+            if subscription is not None:
+                counting.count(unit, subscription)
+        async with as_stripe(database, organization_id) as unit:
             unsent = await unit.fetch(_UNSENT)
+        telling = _Telling(database, provider, organization_id, customer_id, subscription and subscription.id)
         refused = set[str]()  # as by a meter that nobody has set up: all of its reports wait for that
         for report in unsent:
-            if report.meter in refused:
-                continue
-            if not await _send(provider, customer.organization_id, customer.provider_customer_id, report):
+            if report.meter not in refused and await telling.tell(report):
+                sent += 1
+            else:
                 refused.add(report.meter)
-                continue
-            async with as_stripe(database, customer.organization_id) as unit:
-                await unit.fetch(_SENT, id=report.id)
-            sent += 1
     return sent
 
 
-async def _send(provider: Provider, organization_id: UUID, customer_id: str, report: Any) -> bool:  # noqa: ANN401 # a row
-    """Tell of one; whether Stripe knows it now."""
-    name, _ = METERS[Limit(report.meter)]
-    try:
-        with provider.asking():
-            await provider.client.v1.billing.meter_events.create_async(
-                {
-                    "event_name": name,
-                    "identifier": str(report.id),
-                    "timestamp": int(report.starts_at.timestamp()),
-                    "payload": {"stripe_customer_id": customer_id, "value": str(report.quantity)},
-                },
-                {"idempotency_key": f"usage:{report.id}"},
+async def differing_usage(database: Database, provider: Provider, now: datetime) -> list[str]:
+    """Where what Stripe has summed up in the last 30 days is not what it was told; says of whom, and how much."""
+    until = _hour(now)
+    since = until - timedelta(days=30)
+    found = list[str]()
+    for organization_id, customer_id in await _customers(database):
+        telling = _Telling(database, provider, organization_id, customer_id, None)
+        for meter in _KEYS:
+            told = await telling.told(meter, since, until)
+            if told and (there := await telling.summed_up(meter, since, until)) != told:
+                found.append(f"{customer_id}: {meter} is {there} there and {told} here")
+    return found
+
+
+async def _customers(database: Database) -> list[tuple[UUID, str]]:
+    async with database.unit(None) as unit:
+        return [(row.organization_id, row.provider_customer_id) for row in await unit.fetch(_CUSTOMERS)]
+
+
+def _hour(instant: datetime) -> datetime:
+    return instant.replace(minute=0, second=0, microsecond=0)
+
+
+class _Telling:
+    """Tells Stripe of one organization's use."""
+
+    def __init__(
+        self,
+        database: Database,
+        provider: Provider,
+        organization_id: UUID,
+        customer_id: str,
+        subscription_id: UUID | None,
+    ) -> None:
+        self._database, self._provider = database, provider
+        self._organization_id, self._customer_id = organization_id, customer_id
+        self._subscription_id = subscription_id
+
+    async def tell(self, report: Any) -> bool:  # noqa: ANN401 # a row
+        """Tell of one; whether Stripe knows it now."""
+        before: datetime | None = report.stamped_at
+        stamp: datetime = report.now
+        if before is not None and _hour(before) == _hour(stamp):
+            stamp = before
+        elif before is not None:
+            hour = _hour(before), _hour(before) + _HOUR
+            if await self.summed_up(report.meter, *hour) >= report.quantity + await self.told(report.meter, *hour):
+                await self._note(report, before)
+                return True
+        async with as_stripe(self._database, self._organization_id) as unit:
+            unit.execute(_STAMP, id=report.id, stamped_at=stamp)
+        try:
+            await self._provider.report_use(
+                _KEYS[report.meter], self._customer_id, report.quantity, identifier=str(report.id), at=stamp
             )
-    except RefusedByStripe as error:
-        cause = error.__cause__
-        if not isinstance(cause, stripe.StripeError) or cause.code != "duplicate_meter_event":
-            _log.warning("Stripe refuses a report of use of %s: %s", organization_id, error.detail)
-            return False
-    return True
+        except RefusedByStripe as error:
+            cause = error.__cause__
+            if not isinstance(cause, stripe.StripeError) or cause.code != "duplicate_meter_event":
+                _log.warning("Stripe refuses a report of use of %s: %s", self._organization_id, error.detail)
+                return False
+            stamp = before or stamp
+        await self._note(report, stamp)
+        return True
+
+    async def told(self, meter: str, since: datetime, until: datetime) -> int:
+        """How much of it Stripe was told, by its own clock."""
+        async with as_stripe(self._database, self._organization_id) as unit:
+            [row] = await unit.fetch(_TOLD, meter=meter, since=since, until=until)
+        return int(row.quantity)
+
+    async def summed_up(self, meter: str, since: datetime, until: datetime) -> int:
+        """How much of it Stripe has."""
+        return await self._provider.sum_of_use(_KEYS[meter], self._customer_id, since, until)
+
+    async def _note(self, report: Any, stamp: datetime) -> None:  # noqa: ANN401 # a row
+        async with as_stripe(self._database, self._organization_id) as unit:
+            if await unit.fetch(_SENT, id=report.id, stamped_at=stamp):
+                event = UsageReported(
+                    meter=report.meter,
+                    quantity=report.quantity,
+                    subscription_id=self._subscription_id,
+                    stamped_at=stamp,
+                )
+                unit.emit(event, aggregate_id=report.id, aggregate_version=1)

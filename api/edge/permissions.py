@@ -31,7 +31,7 @@ class Permission:
 # scope, roles, whether the record scope narrows it, operations
 _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
     ("audit:read", ADMINISTRATORS, False, "list_audit_entries"),
-    ("billing:read", ADMINISTRATORS, False, "read_billing list_plans list_invoices"),
+    ("billing:read", ADMINISTRATORS, False, "read_billing list_plans list_invoices list_tax_ids"),
     (
         "accounts:read",
         EVERYBODY,
@@ -188,7 +188,7 @@ _PEOPLE: tuple[tuple[frozenset[Role], str], ...] = (
     (EVERYBODY, "list_notifications read_notification list_feature_flags"),
     (_OWNERS, "set_feature_flag archive_organization ask_for_deletion cancel_deletion"),
     (WRITERS, "approve_draft send_draft start_campaign"),
-    (ADMINISTRATORS, "open_checkout open_portal preview_change change_subscription"),
+    (ADMINISTRATORS, "open_checkout open_portal preview_change change_subscription add_tax_id delete_tax_id"),
 )
 #: What people do with their own sign-in.
 _ONESELF = (

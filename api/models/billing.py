@@ -38,6 +38,8 @@ class Subscription(Aggregate):
     cancels_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     past_due_since: Mapped[datetime | None]
+    pays_usage: Mapped[bool] = mapped_column(server_default="false")
+    usage_since: Mapped[datetime | None]
     looked_at: Mapped[datetime]
 
 
@@ -76,13 +78,14 @@ class Entitlement(TenantRow):
 
 
 class UsageReport(TenantRow):
-    """What was used from an instant on, for an hour or a day, and when Stripe was told."""
+    """What was used beyond the plan in an hour or on a day; `stamped_at` is when it was used as Stripe has it."""
 
     __tablename__ = "usage_reports"
 
     meter: Mapped[str]
     starts_at: Mapped[datetime]
     quantity: Mapped[int] = mapped_column(BigInteger)
+    stamped_at: Mapped[datetime | None]
     sent_at: Mapped[datetime | None]
 
 

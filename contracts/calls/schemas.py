@@ -292,6 +292,7 @@ class BillingRead(TypedDict):
     limits: dict[str, int] | None
     used: dict[str, int]
     falls_back_at: str | None
+    beyond: list[UsageRead]
 
 
 class BinItem(TypedDict):
@@ -489,6 +490,7 @@ class CheckoutCreate(TypedDict):
     plan: Literal["team", "business"]
     interval: NotRequired[Interval]
     seats: int
+    pays_usage: NotRequired[bool]
 
 
 class Choice(TypedDict):
@@ -1475,6 +1477,7 @@ class InvoiceLine(TypedDict):
     quantity: int
     amount_minor: int
     is_proration: bool
+    kind: str
     starts_at: str
     ends_at: str
 
@@ -2407,6 +2410,13 @@ class PageOfTaskRead(TypedDict):
     next_cursor: str | None
 
 
+class PageOfTaxIdRead(TypedDict):
+    """PageOfTaxIdRead"""
+
+    items: list[TaxIdRead]
+    next_cursor: str | None
+
+
 class PageOfTeamRead(TypedDict):
     """PageOfTeamRead"""
 
@@ -2543,6 +2553,8 @@ class PlanRead(TypedDict):
     title: str
     seat_minor: dict[str, int]
     limits: dict[str, int]
+    ceilings: dict[str, int]
+    unit_minor: dict[str, int]
 
 
 class PresenceRead(TypedDict):
@@ -3206,6 +3218,7 @@ class SubscriptionChange(TypedDict):
     interval: NotRequired[Interval | None]
     seats: NotRequired[int | None]
     cancels_at_period_end: NotRequired[bool | None]
+    pays_usage: NotRequired[bool | None]
 
 
 class SubscriptionRead(TypedDict):
@@ -3225,6 +3238,7 @@ class SubscriptionRead(TypedDict):
     cancels_at: str | None
     ended_at: str | None
     past_due_since: str | None
+    pays_usage: bool
 
 
 class Switch(TypedDict):
@@ -3297,6 +3311,22 @@ class TaskUpdate(TypedDict):
     deal_id: NotRequired[str | None]
     contact_id: NotRequired[str | None]
     company_id: NotRequired[str | None]
+
+
+class TaxIdCreate(TypedDict):
+    """A tax id to add."""
+
+    kind: str
+    value: str
+
+
+class TaxIdRead(TypedDict):
+    """A tax id that invoices bear."""
+
+    id: str
+    kind: str
+    value: str
+    check: str | None
 
 
 class TeamCreate(TypedDict):
@@ -3401,6 +3431,17 @@ class UnmergeRead(TypedDict):
 
     id: str
     version: int
+
+
+class UsageRead(TypedDict):
+    """What was used beyond the plan this month; it is charged with the next invoices."""
+
+    limit: Limit
+    title: str
+    included: int
+    quantity: int
+    unit_minor: int
+    cost_minor: int
 
 
 class UserCreate(TypedDict):

@@ -1,6 +1,7 @@
 """Events of what an organization pays for: plan, seats and amounts; never who pays, nor how."""
 
-from typing import ClassVar, Literal
+from datetime import datetime
+from typing import Any, ClassVar, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -53,7 +54,7 @@ class InvoiceEvent(Event):
     topic: ClassVar[str] = "sluice.billing"
 
 
-class _InvoiceState(InvoiceEvent):
+class _FirstInvoiceState(InvoiceEvent):
     subscription_id: UUID | None
     status: str = Field(description="The provider's: draft, open, paid, uncollectible, void.")
     total_minor: int
@@ -63,13 +64,66 @@ class _InvoiceState(InvoiceEvent):
     payment_attempts: int = Field(ge=0)
 
 
+class InvoiceCreatedV1(_FirstInvoiceState):
+    """The provider made out an invoice; without what its lines are for."""
+
+    type: ClassVar[str] = "invoice.created"
+
+
+class InvoiceUpdatedV1(_FirstInvoiceState):
+    """It was finalized, paid, or a payment failed; without what its lines are for."""
+
+    type: ClassVar[str] = "invoice.updated"
+
+
+class _InvoiceState(_FirstInvoiceState):
+    seats_minor: int | None = Field(
+        default=None, description="What its seats cost for a whole period; null: not known."
+    )
+    usage_minor: int | None = Field(default=None, description="What use beyond the plan cost; null: not known.")
+    ai_drafts: int | None = Field(default=None, description="Drafts beyond the plan that it charges.")
+    account_days: int | None = Field(default=None, description="Days of accounts beyond the plan that it charges.")
+    usage_from: datetime | None = Field(default=None, description="Beginning of the period whose use it charges.")
+    usage_to: datetime | None = Field(default=None, description="End of that period.")
+
+
 class InvoiceCreated(_InvoiceState):
     """The provider made out an invoice."""
 
     type: ClassVar[str] = "invoice.created"
+    version: ClassVar[int] = 2
+
+    @classmethod
+    def upcast(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Nothing was said of what its lines are for."""
+        return data
 
 
 class InvoiceUpdated(_InvoiceState):
     """It was finalized, paid, or a payment failed; the full state."""
 
     type: ClassVar[str] = "invoice.updated"
+    version: ClassVar[int] = 2
+
+    @classmethod
+    def upcast(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Nothing was said of what its lines are for."""
+        return data
+
+
+class UsageEvent(Event):
+    """Any event of use that is paid for by itself."""
+
+    aggregate_type: ClassVar[str] = "usage_report"
+    topic: ClassVar[str] = "sluice.billing"
+
+
+class UsageReported(UsageEvent):
+    """The provider knows of use beyond the plan, and charges it with the period in which `stamped_at` lies."""
+
+    type: ClassVar[str] = "usage.reported"
+
+    meter: Literal["ai_drafts_beyond", "account_days_beyond"]
+    quantity: int = Field(ge=1)
+    subscription_id: UUID | None = Field(description="Subscription that it is charged with, if it still holds.")
+    stamped_at: datetime

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
+from dashboards import billing as parts
 from dashboards import client, money, states
 from dashboards.answers import Me
 from dashboards.pages import Page
@@ -14,12 +15,6 @@ from dashboards.session import SignIn
 
 PAGE = Page("Plan and seats", icon="credit_card", group="Admin", position=8, roles=frozenset({"owner", "admin"}))
 
-_LIMITS = {
-    "seats": "People",
-    "bd_accounts": "Connected accounts",
-    "ai_drafts": "AI drafts a month",
-    "storage_mb": "Megabytes of files",
-}
 _STATUSES = {
     "trialing": "on trial",
     "active": "paid",
@@ -29,6 +24,8 @@ _STATUSES = {
     "incomplete": "waits for its first payment",
 }
 _SOLD = {"team": "Team", "business": "Business"}
+_PAYS_USAGE = "Pay for drafts and accounts beyond the plan"
+_PAYS_USAGE_HELP = "Otherwise no more are allowed than the plan has. Each draft and each day of an account is charged."
 _INTERVALS = {"month": "monthly", "year": "yearly"}
 
 
@@ -37,9 +34,9 @@ def render(sign_in: SignIn, me: Me) -> None:
     st.title("Plan and seats")
     with states.explained():
         billing = client.get(sign_in, "/v1/billing").body
-        _show_use(billing)
+        parts.show_use(billing)
         if not billing["is_on"]:
-            st.info("Billing is off: nothing is sold here, and everything is allowed.", icon=":material/info:")
+            _explain_off(sign_in)
             return
         zone = ZoneInfo(me.organization.time_zone)
         subscription = billing["subscription"]
@@ -49,17 +46,23 @@ def render(sign_in: SignIn, me: Me) -> None:
             _show_subscription(subscription, billing, zone)
             _change(sign_in, subscription)
         _show_invoices(sign_in, zone)
+        parts.show_tax_ids(sign_in)
+        parts.show_figures(sign_in, me.organization)
 
 
-def _show_use(billing: dict[str, Any]) -> None:
-    limits, used = billing["limits"] or {}, billing["used"]
-    for column, (name, title) in zip(st.columns(len(_LIMITS)), _LIMITS.items(), strict=True):
-        allowed = money.count(limits[name]) if name in limits else "no limit"
-        column.metric(title, f"{money.count(used[name])} of {allowed}")
-        if name in limits:
-            column.progress(min(used[name] / limits[name], 1.0) if limits[name] else 1.0)
-            if used[name] >= limits[name]:
-                column.caption("No more are allowed on this plan.")
+def _explain_off(sign_in: SignIn) -> None:
+    """Where nothing is sold: why, what would be, and who could begin."""
+    st.info(
+        "Billing is off: nothing is sold here, and everything is allowed. There are no invoices, and figures of what is"
+        " paid, as recurring revenue, churn, seat use and failed payments, have nothing to count.",
+        icon=":material/info:",
+    )
+    st.header("What could be sold")
+    st.text(
+        "An operator who wants to sell seats sets SLUICE_STRIPE_SECRET_KEY and runs `./sluice billing setup`. From then"
+        " on whoever has bought nothing is on the free plan, and this page sells the others:"
+    )
+    parts.show_plans(sign_in)
 
 
 def _show_subscription(subscription: dict[str, Any], billing: dict[str, Any], zone: ZoneInfo) -> None:
@@ -83,15 +86,17 @@ def _show_subscription(subscription: dict[str, Any], billing: dict[str, Any], zo
 
 
 def _offer(sign_in: SignIn, billing: dict[str, Any]) -> None:
+    st.header("Choose a plan")
+    parts.show_plans(sign_in)
     with st.form("buy"):
-        st.header("Choose a plan")
         plan = st.radio("Plan", list(_SOLD), format_func=_SOLD.__getitem__, horizontal=True)
         interval = st.radio("Paid", list(_INTERVALS), format_func=_INTERVALS.__getitem__, horizontal=True)
         used = billing["used"]["seats"]
         seats = st.number_input("Seats", min_value=used, value=max(used, 3), help=f"{used} people are active.")
+        pays_usage = st.checkbox(_PAYS_USAGE, value=True, help=_PAYS_USAGE_HELP)
         is_chosen = st.form_submit_button("Go to checkout", type="primary")
     if is_chosen:
-        body = {"plan": plan, "interval": interval, "seats": int(seats)}
+        body = {"plan": plan, "interval": interval, "seats": int(seats), "pays_usage": pays_usage}
         page = client.post(sign_in, "/v1/billing/checkout", body, key=str(uuid4()))
         st.link_button("Pay at Stripe", page["url"], icon=":material/open_in_new:")
 
@@ -112,6 +117,7 @@ def _change(sign_in: SignIn, subscription: dict[str, Any]) -> None:
             horizontal=True,
         )
         seats = st.number_input("Seats", min_value=1, value=subscription["seats"])
+        pays_usage = st.checkbox(_PAYS_USAGE, value=subscription["pays_usage"], help=_PAYS_USAGE_HELP)
         ends = st.checkbox("End it with the period", value=subscription["cancels_at"] is not None)
         look, do = st.columns(2)
         looked = look.form_submit_button("Show the next invoice")
@@ -123,8 +129,8 @@ def _change(sign_in: SignIn, subscription: dict[str, Any]) -> None:
         st.text(f"The next invoice would be {total}.")
         _show_lines(preview["lines"], preview["currency"])
     if done:
-        client.patch(sign_in, "/v1/billing/subscription", {**wanted, "cancels_at_period_end": ends}, etag=None)
-        st.rerun()
+        body = {**wanted, "cancels_at_period_end": ends, "pays_usage": pays_usage}
+        states.tried(lambda: client.patch(sign_in, "/v1/billing/subscription", body, etag=None))
 
 
 def _show_invoices(sign_in: SignIn, zone: ZoneInfo) -> None:
@@ -136,7 +142,7 @@ def _show_invoices(sign_in: SignIn, zone: ZoneInfo) -> None:
         st.dataframe(rows, hide_index=True, column_config={"Page": link, "PDF": link})
     else:
         st.text("There are none yet.")
-    if st.button("Cards, addresses and tax ids", icon=":material/open_in_new:"):
+    if st.button("Cards and addresses", icon=":material/open_in_new:"):
         st.link_button("Open at Stripe", client.post(sign_in, "/v1/billing/portal")["url"])
 
 

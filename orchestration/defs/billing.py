@@ -1,4 +1,4 @@
-"""Every night, what is kept of subscriptions and invoices is compared with Stripe's own lists, and repaired."""
+"""Every night, what is kept of subscriptions, invoices and use is compared with what Stripe has, and repaired."""
 
 import json
 import subprocess
@@ -18,21 +18,30 @@ from contracts.settings import BillingSettings
     retry_policy=dg.RetryPolicy(max_retries=3, delay=300),
 )
 def stripe_reconciliation() -> dg.MaterializeResult[Any]:
-    """Compare, and repair what differs. It is a process of its own: only the API's code writes CRM data."""
+    """Compare, and repair what differs."""
+    return dg.MaterializeResult(metadata=reconcile())
+
+
+def reconcile() -> dict[str, str | int]:
+    """Compare and repair; answers what came of it. It is a process of its own: only the API's code writes CRM data.
+
+    Raises:
+        dagster.Failure: it could not be done, or Stripe has other sums of use than it was told.
+    """
     if not BillingSettings().is_billing_on:
-        return dg.MaterializeResult(metadata={"note": "Billing is off."})
+        return {"note": "Billing is off."}
     command = [sys.executable, "-m", "runtime", "billing", "reconcile", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise dg.Failure(done.stderr.strip() or f"exit code {done.returncode}")
     found: dict[str, Any] = json.loads(done.stdout)
-    return dg.MaterializeResult(
-        metadata={
-            "compared": found["compared"],
-            "repaired": len(found["repaired"]),
-            "which": ", ".join(found["repaired"]) or "none",
-        }
-    )
+    if found["usage"]:
+        raise dg.Failure(f"Stripe's meters have other sums than they were told: {'; '.join(found['usage'])}")
+    return {
+        "compared": found["compared"],
+        "repaired": len(found["repaired"]),
+        "which": ", ".join(found["repaired"]) or "none",
+    }
 
 
 reconcile_stripe = dg.define_asset_job(

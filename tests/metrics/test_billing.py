@@ -9,6 +9,7 @@ from contracts.events.billing import (
     SubscriptionCancelled,
     SubscriptionCreated,
     SubscriptionUpdated,
+    UsageReported,
 )
 from tests.event_history import BEGINNING, EventLog, days
 from tests.metrics.conftest import Asker
@@ -35,6 +36,13 @@ def _tell(log: EventLog) -> None:
     log.add(InvoiceUpdated(**bill, status="open", paid_minor=0, payment_attempts=1), late, at=BEGINNING + days(12))
     log.add(InvoiceUpdated(**bill, status="open", paid_minor=0, payment_attempts=2), late, at=BEGINNING + days(13))
     log.add(InvoiceUpdated(**bill, status="paid", paid_minor=12_500, payment_attempts=3), late, at=BEGINNING + days(14))
+    used: dict[str, Any] = {"subscription_id": first, "stamped_at": BEGINNING + days(5)}
+    log.add(UsageReported(meter="ai_drafts_beyond", quantity=30, **used), log.new_id(), at=BEGINNING + days(5))
+    log.add(UsageReported(meter="account_days_beyond", quantity=2, **used), log.new_id(), at=BEGINNING + days(5))
+    charged = {"seats_minor": 12_500, "usage_minor": 250, "ai_drafts": 30, "account_days": 2}
+    period = {"usage_from": BEGINNING, "usage_to": BEGINNING + days(10)}
+    whole: dict[str, Any] = {**bill, "total_minor": 12_750, "paid_minor": 12_750, **charged, **period}
+    log.add(InvoiceCreated(**whole, status="paid", payment_attempts=0), log.new_id(), at=BEGINNING + days(10))
     log.set_rates(BEGINNING.date(), {"USD": "2"}, at=BEGINNING)
     abroad = {"currency": "USD", "subscription_id": None, "seats": 0, "total_minor": 900, "paid_minor": 0}
     log.add(InvoiceCreated(**abroad, status="open", payment_attempts=1), log.new_id(), at=BEGINNING + days(15))

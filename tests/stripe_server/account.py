@@ -1,16 +1,17 @@
 """The state of a test account at Stripe: objects as Stripe shows them, and what time does to them."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-Object = dict[str, Any]
+from tests.stripe_server.lines import PERIODS as PERIODS
+from tests.stripe_server.lines import Object as Object
+from tests.stripe_server.lines import part, proration, row, whole
 
 _DAY = 86_400
-#: Seconds of a period; a test's months are all as long.
-PERIODS = {"month": 30 * _DAY, "year": 365 * _DAY}
+_NEVER = 2**40
 _NO_TAX: Object = {"enabled": False, "liability": None, "provider": None, "status": None}
 #: How often a payment is tried again, once a day, before the subscription is cancelled.
 _MOST_ATTEMPTS = 4
@@ -47,6 +48,10 @@ class StripeAccount:
     coupons: dict[str, int] = field(default_factory=dict)
     taxes: dict[str, int] = field(default_factory=dict)
     tell: Callable[[Object], None] | None = None
+    #: Of each report to a meter, whose it is, which meter's, when it was used by this account's clock, and how much.
+    used: list[tuple[str, str, int, int]] = field(default_factory=list)
+    #: Stripe knows identifiers of reports for a day.
+    knows_identifiers: bool = True
 
     def __post_init__(self) -> None:
         self._numbers = itertools.count(1)
@@ -95,11 +100,11 @@ class StripeAccount:
 
     def make_price(self, fields: Object) -> Object:
         product = fields["product"] if "product" in fields else self.make_product(fields["product_data"])["id"]
-        recurring = {"interval": fields["recurring"]["interval"], "interval_count": 1, "usage_type": "licensed"}
+        recurring = {"interval_count": 1, "usage_type": "licensed", "meter": None} | fields["recurring"]
         return self.make(
             "price", "price", active=True, billing_scheme="per_unit", currency=fields["currency"], metadata={},
             product=product, type="recurring", lookup_key=fields.get("lookup_key"),
-            recurring=recurring | {"meter": None, "trial_period_days": None}, unit_amount=int(fields["unit_amount"]),
+            recurring=recurring | {"trial_period_days": None}, unit_amount=int(fields["unit_amount"]),
         )  # fmt: skip
 
     def make_checkout(self, fields: Object) -> Object:
@@ -117,9 +122,11 @@ class StripeAccount:
     def pay_checkout(self, session_id: str) -> Object:
         """What a person does on the page of a checkout: pay. Answers the subscription."""
         session, wanted = self.find(session_id, "checkout.session"), self._wanted[session_id]
-        [line] = wanted["line_items"]
+        line, *metered = wanted["line_items"]
         trial = int(wanted.get("subscription_data", {}).get("trial_period_days", 0))
-        made = self.subscribe(session["customer"], line["price"], int(line["quantity"]), trial)
+        made = self.subscribe(
+            session["customer"], line["price"], int(line["quantity"]), trial, [one["price"] for one in metered]
+        )
         session.update(status="complete", payment_status="no_payment_required" if trial else "paid")
         session["subscription"] = made["id"]
         self.emit("checkout.session.completed", session)
@@ -130,8 +137,14 @@ class StripeAccount:
         subscription = self.find(subscription_id, "subscription")
         if subscription["status"] == "canceled":
             raise RefusedError("A canceled subscription can only update its cancellation_details and metadata.")
-        [item] = subscription["items"]["data"]
+        item = subscription["items"]["data"][0]
         for wanted in fields.get("items", []):
+            if "id" not in wanted:
+                self._add_metered(subscription, wanted["price"])
+                continue
+            if wanted.get("deleted") == "true":
+                self._drop_metered(subscription, wanted["id"])
+                continue
             if wanted["id"] != item["id"]:
                 raise RefusedError(f"No such subscription item: '{wanted['id']}'", "items[0][id]")
             price = self.find(wanted["price"], "price") if "price" in wanted else item["price"]
@@ -155,11 +168,12 @@ class StripeAccount:
     def preview(self, fields: Object) -> Object:
         """The next invoice, had a change been made."""
         subscription = self.find(fields["subscription"], "subscription")
-        [item] = subscription["items"]["data"]
+        item, *metered = subscription["items"]["data"]
         [wanted] = fields["subscription_details"]["items"]
         price, quantity = self.find(wanted["price"], "price"), int(wanted["quantity"])
-        lines = [*self._pending.get(subscription["id"], []), *self._proration(subscription, item, price, quantity)]
-        lines.append(self._line(subscription, item, price, quantity, item["current_period_end"]))
+        lines = [*self._pending.get(subscription["id"], []), *proration(subscription, item, price, quantity, self.now)]
+        lines.append(whole(subscription, item, price, quantity, item["current_period_end"]))
+        lines += [self._used(subscription, one) for one in metered]
         invoice = self._invoice(subscription, lines)
         del self.objects[invoice["id"]]
         return invoice | {"id": f"upcoming_{invoice['id']}"}
@@ -178,7 +192,9 @@ class StripeAccount:
 
     # what follows
 
-    def subscribe(self, customer: str, price_id: str, quantity: int, trial_days: int = 0) -> Object:
+    def subscribe(
+        self, customer: str, price_id: str, quantity: int, trial_days: int = 0, metered: Sequence[str] = ()
+    ) -> Object:
         """A subscription from now on; without a trial it is billed at once."""
         price = self.find(price_id, "price")
         made = self.make(
@@ -196,42 +212,52 @@ class StripeAccount:
             discounts=[], metadata={}, price=price, quantity=quantity, subscription=made["id"],
         )  # fmt: skip
         made["items"] = {"object": "list", "data": [item], "has_more": False, "url": "/v1/subscription_items"}
+        for one in metered:
+            self._add_metered(made, one, length=trial_days * _DAY)
         self.emit("customer.subscription.created", made)
         if not trial_days:
-            self._bill(made, [self._line(made, item, price, quantity, self.now)])
+            self._bill(made, [whole(made, item, price, quantity, self.now)])
         return made
 
     def _due(self, subscription: Object) -> int | None:
         """When time does something to a subscription."""
         if subscription["status"] == "canceled":
             return None
-        [item] = subscription["items"]["data"]
-        retry = self._unpaid(subscription)
-        instants: list[int] = [item["current_period_end"], *(one["next_payment_attempt"] for one in retry)]
-        return min(instants)
+        instants: list[int] = [item["current_period_end"] for item in subscription["items"]["data"]]
+        return min(*instants, *(one["next_payment_attempt"] for one in self._unpaid(subscription)), _NEVER)
 
     def _unpaid(self, subscription: Object) -> list[Object]:
         due = [one for one in self.all("invoice") if one["next_payment_attempt"] is not None]
         return [one for one in due if one["parent"]["subscription_details"]["subscription"] == subscription["id"]]
 
     def _act(self, subscription: Object) -> None:
-        [item] = subscription["items"]["data"]
         for invoice in self._unpaid(subscription):
             if invoice["next_payment_attempt"] <= self.now:
                 self._pay(subscription, invoice)
                 return
-        if subscription["cancel_at_period_end"]:
+        seats, *metered = subscription["items"]["data"]
+        is_over = subscription["cancel_at_period_end"] and seats["current_period_end"] <= self.now
+        due = [item for item in (seats, *metered) if item["current_period_end"] <= self.now or is_over]
+        lines = [] if subscription["status"] == "trialing" else [self._used(subscription, one) for one in due[1:]]
+        if seats not in due:
+            lines = [self._used(subscription, one) for one in due]
+        lines = [line for line in lines if not is_over or line["quantity"]]
+        if is_over:
+            if lines:
+                self._bill(subscription, [*self._pending.pop(subscription["id"], []), *lines])
             self.cancel(subscription["id"])
             return
-        start = item["current_period_end"]
-        item.update(
-            current_period_start=start, current_period_end=start + PERIODS[item["price"]["recurring"]["interval"]]
-        )
+        for item in due:
+            start = item["current_period_end"]
+            length = PERIODS[item["price"]["recurring"]["interval"]]
+            item.update(current_period_start=start, current_period_end=start + length)
         if subscription["status"] == "trialing":
             subscription["status"] = "active"
         self.emit("customer.subscription.updated", subscription)
-        lines = self._pending.pop(subscription["id"], [])
-        self._bill(subscription, [*lines, self._line(subscription, item, item["price"], item["quantity"], start)])
+        if seats in due:
+            start = seats["current_period_start"]
+            lines.insert(0, whole(subscription, seats, seats["price"], seats["quantity"], start))
+        self._bill(subscription, [*self._pending.pop(subscription["id"], []), *lines])
 
     def _bill(self, subscription: Object, lines: list[Object]) -> None:
         invoice = self._invoice(subscription, lines)
@@ -246,11 +272,11 @@ class StripeAccount:
         """Take off what a coupon takes off, and add the tax."""
         customer, total = invoice["customer"], invoice["subtotal"]
         if percent := self.coupons.get(customer):
-            off = _part(total, percent, 100)
+            off = part(total, percent, 100)
             invoice["total_discount_amounts"] = [{"amount": off, "discount": "di_1"}]
             total -= off
         if percent := self.taxes.get(customer):
-            tax = _part(total, percent, 100)
+            tax = part(total, percent, 100)
             invoice["total_taxes"] = [
                 {
                     "amount": tax, "tax_behavior": "exclusive", "tax_rate_details": None, "taxable_amount": total,
@@ -288,40 +314,33 @@ class StripeAccount:
             self.emit("customer.subscription.updated", subscription)
 
     def _prorate(self, subscription: Object, item: Object, price: Object, quantity: int) -> None:
-        lines = self._proration(subscription, item, price, quantity)
-        self._pending.setdefault(subscription["id"], []).extend(lines)
+        corrections = proration(subscription, item, price, quantity, self.now)
+        self._pending.setdefault(subscription["id"], []).extend(corrections)
 
-    def _proration(self, subscription: Object, item: Object, price: Object, quantity: int) -> list[Object]:
-        if subscription["status"] == "trialing" or (price["id"], quantity) == (item["price"]["id"], item["quantity"]):
-            return []
-        start, end = item["current_period_start"], item["current_period_end"]
-        left = end - self.now
-        old, new = item["price"]["unit_amount"] * item["quantity"], price["unit_amount"] * quantity
-        period = {"start": self.now, "end": end}
-        shares = ((-old, item["price"], item["quantity"]), (new, price, quantity))
-        return [
-            self._row(subscription, item, of, count, _part(amount, left, end - start), period, is_proration=True)
-            for amount, of, count in shares
-        ]
+    def _add_metered(self, subscription: Object, price_id: str, length: int = 0) -> None:
+        """Something that is sold by use: charged when each of its periods is over."""
+        price, [seats, *_] = self.find(price_id, "price"), subscription["items"]["data"]
+        is_as_long = price["recurring"]["interval"] == seats["price"]["recurring"]["interval"]
+        end = self.now + (length or PERIODS[price["recurring"]["interval"]])
+        item = self.make(
+            "si", "subscription_item", current_period_start=self.now, discounts=[], metadata={}, price=price,
+            current_period_end=seats["current_period_end"] if is_as_long else end, subscription=subscription["id"],
+        )  # fmt: skip
+        subscription["items"]["data"].append(item)
 
-    def _line(self, subscription: Object, item: Object, price: Object, quantity: int, start: int) -> Object:
-        period = {"start": start, "end": start + PERIODS[price["recurring"]["interval"]]}
-        return self._row(subscription, item, price, quantity, price["unit_amount"] * quantity, period)
+    def _drop_metered(self, subscription: Object, item_id: str) -> None:
+        """What was used until now comes with the next invoice."""
+        [item] = [one for one in subscription["items"]["data"][1:] if one["id"] == item_id]
+        self._pending.setdefault(subscription["id"], []).append(self._used(subscription, item, until=self.now))
+        subscription["items"]["data"].remove(item)
 
-    def _row(
-        self, subscription: Object, item: Object, price: Object, quantity: int, amount: int, period: Object,
-        *, is_proration: bool = False,
-    ) -> Object:  # fmt: skip
-        details = {"invoice_item": None, "proration": is_proration, "proration_details": None}
-        details |= {"subscription": subscription["id"], "subscription_item": item["id"]}
-        return {
-            "id": f"il_{next(self._numbers):06d}", "object": "line_item", "livemode": False, "amount": amount,
-            "subtotal": amount, "currency": price["currency"], "discountable": not is_proration, "discounts": [],
-            "metadata": {}, "period": period, "quantity": quantity, "description": f"{quantity} seats",
-            "parent": {
-                "type": "subscription_item_details", "invoice_item_details": None, "subscription_item_details": details,
-            },
-        }  # fmt: skip
+    def _used(self, subscription: Object, item: Object, until: int | None = None) -> Object:
+        """The line for what was used in an item's period."""
+        start, end = item["current_period_start"], until or item["current_period_end"]
+        asked = subscription["customer"], item["price"]["recurring"]["meter"]
+        used = sum(much for *whose, at, much in self.used if (*whose,) == asked and start <= at < end)
+        period = {"start": start, "end": end}
+        return row(subscription, item, item["price"], used, used * item["price"]["unit_amount"], period)
 
     def _invoice(self, subscription: Object, lines: list[Object]) -> Object:
         details = {"metadata": {}, "subscription": subscription["id"]}
@@ -346,12 +365,6 @@ class StripeAccount:
             invoice_pdf=f"https://invoice.stripe.test/{made['id']}.pdf", next_payment_attempt=None,
         )  # fmt: skip
         return made
-
-
-def _part(amount: int, left: int, whole: int) -> int:
-    """The share of an amount for the rest of a period, rounded half away from zero."""
-    size = (2 * abs(amount) * left + whole) // (2 * whole)
-    return size if amount >= 0 else -size
 
 
 def _copy(value: Any) -> Any:

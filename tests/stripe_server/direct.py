@@ -36,7 +36,32 @@ def update_customer(account: StripeAccount, fields: Object, customer: str) -> Ob
 
 def subscribe(account: StripeAccount, fields: Object) -> Object:
     """A subscription to one price, as an operator makes one."""
-    [line] = fields["items"]
+    line, *metered = fields["items"]
     customer = account.find(fields["customer"], "customer")["id"]
     trial = int(fields.get("trial_period_days", 0))
-    return account.subscribe(customer, line["price"], int(line.get("quantity", 1)), trial)
+    quantity = int(line.get("quantity", 1))
+    return account.subscribe(customer, line["price"], quantity, trial, [one["price"] for one in metered])
+
+
+#: Beginnings of values that are taken, of some types.
+_TAX_IDS = {"eu_vat": "DE", "gb_vat": "GB", "us_ein": "12-"}
+
+
+def add_tax_id(account: StripeAccount, fields: Object, customer: str) -> Object:
+    """A number by which tax offices know a customer."""
+    kind, value = fields["type"], fields["value"]
+    if kind not in _TAX_IDS:
+        raise RefusedError(f"Invalid type: must be one of {', '.join(_TAX_IDS)}", "type")
+    if not value.startswith(_TAX_IDS[kind]):
+        raise RefusedError(f"Invalid value for {kind}.", "value", code="tax_id_invalid")
+    made = account.make("txi", "tax_id", type=kind, value=value, country=value[:2], customer=customer)
+    checked = {"status": "pending", "verified_name": None, "verified_address": None}
+    made |= {"verification": checked if kind == "eu_vat" else None, "owner": None}
+    account.objects[made["id"]] = made
+    return made
+
+
+def delete_tax_id(account: StripeAccount, tax_id: str) -> Object:
+    """It is gone."""
+    del account.objects[account.find(tax_id, "tax_id")["id"]]
+    return {"id": tax_id, "object": "tax_id", "deleted": True}

@@ -174,6 +174,36 @@ def _cards(account: StripeAccount, fields: Object, customer: str) -> Object:
     return _list(account, {**fields, "customer": customer}, "payment_method", path)
 
 
+def _shown(invoice: Object) -> Object:
+    """An invoice as Stripe shows it: with the first ten of its lines."""
+    lines = invoice["lines"]
+    return invoice | {"lines": lines | {"data": lines["data"][:10], "has_more": len(lines["data"]) > 10}}
+
+
+def _lines(account: StripeAccount, fields: Object, invoice_id: str) -> Object:
+    kept, has_more = pages(
+        account.find(invoice_id, "invoice")["lines"]["data"], int(fields.get("limit", 10)), fields.get("starting_after")
+    )
+    if "data.pricing.price_details.price" in fields.get("expand", ()):
+        kept = [_with_price(account, line) if line.get("pricing") else line for line in kept]
+    return {"object": "list", "data": kept, "has_more": has_more, "url": f"/v1/invoices/{invoice_id}/lines"}
+
+
+def _with_price(account: StripeAccount, line: Object) -> Object:
+    details = line["pricing"]["price_details"]
+    details = details | {"price": account.find(details["price"], "price")}
+    return line | {"pricing": line["pricing"] | {"price_details": details}}
+
+
+def _invoices(account: StripeAccount, fields: Object) -> Object:
+    found = _list(account, fields, "invoice", "/v1/invoices")
+    return found | {"data": [_shown(one) for one in found["data"]]}
+
+
+def _tax_ids(account: StripeAccount, fields: Object, customer: str) -> Object:
+    return _list(account, {**fields, "customer": customer}, "tax_id", f"/v1/customers/{customer}/tax_ids")
+
+
 def _portal(account: StripeAccount, fields: Object) -> Object:
     made = account.make("bps", "billing_portal.session", configuration="bpc_1", customer=fields["customer"])
     made |= {"url": f"https://billing.stripe.test/{made['id']}", "return_url": fields["return_url"], "flow": None}
@@ -202,6 +232,7 @@ class _Routes:
         ("POST", "/v1/billing/meters", meters.make_meter),
         ("GET", "/v1/billing/meters", lambda account, f: _list(account, f, "billing.meter", "/v1/billing/meters")),
         ("POST", "/v1/billing/meter_events", meters.report),
+        ("GET", "/v1/billing/meters/([^/]+)/event_summaries", meters.sum_up),
         ("POST", "/v1/invoices/create_preview", lambda account, fields: account.preview(fields)),
         ("GET", "/v1/customers/([^/]+)/payment_methods", _cards),
         ("POST", "/v1/invoices", one_off.make_invoice),
@@ -211,7 +242,11 @@ class _Routes:
         ("POST", "/v1/invoices/([^/]+)/void", lambda account, fields, one: one_off.void(account, one, fields)),
         ("DELETE", "/v1/invoices/([^/]+)", lambda account, _, one: one_off.delete(account, one)),
         ("POST", "/v1/credit_notes", one_off.credit),
-        ("GET", "/v1/invoices", lambda account, fields: _list(account, fields, "invoice", "/v1/invoices")),
-        ("GET", "/v1/invoices/([^/]+)", lambda account, _, one: account.find(one, "invoice")),
+        ("GET", "/v1/invoices", _invoices),
+        ("GET", "/v1/invoices/([^/]+)", lambda account, _, one: _shown(account.find(one, "invoice"))),
+        ("GET", "/v1/invoices/([^/]+)/lines", _lines),
+        ("GET", "/v1/customers/([^/]+)/tax_ids", _tax_ids),
+        ("POST", "/v1/customers/([^/]+)/tax_ids", direct.add_tax_id),
+        ("DELETE", "/v1/customers/[^/]+/tax_ids/([^/]+)", lambda account, _, one: direct.delete_tax_id(account, one)),
         ("GET", "/v1/events", lambda account, fields: _list(account, fields, "event", "/v1/events")),
     ]

@@ -1,5 +1,6 @@
 """The test server's objects are of the shape that Stripe's own document gives, and Stripe's command line drives it."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -20,7 +21,7 @@ def _life() -> Iterator[Object]:
     price = account.make_price({**fields, "product_data": {"name": "Team"}})
     make_meter(account, {"event_name": "drafts", "display_name": "Drafts", "default_aggregation": {"formula": "sum"}})
     used = {"stripe_customer_id": customer["id"], "value": "3"}
-    report(account, {"event_name": "drafts", "identifier": "1", "timestamp": "1767225600", "payload": used})
+    report(account, {"event_name": "drafts", "identifier": "1", "timestamp": str(int(time.time())), "payload": used})
     line = {"price": price["id"], "quantity": "2"}
     session = account.make_checkout({"customer": customer["id"], "line_items": [line]})
     subscription = account.pay_checkout(session["id"])

@@ -13,5 +13,11 @@ select
     cast({{ json_text('data', 'seats') }} as bigint) as seats,
     cast({{ json_text('data', 'total_minor') }} as bigint) as total_minor,
     {{ json_text('data', 'currency') }} as currency,
-    cast({{ json_text('data', 'payment_attempts') }} as bigint) as payment_attempts
+    cast({{ json_text('data', 'payment_attempts') }} as bigint) as payment_attempts,
+    cast({{ json_text('data', 'seats_minor') }} as bigint) as seats_minor,
+    cast({{ json_text('data', 'usage_minor') }} as bigint) as usage_minor,
+    cast({{ json_text('data', 'ai_drafts') }} as bigint) as ai_drafts,
+    cast({{ json_text('data', 'account_days') }} as bigint) as account_days,
+    cast({{ json_text('data', 'usage_from') }} as timestamp with time zone) as usage_from,
+    cast({{ json_text('data', 'usage_to') }} as timestamp with time zone) as usage_to
 from events

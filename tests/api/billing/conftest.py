@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import psycopg
 import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
 from api.billing.catalogue import set_up
 from api.billing.provider import Provider
+from api.billing.usage import report_usage
 from api.billing.worker import learn_next
 from api.kernel.database import Database as Pool
 from contracts.settings import BillingSettings
@@ -22,6 +24,13 @@ from tests.stripe_server.one_off import put_card
 from tests.stripe_server.server import KEY, StripeServer, delivery, stripe_server
 
 SECRET = "whsec_of_throw_away_servers"
+_DRAFTED = """
+insert into drafts (organization_id, id, version, request_key, kind, state, prompt, model, inputs_hash, cited, written,
+    text, input_tokens, output_tokens, cost_micro, created_at)
+select %s, gen_random_uuid(), 1, gen_random_uuid()::text, 'summary', %s, '', '', '', '{}', '', '', 0, 0, 0,
+    date_trunc('hour', now()) - %s * interval '1 hour' + n * interval '1 millisecond'
+from generate_series(1, %s) n
+"""
 
 
 @dataclass
@@ -91,6 +100,31 @@ class Till:
         """What billing says."""
         return await self.owner.read("/v1/billing")
 
+    async def connect(self, accounts: int) -> None:
+        """Connect some accounts."""
+        for number in range(accounts):
+            account = {"channel": "telegram", "name": f"No. {number}", "address": f"+3519000{number:05d}"}
+            await self.owner.made("/v1/bd-accounts", json=account)
+
+    def draft(self, count: int, *, hours_ago: int, state: str = "generated") -> None:
+        """Drafts were made in an hour of the past."""
+        with psycopg.connect(self.database.admin_url, autocommit=True) as admin:
+            admin.execute(_DRAFTED, [self.owner.organization_id, state, hours_ago, count])
+
+    def paid_use(self, *, hours_ago: int) -> None:
+        """Use has been paid for since an hour of the past."""
+        with psycopg.connect(self.database.admin_url, autocommit=True) as admin:
+            admin.execute(
+                "update subscriptions set usage_since = date_trunc('hour', now()) - %s * interval '1 hour'"
+                " where organization_id = %s",
+                [hours_ago, self.owner.organization_id],
+            )
+
+    async def report(self) -> int:
+        """Let the worker tell Stripe of use."""
+        async with Provider(self.settings) as provider:
+            return await report_usage(self.pool, provider)
+
 
 @pytest.fixture
 def stripe() -> Iterator[StripeServer]:
@@ -132,6 +166,8 @@ async def till(api: Api, api_database: Database, stripe: StripeServer) -> AsyncI
     stripe.account.tell = made.undelivered.append
     yield made
     await pool.close()
+    with psycopg.connect(api_database.admin_url, autocommit=True) as admin:  # the next Stripe knows nothing of it
+        admin.execute("delete from usage_reports")
 
 
 @pytest.fixture

@@ -1,5 +1,9 @@
 """Plans, seats and invoices, as an owner uses them."""
 
+import asyncio
+import time
+
+import psycopg
 import pytest
 
 from contracts.access import Role
@@ -111,6 +115,17 @@ async def test_coupons_and_taxes_are_told_of_an_invoice(till: Till) -> None:
     assert (invoice["paid_minor"], invoice["seats"]) == (4_760, 2)
 
 
+async def test_tax_ids_are_given_and_taken_away(till: Till) -> None:
+    assert (await till.owner.read("/v1/billing/tax-ids"))["items"] == []
+    made = await till.owner.made("/v1/billing/tax-ids", json={"kind": "eu_vat", "value": "DE123456789"})
+    refused = await till.owner.post("/v1/billing/tax-ids", json={"kind": "eu_vat", "value": "nonsense"})
+    assert (refused.status_code, refused.json()["code"]) == (422, "refused_by_stripe")
+    [kept] = (await till.owner.read("/v1/billing/tax-ids"))["items"]
+    assert kept == made == {"id": made["id"], "kind": "eu_vat", "value": "DE123456789", "check": "pending"}
+    assert (await till.owner.call("DELETE", f"/v1/billing/tax-ids/{made['id']}")).status_code == 204
+    assert (await till.owner.read("/v1/billing/tax-ids"))["items"] == []
+
+
 async def test_accounts_are_limited_by_the_plan(till: Till) -> None:
     account = {"channel": "telegram", "name": "One", "address": "+351900000001"}
     assert (await till.owner.post("/v1/bd-accounts", json=account)).status_code == 201
@@ -154,13 +169,39 @@ async def test_a_repeated_checkout_is_one(till: Till) -> None:
     assert len(till.stripe.account.all("checkout.session")) == len(till.stripe.account.all("customer")) == 1
 
 
-async def test_while_stripe_does_not_answer_everything_else_goes_on(till: Till) -> None:
+async def test_while_stripe_does_not_answer_everything_else_goes_on(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.billing.provider._RETRIES", 0)
     await till.subscribe(seats=2)
     till.stripe.is_down = True
-    refused = await till.owner.call("PATCH", "/v1/billing/subscription", json={"seats": 4})
-    assert (refused.status_code, refused.json()["code"]) == (503, "billing_unavailable")
+    for body in ({"seats": 4}, {"plan": "business"}, {"pays_usage": True}):
+        refused = await till.owner.call("PATCH", "/v1/billing/subscription", json=body)
+        assert (refused.status_code, refused.json()["code"]) == (503, "billing_unavailable")
     assert (await till.read())["subscription"]["seats"] == 2
     assert await till.owner.add_user()
+
+
+async def test_who_waits_for_stripe_waits_not_for_ever_and_holds_no_transaction(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.billing.provider._RETRIES", 0)
+    monkeypatch.setattr("api.billing.provider._SECONDS", 1)
+    await till.subscribe(seats=2)
+    asked, began = len(till.stripe.requests), time.monotonic()
+    with till.stripe.lock:  # it takes requests, and answers none
+        waiting = asyncio.create_task(till.owner.call("PATCH", "/v1/billing/subscription", json={"seats": 4}))
+        await asyncio.sleep(0.5)
+        with psycopg.connect(till.database.admin_url) as admin:
+            [open_ones] = admin.execute(
+                "select count(*) from pg_stat_activity where xact_start is not null and pid <> pg_backend_pid()"
+                " and datname = current_database() and usename in ('sluice_app', 'sluice_worker')"
+            ).fetchall()
+        refused = await waiting
+    assert open_ones == (0,)
+    assert (refused.status_code, refused.json()["code"]) == (503, "billing_unavailable")
+    assert time.monotonic() - began < 5
+    assert len(till.stripe.requests) <= asked + 1
 
 
 @pytest.mark.parametrize("role", [Role.MANAGER, Role.REP, Role.ANALYST])

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import re
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +13,29 @@ import pytest
 from api.billing.payments import PaymentDeclined, Payments
 from api.billing.provider import Provider
 from api.billing.reconcile import reconcile
-from api.billing.usage import report_usage
 from tests.api.billing.conftest import Till
 from tests.stripe_server.programs import replay, steady, stripe_command
 from tests.stripe_server.spec import answer_of, problem_of
 
+_HOUR = datetime(2026, 6, 1, 9, tzinfo=UTC), datetime(2026, 6, 1, 10, tzinfo=UTC)
 _ID = re.compile(r"/[a-z_]+_[A-Za-z0-9]{8,}")
 
 
 async def _everything(till: Till) -> None:
     """All that billing ever asks of Stripe."""
-    await till.subscribe(seats=2)
+    account = till.stripe.account
+    account.now = int(time.time())
+    await till.subscribe(seats=2, pays_usage=True)
     await till.owner.made("/v1/billing/portal")
+    tax_id = await till.owner.made("/v1/billing/tax-ids", json={"kind": "gb_vat", "value": "GB123456789"})
+    await till.owner.read("/v1/billing/tax-ids")
+    await till.owner.call("DELETE", f"/v1/billing/tax-ids/{tax_id['id']}")
+    await till.connect(6)
+    told = await till.report()
     await till.owner.made("/v1/billing/preview", json={"seats": 4})
-    for body in ({"seats": 4}, {"plan": "business", "interval": "year"}, {"cancels_at_period_end": True}):
+    bodies: tuple[dict[str, Any], ...]
+    bodies = ({"seats": 4}, {"pays_usage": False}, {"pays_usage": True}, {"plan": "business", "interval": "year"})
+    for body in (*bodies, {"cancels_at_period_end": True}):
         assert (await till.owner.call("PATCH", "/v1/billing/subscription", json=body)).is_success
     await till.settle()
     payments, organization_id = Payments(till.pool, till.settings), till.owner.organization_id
@@ -34,7 +45,8 @@ async def _everything(till: Till) -> None:
     with pytest.raises(PaymentDeclined):
         await payments.charge(organization_id, key="2", amount_minor=900, currency="USD", what="An account")
     async with Provider(till.settings) as provider:
-        assert await report_usage(till.pool, provider)
+        assert told > 0
+        await provider.sum_of_use("sluice_account_days_beyond", account.all("customer")[0]["id"], *_HOUR)
         await reconcile(till.pool, provider, till.settings)
 
 

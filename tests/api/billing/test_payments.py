@@ -105,6 +105,16 @@ async def test_money_comes_back_once_and_whole(till: Till) -> None:
     assert [note["amount"] for note in till.stripe.account.all("credit_note")] == [900]
 
 
+async def test_money_whose_payment_nobody_noted_comes_back_as_well(till: Till) -> None:
+    await _refund(till, Payment(None, 900, "USD"))
+    await till.subscribe(seats=2)
+    await _refund(till, Payment(None, 900, "USD"))
+    payment = await _charge(till)
+    await _refund(till, Payment(None, 900, "USD"))
+    [note] = till.stripe.account.all("credit_note")
+    assert (note["amount"], note["invoice"]) == (900, payment.payment_id)
+
+
 async def test_where_billing_is_off_nothing_is_charged(till: Till) -> None:
     till.settings = settings_of(till.stripe, stripe_secret_key=None)
     payment = await _charge(till)

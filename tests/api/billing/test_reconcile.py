@@ -1,12 +1,17 @@
 """What never came by webhook is found in Stripe's lists; and money, over many random changes, is what it should be."""
 
+import asyncio
 import random
+import time
 from fractions import Fraction
 
+import dagster as dg
+import psycopg
 import pytest
 
 from api.billing.provider import Provider
 from api.billing.reconcile import Reconciled, reconcile
+from orchestration.defs.billing import reconcile as nightly
 from tests.api.billing.conftest import Till
 from tests.stripe_server.account import PERIODS, Object
 
@@ -31,6 +36,24 @@ async def test_lost_deliveries_are_found_and_repaired(till: Till) -> None:
     assert (await till.read())["subscription"]["seats"] == 8
     assert len((await till.owner.read("/v1/billing/invoices"))["items"]) == 2
     assert (await _reconciled(till)).repaired == []
+
+
+async def test_each_night_an_asset_repairs_and_says_what_it_cannot(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_DATABASE_WORKER_URL", till.database.worker_url)
+    till.stripe.account.now = int(time.time())
+    subscription = await till.subscribe(seats=3, pays_usage=True)
+    await till.connect(6)
+    await till.report()
+    with till.stripe.lock:
+        till.stripe.account.change(subscription, {"items": [{"id": till.item, "quantity": 8}]})
+    done = await asyncio.to_thread(nightly)
+    assert (done["repaired"], done["which"]) == (1, subscription)
+    with psycopg.connect(till.database.admin_url, autocommit=True) as admin:
+        admin.execute("update usage_reports set stamped_at = stamped_at - interval '1 hour'")
+    with pytest.raises(dg.Failure, match="account_days_beyond is 0 there and 1 here"):
+        await asyncio.to_thread(nightly)
+    monkeypatch.delenv("SLUICE_STRIPE_SECRET_KEY")
+    assert await asyncio.to_thread(nightly) == {"note": "Billing is off."}
 
 
 async def test_what_is_not_ours_is_left_alone(till: Till) -> None:

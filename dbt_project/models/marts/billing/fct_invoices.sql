@@ -29,6 +29,8 @@ select
     total_minor,
     currency,
     payment_attempts,
+    seats_minor,
+    usage_minor,
 
     -- timestamps
     issued_at,
