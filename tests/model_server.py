@@ -22,7 +22,8 @@ class ObedientModel:
     """A model that does whatever the customer's words ask of it: the worst that could answer.
 
     `says` is its answer; `{instructions}` and `{document}` stand for what it was given. `ends` false breaks it off.
-    It is `busy` so many times, `refuses` to be some models, and rests for `pause` seconds before each part.
+    It is `busy` so many times, `refuses` to be some models, rests for `pause` seconds before each part, and answers
+    nothing before it `may_answer`.
     """
 
     url: str
@@ -31,7 +32,11 @@ class ObedientModel:
     busy: int = 0
     refuses: tuple[str, ...] = ()
     pause: float = 0.0
+    may_answer: threading.Event = field(default_factory=threading.Event)
     asked: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.may_answer.set()
 
     def answer(self, asked: dict[str, Any]) -> str:
         """What it writes."""
@@ -55,6 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
         model = self.server.model
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         whole = model.answer(asked)
+        model.may_answer.wait(60)
         if model.busy or asked["model"] in model.refuses:
             model.busy = max(0, model.busy - 1)
             self.send_error(400 if asked["model"] in model.refuses else 503)
@@ -106,6 +112,32 @@ def mock_model(*options: str) -> Iterator[str]:
         yield f"{url}/v1"
     finally:
         server.terminate()
+        server.wait(timeout=20)
+
+
+_SMALL = """
+import sys, time
+import xllamacpp
+given = xllamacpp.CommonParams()
+given.model.path, given.hostnames, given.port = sys.argv[1], ["127.0.0.1"], int(sys.argv[2])
+given.n_ctx, given.n_parallel, given.use_jinja = 4096, 1, True
+server = xllamacpp.Server(given)
+time.sleep(3600)
+"""
+
+
+@contextmanager
+def small_model(path: str) -> Iterator[str]:
+    """A real model from a file, on llama.cpp: answers the URL of its API."""
+    port = free_port()
+    command = [sys.executable, "-c", _SMALL, path, str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}/v1"
+    try:
+        eventually(lambda: _answers(f"{url}/models"), seconds=120)
+        yield url
+    finally:
+        server.kill()  # it knows no other end
         server.wait(timeout=20)
 
 

@@ -1,4 +1,4 @@
-"""What came of what a campaign wrote: it was sent or came back, they answered, are away, or want no more.
+"""What came of what a campaign wrote: it was sent or came back, they answered, are away or erased, or want no more.
 
 Heard of from events, in the transaction in which each is claimed. A message of ours is no answer, whoever wrote it.
 """
@@ -19,9 +19,10 @@ from contracts.channels import Channel, MessageKind
 from contracts.events.campaigns import Ending
 from contracts.events.conversations import MessageFailed, MessageReceived, MessageSent
 from contracts.events.envelope import Envelope, Event
+from contracts.events.relations import ContactErased
 
 CONSUMER = "campaigns"
-TYPES = ("message.sent", "message.failed", "message.received")
+TYPES = ("message.sent", "message.failed", "message.received", "contact.erased")
 
 #: An answer that is nothing but this, in the languages of those who are likely to get our mails.
 _STOP = re.compile(
@@ -62,17 +63,23 @@ async def concerns(database: Database, events: Sequence[Envelope[Event]]) -> Col
     """The ids of events that a campaign hears."""
     ours = [event for event in events if isinstance(event.data, MessageSent | MessageFailed)]
     theirs = [(event, event.data) for event in events if isinstance(event.data, MessageReceived)]
+    erased = [event for event in events if isinstance(event.data, ContactErased)]
     async with database.unit(None) as unit:
         touches, people = await unit.fetch_all(
             _OF_TOUCHES.bind(ids=[event.aggregate_id for event in ours]),
             _OF_PEOPLE.bind(
-                contacts=[data.contact_id for _, data in theirs if data.contact_id is not None],
+                contacts=[
+                    *(data.contact_id for _, data in theirs if data.contact_id is not None),
+                    *(event.aggregate_id for event in erased),
+                ],
                 conversations=[data.conversation_id for _, data in theirs],
             ),
         )
     messages, known = {row.message_id for row in touches}, {row.id for row in people}
-    return {event.id for event in ours if event.aggregate_id in messages} | {
-        event.id for event, data in theirs if {data.contact_id, data.conversation_id} & known
+    return {
+        *(event.id for event in ours if event.aggregate_id in messages),
+        *(event.id for event, data in theirs if {data.contact_id, data.conversation_id} & known),
+        *(event.id for event in erased if event.aggregate_id in known),
     }
 
 
@@ -85,6 +92,8 @@ async def hear(unit: UnitOfWork, event: Envelope[Event]) -> None:
             await _hear_of_touch(unit, event, failure)
         case MessageReceived() as message:
             await _hear_from(unit, event, message)
+        case ContactErased():
+            await _end_for(unit, event.aggregate_id)
         case _:
             return
 
@@ -102,6 +111,14 @@ async def _hear_of_touch(unit: UnitOfWork, event: Envelope[Event], failure: Mess
     else:
         decided = journeys.failed(recipient, touch, unit.now, reason=failure.reason, is_unknown=failure.is_unknown)
     records.write(unit, decided)
+
+
+async def _end_for(unit: UnitOfWork, contact_id: UUID) -> None:
+    found = await unit.fetch(records.ACTIVE_OF_CONTACT, contact_id=contact_id)
+    recipients = await records.lock_recipients(unit, [row.id for row in found])
+    active = [one for one in recipients if one.is_active]
+    records.write(unit, [journeys.end(one, Ending.STOPPED, unit.now, reason="erased") for one in active])
+    await take_back(unit, active)
 
 
 async def _hear_from(unit: UnitOfWork, event: Envelope[Event], message: MessageReceived) -> None:

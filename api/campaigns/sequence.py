@@ -23,6 +23,7 @@ from api.conversations.sending import Outgoing, queue_message
 from api.conversations.windows import Window
 from api.kernel.changes import Change
 from api.kernel.custom import defining, definitions
+from api.kernel.erasing import hold_erasures
 from api.kernel.errors import CrmError
 from api.kernel.unit_of_work import Row, UnitOfWork
 from api.tasks import records as tasks
@@ -75,7 +76,8 @@ async def advance(unit: UnitOfWork, campaign_id: UUID, links: Links) -> int:
 
 
 async def _look(unit: UnitOfWork, campaign: Campaign, due: list[Recipient], links: Links) -> _Turn:
-    """Everything that the turns depend on, as it is now."""
+    """Everything that the turns depend on, as it is now, and stays: nobody is erased meanwhile."""
+    await hold_erasures(unit)
     known = await audience.people(unit, campaign, [one.contact_id for one in due])
     begun, custom, threads, queued = await unit.fetch_all(
         records.BEGUN.bind(campaign_id=campaign.id),
@@ -223,7 +225,8 @@ async def _queue(
         headers=headers,
     )
     try:
-        queued = await queue_message(turn.unit, outgoing)
+        async with turn.unit.part():  # what a refusal comes from leaves the others of the batch alone
+            queued = await queue_message(turn.unit, outgoing)
     except CrmError as error:
         _log.warning("campaign %s cannot write to recipient %s: %s", turn.campaign.id, recipient.id, error.code)
         turn.decided.append(journeys.end(recipient, Ending.FAILED, now, reason=error.code[:60]))

@@ -24,6 +24,7 @@ from api.conversations.suppressions import suppress
 from api.conversations.windows import Window
 from api.kernel.changes import Change
 from api.kernel.constraints import UnknownReference
+from api.kernel.erasing import HOLD
 from api.kernel.errors import Conflict, Unprocessable
 from api.kernel.hints import hint
 from api.kernel.unit_of_work import UnitOfWork
@@ -162,7 +163,10 @@ async def _person(unit: UnitOfWork, account: Account, outgoing: Outgoing) -> tup
         [rows] = await unit.fetch_all(linking.contacts_at(account.channel, [outgoing.address]))
         link = linking.links(rows).get(outgoing.address.lower(), Link())
         return outgoing.address, replace(link, deal_id=outgoing.deal_id or link.deal_id)
-    rows = await unit.fetch(linking.GIVEN_CONTACT, contact_id=outgoing.contact_id, channel=account.channel.value)
+    _, rows = await unit.fetch_all(
+        HOLD.bind(),  # who is erased meanwhile would be written to at the address from before
+        linking.GIVEN_CONTACT.bind(contact_id=outgoing.contact_id, channel=account.channel.value),
+    )
     if not rows:
         raise UnknownReference("contact_id", "contact")
     [contact] = rows

@@ -1,6 +1,6 @@
 """Statements of drafts, and what is read for one."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from api.conversations.state import Conversation
 from api.db.statements import compiled, is_one_of
 from api.drafts.rules import Draft
 from api.kernel.changes import Change
+from api.kernel.erasing import erasures_so_far
 from api.kernel.errors import NotFound
 from api.kernel.listing import Listing
 from api.kernel.states import as_state, only, rows_of
@@ -87,11 +88,15 @@ _CONTACT = compiled(text("select name from contacts where organization_id = :org
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a draft is about: `facts` by name, as JSON; `people` to be hidden; `ours` are texts that we wrote."""
+    """What a draft is about: `facts` by name, as JSON; `people` to be hidden; `ours` are texts that we wrote.
+
+    `erasures` is how many people had been erased before it was read.
+    """
 
     conversation_id: UUID | None
     deal_id: UUID | None
-    facts: dict[str, Any]
+    erasures: int
+    facts: dict[str, Any] = field(default_factory=dict)
     people: list[str] = field(default_factory=list)
     ours: list[str] = field(default_factory=list)
 
@@ -104,10 +109,10 @@ async def read_inputs(
     Raises:
         NotFound: there is no such conversation or deal that `owners` let see.
     """
-    inputs = Inputs(conversation_id, deal_id, {})
+    inputs = Inputs(conversation_id, deal_id, await erasures_so_far(unit))
     if conversation_id is not None:
         conversation = await find_conversation(unit, conversation_id, owners=owners)
-        inputs = Inputs(conversation_id, deal_id or conversation.deal_id, {})
+        inputs = replace(inputs, deal_id=deal_id or conversation.deal_id)
         await _add_messages(unit, inputs, conversation)
     if inputs.deal_id is not None:
         await _add_deal(unit, inputs, owners=owners, is_asked=deal_id is not None)

@@ -20,6 +20,7 @@ from api.drafts.rules import Draft, DraftState
 from api.edge.entitlements import Limit, require_room
 from api.kernel.changes import Change
 from api.kernel.context import Context
+from api.kernel.erasing import hold_erasures
 from api.kernel.errors import Conflict, CrmError
 from api.kernel.unit_of_work import UnitOfWork
 from contracts.events.drafts import DraftKind
@@ -145,7 +146,7 @@ class Drafting:
                 if isinstance(part, Written):
                     written = part
                     text = clean(people.show(part.answer["text"]), canary=asked.canary, hosts=hosts)
-                    yield await self._keep(draft, asked, part, text)
+                    yield await self._keep(draft, asked, part, text, erasures=wanted.inputs.erasures)
                 elif not repeats(part, asked.canary):
                     yield tidy(people.show(part), hosts=hosts)
         except UnusableError as error:
@@ -166,10 +167,12 @@ class Drafting:
             "cost_micro": -(-cost // 1_000_000),
         }
 
-    async def _keep(self, draft: Draft, asked: Asked, written: Written, text: str) -> Draft:
+    async def _keep(self, draft: Draft, asked: Asked, written: Written, text: str, *, erasures: int) -> Draft:
         cited = written.answer.get("cited")
         action = written.answer.get("action")
         async with self._database.unit(self._context) as unit:
+            if await hold_erasures(unit) != erasures:
+                raise UnusableError("Somebody was erased while it was written, and it may speak of them.")
             locked = await records.lock_draft(unit, draft.id, owners=None)
             change = rules.generated(
                 locked,

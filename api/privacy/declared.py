@@ -7,7 +7,8 @@ _DEALS = "select d.id from deals as d where d.organization_id = :organization_id
 _THREADS = (
     "select c.id from conversations as c where c.organization_id = :organization_id and c.contact_id = :contact_id"
 )
-_MESSAGES = (
+#: Messages with a contact.
+MESSAGES = (
     f"select m.id from messages as m where m.organization_id = :organization_id and m.conversation_id in ({_THREADS})"
 )
 _ABOUT = f"(contact_id = :contact_id or deal_id in ({_DEALS}))"
@@ -18,7 +19,7 @@ _NOTES = (
 _GONE = "'Erased'"
 #: Files of a contact, of their deals, of what was said and noted.
 FILES = (
-    f"(contact_id = :contact_id or deal_id in ({_DEALS}) or message_id in ({_MESSAGES}) or activity_id in ({_NOTES}))"
+    f"(contact_id = :contact_id or deal_id in ({_DEALS}) or message_id in ({MESSAGES}) or activity_id in ({_NOTES}))"
 )
 
 
@@ -50,9 +51,9 @@ def _staff(columns: str, *, mentions: str = "") -> Declared:
 #: In the order in which they are erased: what others are found by comes last.
 DECLARED: Mapping[str, Declared] = {
     "files": Declared(where=FILES, goes=True, rest="media_type sha256", mentions="name"),
-    "message_payloads": Declared(where=f"message_id in ({_MESSAGES})", goes=True),
+    "message_payloads": Declared(where=f"message_id in ({MESSAGES})", goes=True),
     "sends": Declared(
-        where=f"message_id in ({_MESSAGES})", erased={"address": _GONE}, rest="state source failure hours"
+        where=f"message_id in ({MESSAGES})", erased={"address": _GONE}, rest="state source failure hours"
     ),
     "drafts": Declared(
         where=f"(conversation_id in ({_THREADS}) or deal_id in ({_DEALS}))",

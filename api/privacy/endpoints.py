@@ -10,6 +10,7 @@ from fastapi import BackgroundTasks, Request, Response
 from fastapi.responses import StreamingResponse
 from uuid_utils.compat import uuid7
 
+from api.conversations.sending import withdraw
 from api.edge.dependencies import Administrator, CurrentCaller, Unit
 from api.edge.pages import Page, PageOf, read_page
 from api.edge.routing import problems, slice_router
@@ -52,6 +53,7 @@ async def erase_contact(
     mentions = await records.mentions_of(unit, contact)
     began, services = time.time(), services_of(request)
     contents = await records.contents_of(unit, contact_id)
+    await withdraw(unit, await records.queued_to(unit, contact_id))
     version = contact.version + 1
     erased = await records.erase(unit, contact_id, version=version)
     struck = await records.strike_out(unit, _pattern(mentions)) if mentions else {}

@@ -8,10 +8,11 @@ from sqlalchemy import select, text
 
 from api.db.statements import Statement, compiled
 from api.kernel.binning import OPEN
+from api.kernel.erasing import BEGIN_ERASING
 from api.kernel.listing import Listing
 from api.kernel.unit_of_work import Bound, Row, UnitOfWork
 from api.models.erasure import Erasure
-from api.privacy.declared import DECLARED, FILES, Declared
+from api.privacy.declared import DECLARED, FILES, MESSAGES, Declared
 
 _STRUCK = "[erased]"
 #: Shorter names stand in too many words that are none of theirs.
@@ -65,6 +66,12 @@ union select h ->> 'value' from contacts cross join lateral jsonb_array_elements
 """)
 )
 _CONTENTS = compiled(text(f"select distinct sha256 from files where organization_id = :organization_id and {FILES}"))
+_QUEUED = compiled(
+    text(f"""
+select message_id from sends
+where organization_id = :organization_id and state = 'queued' and message_id in ({MESSAGES})
+""")
+)
 _RAISE = compiled(
     text("""
 update contacts set version = :version, updated_at = clock_timestamp()
@@ -80,9 +87,9 @@ ERASURES = Listing(
 
 
 async def lock_contact(unit: UnitOfWork, contact_id: UUID) -> Row | None:
-    """The contact, locked."""
+    """The contact, locked, and nobody stores what was read of them before."""
     unit.execute(OPEN)  # who lies in the bin is erased and shown all the same
-    rows = await unit.fetch(_LOCK, contact_id=contact_id)
+    _, rows = await unit.fetch_all(BEGIN_ERASING.bind(), _LOCK.bind(contact_id=contact_id))
     return rows[0] if rows else None
 
 
@@ -97,6 +104,11 @@ async def mentions_of(unit: UnitOfWork, contact: Row) -> list[str]:
 async def contents_of(unit: UnitOfWork, contact_id: UUID) -> list[str]:
     """Hashes of the contents of files about a contact."""
     return [row.sha256 for row in await unit.fetch(_CONTENTS, contact_id=contact_id)]
+
+
+async def queued_to(unit: UnitOfWork, contact_id: UUID) -> list[UUID]:
+    """Messages to a contact that nobody has begun to send."""
+    return [row.message_id for row in await unit.fetch(_QUEUED, contact_id=contact_id)]
 
 
 async def erase(unit: UnitOfWork, contact_id: UUID, *, version: int) -> dict[str, int]:

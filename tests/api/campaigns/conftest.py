@@ -168,7 +168,7 @@ class Outreach:
         left = self.rows(
             """
             select 1 from event_log e join consumers c on c.consumer = 'campaigns'
-            where e.type in ('message.sent', 'message.failed', 'message.received')
+            where e.type in ('message.sent', 'message.failed', 'message.received', 'contact.erased')
               and e.position > c.settled_position and e.recorded_at >= c.since and not exists (
                 select from consumed_events d where d.event_id = e.event_id and d.consumer = 'campaigns'
                 and (d.consumed_at is not null or d.parked_reason is not null)) limit 1"""

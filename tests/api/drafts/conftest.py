@@ -25,6 +25,7 @@ class Desk:
     account: dict[str, Any]
     conversation_id: str
     deal_id: str
+    contact_id: str
     received: int = 1
 
     async def hear(self, text: str) -> None:
@@ -119,4 +120,4 @@ async def desk(api: Api, api_database: Database) -> AsyncIterator[Desk]:
     text = f"Hello, this is Ada Lovelace, +49 30 901820, {CUSTOMER}. What do 400 seats cost?"
     taken = await owner.made("/v1/messages/inbound", json=inbound(account, 1, text))
     conversation_id = taken["messages"][0]["conversation_id"]
-    yield Desk(owner, api_database, account, conversation_id, deal["id"])
+    yield Desk(owner, api_database, account, conversation_id, deal["id"], contact["id"])

@@ -92,6 +92,24 @@ class TestLife:
 
 
 class TestWho:
+    async def test_c6_what_is_written_while_its_contact_is_erased_is_not_kept(
+        self, desk: Desk, model: ObedientModel
+    ) -> None:
+        model.says = {"text": "{document}", "cited": []}
+        model.may_answer.clear()
+        body = {"kind": "reply", "conversation_id": desk.conversation_id}
+        writing = asyncio.create_task(desk.owner.post("/v1/drafts", json=body))
+        while not model.asked:  # noqa: ASYNC110 # the model is a thread
+            await asyncio.sleep(0.02)
+        await desk.owner.made(f"/v1/contacts/{desk.contact_id}/erase")
+        model.may_answer.set()
+        refused = await writing
+        assert (refused.status_code, "erased while it was written" in refused.json()["detail"]) == (503, True)
+        [draft] = (await desk.owner.read("/v1/drafts"))["items"]
+        assert (draft["state"], draft["text"]) == ("failed", "")
+        model.says = {"text": "Good day.", "cited": []}
+        assert (await desk.draft())["text"] == "Good day."  # what was read since then is free of them
+
     async def test_others_see_and_send_none_of_it(self, desk: Desk, model: ObedientModel) -> None:
         draft = await desk.draft()
         rep = await desk.owner.add_user(role=Role.REP)
