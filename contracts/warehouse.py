@@ -140,6 +140,8 @@ class Mart(StrEnum):
     FCT_DRAFT_STEPS = "fct_draft_steps", Group.DRAFTS
     FCT_TOUCHES = "fct_touches", Group.OUTREACH
     FCT_TOUCH_STEPS = "fct_touch_steps", Group.OUTREACH
+    FCT_RECIPIENTS = "fct_recipients", Group.OUTREACH
+    FCT_RECIPIENT_STEPS = "fct_recipient_steps", Group.OUTREACH
     FCT_SCORES = "fct_scores", Group.SCORING
     FCT_EXCHANGE_RATES = "fct_exchange_rates", Group.MONEY, Speed.LIVE
     FCT_GOALS = "fct_goals", Group.MONEY

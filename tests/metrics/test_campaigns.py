@@ -9,7 +9,17 @@ import pytest
 from scipy.optimize import brentq
 
 from contracts.channels import Channel
-from contracts.events.campaigns import RecipientReplied, RecipientUnsubscribed, StepAssigned, StepFailed, StepSent
+from contracts.events.campaigns import (
+    Ending,
+    RecipientEnrolled,
+    RecipientFinished,
+    RecipientReplied,
+    RecipientUnsubscribed,
+    StepAssigned,
+    StepFailed,
+    StepSent,
+)
+from contracts.events.conversations import MessageRead
 from tests.event_history import BEGINNING, EventLog, days
 from tests.metrics.conftest import Asker
 from tests.metrics.stories import Told
@@ -20,14 +30,25 @@ _PERIOD: dict[str, Any] = {"start": BEGINNING.date(), "end": (BEGINNING + days(3
 class _Campaign:
     def __init__(self, log: EventLog) -> None:
         self.log, self.id, self.owner = log, log.new_id(), log.user()
+        self.contacts: dict[UUID, UUID] = {}
+        self.messages: dict[UUID, UUID] = {}
+
+    def enrol(self, day: float, *, deal: UUID | None = None) -> UUID:
+        recipient, contact = self.log.new_id(), self.log.new_id()
+        self.contacts[recipient] = contact
+        event = RecipientEnrolled(
+            campaign_id=self.id, contact_id=contact, company_id=None, deal_id=deal, owner_id=self.owner
+        )
+        self.log.add(event, recipient, at=BEGINNING + days(day))
+        return recipient
 
     def touch(self, day: float, variant: str = "A", *, step: int = 1, **more: Any) -> tuple[UUID, UUID]:
         """A recipient (or the one given) whose turn comes; unless held out, it is sent an hour later."""
-        recipient, touch = more.pop("recipient", None) or self.log.new_id(), self.log.new_id()
+        recipient, touch = more.get("recipient") or self.enrol(day, deal=more.get("deal")), self.log.new_id()
         named: dict[str, Any] = {"campaign_id": self.id, "touch_id": touch, "step": step}
         assigned = StepAssigned(
             **named,
-            contact_id=self.log.new_id(),
+            contact_id=self.contacts[recipient],
             deal_id=more.get("deal"),
             owner_id=self.owner,
             channel=Channel.EMAIL,
@@ -36,7 +57,8 @@ class _Campaign:
         )
         self.log.add(assigned, recipient, at=BEGINNING + days(day))
         if variant != "held_out" and more.get("is_sent", True):
-            sent = StepSent(**named, message_id=self.log.new_id(), task_id=None)
+            message = self.messages[touch] = self.log.new_id()
+            sent = StepSent(**named, message_id=message, task_id=None)
             self.log.add(sent, recipient, at=BEGINNING + days(day + 1 / 24))
         return recipient, touch
 
@@ -47,6 +69,10 @@ class _Campaign:
     def answer(self, recipient: UUID, touch: UUID, day: float) -> None:
         event = RecipientReplied(campaign_id=self.id, touch_id=touch, message_id=self.log.new_id())
         self.log.add(event, recipient, at=BEGINNING + days(day))
+
+    def open(self, touch: UUID, day: float) -> None:
+        event = MessageRead(conversation_id=self.log.new_id())
+        self.log.add(event, self.messages[touch], at=BEGINNING + days(day))
 
     def leave(self, recipient: UUID, touch: UUID, day: float) -> None:
         event = RecipientUnsubscribed(campaign_id=self.id, touch_id=touch, how="one_click")
@@ -67,11 +93,18 @@ def _tell(log: EventLog) -> tuple[UUID, UUID]:
     small.fail(*lost, 2, "peer_flood")
     unsure = small.touch(1.3, is_sent=False)
     small.fail(*unsure, 2, "connection_lost", is_unknown=True)
-    quiet = small.touch(1.4, "B")
-    second = small.touch(5, step=2, recipient=quiet[0])
-    small.answer(quiet[0], second[1], 6)
     gone = small.touch(1.5, "B")
     small.leave(*gone, 2)
+    quiet = small.touch(1.4, "B")
+    second = small.touch(5, step=2, recipient=quiet[0])
+    small.open(quiet[1], 1.6)
+    small.open(second[1], 5.5)
+    small.answer(quiet[0], second[1], 6)
+    theirs = log.deal(pipeline, at=BEGINNING + days(7), contact_id=small.contacts[quiet[0]])
+    log.move(theirs, pipeline.stages[1], at=BEGINNING + days(8))
+    log.deal(pipeline, at=BEGINNING + days(0.5), contact_id=small.contacts[gone[0]])  # before anything was sent
+    ended = small.enrol(1)
+    log.add(RecipientFinished(campaign_id=small.id, ending=Ending.STOPPED), ended, at=BEGINNING + days(2))
     trial = _Campaign(log)
     # the example of Newcombe's paper (1998), table II: 56 of 70 against 48 of 80
     for variant, size, answers in (("A", 70, 56), ("held_out", 80, 48)):
@@ -119,6 +152,31 @@ def test_by_step_and_by_variant(asked: tuple[Asker, UUID, UUID]) -> None:
     sent = {row["group"]: row["entered"] for row in rows if row["stage_id"] == "sent"}
     mine = {group.split("/", 1)[1]: count for group, count in sent.items() if group.startswith(str(small))}
     assert mine == {"1/A": 2, "1/B": 2, "2/A": 1}
+
+
+def test_recipients_are_counted_over_all_steps_to_the_deal_that_they_got(asked: tuple[Asker, UUID, UUID]) -> None:
+    asker, small, _ = asked
+
+    def figures(**given: Any) -> dict[str, tuple[int, int, int]]:
+        rows = asker.answer("campaign_recipients", **_PERIOD, group_by="campaign", **given).rows
+        mine = [row for row in rows if row["group"] == str(small)]
+        return {row["stage_id"]: (row["entered"], row["still_here"], row["lost"]) for row in mine}
+
+    assert figures() == {
+        "enrolled": (7, 1, 2),  # one of whom nobody knows; one that failed, and one that was stopped, are lost
+        "sent": (4, 0, 1),  # the one that came back
+        "delivered": (3, 0, 1),  # the one that wants no more
+        "opened": (1, 0, 0),  # of two messages that one read, the first counts
+        "replied": (2, 0, 0),
+        "deal_created": (1, 0, 0),  # one from before the first sending does not count
+        "moved": (2, 0, 0),
+        "bounced": (1, 0, 0),
+        "failed": (1, 0, 0),
+        "unsubscribed": (1, 0, 0),
+        "stopped": (1, 0, 0),
+    }
+    before = figures(as_of=(BEGINNING + days(1.9)).isoformat())
+    assert [before[step][0] for step in ("enrolled", "sent", "delivered", "opened", "replied")] == [7, 4, 4, 1, 0]
 
 
 class TestExperiment:

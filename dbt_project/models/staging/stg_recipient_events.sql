@@ -8,6 +8,8 @@ select
     {{ event_columns('recipient_id') }},
     cast({{ json_text('data', 'campaign_id') }} as uuid) as campaign_id,
     cast({{ json_text('data', 'touch_id') }} as uuid) as touch_id,
+    cast({{ json_text('data', 'contact_id') }} as uuid) as contact_id,
+    cast({{ json_text('data', 'message_id') }} as uuid) as message_id,
     cast({{ json_text('data', 'deal_id') }} as uuid) as deal_id,
     cast({{ json_text('data', 'owner_id') }} as uuid) as owner_id,
 

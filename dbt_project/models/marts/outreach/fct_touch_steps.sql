@@ -153,61 +153,8 @@ facts as (
     group by organization_id, touch_id
 ),
 
-instants as (
-    select
-        organization_id,
-        touch_id,
-        learned_at as known_from
-    from facts
-
-    union
-
-    select
-        organization_id,
-        touch_id,
-        unlearned_at as known_from
-    from facts
-    where unlearned_at is not null
-),
-
-intervals as (
-    select
-        *,
-        lead(known_from) over (
-            partition by organization_id, touch_id
-            order by known_from
-        ) as known_to
-    from instants
-),
-
--- what was known of a touch in each interval, and in which order it came about
 known as (
-    select
-        intervals.organization_id,
-        intervals.touch_id,
-        intervals.known_from,
-        intervals.known_to,
-        facts.step,
-        facts.entered_at,
-        row_number() over (
-            partition by intervals.organization_id, intervals.touch_id, intervals.known_from
-            order by facts.entered_at, facts.place
-        ) as step_number,
-        lead(facts.step) over (
-            partition by intervals.organization_id, intervals.touch_id, intervals.known_from
-            order by facts.entered_at, facts.place
-        ) as next_step,
-        lead(facts.entered_at) over (
-            partition by intervals.organization_id, intervals.touch_id, intervals.known_from
-            order by facts.entered_at, facts.place
-        ) as left_at
-    from intervals
-    inner join facts
-        on
-            intervals.organization_id = facts.organization_id
-            and intervals.touch_id = facts.touch_id
-            and intervals.known_from >= facts.learned_at
-            and (facts.unlearned_at is null or intervals.known_from < facts.unlearned_at)
+    {{ known_steps('facts', 'touch_id') }}
 )
 
 select
