@@ -15,12 +15,15 @@ from runtime.process import free_port
 
 @dataclass
 class Mailbox:
-    """What the server was given. `refuses` is what it answers instead of taking a mail."""
+    """What the server was given. `refuses` is what it answers instead of taking a mail, `refusals` for an address."""
 
     port: int
     mails: list[EmailMessage] = field(default_factory=list)
+    raw: list[bytes] = field(default_factory=list)
+    senders: list[str] = field(default_factory=list)
     refuses: str | None = None
     knows_nobody: bool = False
+    refusals: dict[str, str] = field(default_factory=dict)
 
     @property
     def settings(self) -> MailSettings:
@@ -38,6 +41,8 @@ class Mailbox:
         """Take a recipient."""
         if self.knows_nobody:
             return f"550 5.1.1 <{address}>: Recipient address rejected: User unknown in local recipient table"
+        if address in self.refusals:
+            return self.refusals[address]
         envelope.rcpt_tos.append(address)
         envelope.rcpt_options.extend(options)
         return "250 OK"
@@ -49,6 +54,8 @@ class Mailbox:
         mail = message_from_bytes(envelope.content, policy=policy.default)
         assert isinstance(mail, EmailMessage)
         self.mails.append(mail)
+        self.raw.append(envelope.original_content)
+        self.senders.append(envelope.mail_from)
         return "250 OK"
 
 

@@ -4,6 +4,7 @@ import re
 from contextlib import suppress
 
 _TAG = re.compile(r"\+[^@]*@")
+_DOMAIN = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)+", re.IGNORECASE)
 
 
 def mailbox(address: str) -> str:
@@ -20,3 +21,11 @@ def spellings(address: str) -> list[str]:
     with suppress(UnicodeError):  # no domain of that kind is spelled otherwise
         found.add(domain.encode("idna").decode() if not domain.isascii() else domain.encode().decode("idna"))
     return sorted(f"{local}@{one}" for one in found)
+
+
+def domain_of(address: str) -> str:
+    """The domain of an address as mails spell it; one that leads nowhere where it has none."""
+    domain = address.strip().rpartition("@")[2]
+    with suppress(UnicodeError):
+        domain = domain.encode("idna").decode()
+    return domain if _DOMAIN.fullmatch(domain) else "sluice.invalid"

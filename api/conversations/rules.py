@@ -145,9 +145,12 @@ def write_message(
     author_id: UUID | None,
     not_before: datetime | None,
     hours: dict[str, Any] | None,
+    domain: str,
     now: datetime,
 ) -> tuple[Changes, Message, Send]:
-    """A message of ours that waits to be sent. By mail it has its Message-ID already, to be known again by."""
+    """A message of ours that waits to be sent. By mail it has its Message-ID already, of the domain that it is from, to
+    be known again by.
+    """
     send_id = uuid7()
     message = Message(
         id=uuid7(),
@@ -158,7 +161,7 @@ def write_message(
         account_id=conversation.account_id,
         direction=Direction.OUT,
         state=SendState.QUEUED.value,
-        provider_id=f"<{send_id}@sluice.invalid>" if conversation.channel == "email" else None,
+        provider_id=f"<{send_id}@{domain}>" if conversation.channel == "email" else None,
         author_id=author_id,
         subject=subject,
         text=text,

@@ -17,7 +17,7 @@ from api.bd_accounts import records as accounts
 from api.bd_accounts import rules as account_rules
 from api.bd_accounts.rules import Account
 from api.conversations import linking, records, rules, sends
-from api.conversations.addresses import spellings
+from api.conversations.addresses import domain_of, spellings
 from api.conversations.html import safe
 from api.conversations.state import Changes, Conversation, Link, Message, Send
 from api.conversations.suppressions import suppress
@@ -111,6 +111,7 @@ async def queue_message(unit: UnitOfWork, outgoing: Outgoing, *, owners: records
         author_id=outgoing.author_id,
         not_before=outgoing.not_before,
         hours=outgoing.hours.document() if outgoing.hours else None,
+        domain=domain_of(account.address),
         now=unit.now,
     )
     records.write_changes(unit, [*changes, *written])

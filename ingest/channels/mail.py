@@ -6,7 +6,6 @@ what is missing is handed in again. A mail whose end the server did not confirm 
 
 import asyncio
 import logging
-import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -20,10 +19,11 @@ from typing import Any, ParamSpec, TypeVar
 import aiosmtplib
 
 from ingest.channels.api import Api, Held, Json
-from ingest.channels.mail_parsing import read_mail
+from ingest.channels.mail_parsing import is_nobody, read_mail
 from ingest.channels.mail_tokens import MailTokens, TokenRefusedError
 from ingest.channels.mailbox_reader import IMAPClientError, LoginError, Mail, Mailbox, MailServer, Place
 from ingest.channels.reaching import HostRefusedError
+from ingest.channels.signing import Signer, UnusableKeyError
 
 _log = logging.getLogger(__name__)
 
@@ -34,10 +34,8 @@ _IDLE_SECONDS, _COMPARE_SECONDS = 5.0, 60.0
 _COMPARED_DAYS = 3
 _SMTP_SECONDS = 30
 #: Lines of 998 characters are allowed (RFC 5322). At 78 a long link in a header would be encoded, and be none any more.
-_POLICY = SMTP.clone(max_line_length=998)
-#: There is no such mailbox (RFC 3463). Any other refusal is about the mail or us: 5.1.7 and 5.1.8 are about who sends,
-#: and would end writing to everybody whom a blocked account wrote to.
-_NOBODY = re.compile(r"\s*5\.1\.(?:[1236]|10)\b")
+#: In seven bits no server on the way has to encode a mail anew, which would break its signature.
+_POLICY = SMTP.clone(max_line_length=998, cte_type="7bit")
 
 
 async def connect(api: Api, held: Held) -> None:
@@ -48,17 +46,27 @@ async def connect(api: Api, held: Held) -> None:
         OSError: the mail server does not answer.
     """
     found = await api.connection(held)
+    signer = await _signing(api, held, found)
     tokens = MailTokens(api, held, found)
     reader = await _opened(api, held, found, tokens)
     try:
         await api.report(held, "active")
         async with asyncio.TaskGroup() as group:
             group.create_task(reader.keep_reading())
-            group.create_task(_keep_sending(api, held, found, tokens))
+            group.create_task(_keep_sending(api, held, found, tokens, signer))
     except* (IMAPClientError, OSError) as errors:
         raise OSError(f"the mail server: {errors.exceptions[0]}") from None
     finally:
         await reader.close()
+
+
+async def _signing(api: Api, held: Held, found: Json) -> Signer | None:
+    """What signs its mails, if anything; where that is no key, the account says so."""
+    try:
+        return Signer.of(found["account"], found["secret"])
+    except UnusableKeyError as error:
+        await api.report(held, "limited", reason="signing_key_unusable")
+        raise OSError(str(error)) from None
 
 
 async def _opened(api: Api, held: Held, found: Json, tokens: MailTokens) -> "MailReader":
@@ -186,19 +194,19 @@ class MailReader:
         return await asyncio.get_running_loop().run_in_executor(self._thread, partial(work, *given, **named))
 
 
-async def _keep_sending(api: Api, held: Held, found: Json, tokens: MailTokens) -> None:
+async def _keep_sending(api: Api, held: Held, found: Json, tokens: MailTokens, signer: Signer | None) -> None:
     async for jobs in api.turns(held, limit=1):  # what is claimed when we die is unknown: no more than is under way
         for job in jobs:
             mail = compose(job, sender=found["account"]["address"])
-            await api.told(held, job, **await _sent(mail, job["address"], found["account"], tokens))
+            await api.told(held, job, **await _sent(mail, job["address"], found["account"], tokens, signer))
 
 
-async def _sent(mail: EmailMessage, address: str, account: Json, tokens: MailTokens) -> Json:
+async def _sent(mail: EmailMessage, address: str, account: Json, tokens: MailTokens, signer: Signer | None) -> Json:
     try:
         server = MailServer.of(account, await tokens.secret(), "smtp")
     except OSError:  # no token: the mail certainly did not go
         return {"state": "queued", "seconds": 60}
-    return await deliver(server, mail, address, server.trust(account["settings"]))
+    return await deliver(server, mail, address, server.trust(account["settings"]), signer=signer)
 
 
 def compose(job: Json, *, sender: str) -> EmailMessage:
@@ -220,8 +228,15 @@ def compose(job: Json, *, sender: str) -> EmailMessage:
     return mail
 
 
-async def deliver(server: MailServer, mail: EmailMessage, address: str, context: Any) -> Json:  # noqa: ANN401 # an SSLContext
-    """Give a mail to the server; what became of it, as `Api.told` takes it."""
+async def deliver(
+    server: MailServer,
+    mail: EmailMessage,
+    address: str,
+    context: Any,  # noqa: ANN401 # an SSLContext
+    *,
+    signer: Signer | None = None,
+) -> Json:
+    """Give a mail to the server, signed where there is a key; what became of it, as `Api.told` takes it."""
     try:
         connection = await asyncio.to_thread(server.connect, _SMTP_SECONDS)
     except HostRefusedError:
@@ -247,14 +262,13 @@ async def deliver(server: MailServer, mail: EmailMessage, address: str, context:
             await client.mail(str(mail["From"]))
             await client.rcpt(address)
             is_given = True
-            await client.data(mail.as_bytes())
+            await client.data(signer.sign(mail) if signer else mail.as_bytes())
         return {"state": "sent", "provider_id": str(mail["Message-ID"])}
     except aiosmtplib.SMTPAuthenticationError:
         return {"state": "queued", "seconds": 300}
     except aiosmtplib.SMTPResponseException as refused:
         if refused.code >= 500:
-            is_nobody = _NOBODY.match(refused.message) is not None
-            return {"state": "failed", "reason": "bounced" if is_nobody else f"smtp_{refused.code}"}
+            return {"state": "failed", "reason": "bounced" if is_nobody(refused.message) else f"smtp_{refused.code}"}
         return {"state": "queued", "seconds": 60}
     except (aiosmtplib.SMTPException, OSError):
         # before the last step it certainly did not go; after it nobody knows

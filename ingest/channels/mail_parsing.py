@@ -19,6 +19,7 @@ Json = dict[str, Any]
 
 _ID = re.compile(r"<[^<>\s]{1,990}>")
 _STATUS = re.compile(r"(\d\.\d{1,3}\.\d{1,3})")
+_NOBODY = re.compile(r"\s*5\.1\.(?:[1236]|10)\b")
 _LONGEST_TEXT, _LONGEST_HTML, _LONGEST_RAW = 100_000, 400_000, 600_000
 _EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 _AUTOMATIC = ("x-autoreply", "x-autorespond", "x-auto-reply")
@@ -231,6 +232,15 @@ def _is_automatic(mail: Message) -> bool:
     )
 
 
+def is_nobody(answer: str) -> bool:
+    """Whether a server's answer says that there is no such mailbox (RFC 3463).
+
+    Any other refusal is about the mail, a full mailbox, or us: 5.1.7, 5.1.8 and 5.7.1 are about who sends, and would
+    end writing to everybody whom a blocked account wrote to.
+    """
+    return _NOBODY.match(answer) is not None
+
+
 def _bounced(mail: Message) -> Json | None:
     """What a delivery report (RFC 3464) says came back; None for any other mail, also for one about a delay."""
     if mail.get_content_type() != "multipart/report" or mail.get_param("report-type") != "delivery-status":
@@ -247,7 +257,7 @@ def _bounced(mail: Message) -> Json | None:
         "provider_id": original[0],
         "address": recipient[:320] or None,
         "status": code,
-        "is_hard": code.startswith("5"),
+        "is_hard": is_nobody(code),
     }
 
 

@@ -126,6 +126,9 @@ class TestC3OneClick:
             [mail] = smtp.mails
         await outreach.tell(job, **told)
         await outreach.hear()
+        # what says who it is from, where it returns to and what it is called is of one domain: DMARC asks for that
+        assert (mail["From"], smtp.senders) == ("sales@us.example", ["sales@us.example"])
+        assert mail["Message-ID"].endswith("@us.example>")
         assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
         assert "Hello Ada" in mail.get_content()
         raw = next(value for name, value in mail.raw_items() if name == "List-Unsubscribe")
