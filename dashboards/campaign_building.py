@@ -166,5 +166,8 @@ def _wording(variant: Json, letter: str, kind: str, key: str, *, is_open: bool) 
     html = st.text_area(
         "The same as HTML, if wanted", variant.get("html") or "", key=f"html {key}", disabled=not is_open, height=70
     )
-    made: Json = {"subject": subject.strip() or None, "text": text, "weight": variant.get("weight", 1)}
+    weight = st.number_input(
+        "Its part among the wordings", 1, 100, variant.get("weight", 1), key=f"weight {key}", disabled=not is_open
+    )
+    made: Json = {"subject": subject.strip() or None, "text": text, "weight": int(weight)}
     return made | ({"html": html.strip() or None} if kind == "email" else {})

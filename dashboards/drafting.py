@@ -3,7 +3,7 @@
 What a model wrote is text, never Markdown. Nothing of it is sent before somebody approves exactly what is shown.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -51,8 +51,8 @@ def _write(sign_in: SignIn, body: dict[str, Any]) -> bool:
     return True
 
 
-def show(sign_in: SignIn, me: Me, draft: dict[str, Any]) -> None:
-    """One draft, and what may be done with it."""
+def show(sign_in: SignIn, me: Me, draft: dict[str, Any], *, is_away: bool = False) -> None:
+    """One draft, and what may be done with it; `is_away` from what it is about, with a way there."""
     with st.container(border=True):
         st.header(f"{_KINDS[draft['kind']]}, {OPEN[draft['state']]}")
         if draft.get("action"):
@@ -61,11 +61,49 @@ def show(sign_in: SignIn, me: Me, draft: dict[str, Any]) -> None:
         text = st.text_area(
             "Text", draft["text"], key=f"text {draft['id']} {draft['version']}", disabled=not may_decide
         )
-        cited = ", ".join(draft["cited"]) or "nothing"
-        cost = draft["cost_micro"] / 1_000_000
-        st.text(f"Written by {draft['model']} with prompt {draft['prompt']}, from {cited}; ${cost:.4f}.")
+        st.text(origin(draft))
+        if is_away and draft.get("conversation_id"):
+            st.link_button("Open the conversation", f"/inbox?id={draft['conversation_id']}")
+        elif is_away and draft.get("deal_id"):
+            st.link_button("Open the deal", f"/deals?id={draft['deal_id']}")
         if may_decide:
             _decide(sign_in, draft, text.strip())
+
+
+_FACTS = {
+    "conversation.channel": "the channel",
+    "conversation.subject": "the subject",
+    "deal.title": "the deal's title",
+    "deal.stage": "the deal's stage",
+    "deal.pipeline": "the deal's pipeline",
+    "deal.state": "whether the deal is open",
+    "deal.created_at": "when the deal began",
+    "deal.amount_in_minor_units": "the deal's amount",
+    "deal.close_date": "the deal's close date",
+    "deal.company": "the company",
+}
+
+
+def origin(draft: Mapping[str, Any]) -> str:
+    """Who wrote it, from what, told how and for how much; the fingerprint is of all that was given."""
+    cost = draft["cost_micro"] / 1_000_000
+    paid = f"It cost ${cost:.4f}." if cost else "It cost nothing."
+    given = f" What it was given has the fingerprint {draft['inputs_hash'][:12]}." if draft.get("inputs_hash") else ""
+    told = prompt_name(draft["prompt"])
+    return f"Written by {draft['model']} from {_cited(draft['cited'])}. {paid} Its instructions: {told}.{given}"
+
+
+def prompt_name(prompt: str) -> str:
+    """A prompt as people say it: `next_action@2` is "Next action, version 2"."""
+    kind, _, version = prompt.partition("@")
+    return f"{_KINDS.get(kind, kind)}, version {version}"
+
+
+def _cited(names: Sequence[str]) -> str:
+    numbers = sorted(int(name.removeprefix("message.")) for name in names if name.startswith("message."))
+    said = [_FACTS.get(name, name) for name in names if not name.startswith("message.")]
+    said += [f"message {number}" for number in numbers]
+    return f"{', '.join(said[:-1])} and {said[-1]}" if len(said) > 1 else "".join(said) or "nothing that it names"
 
 
 def _decide(sign_in: SignIn, draft: dict[str, Any], text: str) -> None:

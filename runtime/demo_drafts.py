@@ -23,7 +23,7 @@ from contracts.settings import AiSettings, BillingSettings
 from runtime.demo_campaigns import mailbox
 from runtime.demo_records import Caller
 
-_MODEL = "demo, no model"
+_MODEL = "an example author"
 _QUESTIONS = (
     ("Price for 400 seats", "What do 400 seats cost, and is there a discount for two years?"),
     ("A date for the demo", "Can you show us the product next week? Tuesday or Thursday would suit us."),

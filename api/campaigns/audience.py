@@ -85,7 +85,8 @@ class Audience:
 #: What is known of contacts, as far as campaigns look at it.
 PEOPLE = compiled(
     text("""
-select c.id, c.name, c.email, c.phone, c.company_id, c.custom, o.name as company_name, o.domain as company_domain,
+select c.id, c.name, c.email, c.phone, c.company_id, c.owner_id, c.custom,
+    o.name as company_name, o.domain as company_domain,
     d.id as deal_id, d.title as deal_title, d.amount_minor as deal_amount_minor, d.currency as deal_currency,
     ds.name as deal_stage, src.label as source,
     i.address as telegram,

@@ -8,6 +8,7 @@ from fastapi import Response
 from sqlalchemy import bindparam, exists
 from uuid_utils.compat import uuid7
 
+from api.campaigns import records
 from api.campaigns.schemas import ConsentRead, ConsentWrite
 from api.db.statements import is_one_of
 from api.edge.dependencies import CurrentCaller, RecordWriter, Unit
@@ -66,7 +67,9 @@ async def list_consents(
 @router.post("", status_code=201, responses=problems(UnknownReference))
 async def create_consent(body: ConsentWrite, caller: RecordWriter, unit: Unit, response: Response) -> ConsentRead:
     """Note that a contact agreed to be written to."""
-    await unit.begin()
+    owners = await owners_seen(unit, caller)
+    if not await records.names(unit, [body.contact_id], owners):
+        raise UnknownReference("contact_id", "contact")
     made = Consent(
         id=uuid7(),
         created_at=unit.now,

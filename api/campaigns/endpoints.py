@@ -1,15 +1,16 @@
 """`/v1/campaigns`: build, look at the audience and at what somebody would get, start, pause, resume, cancel, stop."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from fastapi import Response
 
-from api.campaigns import audience, consents, records, rules, service, unsubscribing
+from api.campaigns import audience, consents, records, rules, service, suppressions, unsubscribing
 from api.campaigns.audience import AudienceTooLarge, WrongView
 from api.campaigns.rules import CampaignNotAllowed, LegalBasisMissing, NothingToDo
 from api.campaigns.schemas import (
+    AccountRoomRead,
     AudienceRead,
     CampaignCreate,
     CampaignRead,
@@ -41,7 +42,7 @@ from api.kernel.unit_of_work import UnitOfWork
 from api.kernel.visibility import owners_seen
 
 router = slice_router(prefix="/campaigns", tags=["campaigns"])
-routers = [router, consents.router, unsubscribing.router]
+routers = [router, consents.router, suppressions.router, unsubscribing.router]
 
 _SHOWN = 200
 _BUILDING = (BadTemplate, BadCondition, BadFilter, UnknownReference, WrongView)
@@ -111,8 +112,9 @@ async def read_campaign_audience(campaign_id: UUID, caller: CurrentCaller, unit:
 @router.get("/{campaign_id}/preview", responses=problems(NotFound, UnknownReference, NothingToDo))
 async def preview_campaign(campaign_id: UUID, contact_id: UUID, caller: CurrentCaller, unit: Unit) -> PreviewRead:
     """Read every step as one contact would get it, and which of their fields lack."""
-    campaign = await records.find_campaign(unit, campaign_id, owners=await owners_seen(unit, caller))
-    found = await service.preview(unit, campaign, contact_id)
+    owners = await owners_seen(unit, caller)
+    campaign = await records.find_campaign(unit, campaign_id, owners=owners)
+    found = await service.preview(unit, campaign, contact_id, owners=owners)
     return PreviewRead(
         contact_id=contact_id,
         wordings=[
@@ -120,12 +122,14 @@ async def preview_campaign(campaign_id: UUID, contact_id: UUID, caller: CurrentC
                 step=place,
                 kind=step.kind,
                 variant=variant,
+                sender=sender,
+                address=address,
                 subject=words.subject,
                 text=words.text,
                 html=words.html,
                 missing=words.missing,
             )
-            for place, step, variant, words in found
+            for place, step, variant, sender, address, words in found
         ],
     )
 
@@ -188,7 +192,8 @@ async def list_campaign_recipients(
     company_id: UUID | None = None,
 ) -> PageOf[RecipientRead]:
     """List whom it writes to, and who was excluded."""
-    await records.find_campaign(unit, campaign_id, owners=await owners_seen(unit, caller))
+    owners = await owners_seen(unit, caller)
+    await records.find_campaign(unit, campaign_id, owners=owners)
     given = {
         "campaign_id": campaign_id,
         "state": state,
@@ -197,17 +202,32 @@ async def list_campaign_recipients(
         "company_id": company_id,
     }
     rows, cursor = await read_page(unit, records.RECIPIENTS, given, page=page)
-    return PageOf(items=[RecipientRead.model_validate(one) for one in records.recipients(rows)], next_cursor=cursor)
+    found = records.recipients(rows)
+    names = await records.names(unit, {one.contact_id for one in found}, owners)
+    items = [RecipientRead.model_validate(one) for one in found]
+    named = [one.model_copy(update={"name": names.get(one.contact_id)}) for one in items]
+    return PageOf(items=named, next_cursor=cursor)
 
 
 @router.get("/{campaign_id}/progress", responses=problems(NotFound))
 async def read_campaign_progress(campaign_id: UUID, caller: CurrentCaller, unit: Unit) -> ProgressRead:
-    """Read how far it is, as it is now; `unknown` needs somebody's decision."""
-    await records.find_campaign(unit, campaign_id, owners=await owners_seen(unit, caller))
-    standing, touches = await unit.fetch_all(
-        records.STANDING.bind(campaign_id=campaign_id), records.PROGRESS.bind(campaign_id=campaign_id)
+    """Read how far it is, as it is now, and what holds it up; `unknown` needs somebody's decision."""
+    campaign = await records.find_campaign(unit, campaign_id, owners=await owners_seen(unit, caller))
+    standing, touches, begun = await unit.fetch_all(
+        records.STANDING.bind(campaign_id=campaign_id),
+        records.PROGRESS.bind(campaign_id=campaign_id),
+        records.BEGUN.bind(campaign_id=campaign_id),
     )
+    now = datetime.now(UTC)
     return ProgressRead(
+        begun=begun[0].begun,
+        allowance=rules.allowance(campaign, now),
+        accounts=[
+            AccountRoomRead(
+                account_id=account.id, name=account.name, state=account.state, until=account.until, room=room
+            )
+            for account, room in await service.rooms(unit, campaign, now)
+        ],
         recipients=[StandingRead.model_validate(row._asdict()) for row in standing],
         touches=[TouchesRead.model_validate(row._asdict()) for row in touches],
     )

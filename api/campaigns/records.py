@@ -1,6 +1,6 @@
 """Statements of campaigns, recipients and touches."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -84,6 +84,15 @@ CONVERSATIONS = compiled(
 select distinct on (recipient_id, channel) recipient_id, channel, conversation_id, account_id from campaign_touches
 where organization_id = :organization_id and recipient_id = any(:ids) and conversation_id is not null
 order by recipient_id, channel, step desc
+"""),
+    is_prepared=False,
+)
+#: What those are called whose contacts `owners` let see.
+_NAMES = compiled(
+    text("""
+select id, name from contacts
+where organization_id = :organization_id and id = any(:ids)
+    and (cast(:owners as uuid[]) is null or owner_id = any(cast(:owners as uuid[])))
 """),
     is_prepared=False,
 )
@@ -215,6 +224,14 @@ async def lock_recipients(unit: UnitOfWork, ids: Iterable[UUID]) -> list[Recipie
     """Recipients, locked in the order of their ids."""
     wanted = sorted(ids)
     return recipients(await unit.fetch(LOCKED_RECIPIENTS, ids=wanted)) if wanted else []
+
+
+async def names(unit: UnitOfWork, contact_ids: Collection[UUID], owners: Iterable[UUID] | None) -> dict[UUID, str]:
+    """What these contacts are called, as far as `owners` let see."""
+    if not contact_ids:
+        return {}
+    seen = None if owners is None else sorted(owners)
+    return {row.id: row.name for row in await unit.fetch(_NAMES, ids=sorted(contact_ids), owners=seen)}
 
 
 async def touches(unit: UnitOfWork, ids: Iterable[UUID | None]) -> dict[UUID, Touch]:

@@ -9,7 +9,7 @@ from pydantic.config import JsonDict
 
 from api.campaigns.document import Hours, Pace, Step, Steps
 from api.edge.fields import Instant, LongText, ShortName, ShortText
-from contracts.channels import Channel
+from contracts.channels import AccountState, Channel
 from contracts.events.campaigns import LegalBasis
 
 _STEP: JsonDict = {
@@ -115,6 +115,8 @@ class WordingRead(BaseModel):
     step: int
     kind: str
     variant: str
+    sender: str | None = Field(description="From what address it comes, where an account is chosen.")
+    address: str | None = Field(description="Where it goes to.")
     subject: str | None
     text: str
     html: str | None
@@ -137,6 +139,7 @@ class RecipientRead(BaseModel):
     version: int
     campaign_id: UUID
     contact_id: UUID
+    name: str | None = Field(default=None, description="What they are called; null where you do not see the contact.")
     company_id: UUID | None
     state: str
     ending: str | None
@@ -166,8 +169,22 @@ class TouchesRead(BaseModel):
     touches: int
 
 
+class AccountRoomRead(BaseModel):
+    """One account that it sends from: how it is, and how many messages it may begin today."""
+
+    account_id: UUID
+    name: str
+    state: AccountState
+    until: datetime | None
+    room: int
+
+
 class ProgressRead(BaseModel):
     """How far a campaign is."""
+
+    begun: int = Field(description="Messages begun within the last 24 hours.")
+    allowance: int = Field(description="How many may be, so many days after its start.")
+    accounts: list[AccountRoomRead]
 
     recipients: list[StandingRead]
     touches: list[TouchesRead]
@@ -222,3 +239,26 @@ class ConsentRead(BaseModel):
     given_at: datetime
     withdrawn_at: datetime | None
     noted_by: UUID | None
+
+
+class SuppressionWrite(BaseModel):
+    """Addresses that nothing is to be sent to."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"channel": "email", "addresses": ["ada@acme.example"]}]}
+    )
+
+    channel: Channel = Channel.EMAIL
+    addresses: list[Annotated[ShortText, Field(min_length=3, max_length=320)]] = Field(min_length=1, max_length=1_000)
+
+
+class SuppressionRead(BaseModel):
+    """An address that nothing is sent to, and why: unsubscribed, bounced or by_hand."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    channel: Channel
+    address: str
+    reason: str
+    created_at: datetime

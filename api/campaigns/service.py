@@ -1,10 +1,12 @@
 """What people do with campaigns: start them, stop parts of them, and look at what somebody would get."""
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import UUID
 
 from api.bd_accounts import records as accounts
+from api.bd_accounts import rules as account_rules
 from api.bd_accounts.rules import Account
 from api.campaigns import audience, conditions, journeys, records, rules, templates, texts
 from api.campaigns.audience import Audience
@@ -133,25 +135,49 @@ async def _require_fields(
         raise FieldMissing(lacking[:_NAMED])
 
 
-async def preview(unit: UnitOfWork, campaign: Campaign, contact_id: UUID) -> list[tuple[int, Step, str, texts.Written]]:
-    """Every wording of every step for one person: place, step, variant, words.
+#: Stands in a preview where a mail has a link of its own.
+_A_LINK = "…/unsubscribe/… (a link of their own)"
+
+Preview = list[tuple[int, Step, str, str | None, str | None, texts.Written]]
+
+
+async def preview(
+    unit: UnitOfWork, campaign: Campaign, contact_id: UUID, *, owners: Collection[UUID] | None
+) -> Preview:
+    """Every wording of every step for one person: place, step, variant, from and to where, all words.
 
     Raises:
-        NotFound: there is no such contact.
+        NotFound: there is no such contact that `owners` let see.
     """
     known = await audience.people(unit, campaign, [contact_id])
-    if contact_id not in known:
+    person = known.get(contact_id)
+    if person is None or (owners is not None and person.owner_id not in owners):
         raise NotFound("contact")
     [rows] = await unit.fetch_all(defining("contact"))
     custom = texts.custom_names(definitions(rows))
     senders = await check_accounts(unit, campaign) if campaign.account_ids else {}
-    found = []
+    addresses = audience.addresses_of(person)
+    found: Preview = []
     for place, step in enumerate(campaign.sequence, start=1):
         account = senders.get(step.channel) if step.channel else None
-        values = texts.values_of(known[contact_id], sender=account.name if account else None, custom=custom)
-        found += [
-            (place, step, "ABCDE"[number], texts.write(variant, values)) for number, variant in enumerate(step.variants)
-        ]
+        values = texts.values_of(person, sender=account.name if account else None, custom=custom)
+        address = addresses.get(step.channel) if step.channel else None
+        for number, variant in enumerate(step.variants):
+            written = texts.write(variant, values)
+            if step.channel is not None:
+                written, _ = texts.with_way_out(step, written, _A_LINK)
+            found.append((place, step, "ABCDE"[number], account.address if account else None, address, written))
+    return found
+
+
+async def rooms(unit: UnitOfWork, campaign: Campaign, now: datetime) -> list[tuple[Account, int]]:
+    """The accounts that a campaign sends from, and how many messages each may begin today."""
+    found = []
+    for account_id in campaign.account_ids:
+        with suppress(NotFound):
+            account = await accounts.find_account(unit, account_id)
+            signs, sent = accounts.read_condition(await unit.fetch_all(*accounts.condition(account_id)))
+            found.append((account, account_rules.budget(account, signs, now, sent_today=sent)))
     return found
 
 

@@ -12,10 +12,11 @@ from uuid_utils.compat import uuid7
 from api.conversations.sending import AccountIsGone, NobodyToWriteTo, Outgoing, queue_message
 from api.drafts import records, rules
 from api.drafts.model import AiOff, Model, ModelUnavailable
+from api.drafts.policies import Policy, read_policy, settled, write_policy
 from api.drafts.rules import AnotherText, Draft, DraftClosed, DraftState, NotApproved, NothingToSend
-from api.drafts.schemas import Approval, DraftCreate, DraftingRead, DraftRead, DraftUpdate
+from api.drafts.schemas import Approval, DraftCreate, DraftingRead, DraftRead, DraftUpdate, PolicyBody
 from api.drafts.service import BudgetSpent, Drafting, DraftInProgress, Wanted
-from api.edge.dependencies import CurrentCaller, IfMatch, OptionalIfMatch, RecordWriter, Unit
+from api.edge.dependencies import Administrator, CurrentCaller, IfMatch, OptionalIfMatch, RecordWriter, Unit
 from api.edge.entitlements import PlanLimitReached
 from api.edge.flags import Feature, FeatureOff, require_feature
 from api.edge.idempotency import HEADER
@@ -55,6 +56,15 @@ _WRITING_PROBLEMS = (
 _STREAMED = _STREAM | problems(*_WRITING_PROBLEMS)
 
 
+class BudgetTooLarge(Unprocessable):
+    """An organization's budget is within its operator's."""
+
+    code, pointer = "budget_too_large", "/monthly_budget"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"The operator lets drafts cost at most ${most / 1e6:.2f} a month; choose that or less.")
+
+
 class _Asking(NamedTuple):
     """A request for a draft, admitted."""
 
@@ -81,6 +91,7 @@ async def _asking(
         deal_id=body.deal_id,
         owners=await owners_seen(unit, caller),
     )
+    settings = settled(settings, await read_policy(unit))
     key = f"{caller.user_id}:{idempotency_key or uuid7()}"
     wanted = Wanted(key, body.kind, caller.user_id, inputs, body.wish)
     return _Asking(settings, Drafting(services.database, caller.context, settings, services.billing), wanted)
@@ -164,7 +175,8 @@ async def list_drafts(
 @_here.get("/settings")
 async def read_drafting(request: Request, caller: CurrentCaller, unit: Unit) -> DraftingRead:
     """Whether drafts are on here, and what those of this month have cost."""
-    settings, off_because = AiSettings(), None
+    policy, off_because = await read_policy(unit), None
+    settings = settled(AiSettings(), policy)
     try:
         await require_feature(services_of(request).flags, caller, Feature.AI_DRAFTS)
     except FeatureOff as off:
@@ -176,7 +188,20 @@ async def read_drafting(request: Request, caller: CurrentCaller, unit: Unit) -> 
         hides_people=settings.ai_redacts,
         spent_micro=await records.spent_this_month(unit),
         budget_micro=settings.ai_monthly_budget,
+        operator_budget_micro=AiSettings().ai_monthly_budget,
+        policy=PolicyBody.model_validate(policy),
     )
+
+
+@_here.put("/settings", responses=problems(BudgetTooLarge))
+async def set_drafting_policy(body: PolicyBody, caller: Administrator, unit: Unit) -> PolicyBody:
+    """Say how much drafts may cost in a month, whether the model sees people, and where links may lead."""
+    await unit.begin()
+    operators = AiSettings().ai_monthly_budget
+    if body.monthly_budget is not None and body.monthly_budget > operators:
+        raise BudgetTooLarge(operators)
+    write_policy(unit, Policy(body.monthly_budget, body.hides_people, tuple(dict.fromkeys(body.link_hosts))))
+    return body
 
 
 @_here.get("/{draft_id}", responses=problems(NotFound))

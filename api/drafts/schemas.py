@@ -13,6 +13,14 @@ from contracts.events.drafts import DraftKind
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_TEXT)]
 
 
+_Host = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True, to_lower=True, max_length=253, pattern=r"^[a-zA-Z0-9-]{1,63}(\.[a-zA-Z0-9-]{1,63})+$"
+    ),
+]
+
+
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -40,6 +48,26 @@ class Approval(_Body):
     text_hash: str = Field(pattern=r"^[0-9a-f]{64}$", description="`text_hash` of the draft that you read.")
 
 
+class PolicyBody(_Body):
+    """What an organization wants of its drafts. All of it is replaced."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        from_attributes=True,
+        json_schema_extra={"examples": [{"monthly_budget": 5_000_000, "hides_people": True, "link_hosts": []}]},
+    )
+
+    monthly_budget: Annotated[int, Field(ge=0, le=10**15)] | None = Field(
+        default=None, description="Micro-dollars a calendar month; null: as much as the operator allows."
+    )
+    hides_people: bool | None = Field(
+        default=None, description="Whether the model sees placeholders instead of people; null: as the operator has it."
+    )
+    link_hosts: list[_Host] = Field(
+        default=[], max_length=50, description="Hosts that links in drafts may lead to, besides the operator's."
+    )
+
+
 class DraftingRead(BaseModel):
     """Whether drafts can be asked for, of which model, and what the month has cost."""
 
@@ -48,7 +76,9 @@ class DraftingRead(BaseModel):
     model: str
     hides_people: bool = Field(description="Whether the model sees placeholders instead of people.")
     spent_micro: int = Field(description="Micro-dollars of this calendar month (UTC).")
-    budget_micro: int
+    budget_micro: int = Field(description="What may be spent: the organization's own budget, or the operator's.")
+    operator_budget_micro: int
+    policy: PolicyBody = Field(description="What the organization chose.")
 
 
 class DraftRead(BaseModel):

@@ -37,8 +37,8 @@ class BudgetSpent(CrmError):
 
     def __init__(self, spent: int, budget: int) -> None:
         super().__init__(
-            f"Drafts of this month have cost ${spent / 1e6:.2f} of ${budget / 1e6:.2f}. The next month begins anew; an"
-            " operator may raise SLUICE_AI_MONTHLY_BUDGET."
+            f"Drafts of this month have cost ${spent / 1e6:.2f} of ${budget / 1e6:.2f}. The next month begins anew;"
+            " administrators may raise the budget, up to the operator's SLUICE_AI_MONTHLY_BUDGET."
         )
 
 

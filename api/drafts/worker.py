@@ -14,6 +14,7 @@ from api.db.statements import compiled
 from api.drafts import records
 from api.drafts.actions import REQUESTED
 from api.drafts.model import Model
+from api.drafts.policies import read_policy, settled
 from api.drafts.rules import Draft
 from api.drafts.service import Drafting, Wanted
 from api.edge.consumer import acting_in
@@ -82,7 +83,8 @@ async def write_requested(database: Database, settings: AiSettings, breaker: Bre
         try:
             if flags is None or not await is_on(flags, request.organization_id, Feature.AI_DRAFTS):
                 raise FeatureOff
-            wanted = await _wanted(database, context, draft)
+            wanted, own = await _wanted(database, context, draft, settings)
+            drafting = Drafting(_AsApp(database), context, own, BillingSettings())
             await drafting.require_budget()
             async with Model(settings, breaker) as model:
                 async for _ in drafting.write(model, draft, wanted):
@@ -92,9 +94,13 @@ async def write_requested(database: Database, settings: AiSettings, breaker: Bre
     return len(requests)
 
 
-async def _wanted(database: Database, context: Context, draft: Draft) -> Wanted:
+async def _wanted(
+    database: Database, context: Context, draft: Draft, settings: AiSettings
+) -> tuple[Wanted, AiSettings]:
+    """What is asked for, and the settings as the organization has them."""
     async with acting_in(database, context) as unit:
+        policy = await read_policy(unit)
         inputs = await records.read_inputs(
             unit, conversation_id=draft.conversation_id, deal_id=draft.deal_id, owners=None
         )
-    return Wanted(draft.request_key, draft.kind, None, inputs, draft.text or None)
+    return Wanted(draft.request_key, draft.kind, None, inputs, draft.text or None), settled(settings, policy)

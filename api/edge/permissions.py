@@ -68,9 +68,11 @@ _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
         True,
         (
             "create_campaign update_campaign pause_campaign resume_campaign cancel_campaign stop_campaign_for"
-            " create_consent withdraw_consent"
+            " create_consent withdraw_consent suppress_addresses"
         ),
     ),
+    ("campaigns:read", ADMINISTRATORS, False, "list_suppressions"),
+    ("campaigns:write", ADMINISTRATORS, False, "lift_suppression"),
     ("companies:read", EVERYBODY, True, "list_companies read_company read_company_timeline"),
     ("companies:write", WRITERS, True, "create_company update_company delete_company"),
     ("contacts:read", EVERYBODY, True, "list_contacts read_contact read_contact_timeline"),
@@ -127,6 +129,7 @@ _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
     ),
     ("drafts:read", EVERYBODY, True, "list_drafts read_draft read_drafting"),
     ("drafts:write", WRITERS, True, "create_draft stream_draft update_draft reject_draft"),
+    ("drafts:write", ADMINISTRATORS, False, "set_drafting_policy"),
     ("exchange_rates:read", EVERYBODY, False, "list_exchange_rates read_exchange_rates"),
     ("exchange_rates:write", ADMINISTRATORS, False, "put_exchange_rates import_exchange_rates"),
     ("exports:read", EVERYBODY, True, "export_list"),

@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, Text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.models.base import Aggregate
+from api.models.base import Aggregate, TenantRow
 
 
 class Draft(Aggregate):
@@ -36,3 +36,14 @@ class Draft(Aggregate):
     approved_at: Mapped[datetime | None]
     message_id: Mapped[UUID | None]
     failure: Mapped[str | None]
+
+
+class DraftingPolicy(TenantRow):
+    """What an organization wants of its drafts; null: as the operator has it."""
+
+    __tablename__ = "drafting_policies"
+    __not_of_contacts__ = ("link_hosts",)
+
+    monthly_budget: Mapped[int | None] = mapped_column(BigInteger)
+    hides_people: Mapped[bool | None]
+    link_hosts: Mapped[list[str]] = mapped_column(ARRAY(Text))

@@ -92,7 +92,7 @@ def list_campaign_recipients(
 
 
 def read_campaign_progress(campaign_id: str | UUID) -> Call[schemas.ProgressRead]:
-    """Read how far it is, as it is now; `unknown` needs somebody's decision."""
+    """Read how far it is, as it is now, and what holds it up; `unknown` needs somebody's decision."""
     return Call("GET", f"/v1/campaigns/{in_path(campaign_id)}/progress")
 
 
@@ -111,6 +111,27 @@ def create_consent(body: schemas.ConsentWrite, *, key: str | None = None) -> Cal
 def withdraw_consent(consent_id: str | UUID, *, key: str | None = None) -> Call[schemas.ConsentRead]:
     """Note that they agree no more."""
     return Call("POST", f"/v1/consents/{in_path(consent_id)}/withdraw", headers={**once(key)})
+
+
+def list_suppressions(
+    *,
+    channel: schemas.Channel | None = None,
+    reason: str | None = None,
+    limit: int | None = None,
+    cursor: str | None = None,
+) -> Call[schemas.PageOfSuppressionRead]:
+    """List addresses that nothing is sent to, newest first."""
+    return Call("GET", "/v1/suppressions", query=in_query(channel=channel, reason=reason, limit=limit, cursor=cursor))
+
+
+def suppress_addresses(body: schemas.SuppressionWrite, *, key: str | None = None) -> Call[None]:
+    """Have nothing sent to these addresses any more, from now on. One that is there already stays as it is."""
+    return Call("POST", "/v1/suppressions", body, headers={**once(key)})
+
+
+def lift_suppression(suppression_id: str | UUID) -> Call[None]:
+    """Let an address be written to again at which mail came back."""
+    return Call("DELETE", f"/v1/suppressions/{in_path(suppression_id)}")
 
 
 def show_unsubscribing(token: str | UUID) -> Call[bytes]:

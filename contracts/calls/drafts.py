@@ -40,6 +40,11 @@ def read_drafting() -> Call[schemas.DraftingRead]:
     return Call("GET", "/v1/drafts/settings")
 
 
+def set_drafting_policy(body: schemas.PolicyBody) -> Call[schemas.PolicyBody]:
+    """Say how much drafts may cost in a month, whether the model sees people, and where links may lead."""
+    return Call("PUT", "/v1/drafts/settings", body)
+
+
 def read_draft(draft_id: str | UUID) -> Call[schemas.DraftRead]:
     """One draft."""
     return Call("GET", f"/v1/drafts/{in_path(draft_id)}")

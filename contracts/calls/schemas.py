@@ -63,6 +63,16 @@ class AccountRead(TypedDict):
     updated_at: str
 
 
+class AccountRoomRead(TypedDict):
+    """One account that it sends from: how it is, and how many messages it may begin today."""
+
+    account_id: str
+    name: str
+    state: AccountState
+    until: str | None
+    room: int
+
+
 AccountState: TypeAlias = Literal["connecting", "active", "limited", "flood_wait", "banned", "revoked"]
 
 
@@ -1071,6 +1081,8 @@ class DraftingRead(TypedDict):
     hides_people: bool
     spent_micro: int
     budget_micro: int
+    operator_budget_micro: int
+    policy: PolicyBody
 
 
 class Duplicate(TypedDict):
@@ -2396,6 +2408,13 @@ class PageOfSessionRead(TypedDict):
     next_cursor: str | None
 
 
+class PageOfSuppressionRead(TypedDict):
+    """PageOfSuppressionRead"""
+
+    items: list[SuppressionRead]
+    next_cursor: str | None
+
+
 class PageOfTagRead(TypedDict):
     """PageOfTagRead"""
 
@@ -2557,6 +2576,14 @@ class PlanRead(TypedDict):
     unit_minor: dict[str, int]
 
 
+class PolicyBody(TypedDict):
+    """What an organization wants of its drafts. All of it is replaced."""
+
+    monthly_budget: NotRequired[int | None]
+    hides_people: NotRequired[bool | None]
+    link_hosts: NotRequired[list[str]]
+
+
 class PresenceRead(TypedDict):
     """Who else is there now."""
 
@@ -2661,6 +2688,9 @@ class Progress(TypedDict):
 class ProgressRead(TypedDict):
     """How far a campaign is."""
 
+    begun: int
+    allowance: int
+    accounts: list[AccountRoomRead]
     recipients: list[StandingRead]
     touches: list[TouchesRead]
 
@@ -2687,6 +2717,7 @@ class RecipientRead(TypedDict):
     version: int
     campaign_id: str
     contact_id: str
+    name: str | None
     company_id: str | None
     state: str
     ending: str | None
@@ -3241,6 +3272,23 @@ class SubscriptionRead(TypedDict):
     pays_usage: bool
 
 
+class SuppressionRead(TypedDict):
+    """An address that nothing is sent to, and why: unsubscribed, bounced or by_hand."""
+
+    id: str
+    channel: Channel
+    address: str
+    reason: str
+    created_at: str
+
+
+class SuppressionWrite(TypedDict):
+    """Addresses that nothing is to be sent to."""
+
+    channel: NotRequired[Channel]
+    addresses: list[str]
+
+
 class Switch(TypedDict):
     """Which organization to go on in."""
 
@@ -3676,6 +3724,8 @@ class WordingRead(TypedDict):
     step: int
     kind: str
     variant: str
+    sender: str | None
+    address: str | None
     subject: str | None
     text: str
     html: str | None

@@ -1,12 +1,10 @@
 """Campaigns: build one, see whom it writes to and what they would read, start and pause it, and what came of it."""
 
-from datetime import datetime
-from typing import Any
-from zoneinfo import ZoneInfo
+from typing import Any, Literal
 
 import streamlit as st
 
-from dashboards import campaign_building, client, money, sentences, states
+from dashboards import campaign_building, campaign_progress, campaign_results, client, money, states, suppressions
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -14,15 +12,7 @@ from dashboards.session import SignIn
 PAGE = Page("Campaigns", icon="campaign", group="Automate", position=3)
 
 _WRITERS = frozenset({"owner", "admin", "manager", "rep"})
-_REASONS = {
-    "no_address": "No address on a channel of the campaign",
-    "same_address": "Another contact has the same address",
-    "suppressed": "Unsubscribed, or mail to them came back",
-    "no_consent": "No consent is noted",
-    "in_another_campaign": "In another campaign that runs",
-    "colleague_replied": "A colleague of theirs has answered",
-}
-_STATES = {"waiting": "Waiting", "under_way": "Being sent", "ended": "Ended", "excluded": "Excluded"}
+_ADMINISTRATORS = frozenset({"owner", "admin"})
 _VERBS = {"running": ("pause", "cancel"), "paused": ("resume", "cancel"), "draft": ("start",)}
 
 
@@ -45,13 +35,15 @@ def render(who: SignIn, me: Me) -> None:
         with build:
             campaign_building.show(who, campaign, may_write=may_write)
         with audience:
-            _audience(who, chosen)
+            _audience(who, chosen, may_write=may_write)
         with preview:
             _preview(who, chosen)
         with progress:
-            _progress(who, chosen, me.organization.zone)
+            campaign_progress.show(who, campaign.body, me.organization.zone, may_write=may_write)
         with results:
-            _results(who, chosen)
+            campaign_results.show(who, chosen)
+        if me.role in _ADMINISTRATORS:
+            suppressions.show(who)
 
 
 def _new(who: SignIn) -> None:
@@ -74,32 +66,58 @@ def _choose(campaigns: dict[str, Any]) -> str:
 def _control(who: SignIn, campaign: dict[str, Any]) -> None:
     st.text(f"This campaign is {campaign['state']}.")
     for column, verb in zip(st.columns(4), _VERBS.get(campaign["state"], ()), strict=False):
-        if column.button(verb.capitalize(), key=f"campaign {verb}", type="primary" if verb == "start" else "secondary"):
-            try:
-                client.post(who, f"/v1/campaigns/{campaign['id']}/{verb}")
-            except (client.RefusedError, client.ConflictError) as refused:
-                states.refused(refused)
-            else:
-                st.rerun()
+        if verb == "cancel":
+            with column.popover("Cancel"):
+                st.text("It ends for everybody and cannot go on. What waits to be sent is taken back.")
+                is_wanted = st.button("Cancel it for good", key="campaign cancel")
+        else:
+            kind: Literal["primary", "secondary"] = "primary" if verb == "start" else "secondary"
+            is_wanted = column.button(verb.capitalize(), key=f"campaign {verb}", type=kind)
+        if is_wanted:
+            _move(who, campaign, verb)
 
 
-def _audience(who: SignIn, campaign_id: str) -> None:
+def _move(who: SignIn, campaign: dict[str, Any], verb: str) -> None:
+    try:
+        client.post(who, f"/v1/campaigns/{campaign['id']}/{verb}")
+    except (client.RefusedError, client.ConflictError) as refused:
+        states.refused(refused)
+        for place, problem in getattr(refused, "fields", {}).items():
+            st.text(f"{place}: {problem}")
+    else:
+        st.rerun()
+
+
+def _audience(who: SignIn, campaign_id: str, *, may_write: bool) -> None:
     found = client.get(who, f"/v1/campaigns/{campaign_id}/audience").body
     included, excluded = st.columns(2)
     included.metric("Would be written to", money.count(found["included"]))
     excluded.metric("Left out", money.count(found["excluded"]))
     for reason, count in found["reasons"].items():
-        st.text(f"{money.count(count)}: {_REASONS.get(reason, reason)}")
+        st.text(f"{money.count(count)}: {campaign_progress.why(reason)}")
     people = [
         {
             "Name": one["name"],
             "Address": ", ".join(one["addresses"].values()),
-            "Left out because": _REASONS.get(one["reason"], one["reason"] or ""),
+            "Left out because": campaign_progress.why(one["reason"]),
         }
         for one in found["people"]
     ]
     if people:
         st.dataframe(people, hide_index=True, alt="People of the audience, those left out first")
+    silent = {one["contact_id"]: one["name"] for one in found["people"] if one["reason"] == "no_consent"}
+    if may_write and silent:
+        _note_consent(who, silent)
+
+
+def _note_consent(who: SignIn, silent: dict[str, str]) -> None:
+    """Where consent is the ground: note it for one who gave it."""
+    with st.form("campaign_consent", clear_on_submit=True):
+        contact = st.selectbox("Who agreed to be written to", list(silent), format_func=silent.__getitem__)
+        source = st.text_input("How they agreed, for example on which form", max_chars=200)
+        if st.form_submit_button("Note their consent") and source.strip():
+            client.post(who, "/v1/consents", {"contact_id": contact, "source": source.strip()})
+            st.rerun()
 
 
 def _preview(who: SignIn, campaign_id: str) -> None:
@@ -114,77 +132,14 @@ def _preview(who: SignIn, campaign_id: str) -> None:
     found = client.get(who, f"/v1/campaigns/{campaign_id}/preview", {"contact_id": contact}).body
     for one in found["wordings"]:
         with st.container(border=True):
-            st.caption(f"Step {one['step']}, {one['kind']}, variant {one['variant']}")
+            st.caption(f"Step {one['step']}, {one['kind']}, wording {one['variant']}")
+            if one.get("address"):
+                st.text(f"From {one['sender'] or 'no account yet'} to {one['address']}")
             if one["missing"]:
                 st.warning(f"They lack {', '.join(one['missing'])}: the campaign does not start so.")
             if one["subject"]:
                 st.text(one["subject"])
             st.text(one["text"])
             if one.get("html"):
-                st.code(one["html"], language="html", wrap_lines=True)
-
-
-def _progress(who: SignIn, campaign_id: str, zone: ZoneInfo) -> None:
-    found = client.get(who, f"/v1/campaigns/{campaign_id}/progress").body
-    if not found["recipients"]:
-        states.nothing_here("It has not started", "Whom it writes to is decided when it starts.")
-        return
-    unknown = sum(one["touches"] for one in found["touches"] if one["state"] == "unknown")
-    if unknown:
-        st.warning(
-            f"Of {money.count(unknown)} messages nobody knows whether they arrived. Decide on them in the inbox."
-        )
-    st.dataframe(
-        [
-            {
-                "Recipients": _STATES[one["state"]],
-                "Why": _REASONS.get(one["why"], (one["why"] or "").replace("_", " ")),
-                "How many": one["recipients"],
-                "Answered": one["replied"],
-                "Next at": money.moment(datetime.fromisoformat(one["next_at"]), zone) if one["next_at"] else "",
-            }
-            for one in found["recipients"]
-        ],
-        hide_index=True,
-        alt="Recipients by how they stand",
-    )
-    if found["touches"]:
-        st.dataframe(
-            [
-                {
-                    "Step": one["step"],
-                    "Variant": one["variant"].replace("_", " "),
-                    "State": one["state"].replace("_", " "),
-                    "How many": one["touches"],
-                }
-                for one in found["touches"]
-            ],
-            hide_index=True,
-            alt="Steps by variant and state",
-        )
-
-
-def _results(who: SignIn, campaign_id: str) -> None:
-    rows = client.figures(who, "campaign_experiment", {"group_by": "arm"}).rows
-    trials = [one for one in rows if one["campaign_id"] == campaign_id]
-    if not trials:
-        states.nothing_here("No results yet", "They follow within five minutes of the first message.")
-        return
-    for one in trials:
-        if (said := sentences.trial(one)) is not None:
-            st.text(said)
-    st.dataframe(
-        [
-            {
-                "Step": one["step"],
-                "Variant": one["variant"].replace("_", " "),
-                "What": sentences.OUTCOMES[one["stage_id"]],
-                "Of": one["cohort"],
-                "Came true": one["entered"],
-                "Share": money.share(one["rate"]),
-            }
-            for one in trials
-        ],
-        hide_index=True,
-        alt="What came of each variant",
-    )
+                st.caption("In a mail program that shows HTML:")
+                st.html(one["html"])  # the API has taken out all that runs or fetches anything

@@ -1,5 +1,7 @@
 """Drafts: what a model wrote and nobody has decided on yet, and what came of those that were."""
 
+from typing import Any
+
 import streamlit as st
 
 from dashboards import client, drafting, money, states
@@ -9,6 +11,8 @@ from dashboards.session import SignIn
 
 PAGE = Page("Drafts", icon="edit_note", group="Automate", position=4)
 
+_FAILED = 20
+_ADMINISTRATORS = frozenset({"owner", "admin"})
 _STEPS = {
     "generated": "Written",
     "approved": "Approved",
@@ -23,21 +27,46 @@ def render(sign_in: SignIn, me: Me) -> None:
     """Draw the page."""
     st.title("Drafts")
     with states.explained():
-        _cost(sign_in)
+        _cost(sign_in, me)
         waiting, results = st.tabs(["To decide", "Results"])
         with waiting:
             _waiting(sign_in, me)
+            _failed(sign_in)
         with results:
             for by, title in (("prompt", "By prompt"), ("model", "By model")):
                 _results(sign_in, by, title)
 
 
-def _cost(sign_in: SignIn) -> None:
+def _cost(sign_in: SignIn, me: Me) -> None:
     found = client.get(sign_in, "/v1/drafts/settings")
     spent, budget = (found[name] / 1_000_000 for name in ("spent_micro", "budget_micro"))
     st.caption(f"This month's drafts cost \\${spent:.2f} of \\${budget:.2f}. Nothing is sent that nobody approved.")
     if not found["is_on"]:
         st.info(states.plain(found["off_because"]), icon=":material/info:")
+    if me.role in _ADMINISTRATORS:
+        with st.expander("What drafts may cost and see"):
+            _policy(sign_in, found.body)
+
+
+def _policy(sign_in: SignIn, found: dict[str, Any]) -> None:
+    """What the organization chooses, within what its operator allows."""
+    policy, most = found["policy"], found["operator_budget_micro"] / 1_000_000
+    with st.form("drafting_policy"):
+        budget = st.number_input("Dollars a month, at most", 0.0, most, found["budget_micro"] / 1_000_000, step=1.0)
+        hides = st.checkbox(
+            "Hide people from the model: names, addresses and numbers stay here", value=found["hides_people"]
+        )
+        hosts = st.text_area("Hosts that links in drafts may lead to, one a line", "\n".join(policy["link_hosts"]))
+        if not st.form_submit_button("Keep"):
+            return
+    spent = round(budget * 1_000_000)
+    body = {"monthly_budget": spent if spent < found["operator_budget_micro"] else None, "hides_people": hides}
+    try:
+        client.put(sign_in, "/v1/drafts/settings", body | {"link_hosts": hosts.split()})
+    except client.RefusedError as refused:
+        states.refused(refused)
+    else:
+        st.rerun()
 
 
 def _waiting(sign_in: SignIn, me: Me) -> None:
@@ -51,7 +80,16 @@ def _waiting(sign_in: SignIn, me: Me) -> None:
         st.info("No draft waits for a decision. Ask for one in the inbox, or at a deal.", icon=":material/info:")
         return
     for draft in drafts:
-        drafting.show(sign_in, me, draft)
+        drafting.show(sign_in, me, draft, is_away=True)
+
+
+def _failed(sign_in: SignIn) -> None:
+    """Drafts that were asked for and not written, also by a rule while nobody looked."""
+    failed = client.get_all(sign_in, "/v1/drafts", {"state": "failed"}, most=_FAILED)
+    if failed:
+        with st.expander(f"Not written ({money.count(len(failed))})"):
+            for draft in failed:
+                st.text(f"{drafting.prompt_name(draft['prompt'])}: {draft['failure']}")
 
 
 def _results(sign_in: SignIn, by: str, title: str) -> None:
@@ -63,6 +101,7 @@ def _results(sign_in: SignIn, by: str, title: str) -> None:
         return
     found: dict[str, dict[str, str]] = {}
     for row in rows:
-        line = found.setdefault(row["group"], {title.removeprefix("By ").capitalize(): row["group"]})
-        line[_STEPS[row["stage_id"]]] = money.count(row["entered"])
+        named = drafting.prompt_name(row["group"]) if by == "prompt" else row["group"]
+        line = found.setdefault(row["group"], {title.removeprefix("By ").capitalize(): named})
+        line[_STEPS[row["stage_id"]]] = f"{money.count(row['entered'])} ({money.share(row['share_of_cohort'])})"
     st.dataframe(list(found.values()), hide_index=True, alt=f"How far drafts came, {title.lower()}")

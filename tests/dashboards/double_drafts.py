@@ -36,19 +36,27 @@ def hash_of(text: str) -> str:
 def serve_drafts(app: FastAPI, drafts: list[Row]) -> None:
     """Serve `/v1/drafts` over these."""
 
+    policy: Row = {"monthly_budget": None, "hides_people": None, "link_hosts": []}
+
     def find(draft_id: str) -> Row:
         return next(draft for draft in drafts if draft["id"] == draft_id)
 
     @app.get("/v1/drafts")
-    def list_drafts(conversation_id: str | None = None, deal_id: str | None = None) -> Row:
-        about = {"conversation_id": conversation_id, "deal_id": deal_id}
+    def list_drafts(conversation_id: str | None = None, deal_id: str | None = None, state: str | None = None) -> Row:
+        about = {"conversation_id": conversation_id, "deal_id": deal_id, "state": state}
         asked = {name: value for name, value in about.items() if value is not None}
         items = [draft for draft in drafts if all(draft.get(name) == value for name, value in asked.items())]
         return {"items": items, "next_cursor": None}
 
     @app.get("/v1/drafts/settings")
     def settings() -> Row:
-        return {"is_on": True, "off_because": None, "spent_micro": 350, "budget_micro": 20_000_000}
+        cost = {"spent_micro": 350, "budget_micro": 20_000_000, "operator_budget_micro": 20_000_000}
+        return {"is_on": True, "off_because": None, "hides_people": True, **cost, "policy": policy}
+
+    @app.put("/v1/drafts/settings")
+    def choose(body: Row) -> Row:
+        policy.update(body)
+        return policy
 
     @app.post("/v1/drafts/stream")
     def stream(body: Row) -> Response:

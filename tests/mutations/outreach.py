@@ -54,6 +54,27 @@ OUTREACH = (
         (f"{_CAMPAIGNS}::TestC3OneClick::test_c3_a_link_that_is_not_ours_does_nothing",),
     ),
     Mutation(
+        "c3_the_signature_leaves_out_the_way_out",
+        (Edit("ingest/channels/signing.py", " list-unsubscribe list-unsubscribe-post", ""),),
+        ("tests/api/campaigns/test_mails.py",),
+    ),
+    Mutation(
+        "c6_a_draft_outlives_the_erasure_of_whom_it_is_about",
+        (Edit("api/drafts/service.py", "await hold_erasures(unit) != erasures", "await hold_erasures(unit) < 0"),),
+        (f"{_DRAFTS}/test_drafts.py::TestLife",),
+    ),
+    Mutation(
+        "c6_what_was_queued_to_the_erased_goes_out",
+        (
+            Edit(
+                "api/privacy/endpoints.py",
+                "    await withdraw(unit, await records.queued_to(unit, contact_id))\n",
+                "",
+            ),
+        ),
+        (f"{_CAMPAIGNS}::test_c6_whoever_is_erased_gets_nothing_that_was_queued_and_nothing_more",),
+    ),
+    Mutation(
         "c4_what_is_queued_goes_at_night",
         (Edit("api/conversations/sends.py", "if send.hours is None or (window", "if send.hours or (window"),),
         (f"{_CAMPAIGNS}::TestC4QuietHours",),

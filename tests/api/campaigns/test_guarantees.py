@@ -85,6 +85,25 @@ class TestC2OptOut:
         assert (await outreach.owner.api.http.post(links["ada@acme.example"])).status_code == 200
         assert await outreach.claim() == []
 
+    async def test_c2_an_address_that_somebody_adds_is_one_too_and_only_what_came_back_is_tried_again(
+        self, outreach: Outreach
+    ) -> None:
+        await outreach.contact("Ada")
+        await outreach.started()
+        await outreach.turns()
+        answer = await outreach.owner.post("/v1/suppressions", json={"addresses": ["ADA@acme.example"]})
+        assert answer.status_code == 204
+        assert await outreach.claim() == []
+        [added] = (await outreach.owner.read("/v1/suppressions"))["items"]
+        assert (added["address"], added["reason"]) == ("ada@acme.example", "by_hand")
+        refused = await outreach.owner.call("DELETE", f"/v1/suppressions/{added['id']}")
+        assert (refused.status_code, refused.json()["code"]) == (409, "they_objected")
+        outreach.rows("update suppressions set reason = 'bounced' where id = %s", added["id"])
+        assert (await outreach.owner.call("DELETE", f"/v1/suppressions/{added['id']}")).status_code == 204
+        assert (await outreach.owner.read("/v1/suppressions"))["items"] == []
+        stranger = await outreach.owner.api.sign_up()
+        assert (await stranger.call("DELETE", f"/v1/suppressions/{added['id']}")).status_code == 404
+
     async def test_c2_a_word_in_an_answer_does_it_too(self, outreach: Outreach) -> None:
         await outreach.contact("Ada")
         campaign = await outreach.started()

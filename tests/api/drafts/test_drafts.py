@@ -156,6 +156,27 @@ class TestModel:
         refused = await desk.owner.post("/v1/drafts", json={"kind": "summary", "deal_id": desk.deal_id})
         assert (refused.status_code, refused.json()["code"]) == (402, "ai_budget_spent")
 
+    async def test_an_organization_says_what_drafts_may_cost_and_what_they_see(
+        self, desk: Desk, model: ObedientModel
+    ) -> None:
+        path = "/v1/drafts/settings"
+        refused = await desk.owner.call("PUT", path, json={"monthly_budget": 20_000_001})
+        assert (refused.status_code, refused.json()["code"]) == (422, "budget_too_large")
+        rep = await desk.owner.add_user(role=Role.REP)
+        assert (await rep.call("PUT", path, json={})).status_code == 403
+        body = {"monthly_budget": 300, "hides_people": False, "link_hosts": ["Docs.US.example"]}
+        assert (await desk.owner.call("PUT", path, json=body)).status_code == 200
+        model.says = {"text": "See https://docs.us.example/a and https://evil.example/b", "cited": []}
+        assert (await desk.draft())["text"] == "See https://docs.us.example/a and [link removed]"
+        assert "Ada Lovelace" in model.asked[0]["messages"][1]["content"]
+        refused = await desk.owner.post("/v1/drafts", json={"kind": "summary", "deal_id": desk.deal_id})
+        assert (refused.status_code, refused.json()["code"]) == (402, "ai_budget_spent")
+        said = await desk.owner.read(path)
+        assert (said["budget_micro"], said["hides_people"], said["spent_micro"]) == (300, False, 350)
+        assert said["policy"]["link_hosts"] == ["docs.us.example"]
+        other = await desk.owner.api.sign_up()
+        assert (await other.read(path))["budget_micro"] == 20_000_000
+
     async def test_another_model_writes_where_the_first_one_fails(
         self, desk: Desk, model: ObedientModel, monkeypatch: pytest.MonkeyPatch
     ) -> None:
