@@ -17,6 +17,7 @@ from benchmarks.result import BenchmarkResult
 BENCHMARKS = (
     "writes",
     "reads",
+    "drafts",
     "relay",
     "loader",
     "refresh",

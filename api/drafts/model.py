@@ -115,13 +115,15 @@ class Model:
                 stream=True,
                 stream_options={"include_usage": True},
             )
-        whole, ended, usage = "", None, None
+        whole, shown, ended, usage = "", "", None, None
         async for chunk in _in_time(stream, until):
             usage = chunk.usage or usage
             for choice in chunk.choices:
                 whole += choice.delta.content or ""
                 ended = choice.finish_reason or ended
-            yield _text_so_far(whole)
+            if (text := _text_so_far(whole)) != shown:
+                shown = text
+                yield text
         if ended != "stop":
             raise ValueError(f"The answer was not finished ({ended or 'cut off'}).")
         answer = from_json(whole)
