@@ -30,6 +30,7 @@ _WAITS = {
     "peer_flood": "Telegram lets it write to nobody who did not write first.",
     "handed_back": "It was handed back.",
     "by_user": "Somebody disconnected it.",
+    "signing_key_unusable": "The key that mails are signed with cannot be read. Enter another one below.",
 }
 _CHANNELS = {"email": "E-mail", "telegram": "Telegram", "x": "X", "linkedin": "LinkedIn"}
 _ADDRESSES = {
@@ -99,6 +100,8 @@ def _account(sign_in: SignIn, me: Me, account: dict[str, Any], people: dict[str,
         if account["channel"] == "x":
             st.caption("X tells of news at this path of the API, once its app's consumer secret is kept here:")
             st.code(f"/v1/x-webhooks/{me.organization.id}/{account['id']}", language=None)
+        with st.expander("How much it sends, and how mails are signed"):
+            _sending(sign_in, path, account)
         if account["state"] not in ("revoked", "banned") and st.button("Disconnect", key=f"end-{account['id']}"):
             client.post(sign_in, f"{path}/state", {"state": "revoked", "reason": "by_user"})
             st.rerun()
@@ -133,6 +136,33 @@ def _assign(sign_in: SignIn, path: str, account: dict[str, Any], people: dict[st
     )
     if chosen != present:
         states.tried(lambda: client.post(sign_in, f"{path}/assign", {"user_id": chosen, "team_id": account["team_id"]}))
+
+
+def _sending(sign_in: SignIn, path: str, account: dict[str, Any]) -> None:
+    """How many messages it begins a day, and of a mailbox whose server does not sign, the key to do so (DKIM)."""
+    with st.form(f"sending-{account['id']}-{account['version']}"):
+        limit = st.number_input("Messages a day, at most", 0, 100_000, account["daily_limit"])
+        settings, key = dict(account["settings"]), ""
+        if account["channel"] == "email":
+            st.text(
+                "Most mail servers sign what they send. If yours does not, enter a key whose other half is in your DNS."
+            )
+            selector = st.text_input("Selector of the key", settings.get("dkim_selector", ""), max_chars=63)
+            key = st.text_area("Private key (PEM, RSA); what is there already is not shown", height=70).strip()
+            settings |= {"dkim_selector": selector.strip()} if selector.strip() else {}
+        if not st.form_submit_button("Save"):
+            return
+    try:
+        body = {"daily_limit": int(limit), "settings": settings}
+        client.patch(sign_in, path, body, etag=f'"{account["version"]}"')
+        if key:
+            client.post(sign_in, f"{path}/secret", {"values": {"dkim_key": key}})
+    except client.StaleError:
+        st.error("Somebody changed this account since you opened it. Reload the page to see their version.")
+    except (client.RefusedError, client.ConflictError) as refused:
+        states.refused(refused)
+    else:
+        st.rerun()
 
 
 def _new(sign_in: SignIn) -> None:

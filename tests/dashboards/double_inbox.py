@@ -44,6 +44,7 @@ def inbox_of_one() -> Row:
         "until": None,
         "user_id": None,
         "team_id": None,
+        "daily_limit": 200,
         "settings": {},
     }
     rental = {
@@ -169,6 +170,11 @@ def serve_inbox(app: FastAPI, inbox: Row) -> None:  # noqa: C901 # a list of ans
     def assign(body: Row) -> Row:
         inbox["account"] |= body | {"version": inbox["account"]["version"] + 1}
         return {**inbox["account"]}
+
+    @app.patch("/v1/bd-accounts/a1")
+    def change_account(body: Row) -> Row:
+        inbox["account"] |= body
+        return dict(inbox["account"])
 
     @app.post("/v1/bd-accounts/a1/secret")
     def keep_secret(body: Row) -> Row:

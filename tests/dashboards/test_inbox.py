@@ -48,6 +48,9 @@ def test_an_account_says_what_it_waits_for_and_what_is_missing(
     page.text_input[0].set_value("12345")
     press(page, "Keep")
     assert double.inbox["secret"] == {"code": "12345"}
+    page.number_input[0].set_value(40)
+    press(page, "Save")
+    assert double.inbox["account"]["daily_limit"] == 40
 
 
 def test_an_account_is_given_to_somebody(open_page: Callable[..., AppTest], double: Double) -> None:
