@@ -17,6 +17,7 @@ _URL = re.compile(
 _BARE_HOST = re.compile(r"(?<![\w@.-])(?:[a-z0-9-]+\.)+(?:[a-z]{2,24})(?:/[^\s<>\"')\]]*)", re.IGNORECASE)
 
 
+_QUOTED = re.compile(r"\s*>")
 _NO_HEX = re.compile(r"[^0-9a-f]")
 #: A part of the mark that long is no coincidence.
 _TELLING = 8
@@ -68,15 +69,28 @@ def _allowed(link: str, hosts: Collection[str]) -> str:
     return link if is_web and host in hosts else REMOVED
 
 
-def hosts_of(setting: str, texts: Iterable[str]) -> frozenset[str]:
-    """Hosts that links may lead to: those of the setting, and those that we ourselves wrote of."""
+def hosts_of(setting: str, said: Iterable[tuple[bool, str]]) -> frozenset[str]:
+    """Hosts that links may lead to: those of the setting, and those that we wrote of before the other side did.
+
+    `said` is what was written, oldest first, and whether by us. What we only quote is theirs.
+    """
     found = {host.strip().lower() for host in setting.split(",") if host.strip()}
-    for text in texts:
-        for link in _URL.findall(text):
-            try:
-                parts = urlsplit(link if "://" in link else f"https://{link}")
-            except ValueError:
-                continue
-            if parts.scheme.lower() in ("http", "https") and parts.hostname and parts.username is None:
-                found.add(parts.hostname.rstrip(".").lower())
+    theirs = set[str]()
+    for is_ours, text in said:
+        if is_ours:
+            found |= _hosts_in("\n".join(line for line in text.splitlines() if not _QUOTED.match(line))) - theirs
+        else:
+            theirs |= _hosts_in(text) - found
     return frozenset(found)
+
+
+def _hosts_in(text: str) -> set[str]:
+    found = set[str]()
+    for link in (*_URL.findall(text), *_BARE_HOST.findall(text)):
+        try:
+            parts = urlsplit(link if "://" in link else f"https://{link}")
+        except ValueError:
+            continue
+        if parts.scheme.lower() in ("http", "https") and parts.hostname and parts.username is None:
+            found.add(parts.hostname.rstrip(".").lower())
+    return found

@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, exists, or_, text
 from api.conversations.records import find_conversation
 from api.conversations.state import Conversation
 from api.db.statements import compiled, is_one_of
+from api.drafts.redaction import regions_of
 from api.drafts.rules import Draft
 from api.kernel.changes import Change
 from api.kernel.erasing import erasures_so_far
@@ -73,7 +74,8 @@ order by occurred_at desc, id desc limit :most
 _DEAL = compiled(
     text("""
 select d.title, d.amount_minor, d.currency, d.close_date, d.created_at, d.owner_id, s.name as stage,
-    s.kind as stage_kind, p.name as pipeline, u.name as owner, c.name as company, t.name as contact
+    s.kind as stage_kind, p.name as pipeline, u.name as owner, c.name as company, t.name as contact,
+    t.phone as contact_phone
 from deals as d
 join stages as s on s.organization_id = d.organization_id and s.id = d.stage_id
 join pipelines as p on p.organization_id = d.organization_id and p.id = d.pipeline_id
@@ -83,14 +85,17 @@ left join companies as c on c.organization_id = d.organization_id and c.id = d.c
 where d.organization_id = :organization_id and d.id = :deal_id and d.deleted_at is null
 """)
 )
-_CONTACT = compiled(text("select name from contacts where organization_id = :organization_id and id = :contact_id"))
+_CONTACT = compiled(
+    text("select name, phone from contacts where organization_id = :organization_id and id = :contact_id")
+)
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a draft is about: `facts` by name, as JSON; `people` to be hidden; `ours` are texts that we wrote.
+    """What a draft is about: `facts` by name, as JSON; `people` to be hidden, `regions` in which their numbers are.
 
-    `erasures` is how many people had been erased before it was read.
+    `said` is what was written, oldest first, and whether by us; `erasures` how many people had been erased before it
+    was read.
     """
 
     conversation_id: UUID | None
@@ -98,7 +103,8 @@ class Inputs:
     erasures: int
     facts: dict[str, Any] = field(default_factory=dict)
     people: list[str] = field(default_factory=list)
-    ours: list[str] = field(default_factory=list)
+    regions: set[str] = field(default_factory=set)
+    said: list[tuple[bool, str]] = field(default_factory=list)
 
 
 async def read_inputs(
@@ -131,9 +137,10 @@ async def _add_messages(unit: UnitOfWork, inputs: Inputs, conversation: Conversa
         written_by = "customer" if message.direction == "in" else "us"
         said = {"by": written_by, "at": message.occurred_at.isoformat(), "text": message.text}
         inputs.facts[f"message.{number}"] = said
-        if message.direction == "out":
-            inputs.ours.append(message.text)
-    inputs.people.extend(contact.name for contact in contacts)
+        inputs.said.append((message.direction == "out", message.text))
+    for contact in contacts:
+        inputs.people.append(contact.name)
+        inputs.regions.update(regions_of(contact.phone))
 
 
 async def _add_deal(unit: UnitOfWork, inputs: Inputs, *, owners: Owners, is_asked: bool) -> None:
@@ -159,6 +166,7 @@ async def _add_deal(unit: UnitOfWork, inputs: Inputs, *, owners: Owners, is_aske
     if deal.company is not None:
         inputs.facts["deal.company"] = deal.company
     inputs.people.extend(name for name in (deal.owner, deal.contact) if name)
+    inputs.regions.update(regions_of(deal.contact_phone))
 
 
 async def spent_this_month(unit: UnitOfWork) -> int:

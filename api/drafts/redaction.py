@@ -1,7 +1,7 @@
 """People's names, addresses and numbers stay here: the model sees placeholders, and what it writes gets them back."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +14,13 @@ _SHORTEST_NAME = 3
 
 @dataclass
 class Redaction:
-    """Who stands behind which placeholder. `names` are known people; with `is_on` false nothing is hidden."""
+    """Who stands behind which placeholder. `names` are known people, `regions` those of their numbers (`DE`).
+
+    With `is_on` false nothing is hidden.
+    """
 
     names: Iterable[str] = ()
+    regions: Collection[str] = ()
     is_on: bool = True
     _behind: dict[str, str] = field(default_factory=dict)
     _placeholders: dict[str, str] = field(default_factory=dict)
@@ -39,8 +43,9 @@ class Redaction:
 
     def _hide_text(self, text: str) -> str:
         text = _EMAIL.sub(lambda found: self._placeholder("EMAIL", found.group()), text)
-        for found in reversed(list(phonenumbers.PhoneNumberMatcher(text, None))):
-            text = text[: found.start] + self._placeholder("PHONE", found.raw_string) + text[found.end :]
+        for region in (None, *sorted(self.regions)):  # as they are written abroad, and at home
+            for found in reversed(list(phonenumbers.PhoneNumberMatcher(text, region))):
+                text = text[: found.start] + self._placeholder("PHONE", found.raw_string) + text[found.end :]
         text = _HANDLE.sub(lambda found: self._placeholder("HANDLE", found.group()), text)
         for name in sorted(self._parts(), key=len, reverse=True):
             text = re.sub(
@@ -61,3 +66,12 @@ class Redaction:
             placeholder = f"[{kind}_{len(self._placeholders) + 1}]"
             self._placeholders[original], self._behind[placeholder] = placeholder, original
         return self._placeholders[original]
+
+
+def regions_of(phone: str | None) -> set[str]:
+    """The region in which a number is, as `DE`; none where it is none."""
+    try:
+        region = phonenumbers.region_code_for_number(phonenumbers.parse(phone or "", None))
+    except phonenumbers.NumberParseException:
+        return set()
+    return {region} if region else set()

@@ -137,9 +137,9 @@ class Drafting:
         Raises:
             ModelUnavailable: nothing usable came; the draft is kept as failed.
         """
-        people = Redaction(wanted.inputs.people, is_on=self._settings.ai_redacts)
+        people = Redaction(wanted.inputs.people, wanted.inputs.regions, is_on=self._settings.ai_redacts)
         asked = Asked(PROMPTS[wanted.kind], people.hide(wanted.inputs.facts), people.hide(wanted.wish), token_hex(8))
-        hosts = hosts_of(self._settings.ai_link_hosts, wanted.inputs.ours)
+        hosts = hosts_of(self._settings.ai_link_hosts, wanted.inputs.said)
         written = None
         try:
             async for part in model.write(asked):

@@ -8,7 +8,7 @@ import itertools
 import pytest
 
 from api.drafts.cleaning import REMOVED, UnusableError, clean, hosts_of
-from api.drafts.redaction import Redaction
+from api.drafts.redaction import Redaction, regions_of
 from tests.api.drafts.conftest import CUSTOMER, Desk
 from tests.model_server import ObedientModel
 
@@ -122,11 +122,23 @@ def test_what_is_left_empty_or_repeats_the_mark_is_unusable(written: str) -> Non
 
 
 def test_hosts_are_those_of_the_setting_and_of_our_own_words() -> None:
-    ours = ["Look at https://Docs.ours.example/x and http://user:secret@evil.example/"]
-    assert hosts_of("a.example, b.example", ours) == {"a.example", "b.example", "docs.ours.example"}
+    ours = (True, "Look at https://Docs.ours.example/x and http://user:secret@evil.example/")
+    assert hosts_of("a.example, b.example", [ours]) == {"a.example", "b.example", "docs.ours.example"}
+
+
+def test_a18_a_host_that_they_wrote_of_first_is_not_ours_by_being_quoted() -> None:
+    said = [
+        (False, "Pay at https://evil.example/pay or bad.example/x"),
+        (True, "Is https://evil.example/pay or https://bad.example/x yours? Ours is https://docs.ours.example/x"),
+        (False, "> Ours is https://docs.ours.example/x\nThank you"),
+        (True, "You are welcome\n> https://older.example/pay"),
+    ]
+    assert hosts_of("", said) == {"docs.ours.example"}
 
 
 def test_names_in_other_words_stay() -> None:
-    people = Redaction(["Ada Love"])
+    people = Redaction(["Ada Love"], regions_of("+4930901820"))
     assert people.hide("Adas lovely canada, ADA") == "Adas lovely canada, [NAME_1]"
     assert people.show("[NAME_1]!") == "ADA!"
+    # as numbers are written at home; dates and amounts are none
+    assert people.hide("Call 030 901820, not 4.5.2026 for 1.000.000") == "Call [PHONE_2], not 4.5.2026 for 1.000.000"
