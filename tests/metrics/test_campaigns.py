@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from scipy.optimize import brentq
+from scipy.stats import binomtest
 
 from contracts.channels import Channel
 from contracts.events.campaigns import (
@@ -209,19 +209,10 @@ class TestExperiment:
 
 
 def _newcombe(part: int, whole: int, other: int, of: int) -> tuple[float, float]:
-    """The interval from the score test itself: its bounds are where the test just rejects, found by bisection."""
-    (low, high), (low_2, high_2) = _score(part, whole), _score(other, of)
+    """The interval from the two score intervals that SciPy computes."""
+    (low, high), (low_2, high_2) = (
+        binomtest(*one).proportion_ci(method="wilson") for one in ((part, whole), (other, of))
+    )
     rate, rate_2 = part / whole, other / of
     below, above = sqrt((rate - low) ** 2 + (high_2 - rate_2) ** 2), sqrt((high - rate) ** 2 + (rate_2 - low_2) ** 2)
     return rate - rate_2 - below, rate - rate_2 + above
-
-
-def _score(part: int, whole: int) -> tuple[float, float]:
-    rate, z = part / whole, 1.959963984540054
-
-    def reject(p: float) -> float:
-        return (rate - p) ** 2 * whole - z * z * p * (1 - p)
-
-    low = 0.0 if part == 0 else brentq(reject, 1e-15, min(rate, 1 - 1e-12), xtol=1e-15)
-    high = 1.0 if part == whole else brentq(reject, max(rate, 1e-12), 1 - 1e-15, xtol=1e-15)
-    return low, high
