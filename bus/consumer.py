@@ -31,7 +31,7 @@ class KafkaRecordConsumer:
                 allow_auto_create_topics=False,
                 max_poll_records=max_records,
                 max_partition_fetch_bytes=4 * 1024 * 1024,
-                fetch_max_wait_ms=500,  # asked for anew so often while nothing comes
+                fetch_max_wait_ms=100,  # asked for anew so often while nothing comes
             )
             unpack_quickly(self._client)
         except KafkaError as error:

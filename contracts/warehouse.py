@@ -135,6 +135,7 @@ class Mart(StrEnum):
     FCT_CUSTOM_VALUES = "fct_custom_values", Group.RECORDS
     FCT_RELATIONS = "fct_relations", Group.RELATIONS
     FCT_SUBSCRIPTIONS = "fct_subscriptions", Group.BILLING
+    FCT_USAGE = "fct_usage", Group.BILLING
     FCT_INVOICES = "fct_invoices", Group.BILLING
     FCT_DRAFTS = "fct_drafts", Group.DRAFTS
     FCT_DRAFT_STEPS = "fct_draft_steps", Group.DRAFTS
@@ -146,7 +147,7 @@ class Mart(StrEnum):
     FCT_EXCHANGE_RATES = "fct_exchange_rates", Group.MONEY, Speed.LIVE
     FCT_GOALS = "fct_goals", Group.MONEY
     FCT_LEADS = "fct_leads", Group.LEADS
-    CONTACT_FEATURES = "contact_features", Group.LEADS
+    FCT_LEAD_MOMENTS = "fct_lead_moments", Group.LEADS
 
 
 class Part(NamedTuple):

@@ -129,7 +129,8 @@ def show_tax_ids(sign_in: SignIn) -> None:
 def show_figures(sign_in: SignIn, organization: Organization) -> None:
     """What it comes to over time: the metrics of subscriptions and invoices."""
     today = datetime.now(organization.zone).date()
-    period = {"from": (today - timedelta(days=90)).isoformat(), "to": (today + timedelta(days=1)).isoformat()}
+    since, until = today - timedelta(days=90), today + timedelta(days=1)
+    period: dict[str, str | int | None] = {"from": since.isoformat(), "to": until.isoformat()}
     revenue = _first(sign_in, "recurring_revenue", {})
     seats = _first(sign_in, "seat_use", {})
     failed = _first(sign_in, "failed_payments", period)

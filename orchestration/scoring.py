@@ -79,7 +79,7 @@ DEALS = Subject(
 CONTACTS = Subject(
     "contact",
     "lead",
-    Mart.CONTACT_FEATURES,
+    Mart.FCT_LEAD_MOMENTS,
     "converted",
     (
         "source_id",

@@ -1,6 +1,6 @@
 """What an operator has made at Stripe before anything is sold: prices of plans, meters and prices of use."""
 
-from typing import Any
+from stripe.params import PriceCreateParams
 
 from api.billing.plans import METERED, SOLD
 from api.billing.provider import Provider
@@ -39,27 +39,27 @@ async def _set_up_prices(provider: Provider, meters: dict[str, str]) -> list[str
         found = await prices.list_async({"lookup_keys": list(wanted), "active": True, "limit": 100})
         missing = [key for key in wanted if key not in {price.lookup_key for price in found.data}]
         for key in missing:
-            await prices.create_async(
-                {"lookup_key": key, "currency": "usd", **wanted[key]}, {"idempotency_key": f"price:{key}"}
-            )
+            await prices.create_async(wanted[key], {"idempotency_key": f"price:{key}"})
     return missing
 
 
-def _prices(meters: dict[str, str]) -> dict[str, Any]:
+def _prices(meters: dict[str, str]) -> dict[str, PriceCreateParams]:
     """By lookup key what a price is: a seat for a month or a year, one of what is used, charged each month."""
-    seats = {
-        key: {
+    prices = dict[str, PriceCreateParams]()
+    for key, (plan, interval) in SOLD.items():
+        prices[key] = {
+            "lookup_key": key,
+            "currency": "usd",
             "unit_amount": plan.seat_minor[interval],
             "recurring": {"interval": interval.value},
             "product_data": {"name": f"Sluice {plan.title}"},
         }
-        for key, (plan, interval) in SOLD.items()
-    }
-    return seats | {
-        key: {
+    for key, metered in METERED.items():
+        prices[key] = {
+            "lookup_key": key,
+            "currency": "usd",
             "unit_amount": metered.unit_minor,
             "recurring": {"interval": "month", "usage_type": "metered", "meter": meters[key]},
             "product_data": {"name": f"Sluice: {metered.title}"},
         }
-        for key, metered in METERED.items()
-    }
+    return prices

@@ -146,7 +146,7 @@ class Provider:
         with self.asking():
             made = await self.client.v1.customers.tax_ids.create_async(
                 customer_id,
-                {"type": kind, "value": value},  # type: ignore[typeddict-item]  # Stripe says which kinds there are
+                {"type": kind, "value": value},  # Stripe says which kinds there are
                 {"idempotency_key": f"tax_id:{key}"},
             )
         return _tax_id(made)

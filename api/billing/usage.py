@@ -70,7 +70,8 @@ async def report_usage(database: Database, provider: Provider) -> int:
                 counting.count(unit, subscription)
         async with as_stripe(database, organization_id) as unit:
             unsent = await unit.fetch(_UNSENT)
-        telling = _Telling(database, provider, organization_id, customer_id, subscription and subscription.id)
+        subscription_id = None if subscription is None else subscription.id
+        telling = _Telling(database, provider, organization_id, customer_id, subscription_id)
         refused = set[str]()  # as by a meter that nobody has set up: all of its reports wait for that
         for report in unsent:
             if report.meter not in refused and await telling.tell(report):

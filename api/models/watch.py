@@ -4,6 +4,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import BigInteger
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -46,5 +47,5 @@ class WatchMail(TenantRow):
     user_id: Mapped[UUID]
     subject: Mapped[str]
     body: Mapped[str]
-    attempts: Mapped[int]
+    attempts: Mapped[int] = mapped_column(BigInteger)
     next_attempt_at: Mapped[datetime]

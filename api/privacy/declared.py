@@ -212,6 +212,7 @@ DECLARED: Mapping[str, Declared] = {
     "goals": _staff("measure currency"),
     "watches": _staff("name metric measure question period direction digest currency problem"),
     "watch_mails": _staff("subject body"),
+    "drafting_policies": _staff("link_hosts"),
     # kept in step with its records by triggers
     "search_documents": _staff("kind title detail words"),
     "erasures": _staff("receipt"),

@@ -7,7 +7,7 @@ from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
 
-PAGE = Page("My account", icon="account_circle", group="Admin", position=11)
+PAGE = Page("My account", icon="account_circle", group="Admin", position=12)
 
 _SEED = "second_factor_seed"
 

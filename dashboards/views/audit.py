@@ -14,7 +14,7 @@ from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
 
-PAGE = Page("Audit", icon="policy", group="Admin", position=9, roles=frozenset({"owner", "admin"}))
+PAGE = Page("Audit", icon="policy", group="Admin", position=10, roles=frozenset({"owner", "admin"}))
 
 _MOST = 500
 

@@ -11,7 +11,7 @@ from dashboards.answers import Check, Freshness, Group, Me, Process, Refresh
 from dashboards.pages import Page
 from dashboards.session import SignIn
 
-PAGE = Page("Data health", icon="monitor_heart", group="Admin", position=10)
+PAGE = Page("Data health", icon="monitor_heart", group="Admin", position=11)
 
 _REFRESH_SECONDS = 5
 _FAR_BEHIND = 1000

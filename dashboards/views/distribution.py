@@ -10,7 +10,7 @@ from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
 
-PAGE = Page("Distribution", icon="alt_route", group="Admin", position=15, roles=frozenset({"owner", "admin"}))
+PAGE = Page("Distribution", icon="alt_route", group="Admin", position=16, roles=frozenset({"owner", "admin"}))
 
 _METHODS = {"round_robin": "In turn", "weighted": "In turn, by weight", "least_busy": "Whoever has fewest open deals"}
 

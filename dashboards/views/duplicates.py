@@ -9,7 +9,7 @@ from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
 
-PAGE = Page("Duplicates", icon="merge", group="Admin", position=16)
+PAGE = Page("Duplicates", icon="merge", group="Admin", position=17)
 
 _REASONS = {
     "same_email": "the same e-mail address",

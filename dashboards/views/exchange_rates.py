@@ -11,7 +11,7 @@ from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
 
-PAGE = Page("Exchange rates", icon="currency_exchange", group="Admin", position=12, roles=frozenset({"owner", "admin"}))
+PAGE = Page("Exchange rates", icon="currency_exchange", group="Admin", position=13, roles=frozenset({"owner", "admin"}))
 
 _PATH = "/v1/exchange-rates"
 _SHOWN = 30

@@ -7,7 +7,7 @@ from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
 
-PAGE = Page("Export", icon="download", group="Admin", position=17)
+PAGE = Page("Export", icon="download", group="Admin", position=18)
 
 _LISTS = {
     "deals": "Deals",

@@ -13,7 +13,7 @@ from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
 
-PAGE = Page("Keys", icon="key", group="Admin", position=7)
+PAGE = Page("Keys", icon="key", group="Admin", position=8)
 
 _LIVES = {"30 days": 30, "a year": 365, "for ever": None}
 

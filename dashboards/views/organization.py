@@ -12,7 +12,7 @@ from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
 
-PAGE = Page("Organization", icon="domain", group="Admin", position=17, roles=frozenset({"owner", "admin"}))
+PAGE = Page("Organization", icon="domain", group="Admin", position=19, roles=frozenset({"owner", "admin"}))
 
 
 def render(sign_in: SignIn, me: Me) -> None:

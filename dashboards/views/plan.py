@@ -13,7 +13,7 @@ from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
 
-PAGE = Page("Plan and seats", icon="credit_card", group="Admin", position=8, roles=frozenset({"owner", "admin"}))
+PAGE = Page("Plan and seats", icon="credit_card", group="Admin", position=9, roles=frozenset({"owner", "admin"}))
 
 _STATUSES = {
     "trialing": "on trial",

@@ -9,7 +9,7 @@ from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
 
-PAGE = Page("Products", icon="sell", group="Admin", position=13, roles=frozenset({"owner", "admin", "manager"}))
+PAGE = Page("Products", icon="sell", group="Admin", position=14, roles=frozenset({"owner", "admin", "manager"}))
 
 
 def render(who: SignIn, me: Me) -> None:

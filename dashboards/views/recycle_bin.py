@@ -9,7 +9,7 @@ from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
 
-PAGE = Page("Recycle bin", icon="restore_from_trash", group="Admin", position=14)
+PAGE = Page("Recycle bin", icon="restore_from_trash", group="Admin", position=15)
 
 _KINDS = {
     "deal": "Deals",

@@ -11,7 +11,7 @@ from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
 
-PAGE = Page("Accounts to rent", icon="storefront", group="Admin", position=5, roles=frozenset({"owner", "admin"}))
+PAGE = Page("Accounts to rent", icon="storefront", group="Admin", position=6, roles=frozenset({"owner", "admin"}))
 
 _STATES = {
     "ordered": "Ordered",

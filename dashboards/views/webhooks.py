@@ -11,7 +11,7 @@ from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
 
-PAGE = Page("Webhooks", icon="webhook", group="Admin", position=6, roles=frozenset({"owner", "admin"}))
+PAGE = Page("Webhooks", icon="webhook", group="Admin", position=7, roles=frozenset({"owner", "admin"}))
 
 _NEWEST = 100
 _STATUSES = {"pending": "Waiting", "sent": "Sent", "failed": "Failed"}

@@ -30,7 +30,7 @@ told as (
         coalesce(sum(case when used.meter = 'ai_drafts_beyond' then used.quantity end), 0) as ai_drafts_told,
         coalesce(sum(case when used.meter = 'account_days_beyond' then used.quantity end), 0) as account_days_told
     from invoices
-    left join {{ ref('stg_usage_events') }} as used
+    left join {{ ref('fct_usage') }} as used
         on
             invoices.organization_id = used.organization_id
             and invoices.subscription_id = used.subscription_id

@@ -28,7 +28,7 @@ _OWNER, _GROUP = "team:scores", "scoring"
     name="lead_model",
     group_name=_GROUP,
     owners=[_OWNER],
-    deps=[Mart.LEAD_FEATURES.value, Mart.CONTACT_FEATURES.value],
+    deps=[Mart.LEAD_FEATURES.value, Mart.FCT_LEAD_MOMENTS.value],
     kinds={"scikitlearn"},
     description="Models per organization of which deals are won and which leads convert, kept with their cards;"
     " promoted where they are no worse.",
@@ -60,7 +60,7 @@ def lead_model(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult: 
     name="lead_scores",
     group_name=_GROUP,
     owners=[_OWNER],
-    deps=[lead_model, Mart.LEAD_FEATURES.value, Mart.CONTACT_FEATURES.value],
+    deps=[lead_model, Mart.LEAD_FEATURES.value, Mart.FCT_LEAD_MOMENTS.value],
     kinds={"scikitlearn"},
     description="Scores of open deals and leads by the promoted models, where features or model changed.",
     retry_policy=dg.RetryPolicy(max_retries=3, delay=60),

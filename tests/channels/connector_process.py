@@ -2,8 +2,10 @@
 
 import multiprocessing
 import os
+import sys
 import threading
 from multiprocessing.process import BaseProcess
+from unittest import mock
 
 from ingest.channels import runner
 
@@ -14,7 +16,9 @@ _CONTEXT.set_forkserver_preload([__name__])
 def start(channel: str, environment: dict[str, str]) -> BaseProcess:
     """Begin to connect the accounts of a channel."""
     process = _CONTEXT.Process(target=_connect, args=(channel, environment), daemon=True)
-    process.start()
+    # the child runs __main__ again, which a page's test may have left to a script that is gone
+    with mock.patch.dict(sys.modules, __main__=sys.modules[__name__]):
+        process.start()
     return process
 
 

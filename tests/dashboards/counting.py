@@ -95,7 +95,13 @@ def pipeline_answer(key: str) -> Row:
         "name": {"new": "New business", "renewal": "Renewals"}[key],
         "is_active": True,
         "stages": [
-            {"id": stage_id(key, position), "name": name, "kind": kind_of(key, position), "position": position}
+            {
+                "id": stage_id(key, position),
+                "version": 1,
+                "name": name,
+                "kind": kind_of(key, position),
+                "position": position,
+            }
             for position, name in enumerate(STAGES[key])
         ],
     }

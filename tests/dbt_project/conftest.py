@@ -1,7 +1,9 @@
 """Warehouses of both kinds, empty, each of its test's own."""
 
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -10,12 +12,21 @@ from psycopg import sql
 from contracts.settings import WarehouseSettings
 from orchestration.build.parts import build
 from runtime.embedded.postgres import EmbeddedPostgres
+from tests.event_history import BEGINNING, AnyEvent, EventLog
 from tests.lead_history import lead_history
 from tests.random_history import random_history
 from tests.warehouse_builder import build_warehouse, copied_warehouse, duckdb_warehouse, postgres_warehouse
 
+
+def _goal_history() -> list[AnyEvent]:
+    log = EventLog(UUID(int=8))
+    log.organization()
+    log.set_goal(5_000, "EUR", starts_on=date(2026, 1, 1), months=3, at=BEGINNING)
+    return log.events
+
+
 #: A history with something of everything.
-HISTORY = [*random_history(7), *lead_history()]
+HISTORY = [*random_history(7), *lead_history(), *_goal_history()]
 
 
 @pytest.fixture(scope="session")

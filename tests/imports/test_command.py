@@ -40,6 +40,9 @@ def test_imports_previews_and_reports(api_url: str, tmp_path: Path, monkeypatch:
     deals.write_text("id;stage;owner\n1;New;Rae\n2;Nowhere;Rae\n")
     arguments = (deals, "--map", "id=external_id", "--map", "deals.owner=owner_email")
 
+    unknown = _run(api_url, deals)
+    assert unknown.exit_code == 2, unknown.output
+
     preview = _run(api_url, *arguments, "--create-missing", "--preview")
     assert preview.exit_code == 0, preview.output
     assert "would create 1 stages: Sales: Nowhere (open)" in preview.output
@@ -58,6 +61,9 @@ def test_imports_previews_and_reports(api_url: str, tmp_path: Path, monkeypatch:
     again = _run(api_url, *arguments, "--create-missing")
     assert again.exit_code == 0
     assert "unchanged" in again.output
+    learned = _run(api_url, deals)
+    assert learned.exit_code == 0, learned.output
+    assert "'id' is read as external_id, as it was in an import of" in learned.output
 
     things = tmp_path / "things.csv"
     things.write_text("a,b\n1,2\n")
@@ -65,7 +71,6 @@ def test_imports_previews_and_reports(api_url: str, tmp_path: Path, monkeypatch:
         (things,),
         (tmp_path / "deals-that-are-not-there.csv",),
         (deals, "--map", "id=nothing"),
-        (deals,),
         ("--entity", f"dealz={deals}"),
         (),
     ):

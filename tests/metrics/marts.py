@@ -46,8 +46,8 @@ TABLES: dict[Mart, str] = {
     f" measure text, starts_on date, ends_on date, target bigint, currency text, {_KNOWN}",
     Mart.FCT_CUSTOM_VALUES: "organization_id uuid, record_id uuid, version_number bigint, field_id uuid,"
     f" record_kind text, field_value text, {_KNOWN}",
-    Mart.FCT_SCORES: "organization_id uuid, score_id uuid, deal_id uuid, score numeric(38, 6), horizon_days integer,"
-    f" scored_at timestamptz, {_KNOWN}",
+    Mart.FCT_SCORES: "organization_id uuid, score_id uuid, deal_id uuid, contact_id uuid, score numeric(38, 6),"
+    f" horizon_days integer, scored_at timestamptz, {_KNOWN}",
     Mart.FCT_SIGN_INS: f"organization_id uuid, sign_in_id uuid, user_id uuid, signed_in_at timestamptz, {_KNOWN}",
     Mart.WAREHOUSE_FRESHNESS: "organization_id uuid, through timestamptz, event_count bigint",
 }
@@ -97,7 +97,7 @@ def _state(aggregate_id: UUID, facts: list[AnyEvent], kinds: dict[UUID, Any]) ->
         case "exchange_rates":
             yield from _rates_state(aggregate_id, facts[-1])
         case "score":
-            names = ("deal_id", "score", "horizon_days", "scored_at")
+            names = ("deal_id", "contact_id", "score", "horizon_days", "scored_at")
             yield Mart.FCT_SCORES, (aggregate_id, *(getattr(_data(facts[0]), name) for name in names))
         case "goal":
             yield from _goal_state(aggregate_id, facts[-1])

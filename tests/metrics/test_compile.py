@@ -134,7 +134,7 @@ _OUR_WORDS = {
     *("cohort", "visited", "entered", "still_here", "moved_back"),
     *("goal ", "exits", "arrived", "on_the_way"),
     *("paid seats", "active people"),
-    *("scored", "settled", "squares", "not won", "scored_deals"),
+    *("scored", "settled", "squares", "not won", "scored_deals", "converted", "not converted"),
     *(f"tenth_{place:02}" for place in range(1, 11)),
 }
 

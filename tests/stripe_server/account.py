@@ -224,7 +224,8 @@ class StripeAccount:
         if subscription["status"] == "canceled":
             return None
         instants: list[int] = [item["current_period_end"] for item in subscription["items"]["data"]]
-        return min(*instants, *(one["next_payment_attempt"] for one in self._unpaid(subscription)), _NEVER)
+        instants += [one["next_payment_attempt"] for one in self._unpaid(subscription)]
+        return min(*instants, _NEVER)
 
     def _unpaid(self, subscription: Object) -> list[Object]:
         due = [one for one in self.all("invoice") if one["next_payment_attempt"] is not None]

@@ -42,6 +42,8 @@ def upgrade() -> None:
         is_unique=True,
     )
     drop_index("uq_score_models_promoted")
+    op.execute("alter table scores validate constraint ck_scores_subject")
+    op.execute("alter table scores validate constraint fk_scores_contact_id")
 
 
 def downgrade() -> None:

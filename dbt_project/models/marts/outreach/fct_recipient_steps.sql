@@ -1,5 +1,6 @@
--- How far a recipient came over all steps of their campaign: something was sent, delivered (not known to have come back),
--- opened where the channel tells, answered, a deal of theirs created or moved after the first sending; or how it ended.
+-- How far a recipient came over all steps of their campaign: something was sent, delivered (not known to have come
+-- back), opened where the channel tells, answered, a deal of theirs created or moved after the first sending; or how it
+-- ended.
 with events as (
     select * from {{ ref('stg_recipient_events') }}
 ),

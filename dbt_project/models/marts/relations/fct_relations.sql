@@ -32,11 +32,11 @@ select
     states.aggregate_version as version_number,
     told.owner_id,
     told.source_id,
-    merges.survivor_id,
+    merged.survivor_id,
 
     -- facts
     states.record_kind,
-    case when merges.survivor_id is null then 'single' else 'merged' end as fate,
+    case when merged.survivor_id is null then 'single' else 'merged' end as fate,
 
     -- timestamps
     states.created_at,
@@ -48,12 +48,12 @@ left join events as told
         states.organization_id = told.organization_id
         and states.record_id = told.record_id
         and states.told_version = told.aggregate_version
-left join events as merges
+left join events as merged
     on
-        states.organization_id = merges.organization_id
-        and states.record_id = merges.record_id
-        and states.merge_version = merges.aggregate_version
-        and merges.type in ('contact.merged', 'company.merged')
+        states.organization_id = merged.organization_id
+        and states.record_id = merged.record_id
+        and states.merge_version = merged.aggregate_version
+        and merged.type in ('contact.merged', 'company.merged')
 where
     states.type not in ('contact.deleted', 'company.deleted')
     and (states.changed_at is null or states.changed_at > states.recorded_at)
