@@ -1,5 +1,6 @@
 """Dagster's own home: its `dagster.yaml`, its record of runs, and how much of that record is kept."""
 
+import fcntl
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,8 +30,19 @@ def write_home(dagster_home: Path) -> Path:
 @contextmanager
 def open_instance(dagster_home: Path) -> Iterator[dg.DagsterInstance]:
     """The instance that all of Dagster's processes, and the refresh loop, share."""
-    with dg.DagsterInstance.from_config(str(write_home(dagster_home)), "dagster.yaml") as instance:
+    home = write_home(dagster_home)
+    with _one_at_a_time(home):
+        instance = dg.DagsterInstance.from_config(str(home), "dagster.yaml")
+    with instance:
         yield instance
+
+
+@contextmanager
+def _one_at_a_time(home: Path) -> Iterator[None]:
+    """Dagster makes the tables of its record when it first opens it, and fails where another process does so too."""
+    with (home / "opening.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def prune_runs(instance: dg.DagsterInstance, keep: int = KEPT_RUNS, at_most: int = 50) -> int:

@@ -17,7 +17,7 @@ MONEY = (
     ),
     Mutation(
         "a_payment_is_not_looked_for_before_it_is_made",
-        (Edit("api/billing/payments.py", "await self._found() or await self._made", "await self._made"),),
+        (Edit("api/billing/payments.py", "await self.found() or await self._made", "await self._made"),),
         ("tests/api/billing/test_payments.py::test_whichever_answer_is_lost_it_is_paid_once",),
     ),
 )

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import dagster as dg
@@ -44,3 +47,11 @@ class TestFailAbandonedRuns:
         assert found is not None
         assert found.status is dg.DagsterRunStatus.FAILURE
         assert fail_abandoned_runs(instance) == 0
+
+
+def test_processes_that_open_a_new_record_at_once_all_can(tmp_path: Path) -> None:
+    environment = {**os.environ, "SLUICE_DAGSTER_HOME": str(tmp_path)}
+    argv = [sys.executable, "-m", "orchestration.instance"]
+    opening = [subprocess.Popen(argv, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    said = [one.communicate()[1] for one in opening]
+    assert [one.returncode for one in opening] == [0] * 4, said
