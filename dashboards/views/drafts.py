@@ -95,7 +95,8 @@ def _failed(sign_in: SignIn) -> None:
 def _results(sign_in: SignIn, by: str, title: str) -> None:
     st.header(title)
     answer = client.figures(sign_in, "draft_outcomes", {"group_by": by})
-    rows = [row for row in answer.rows if row.get("stage_id") in _STEPS]
+    # before the first draft the steps are there, of nothing
+    rows = [row for row in answer.rows if row.get("stage_id") in _STEPS and row["group"] is not None]
     if not rows:
         states.nothing_here("No results yet", "They follow within five minutes of the first draft.")
         return

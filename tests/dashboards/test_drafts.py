@@ -43,3 +43,11 @@ def test_what_drafts_may_cost_and_see_is_chosen_and_what_was_not_written_is_told
     click(page, "Keep")
     page = open_page("drafts")
     assert next(one for one in page.text_area if one.label.startswith("Hosts")).value == "docs.us.example\nus.example"
+
+
+def test_before_the_first_draft_there_are_no_results_yet(open_page: Callable[..., AppTest], double: Double) -> None:
+    steps = ("generated", "approved", "sent", "replied", "moved")
+    double.figures = [{"group": None, "stage_id": one, "entered": 0, "share_of_cohort": None} for one in steps]
+    page = open_page("drafts")
+    assert not page.exception
+    assert "No results yet" in " ".join(one.value for one in page.markdown)
