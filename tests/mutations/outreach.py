@@ -61,7 +61,7 @@ OUTREACH = (
     Mutation(
         "c6_a_draft_outlives_the_erasure_of_whom_it_is_about",
         (Edit("api/drafts/service.py", "await hold_erasures(unit) != erasures", "await hold_erasures(unit) < 0"),),
-        (f"{_DRAFTS}/test_drafts.py::TestLife",),
+        (f"{_DRAFTS}/test_drafts.py::TestWho",),
     ),
     Mutation(
         "c6_what_was_queued_to_the_erased_goes_out",
