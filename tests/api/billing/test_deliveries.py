@@ -89,7 +89,11 @@ class TestSignature:
 async def test_a16_ten_deliveries_of_an_event_have_one_effect(till: Till, api_database: Database) -> None:
     await till.subscribe(seats=3)
     before = events_of(till, api_database)
+    sent = [event["id"] for event in till.stripe.account.events]
     await till.deliver(till.stripe.account.events * 10)
+    with psycopg.connect(api_database.admin_url) as admin:
+        kept = admin.execute("select count(*) from stripe_events where event_id = any(%s)", [sent]).fetchall()
+    assert kept == [(len(sent),)]
     await till.learn()
     assert events_of(till, api_database) == before
 
