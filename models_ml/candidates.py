@@ -36,6 +36,7 @@ _WORTH = 0.002
 #: How far slopes of such models lie from 1 before anything is known of them.
 _SLOPE_VARIANCE = 0.3**2
 _TINY = 1e-12
+_BOLD, _BOLDER = 1.0, 100.0
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,6 @@ class Trial:
 def candidates(features: tuple[Feature, ...], monotone: Mapping[str, int]) -> list[Candidate]:
     """All that make sense for these columns."""
 
-    def linear(strength: float) -> Fit:
-        return lambda features, matrix, won: fit_linear(features, matrix, won, strength=strength, monotone=monotone)
-
     def boosted(leaves: int, trees: int) -> Fit:
         return lambda features, matrix, won: fit_boosting(
             features, matrix, won, leaves=leaves, trees=trees, monotone=monotone
@@ -72,16 +70,27 @@ def candidates(features: tuple[Feature, ...], monotone: Mapping[str, int]) -> li
     if not features:
         return found
     if prior_features(features):
-        found.append(Candidate("prior", "prior by source and stage", linear(0.03), only_prior=True))
-    found += [
-        Candidate("logistic regression", f"logistic regression, C={strength:g}", linear(strength))
-        for strength in (0.03, 0.1, 1.0)
-    ]
+        found.append(Candidate("prior", "prior by source and stage", _linear(0.03, monotone), only_prior=True))
+    found += [_logistic(strength, monotone) for strength in (0.03, 0.1, _BOLD)]
     found += [
         Candidate("gradient boosting", f"gradient boosting, {trees} trees of {leaves} leaves", boosted(leaves, trees))
         for leaves, trees in ((4, 120), (15, 120))
     ]
     return found
+
+
+def bolder(chosen: Trial, monotone: Mapping[str, int]) -> list[Candidate]:
+    """Where the least restrained linear model did best: one with hardly any, for what is all but certain."""
+    is_boldest = chosen.candidate.name == _logistic(_BOLD, monotone).name
+    return [_logistic(_BOLDER, monotone)] if is_boldest else []
+
+
+def _logistic(strength: float, monotone: Mapping[str, int]) -> Candidate:
+    return Candidate("logistic regression", f"logistic regression, C={strength:g}", _linear(strength, monotone))
+
+
+def _linear(strength: float, monotone: Mapping[str, int]) -> Fit:
+    return lambda features, matrix, won: fit_linear(features, matrix, won, strength=strength, monotone=monotone)
 
 
 def prior_features(features: tuple[Feature, ...]) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from models_ml.model import Model
 from models_ml.outcome import OPEN, Outcome
 from models_ml.slices import drift, over_time, slices, top_features
 from models_ml.splits import Split
-from models_ml.suspicion import Suspicion
+from models_ml.suspicion import DOUBTFUL, Suspicion
 
 Card = dict[str, Any]
 
@@ -83,6 +83,7 @@ def write_card(
     if judged.model is not None and judged.split is not None and judged.matrix is not None:
         card |= _figures(judged, suspicion)
         refusals += _unproven(judged, card) + _uncalibrated(card)
+        card["warnings"] += _doubts(card, suspicion)
     elif judged.split is not None and judged.trials:
         refusals.append(
             "No column is left to learn from: "
@@ -101,8 +102,9 @@ def _one_sided(outcome: Outcome) -> list[str]:
     if outcome.won and outcome.lost:
         return []
     still_open = int((outcome.labels == OPEN).sum())
+    rows = _s(still_open, "row is", "rows are")
     more = (
-        f" {still_open:,} rows are empty, which reads as still open: write the other outcome into those that had it."
+        f" {still_open:,} {rows} empty, which reads as still open: write the other outcome into those that had it."
         if still_open
         else ""
     )
@@ -166,7 +168,8 @@ def _left_out(suspicion: Suspicion) -> dict[str, str]:
 
 def _warnings(columns: list[Column], time: Column | None, outcome: Outcome) -> list[str]:
     found = [
-        f"{column.name}: {column.unreadable:,} values cannot be read as a {column.kind} and count as missing"
+        f"{column.name}: {column.unreadable:,} {_s(column.unreadable, 'value is', 'values are')} no "
+        f"{'date' if column.kind == 'instant' else 'number'} and left out as missing"
         for column in columns
         if column.unreadable
     ]
@@ -179,6 +182,18 @@ def _warnings(columns: list[Column], time: Column | None, outcome: Outcome) -> l
     if outcome.open:
         found.append(f"rows with {', '.join(map(repr, outcome.open[:5]))} in {outcome.column} count as still open")
     return found
+
+
+def _doubts(card: Card, suspicion: Suspicion) -> list[str]:
+    """What is good beyond what one expects of facts that were known before, and yet may be so."""
+    used = card["model"]["features"]
+    alone = {name: value for name, value in suspicion.power.items() if name in used and value >= DOUBTFUL}
+    if not alone and (card["auc"] < DOUBTFUL or not used):
+        return []
+    asked = list(alone) or [one["column"] for one in card["top_features"][:3]]
+    asked_of = f"{', '.join(asked)} {_s(len(asked), 'was', 'were')}"
+    doubt = f"AUC {card['auc']:.3f} is rare for what was known beforehand"
+    return [f"{doubt}: ask when {asked_of} filled in, and leave out what came with the outcome (--without)"]
 
 
 def _floor(judged: Judged) -> list[str]:

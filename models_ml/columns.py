@@ -3,10 +3,14 @@
 A value that does not fit the rest of its column counts as missing and is counted.
 """
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import polars as pl
+
+from models_ml.dates import naive, read_compact, read_dates
 
 Kind = Literal["number", "category", "instant", "text"]
 
@@ -17,25 +21,9 @@ MISSING = (
 )
 #: A column is of a kind when so much of what it holds can be read so.
 _MOST = 0.95
-_DAYS = (
-    "%Y-%m-%d",
-    "%Y/%m/%d",
-    "%m/%d/%Y",
-    "%d/%m/%Y",
-    "%d.%m.%Y",
-    "%d-%m-%Y",
-    "%m/%d/%y",
-    "%d-%b-%Y",
-    "%d %b %Y",
-    "%b %d, %Y",
-)
-#: Of these a column has one: which number is the month cannot be told from date to date.
-_SLASHED = frozenset({"%m/%d/%Y", "%d/%m/%Y", "%m/%d/%y"})
-_TIMES = ("", " %H:%M", " %H:%M:%S%.f", "T%H:%M:%S%.f", " %I:%M %p", " %I:%M:%S %p")
-_TRIED = 2_000
-#: A column may mix so many forms of dates, each of which reads at least such a share of what the others left.
-_MOST_FORMS, _LEAST_SHARE = 6, 0.01
-_US: Literal["us"] = "us"
+#: Seconds or milliseconds since 1970, of the years 2000 to 2033, in a column whose name speaks of a time.
+_EPOCH_SECONDS = (946_684_800, 2_000_000_000)
+_NAMES_A_TIME = r"(?i)(date|time|stamp|epoch)s?$|(^|[_\s])(at|on|ts)$|^(created|updated|modified|changed)"
 _CATEGORY_WORDS = 3
 _TEXT_WIDTH = 60
 _TEXT_SHARE = 0.5
@@ -66,7 +54,7 @@ def _column(series: pl.Series) -> Column:
     if series.dtype.is_numeric():
         return Column(series.name, "number", _finite(series.cast(pl.Float64)))
     if series.dtype.is_temporal():
-        return Column(series.name, "instant", _naive(series))
+        return Column(series.name, "instant", naive(series))
     return Column(series.name, "category", series.cast(pl.String))
 
 
@@ -76,9 +64,15 @@ def infer(series: pl.Series) -> Column:
     known = len(texts) - texts.null_count()
     if known == 0:
         return Column(series.name, "category", texts)
-    for kind, values in (("number", _numbers(texts)), ("instant", _instants(texts))):
+    if (compact := read_compact(texts)) is not None:
+        return Column(series.name, "instant", compact, compact.null_count() - texts.null_count())
+    for read, kind in _READERS:
+        values = read(texts)
         if values is not None and len(values) - values.null_count() >= _MOST * known:
-            return Column(series.name, kind, values, values.null_count() - texts.null_count())  # type: ignore[arg-type]
+            unreadable = values.null_count() - texts.null_count()
+            if kind == "number" and (epochs := _epochs(values)) is not None:
+                return Column(series.name, "instant", epochs, unreadable)
+            return Column(series.name, kind, values, unreadable)
     return Column(series.name, "text" if _is_free(texts, known) else "category", texts)
 
 
@@ -97,9 +91,10 @@ def _numbers(texts: pl.Series) -> pl.Series | None:
         return None
     plain = texts.cast(pl.Float64, strict=False)
     if plain.null_count() > texts.null_count():
-        bare = texts.str.replace_all(r"[\s$€£%]|[A-Z]{3}$", "")
-        grouped = bare.set(~bare.str.contains(r"^-?\d{1,3}(,\d{3})+(\.\d+)?$").fill_null(value=False), None)
-        spelled = bare.set(bare.str.contains(r"^-?\d{1,3}(,\d{3})+(\.\d+)?$").fill_null(value=False), None)
+        bare = texts.str.replace_all(r"[\s$€£%'’]|^[A-Z]{3}|[A-Z]{3}$", "").str.replace("−", "-", literal=True)
+        bare = bare.str.replace(r"^\((.+)\)$", "-$1")
+        is_grouped = bare.str.contains(r"^-?\d{1,3}(,\d{2,3})*,\d{3}(\.\d+)?$").fill_null(value=False)
+        grouped, spelled = bare.set(~is_grouped, None), bare.set(is_grouped, None)
         european = spelled.str.contains(r"^-?(\d{1,3}(\.\d{3})+|\d+),\d+$").fill_null(value=False)
         comma = spelled.set(~european, None).str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
         without = grouped.str.replace_all(",", "", literal=True)
@@ -108,41 +103,22 @@ def _numbers(texts: pl.Series) -> pl.Series | None:
     return _finite(plain)
 
 
-def _instants(texts: pl.Series) -> pl.Series | None:
-    """Dates in one form or, as in tables that were put together, in several; None where nothing can be read."""
-    if not texts.str.contains(r"^\d{1,4}[-/. ]|^[A-Za-z]{3} \d").any():
+def _epochs(numbers: pl.Series) -> pl.Series | None:
+    """Instants that are counted from 1970, where the column's name says that it holds some."""
+    known = numbers.drop_nulls()
+    if known.is_empty() or not re.search(_NAMES_A_TIME, numbers.name):
         return None
-    found, days = _read_zoned(texts), list(_DAYS)
-    for _ in range(_MOST_FORMS):
-        left = texts.set(found.is_not_null(), None)
-        sample = left.drop_nulls().head(_TRIED)
-        readings = (
-            (len(sample) - _read(sample, day + time).null_count(), day, time) for day in days for time in _TIMES
-        )
-        count, day, time = max(readings, key=lambda reading: reading[0])
-        if count <= _LEAST_SHARE * len(sample):
-            break
-        found = found.zip_with(found.is_not_null(), _read(left, day + time))
-        if day in _SLASHED:
-            days = [one for one in days if one == day or one not in _SLASHED]
-    return None if found.null_count() == len(found) else found
+    for per_second in (1_000, 1):
+        low, high = (per_second * edge for edge in _EPOCH_SECONDS)
+        if known.min() >= low and known.max() <= high:  # type: ignore[operator]
+            return (numbers * (1_000 // per_second)).cast(pl.Int64).cast(pl.Datetime("ms")).cast(pl.Datetime("us"))
+    return None
 
 
-def _read_zoned(texts: pl.Series) -> pl.Series:
-    zoned = texts.set(~texts.str.contains(r"(Z|[+-]\d\d:?\d\d)$").fill_null(value=False), None)
-    return _naive(zoned.str.to_datetime("%+", time_unit=_US, time_zone="UTC", strict=False, ambiguous="null"))
-
-
-def _read(texts: pl.Series, form: str) -> pl.Series:
-    if "%H" in form or "%I" in form:
-        return texts.str.to_datetime(form, time_unit=_US, strict=False)
-    return texts.str.to_date(form, strict=False).cast(pl.Datetime(_US))
-
-
-def _naive(values: pl.Series) -> pl.Series:
-    if isinstance(values.dtype, pl.Datetime) and values.dtype.time_zone:
-        return values.dt.convert_time_zone("UTC").dt.replace_time_zone(None).cast(pl.Datetime(_US))
-    return values.cast(pl.Datetime(_US))
+_READERS: tuple[tuple[Callable[[pl.Series], pl.Series | None], Kind], ...] = (
+    (_numbers, "number"),
+    (read_dates, "instant"),
+)
 
 
 def _is_free(texts: pl.Series, known: int) -> bool:

@@ -1,9 +1,11 @@
 """Rows that are there twice: what is in the training rows and in the judging rows would be remembered, not foreseen.
 
-Exact copies count where rows have an identifier. Without one, or under another one, instant or status, copies count
-where rows are rich: leaving out any one column, hardly more of them are equal. Where rows are poor (few categories),
-equal ones are what one expects.
+Exact copies count where rows have an identifier. Without one, or under another one, instant or status, or touched in
+one column, copies count where rows are rich: leaving out any one column, hardly more of them are equal. Where rows are
+poor (few categories), equal ones are what one expects.
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 import polars as pl
@@ -22,10 +24,19 @@ def repeated(columns: list[Column], won: np.ndarray, *, identifiers: set[str], u
         later |= ~_fold([*hashes.values(), outcome]).is_first_distinct()
     named = [hashed for name, hashed in hashes.items() if name not in identifiers]
     bare = [hashed for name, hashed in hashes.items() if name not in identifiers | unlike]
-    for parts in (named, bare):
+    for parts in (named, bare, *_all_but_one(bare, outcome)):
         if len(parts) > 1 and _are_rich(parts, outcome):
             later |= ~_fold([*parts, outcome]).is_first_distinct()
     return np.flatnonzero(later.to_numpy())
+
+
+def _all_but_one(parts: list[pl.Series], outcome: pl.Series) -> Iterator[list[pl.Series]]:
+    """A copy may have been touched: without which column more rows are equal."""
+    whole = _fold([*parts, outcome])
+    different = whole.n_unique()
+    for place, part in enumerate(parts):
+        if (whole ^ part).n_unique() < different:
+            yield parts[:place] + parts[place + 1 :]
 
 
 def _are_rich(parts: list[pl.Series], outcome: pl.Series) -> bool:
@@ -35,7 +46,8 @@ def _are_rich(parts: list[pl.Series], outcome: pl.Series) -> bool:
 
 
 def _hash(column: Column, place: int) -> pl.Series:
-    return column.values.hash(seed=place)
+    values = column.values
+    return (values.str.to_lowercase() if values.dtype == pl.String else values).hash(seed=place)
 
 
 def _fold(hashes: list[pl.Series]) -> pl.Series:

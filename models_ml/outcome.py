@@ -72,9 +72,7 @@ def _sides(column: str, values: dict[str, int], rows: int) -> tuple[set[str], se
     if len(values) == 1:  # nothing to learn: the card will say so
         return (set(), set(values)) if lost else (set(values), set())
     beside = set(values) - won - lost
-    if (
-        won and lost and not (beside and any(value[-1].isdigit() for value in won | lost))
-    ):  # 0, 1, 2 … are classes, or a number
+    if won and lost and not any(map(_is_number, beside)):  # 0, 1, 2 … are classes, or a number
         return won, lost
     raise ScoringError(_why_not(column, values, rows))
 
@@ -86,7 +84,7 @@ def _two_words(values: dict[str, int], won: set[str], lost: set[str]) -> tuple[s
     if len(lost) == 1:
         return set(values) - lost, lost
     first, second = sorted(values, key=lambda value: (values[value], value))
-    numbers = {value: float(value) for value in values if re.fullmatch(r"-?\d+(\.\d+)?", value)}
+    numbers = {value: float(value) for value in values if _is_number(value)}
     if len(numbers) == _TWO:
         first, second = sorted(numbers, key=lambda value: -numbers[value])
     elif _is_negation(first, second):
@@ -99,8 +97,12 @@ def _is_negation(value: str, of: str) -> bool:
     return bare != value.strip().lower() and bare == of.strip().lower()
 
 
+def _is_number(value: str) -> bool:
+    return re.fullmatch(r"-?\d+(\.\d+)?", value) is not None
+
+
 def _plain(value: str) -> str:
-    return re.sub(r"[\s_\-–.]+", "", value.lower()) if not re.fullmatch(r"-?\d+(\.\d+)?", value) else value
+    return value if _is_number(value) else re.sub(r"[\s_\-–.]+", "", value.lower())
 
 
 def _why_not(column: str, values: dict[str, int], rows: int) -> str:

@@ -16,9 +16,12 @@ from models_ml.columns import Column
 from models_ml.measures import auc
 from models_ml.outcome import OPEN, Outcome
 
-#: A single column that is this good knows the outcome: numbers may be better than few values before they are suspected.
-_KNOWS, _KNOWS_BY_VALUES, _KNOWS_BY_NAME = 0.975, 0.93, 0.88
+#: A single column that is this good knows the outcome: numbers may be better than few values before they are suspected,
+#: and few values than whether there is a value at all.
+_KNOWS, _KNOWS_BY_VALUES, _KNOWS_BY_NAME, _KNOWS_BY_PRESENCE = 0.975, 0.89, 0.88, 0.85
 _OTHERS_AT_MOST = 0.8
+#: A column, or a model, that is this good may be honest, and is worth a question.
+DOUBTFUL = 0.93
 _FEW_VALUES = 30
 #: Filled in for one outcome alone: in so many rows, for so much of that outcome, by chance so rarely.
 _PURE, _PURE_ROWS, _PURE_SHARE, _VALUE_SHARE, _CHANCE = 0.995, 25, 0.03, 0.08, 1e-6
@@ -30,7 +33,7 @@ _UNIQUE, _MOSTLY_UNIQUE, _SOME = 0.98, 0.5, 20
 _OUTCOME_WORDS = frozenset(
     """
     status stage state outcome result won lost win loss closed close converted conversion reason disposition
-    resolution churn churned cancelled canceled paid payment invoice invoiced contract signed tag tags final
+    resolution churn churned cancelled canceled paid payment invoice invoiced contract signed tag tags final duration
     decision label target probability score prediction forecast
     """.split()
 )
@@ -97,7 +100,10 @@ def inspect(
 def _judge(column: Column, codes: np.ndarray, won: np.ndarray, time: Column | None, found: Suspicion) -> None:
     name = column.name
     reason = (
-        _is_from_the_future(column, time) or _is_one_sided(column, codes, won) or _knows_too_much(column, found.power)
+        _is_from_the_future(column, time)
+        or _is_one_sided(column, codes, won)
+        or _is_there_for_one(column, won)
+        or _knows_too_much(column, found.power)
     )
     if is_identifier(column):
         found.identifiers[name] = (
@@ -205,6 +211,18 @@ def _is_one_sided(column: Column, codes: np.ndarray, won: np.ndarray) -> str | N
     if column.kind == "number" and usual and (side := _side(won[codes != usual], won, rate)):
         return f"{name} differs from its usual value for {side} alone: it is known only once the outcome is"
     return _has_telling_value(column, codes, won, rate)
+
+
+def _is_there_for_one(column: Column, won: np.ndarray) -> str | None:
+    """Filled in for most of one outcome and hardly any of the other."""
+    there = column.values.is_not_null().to_numpy()
+    shares = [float(there[won == side].mean()) for side in (1, 0)]
+    if len(won) < _PURE_ROWS or 0.5 + abs(shares[0] - shares[1]) / 2 < _KNOWS_BY_PRESENCE:
+        return None
+    return (
+        f"{column.name} is filled in for {shares[0]:.0%} of the won rows and {shares[1]:.0%} of the lost ones: "
+        "it comes with the outcome"
+    )
 
 
 def _has_telling_value(column: Column, codes: np.ndarray, won: np.ndarray, rate: float) -> str | None:

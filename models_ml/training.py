@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from threadpoolctl import threadpool_limits
 
-from models_ml.candidates import Trial, candidates, choose, learn, prior_features, try_out
+from models_ml.candidates import Trial, bolder, candidates, choose, learn, prior_features, try_out
 from models_ml.card import Card, Judged, write_card
 from models_ml.columns import Column
 from models_ml.duplicates import repeated
@@ -34,6 +34,7 @@ class Settings:
 
     time: str | None = None
     allowed: frozenset[str] = frozenset()
+    without: frozenset[str] = frozenset()
     monotone: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -59,9 +60,13 @@ def _train(columns: list[Column], outcome: Outcome, settings: Settings) -> Train
     known = [column.take(rows) for column in columns]
     known_time = time.take(rows) if time else None
     won = outcome.labels[rows.to_numpy()].astype(float)
+    # rows that are there whole are no second ones: beside them an id would not tell rows apart
+    whole = repeated(known, won, identifiers=set(), unlike=set())
+    known, won, known_time = _leave_out(whole, known, won, known_time)
     suspicion = inspect(
         [column for column in known if column.name != settings.time], won, time=known_time, allowed=settings.allowed
     )
+    suspicion.unused |= {name: f"{name} was to be left out" for name in sorted(settings.without)}
     suspicion.leaks |= known_only_when_closed(
         columns, outcome, {*settings.allowed, *([settings.time] if settings.time else [])}
     )
@@ -69,12 +74,23 @@ def _train(columns: list[Column], outcome: Outcome, settings: Settings) -> Train
     # a copy under another status is one, too: what tells of the outcome tells of nothing else
     unlike = instants | set(suspicion.leaks)
     copies = repeated(known, won, identifiers=set(suspicion.identifiers), unlike=unlike)
-    kept = pl.Series(np.setdiff1d(np.arange(len(won)), copies))
-    known, won = [column.take(kept) for column in known], won[kept.to_numpy()]
-    known_time = known_time.take(kept) if known_time else None
+    known, won, known_time = _leave_out(copies, known, won, known_time)
     judged = _judge(known, won, known_time, suspicion, settings)
-    card = write_card(judged, outcome=outcome, suspicion=suspicion, duplicates=len(copies), columns=columns, time=time)
+    duplicates = len(whole) + len(copies)
+    card = write_card(judged, outcome=outcome, suspicion=suspicion, duplicates=duplicates, columns=columns, time=time)
+    if len(outcome.closed) > _MOST_ROWS:
+        which = "newest" if time else "last"
+        card["warnings"].append(f"the {which} {_MOST_ROWS:,} rows with an outcome teach and judge, no others")
     return Trained(judged.model, card, settings.time)
+
+
+def _leave_out(
+    rows: np.ndarray, columns: list[Column], won: np.ndarray, time: Column | None
+) -> tuple[list[Column], np.ndarray, Column | None]:
+    if len(rows) == 0:
+        return columns, won, time
+    kept = pl.Series(np.setdiff1d(np.arange(len(won)), rows))
+    return [column.take(kept) for column in columns], won[kept.to_numpy()], time.take(kept) if time else None
 
 
 def features_of(columns: list[Column], time: Column | None) -> dict[str, Column]:
@@ -125,6 +141,7 @@ def _judge(
     everything = {column.name: column for column in columns}
     if len(trials) == 1:
         return Judged(None, won, split, None, tuple(trials), everything, time)
+    trials += [try_out(more, features, matrix, won, split) for more in bolder(choose(trials), settings.monotone)]
     chosen = choose(trials)
     # what loses against the base rate is still judged on the last rows, so that the card shows how it would have done
     best = chosen if chosen.candidate.fit else min(trials[1:], key=lambda trial: trial.loss)

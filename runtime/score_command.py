@@ -53,6 +53,9 @@ def score_csv(
         list[str] | None,
         typer.Option(help="Use this column although it looks like a leak, an id or a protected trait."),
     ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(help="Do not use this column: it came with the outcome, say.")
+    ] = None,
 ) -> None:
     """Train on any labelled CSV, judge the model on rows it never saw, and say whether its scores may be used."""
     console = Console(highlight=False)
@@ -62,8 +65,8 @@ def score_csv(
     if time == target:
         raise UnknownColumnError(f"Column {target} cannot be both the target and the time.")
     outcome, columns = read_outcome(target, frame[target]), columns_of(frame.drop(target))
-    allowed = frozenset(find_column(frame, name) for name in allow or [])
-    trained = train(columns, outcome, Settings(time=time, allowed=allowed))
+    allowed, left_out = (frozenset(find_column(frame, name) for name in names or []) for names in (allow, without))
+    trained = train(columns, outcome, Settings(time=time, allowed=allowed, without=left_out))
     shown = {"file": file.name, **trained.card}
     if card:
         card.write_text(json.dumps(shown, indent=2, ensure_ascii=False) + "\n")

@@ -1,6 +1,7 @@
 """`./sluice score csv` on files of many kinds: what it says of them, and what it refuses."""
 
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 from typer.testing import CliRunner
 
+from models_ml.columns import infer
 from models_ml.errors import ScoringError
+from models_ml.reading import read_csv
 from runtime.score_command import app
 from tests.models_ml.histories import Leads, write
 
@@ -115,6 +118,46 @@ class TestLeaks:
         clean = judge(write(leads.frame, tmp_path / "clean.csv"), "outcome", *more)
         assert card["auc"] == pytest.approx(clean["auc"], abs=0.01)
 
+    def test_leaks_in_disguise_are_named_and_none_is_used(self, tmp_path: Path) -> None:
+        leads = Leads(5_000)
+        won, random, days = leads.won == 1, leads.random, leads.created
+        there = random.random(5_000) < np.where(won, 0.9, 0.05)
+        waits = random.exponential(9, 5_000).tolist()
+        later = [day + timedelta(days=wait) for day, wait in zip(days, waits, strict=True)]
+        seats = random.integers(9, 99, 5_000)
+        disguised = {
+            "negated": np.where(won, 0, 1),
+            "rescaled": -37.5 * won + random.normal(0, 8, 5_000),
+            "wrong for one in ten": np.where(won ^ (random.random(5_000) < 0.1), "north", "south"),
+            "handover on": [f"{day:%d.%m.%y}" if one else "" for day, one in zip(later, won, strict=True)],
+            "seats": [str(number) if one else "" for number, one in zip(seats, there, strict=True)],
+            "touched": [f"{day:%B %d, %Y}" for day in later],
+            "modified_at": [str(int(day.timestamp())) for day in later],
+            "phase": np.where(won, random.choice(["A", "B", "C"], 5_000), random.choice(["C", "D", "E"], 5_000)),
+        }
+        frame = leads.frame.with_columns(**{name: pl.Series(values) for name, values in disguised.items()})
+        copies = frame.sample(250, seed=1).with_columns(
+            source=pl.format(" {} ", pl.col("source").str.to_uppercase()), noise=pl.col("noise") + 0.01
+        )
+        card = judge(write(pl.concat([frame, copies]), tmp_path / "x.csv"), "outcome", "--time", "created_at")
+        assert set(disguised) == set(card["leaks"])
+        assert card["duplicates"] == 250
+        assert set(card["model"]["features"]) <= {"visits", "depth", "noise", "source", "employees"}
+
+    def test_where_every_row_is_there_twice_an_id_is_still_one(self, tmp_path: Path) -> None:
+        frame = Leads(2_000).frame.with_row_index("number")
+        card = judge(write(pl.concat([frame, frame]), tmp_path / "x.csv"), "outcome", "--time", "created_at")
+        assert (card["identifiers"], card["duplicates"]) == (["number"], 2_000)
+
+    def test_what_is_too_good_is_asked_about_and_can_be_left_out(self, tmp_path: Path) -> None:
+        leads = Leads(3_000)
+        hours = np.where(leads.won == 1, leads.random.exponential(5, 3_000), leads.random.exponential(90, 3_000))
+        file = write(leads.frame.with_columns(hours=pl.Series(hours)), tmp_path / "x.csv")
+        [question] = judge(file, "outcome", "--time", "created_at")["warnings"]
+        assert "ask when hours was filled in" in question
+        without = judge(file, "outcome", "--time", "created_at", "--without", "hours")
+        assert (without["warnings"], without["left_out"]) == ([], {"hours": "hours was to be left out"})
+
     def test_rows_of_few_categories_are_alike_and_no_copies(self, tmp_path: Path) -> None:
         leads = Leads(3_000)
         card = judge(write(leads.frame.select("source", "outcome"), tmp_path / "poor.csv"), "outcome")
@@ -133,6 +176,69 @@ class TestLeaks:
         card = judge(write(people, tmp_path / "x.csv"), "outcome")
         assert not {"gender", "Owner"} & set(card["model"]["features"])
         assert {"gender", "Owner"} <= {part["column"] for part in card["slices"]}
+
+
+class TestForms:
+    """How the same thing is written."""
+
+    @pytest.mark.parametrize(
+        "form",
+        """
+        %d.%m.%y|%d/%m/%y|%m/%d/%y|%y-%m-%d|%d-%b-%y|%B %d, %Y|%d %B %Y|%d. %b %Y|%A, %B %d, %Y|%Y.%m.%d|%Y%m%d|%d/%b/%Y
+        %m/%d/%y %H:%M|%m/%d/%Y, %I:%M:%S %p|%a, %d %b %Y %H:%M:%S GMT|%a %b %d %H:%M:%S %Y|%Y%m%dT%H%M%S|%Y-%m-%dT%H:%M
+        %Y-%m-%d %H:%M:%S UTC|%Y-%m-%d %H:%M:%S+00|%Y-%m-%dT%H:%M:%S.%f+00:00|%d/%b/%Y:%H:%M:%S +0000
+        """.strip()
+        .replace("\n", "|")
+        .split("|"),
+    )
+    def test_dates_are_read_as_they_are_meant(self, form: str) -> None:
+        days = [datetime(2023, 1, 17) + timedelta(days=7 * number) for number in range(60)]  # noqa: DTZ001
+        column = infer(pl.Series("on", [day.strftime(form.strip()) for day in days]))
+        assert (column.kind, column.unreadable) == ("instant", 0)
+        assert column.values.to_list() == days
+
+    @pytest.mark.parametrize(
+        ("texts", "first"),
+        [
+            (["2024-03", "2024-04"], datetime(2024, 3, 1)),  # noqa: DTZ001
+            (["March 2024", "Apr. 2024"], datetime(2024, 3, 1)),  # noqa: DTZ001
+            (["2024-Q2", "2024Q3"], datetime(2024, 4, 1)),  # noqa: DTZ001
+            (["2024-03-01T12:00:00+02:00", "2024-03-02 12:00:00-0500"], datetime(2024, 3, 1, 10)),  # noqa: DTZ001
+        ],
+    )
+    def test_months_quarters_and_zones(self, texts: list[str], first: datetime) -> None:
+        assert infer(pl.Series("on", texts)).values[0] == first
+
+    @pytest.mark.parametrize("texts", [["1.5.2", "1.6.3"], ["May", "June"], ["10-20", "20-50"], ["Market 5", "Mart 7"]])
+    def test_versions_months_and_ranges_are_no_dates(self, texts: list[str]) -> None:
+        assert infer(pl.Series("what", texts)).kind == "category"
+
+    @pytest.mark.parametrize(
+        ("texts", "numbers"),
+        [
+            (["(1.5)", "−2"], [-1.5, -2.0]),
+            (["EUR 1.50", "$2"], [1.5, 2.0]),
+            (["1'234.50", "12,34,567.5"], [1234.5, 1234567.5]),
+        ],
+    )
+    def test_numbers(self, texts: list[str], numbers: list[float]) -> None:
+        assert infer(pl.Series("much", texts)).values.to_list() == numbers
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"sep=;\na;won\n1,5;yes\n",
+            b"\xef\xbb\xbf\xef\xbb\xbfa;won\n1,5;yes\n",
+            "a;won\n1,5;yes\n".encode("utf-16-le"),
+            "a;won\r1,5;yes\r".encode("utf-16"),
+            b"a;won\n1;1,5;yes\n2;2,5;no\n",  # as R writes it, with names of rows that have no heading
+        ],
+    )
+    def test_files(self, tmp_path: Path, content: bytes) -> None:
+        file = tmp_path / "x.csv"
+        file.write_bytes(content)
+        frame = read_csv(file)
+        assert (frame["a"][0], frame["won"][0]) == ("1,5", "yes")
 
 
 class TestDirtyFiles:
@@ -184,7 +290,7 @@ class TestDirtyFiles:
         card = judge(file, "won")
         assert card["verdict"] == "abstains"
         assert "holds only 'yes'" in card["reasons"][0]
-        assert "1 rows are empty" in card["reasons"][0]
+        assert "1 row is empty" in card["reasons"][0]
 
     def test_dates_in_several_forms_and_numbers_that_are_none_keep_their_column(self, tmp_path: Path) -> None:
         leads = Leads(3_000, signal=2)
@@ -206,6 +312,9 @@ class TestDirtyFiles:
             ("", "won", (), "is empty"),
             ("a,won\n", "won", (), "no rows"),
             ("won\nyes\nno\n", "won", (), "single column"),
+            ("Leads of May\na,won\n1,yes\n", "won", (), "first line of bad.csv is no heading: 'Leads of May'"),
+            ('[{"a": 1, "won": "yes"}]', "won", (), "is JSON; save the table as CSV"),
+            ("<html><table></table></html>", "won", (), "is a web page"),
             ("a,won\n1,red\n2,green\n3,blue\n", "won", (), "3 different values"),
             ("a,won\n1,0\n2,1\n3,2\n", "won", (), "3 different values"),
             ("a,won\n1,yes\nsoon,no\nlater,no\n", "won", ("--time", "a"), "is no time"),
