@@ -67,10 +67,9 @@ def run(*, events: int = 1_000_000, looked_at: int = 20_000, rules: int = 20) ->
         tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder,
         event_log(Path(folder), events, organizations=1, is_admin=True) as (url, total),
     ):
-        with psycopg.connect(url) as log:
+        with psycopg.connect(url, autocommit=True) as log:
             [[organization_id]] = log.execute("select distinct organization_id from event_log")
             log.execute(_ORGANIZATION, [organization_id])
-            log.commit()
             began = monotonic()
             for _ in log.execute("select * from event_log"):
                 pass
