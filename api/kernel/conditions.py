@@ -34,10 +34,11 @@ class BadCondition(Unprocessable):
 
 @dataclass(frozen=True)
 class Condition:
-    """A compiled condition, and the fields it looks at as `deal.amount`."""
+    """A compiled condition, the fields it looks at as `deal.amount`, and what it says in quotes."""
 
     program: Any
     fields: frozenset[str]
+    said: frozenset[str]
     looks_at_now: bool
 
     def holds(self, context: Any) -> bool:  # noqa: ANN401 # the library has no types
@@ -55,7 +56,8 @@ def compiled_condition(text: str) -> Condition | None:
         return None
     program = cel.compile(text)
     paths = frozenset(f"{root}.{name}" for root, name in _PATH.findall(_TEXT.sub('""', text)))
-    return Condition(program, paths, "now" in program.references()["variables"])
+    said = frozenset(quoted.strip("r\"'") for quoted in _TEXT.findall(text))
+    return Condition(program, paths, said, "now" in program.references()["variables"])
 
 
 def context_of(conditions: Iterable[Condition], roots: Mapping[str, Mapping[str, Any]], now: datetime) -> Any:  # noqa: ANN401 # the library has no types
@@ -125,6 +127,8 @@ def _first_line(error: Exception) -> str:
 
 
 def _explained(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"there is no {error}."
     text = str(error)
     if "No such overload" in text:
         return (

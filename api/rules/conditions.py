@@ -6,7 +6,7 @@ from typing import Any
 
 from api.kernel import conditions
 from api.rules import figures
-from api.rules.document import Document, OnEvent, newest_of, subjects_of
+from api.rules.document import EVENT_TYPES, Document, OnEvent, newest_of, subjects_of
 from contracts.events.registry import EVENTS
 
 #: Fields of a deal, and a value of each for trying a condition.
@@ -14,7 +14,7 @@ DEAL_FIELDS: Mapping[str, Any] = {
     "id": "", "pipeline_id": "", "stage_id": "", "stage": "", "status": "open", "amount": 1.5, "amount_minor": 150,
     "currency": "EUR", "owner_id": "", "company_id": "", "contact_id": "", "source_id": "", "source": "",
     "close_date": "2026-01-31", "score": 0.5, "days_in_stage": 1.5, "days_idle": 1.5, "age_days": 1.5,
-    "stage_changes": 1, "custom": {},
+    "stage_changes": 1, "custom": {}, "times": dict.fromkeys(EVENT_TYPES, 1),
 }  # fmt: skip
 
 
@@ -48,7 +48,9 @@ def _event_fields(event_type: str) -> dict[str, Any]:
 
 
 def _fields_of(subject: str) -> dict[str, Any]:
-    fields: dict[str, Any] = {"id": "", "age_days": 1.5} | ({"score": 0.5} if subject == "contact" else {})
+    fields: dict[str, Any] = {"id": "", "age_days": 1.5, "times": dict.fromkeys(EVENT_TYPES, 1)} | (
+        {"score": 0.5} if subject == "contact" else {}
+    )
     for (name, version), kind in EVENTS.items():
         if kind.aggregate_type == subject and version == 1:
             fields |= _event_fields(name)

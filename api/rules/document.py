@@ -15,6 +15,8 @@ from contracts.events.registry import EVENTS
 _NO_SECONDS = re.compile(r"^([01]\d|2[0-3]):[0-5]\d$")
 #: What fires a rule must not be what rules are about.
 _OWN = "automation."
+#: What templates name where a stage or a person is to be chosen.
+EXAMPLE_ID = UUID(int=0)
 EVENT_TYPES = frozenset(kind for kind, _ in EVENTS)
 Weekday = Annotated[int, Field(ge=1, le=7, description="1 is Monday.")]
 
@@ -174,6 +176,11 @@ class Document(_Part):
             if wanted and not set(wanted) & set(subjects):
                 raise ValueError(f"{action.do} works on a {' or '.join(wanted)}; this trigger concerns none")
         return self
+
+    @property
+    def has_examples(self) -> bool:
+        """Whether an action names what stands in templates for somebody's own choice."""
+        return any(str(EXAMPLE_ID) in action.model_dump_json() for action in self.actions)
 
     @property
     def is_timed(self) -> bool:

@@ -45,6 +45,15 @@ class EmptyPeriod(Unprocessable):
     code, detail, pointer = "empty_period", "The period must end after it begins.", "/ends"
 
 
+class ExampleLeft(Unprocessable):
+    """A rule from a template cannot act on what is an example."""
+
+    code, pointer = "example_left", "/document/actions"
+    detail = (
+        "An action still names the template's example: choose a stage, a person or a campaign before turning it on."
+    )
+
+
 @router.get("/templates")
 async def list_rule_templates(caller: CurrentCaller) -> list[TemplateRead]:
     """List rules to begin with."""
@@ -98,10 +107,12 @@ async def replay_rule(body: BacktestAsk, caller: Administrator, unit: Unit) -> B
     return await _backtest(unit, body, body.document)
 
 
-@router.post("", status_code=201, responses=problems(BadCondition))
+@router.post("", status_code=201, responses=problems(BadCondition, ExampleLeft))
 async def create_rule(body: RuleCreate, caller: Administrator, unit: Unit, response: Response) -> RuleRead:
     """Create a rule; you own it, and hear when it is turned off."""
     conditions.check(body.document, now=unit.now)
+    if body.mode is not Mode.OFF and body.document.has_examples:
+        raise ExampleLeft
     change = rules.create(body.name, body.mode, body.document, owner_id=caller.user_id, now=unit.now)
     records.write(unit, [change])
     response.headers["Location"] = f"/v1/rules/{change.after.id}"
@@ -121,7 +132,9 @@ async def read_rule(rule_id: UUID, caller: CurrentCaller, unit: Unit) -> RuleRea
     return RuleRead.model_validate(await records.read_rule(unit, rule_id))
 
 
-@router.patch("/{rule_id}", responses=problems(NotFound, PreconditionFailed, PreconditionRequired, BadCondition))
+@router.patch(
+    "/{rule_id}", responses=problems(NotFound, PreconditionFailed, PreconditionRequired, BadCondition, ExampleLeft)
+)
 async def update_rule(
     rule_id: UUID, body: RuleUpdate, caller: Administrator, unit: Unit, if_match: IfMatch
 ) -> RuleRead:
@@ -134,6 +147,8 @@ async def update_rule(
     change = rules.update(rule, given, now=unit.now)
     if change is None:
         return RuleRead.model_validate(rule)
+    if change.after.mode is not Mode.OFF and Document.model_validate(change.after.document).has_examples:
+        raise ExampleLeft
     records.write(unit, [change])
     return RuleRead.model_validate(change.after)
 

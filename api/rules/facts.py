@@ -59,6 +59,7 @@ class Subject:
     stage_entered_at: datetime | None = None
     active_at: datetime | None = None  # when a person, or the outside, last did something about it
     stage_changes: int = 0
+    times: dict[str, int] = field(default_factory=dict)  # how often each type of event told of it
     is_deleted: bool = False
     #: By type of event: who said it last and when, and the rules that ever did.
     said_by: dict[str, tuple[str, UUID | None, datetime]] = field(default_factory=dict)
@@ -74,6 +75,7 @@ class Subject:
         """Take in the next event of the record, or one that names it."""
         if fact.actor not in _MACHINES and not fact.type.startswith(("automation.", "trigger.")):
             self.active_at = max(self.active_at or fact.occurred_at, fact.occurred_at)
+        self.times[fact.type] = self.times.get(fact.type, 0) + 1
         if fact.aggregate_id != self.id:
             self._learn_of(fact)
             return
@@ -137,6 +139,7 @@ class Subject:
         elif self.type == "contact":
             shown["score"] = self.scores[-1] if self.scores else None
         shown["age_days"] = _days(self.created_at, now)
+        shown["times"] = self.times
         return shown
 
     def is_held(self, rule_id: UUID, touches: tuple[str, ...], *, at: datetime, days: float) -> bool:

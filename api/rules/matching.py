@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from api.kernel.conditions import Condition, compiled_condition, context_of
 from api.rules.document import (
+    EVENT_TYPES,
     RECORDS,
     Document,
     Mode,
@@ -171,6 +172,9 @@ class Rulebook:
         context = None
         if needed:
             record = self._named(subject, at)
+            if any(f"{subject.type}.times" in one.fields for one in needed):  # what never happened did so 0 times
+                asked = frozenset().union(*(one.said for one in needed))
+                record = {**record, "times": {**dict.fromkeys(asked & EVENT_TYPES, 0), **subject.times}}
             context = context_of(needed, {subject.type: record, "event": event}, at)
         for rule, condition in zip(rules, conditions, strict=True):
             found = self._figures(rule, at)
@@ -300,6 +304,8 @@ def _looked_at(
         return {}
     wanted = sorted(path.split(".", 1)[1] for path in condition.fields if path.startswith(f"{subject.type}."))
     values = {f"{subject.type}.{name}": record.get(name) for name in wanted}
+    if (times := f"{subject.type}.times") in values:
+        values[times] = {name: count for name, count in values[times].items() if name in condition.said}
     return {**values, "now": at.isoformat()} if condition.looks_at_now else values
 
 

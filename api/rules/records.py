@@ -7,7 +7,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from pydantic_core import to_json
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import bindparam, func, select, text
 from uuid_utils.compat import uuid7
 
 from api.db.statements import compiled
@@ -19,7 +19,10 @@ from api.kernel.states import as_state, rows_of
 from api.kernel.unit_of_work import Row, UnitOfWork
 from api.kernel.writing import write as write_changes
 from api.models.bulk import BulkJob
+from api.models.company import Company
+from api.models.contact import Contact
 from api.models.custom_field import CustomField
+from api.models.deal import Deal
 from api.models.import_job import ImportJob
 from api.models.organization import Organization
 from api.models.picklist_value import PicklistValue
@@ -50,8 +53,13 @@ RULES = Listing(
     newest_first=True,
 )
 _LOCKED = compiled(_rules.where(RuleRow.id == bindparam("id")).with_for_update(of=RuleRow))
+_NAMES = [
+    select(name).where(name.class_.organization_id == _organization, name.class_.id == RuleRun.subject_id)
+    for name in (Deal.title, Contact.name, Company.name)
+]
+_title = func.coalesce(*(one.scalar_subquery() for one in _NAMES)).label("subject_title")
 RUNS = Listing(
-    select(RuleRun.__table__).where(RuleRun.organization_id == _organization),
+    select(RuleRun.__table__, _title).where(RuleRun.organization_id == _organization),
     filters={
         "rule_id": RuleRun.rule_id == bindparam("rule_id"),
         "outcome": RuleRun.outcome == bindparam("outcome"),

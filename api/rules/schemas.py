@@ -58,6 +58,7 @@ class RunRead(BaseModel):
     key: str
     subject_type: str
     subject_id: UUID
+    subject_title: str | None
     event_id: UUID | None
     fired_at: datetime
     created_at: datetime
@@ -115,6 +116,7 @@ class WouldFire(BaseModel):
 
     subject_type: str
     subject_id: UUID
+    subject_title: str | None
     at: datetime
     event_id: UUID | None
     key: str
@@ -148,6 +150,7 @@ class UndoItem(BaseModel):
     run_id: UUID
     subject_type: str
     subject_id: UUID
+    subject_title: str | None
     fired_at: datetime
     rule_version: int
     do: str

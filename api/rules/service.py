@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -45,8 +45,15 @@ from event_log where organization_id = :organization_id and type = :type
 )
 _NOW = compiled(
     text("""
-select id, status, closed_at, stage_id, owner_id, amount_minor, source_id, close_date, created_at from deals
+select id, title, status, closed_at, stage_id, owner_id, amount_minor, source_id, close_date, created_at from deals
 where organization_id = :organization_id and deleted_at is null and id = any(cast(:ids as uuid[]))
+""")
+)
+_NAMES = compiled(
+    text("""
+select id, name from contacts where organization_id = :organization_id and id = any(cast(:ids as uuid[]))
+union all
+select id, name from companies where organization_id = :organization_id and id = any(cast(:ids as uuid[]))
 """)
 )
 _OTHERS = compiled(
@@ -132,6 +139,10 @@ async def _summed_up(
     [others] = await unit.fetch(_OTHERS, begins=begins, ends=ends, ids=list(ids))
     became = Counter(row.status for row in now.values())
     ordered = sorted(fired, key=lambda one: (one.firing.at, str(one.firing.subject.id)))
+    shown = ordered[:_SHOWN]
+    titles = {row.id: row.title for row in now.values()}
+    if others_ids := [one.firing.subject.id for one in shown if one.firing.subject.type != "deal"]:
+        titles |= {row.id: row.name for row in await unit.fetch(_NAMES, ids=others_ids)}
     return BacktestRead(
         events=events,
         fired=len(fired),
@@ -141,15 +152,16 @@ async def _summed_up(
         open=became["open"],
         others_won=others.won,
         others_lost=others.lost,
-        firings=[_would_fire(one, now.get(one.firing.subject.id)) for one in ordered[:_SHOWN]],
+        firings=[_would_fire(one, now.get(one.firing.subject.id), titles) for one in shown],
     )
 
 
-def _would_fire(one: Fired, now: Row | None) -> WouldFire:
+def _would_fire(one: Fired, now: Row | None, titles: Mapping[UUID, str]) -> WouldFire:
     firing, people = one.firing, one.next_by_people
     return WouldFire(
         subject_type=firing.subject.type,
         subject_id=firing.subject.id,
+        subject_title=titles.get(firing.subject.id),
         at=firing.at,
         event_id=firing.fact.id if firing.fact else None,
         key=firing.key,
@@ -172,6 +184,7 @@ def _undo_item(run: Row, action: dict[str, Any], now: Row | None) -> UndoItem:
         run_id=run.id,
         subject_type=run.subject_type,
         subject_id=run.subject_id,
+        subject_title=now.title if now else None,
         fired_at=run.fired_at,
         rule_version=run.rule_version,
         do=action["do"],

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from api.rules.document import EXAMPLE_ID
+
 
 class Template(NamedTuple):
     """A rule to begin with. `fill_in` says which values are examples."""
@@ -14,7 +16,7 @@ class Template(NamedTuple):
     fill_in: tuple[str, ...] = ()
 
 
-_ANY_ID = "00000000-0000-0000-0000-000000000000"
+_ANY_ID = str(EXAMPLE_ID)
 
 
 def _task(title: str, *, days: float = 1.0, assignee: str = "owner") -> dict[str, Any]:

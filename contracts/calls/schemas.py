@@ -2943,6 +2943,7 @@ class RunRead(TypedDict):
     key: str
     subject_type: str
     subject_id: str
+    subject_title: str | None
     event_id: str | None
     fired_at: str
     created_at: str
@@ -3465,6 +3466,7 @@ class UndoItem(TypedDict):
     run_id: str
     subject_type: str
     subject_id: str
+    subject_title: str | None
     fired_at: str
     rule_version: int
     do: str
@@ -3745,6 +3747,7 @@ class WouldFire(TypedDict):
 
     subject_type: str
     subject_id: str
+    subject_title: str | None
     at: str
     event_id: str | None
     key: str

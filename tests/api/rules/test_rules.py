@@ -34,6 +34,7 @@ class TestSave:
         ("changes", "words"),
         [
             ({"trigger": {"kind": "event", "event": "deal.sold"}}, "there is no event 'deal.sold'"),
+            ({"when": 'deal.times["deal.sold"] > 1'}, "there is no 'deal.sold'"),
             ({"when": "deal.amuont > 1.0"}, "deal has no 'amuont'; it has age_days, amount"),
             ({"when": "deal.amount >"}, "Syntax error"),
             ({"when": "deal.amount + 1.0"}, "must answer true or false"),
@@ -62,6 +63,16 @@ class TestSave:
         for template in templates:
             answer = await shop.owner.post("/v1/rules/lint", json=template["document"])
             assert answer.status_code == 200, (template["key"], answer.text)
+
+    async def test_a_templates_example_is_not_turned_on(self, shop: Shop) -> None:
+        templates = {one["key"]: one for one in (await shop.owner.get("/v1/rules/templates")).json()}
+        document = templates["lost_after_silence"]["document"]
+        made = await shop.owner.made("/v1/rules", json={"name": "Silence", "document": document})
+        refused = await shop.owner.patch(f"/v1/rules/{made['id']}", json={"mode": "live"})
+        assert (refused.status_code, refused.json()["code"]) == (422, "example_left")
+        document["actions"][0]["with"]["stage_id"] = shop.stages["Lost"]
+        answer = await shop.owner.patch(f"/v1/rules/{made['id']}", json={"mode": "live", "document": document})
+        assert answer.json()["mode"] == "live"
 
     async def test_only_administrators_write_and_read_the_log(self, shop: Shop) -> None:
         rep = await shop.owner.add_user(role=Role.REP)
@@ -98,6 +109,19 @@ async def test_a_condition_names_custom_fields_as_people_do(shop: Shop) -> None:
     await shop.owner.patch(f"/v1/deals/{wanted['id']}", json={"custom": {tier: None}})
     await shop.settle()
     assert len(await shop.runs(rule)) == 1
+
+
+async def test_a_condition_looks_at_how_often_something_happened(shop: Shop) -> None:
+    call = {"do": "task.create", "with": {"title": "Call"}}
+    when = 'deal.times["deal.amount.changed"] >= 2 && deal.times["deal.reopened"] == 0'
+    rule = await shop.rule("deal.amount.changed", call, when=when)
+    deal = await shop.deal(amount_minor=10_000)
+    for cents in (200, 300):
+        await shop.owner.patch(f"/v1/deals/{deal['id']}", json={"amount_minor": cents})
+    await shop.settle()
+    [run] = await shop.runs(rule)
+    assert run["facts"] == {"deal.times": {"deal.amount.changed": 2, "deal.reopened": 0}}
+    assert run["subject_title"] == deal["title"]
 
 
 @pytest.mark.parametrize(
