@@ -66,7 +66,7 @@ class Double:
     billing: Row = field(default_factory=lambda: deepcopy(PAID))
     imports: list[Row] = field(default_factory=list)  # forms that were sent
     totals: list[Row] = field(default_factory=list)
-    changed: list[tuple[str, Row]] = field(default_factory=list)  # of people, invitations and keys
+    changed: list[tuple[str, Row]] = field(default_factory=list)  # of people, invitations, keys, rules
     score_models: list[Row] = field(default_factory=lambda: [model()])
     inbox: Row = field(default_factory=inbox_of_one)
     me: Row = field(default_factory=lambda: deepcopy(ME))
@@ -175,7 +175,7 @@ def application(double: Double) -> FastAPI:
     serve_drafts(app, double.drafts)
     serve_campaigns(app, double.campaigns)
     serve_access(app, double.changed)
-    serve_rules(app)
+    serve_rules(app, double.changed)
     serve_imports(app, double.imports)
     serve_scores(app, double.score_models)
     serve_webhooks(app, double.changed)

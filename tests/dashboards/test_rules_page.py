@@ -1,11 +1,13 @@
 """The rules page: a rule is found, changed, replayed and looked up in its log."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.dashboards import double as double_of_api
+from tests.dashboards.counting import STAGES, stage_id
 from tests.dashboards.double import Double
 
 
@@ -26,6 +28,30 @@ def test_a_rule_is_changed_with_its_version(open_page: Callable[..., AppTest], d
     assert ("/v1/rules/r1", {}) in double.asked
 
 
+def test_what_sets_it_off_and_what_it_does_are_chosen_by_name(
+    open_page: Callable[..., AppTest], double: Double
+) -> None:
+    page = open_page("rules")
+    _chosen(page, "When").select("score").run()
+    next(button for button in page.button if button.label == "Another action").click().run()
+    _chosen(page, "Does", -1).select("deal.move").run()
+    assert not page.exception
+    stage = _chosen(page, "Stage")
+    assert "New business: Qualified" in stage.options
+    stage.select_index(stage.options.index("New business: Lost"))
+    next(field for field in page.text_input if field.label == "Reason").set_value("No answer")
+    next(button for button in page.button if button.label == "Save").click().run()
+    assert not page.exception
+    document = double.changed[-1][1]["document"]
+    lost = stage_id("new", len(STAGES["new"]) - 1)
+    assert document["actions"][1] == {"do": "deal.move", "with": {"stage_id": lost, "reason": "No answer"}}
+    assert document["trigger"] == {"kind": "score", "subject": "deal", "above": 0.7, "hysteresis": 0.05}
+
+
+def _chosen(page: AppTest, label: str, place: int = 0) -> Any:
+    return [box for box in page.selectbox if box.label == label][place]
+
+
 def test_a_replay_says_how_often_and_what_became_of_it(open_page: Callable[..., AppTest]) -> None:
     page = open_page("rules")
     next(button for button in page.button if button.label == "Replay").click()
@@ -37,10 +63,14 @@ def test_a_replay_says_how_often_and_what_became_of_it(open_page: Callable[..., 
     assert figures["Of the others won"].startswith("50")
 
 
-def test_the_log_says_why_nothing_was_done(open_page: Callable[..., AppTest]) -> None:
+def test_the_log_says_why_nothing_was_done(open_page: Callable[..., AppTest], double: Double) -> None:
+    double.figures = [{"group": "r1", "rule_firings": 12, "acted": 9, "reversal_rate": 0.25, "won": 3, "lost": 1}]
     page = open_page("rules")
-    log = page.dataframe[-1].value
-    assert list(log["Came of it"]) == ["skipped stale"]
+    figures = {metric.label: metric.value for metric in page.metric}
+    assert (figures["Fired"], figures["Did something"], figures["Taken back"]) == ("12", "9", "25 %")
+    log, changed = (frame.value for frame in page.dataframe[-2:])
+    assert (list(log["Record"]), list(log["Came of it"])) == (["400 *seats*"], ["skipped stale"])
+    assert list(changed["Now"]) == ["as the rule left it"]
     assert "1 stand as the rule left them" in page.caption[-1].value
 
 
