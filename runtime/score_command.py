@@ -11,6 +11,7 @@ import polars as pl
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from contracts.settings import WarehouseSettings
 from metrics.reader import open_reader
@@ -27,7 +28,7 @@ from runtime.status import use_running_stack
 
 app = typer.Typer(no_args_is_help=True)
 
-_SHOWN = 8
+_SHOWN, _GROUPS = 8, 12
 
 
 @app.callback()
@@ -214,6 +215,8 @@ def print_card(console: Console, card: dict[str, Any]) -> None:
     if card["calibration"]:
         console.print(_curve(card))
         console.print(_list("Moved by", card["top_features"]))
+        if card["slices"]:
+            console.print(_groups(card))
     for warning in card["warnings"]:
         console.print(f"Note: {warning}", markup=False)
 
@@ -251,6 +254,14 @@ def _curve(card: dict[str, Any]) -> Table:
     table = Table("tenth", "rows", "forecast", "won", title="Calibration", title_justify="left")
     for number, part in enumerate(card["calibration"]["curve"], 1):
         table.add_row(str(number), f"{part['rows']:,}", f"{part['forecast']:.1%}", f"{part['won']:.1%}")
+    return table
+
+
+def _groups(card: dict[str, Any]) -> Table:
+    table = Table("group", "rows", "forecast", "won", title="Does it hold everywhere?", title_justify="left")
+    for part in card["slices"][:_GROUPS]:
+        group = Text(f"{part['column']}: {'none' if part['value'] is None else part['value']}")
+        table.add_row(group, f"{part['rows']:,}", f"{part['forecast']:.1%}", f"{part['won']:.1%}")
     return table
 
 
