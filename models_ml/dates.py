@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import numpy as np
 import polars as pl
 
 _DAYS = (
@@ -120,8 +121,8 @@ def _best(sample: pl.Series, days: list[str]) -> tuple[int, str]:
         values = _read(sample, form).drop_nulls()
         if values.is_empty() or "%y" not in form:
             return len(values), 0
-        span = values.max() - values.min()  # type: ignore[operator]
-        return len(values), -(span.days // _DECADE_DAYS)  # type: ignore[union-attr]
+        days = values.dt.epoch("d")
+        return len(values), -(int(np.ptp(days.to_numpy())) // _DECADE_DAYS)
 
     forms = [*(day + time for day in days for time in _TIMES), *_WHOLE]
     worths = [worth(form) for form in forms]

@@ -304,8 +304,8 @@ def _looked_at(
         return {}
     wanted = sorted(path.split(".", 1)[1] for path in condition.fields if path.startswith(f"{subject.type}."))
     values = {f"{subject.type}.{name}": record.get(name) for name in wanted}
-    if (times := f"{subject.type}.times") in values:
-        values[times] = {name: count for name, count in values[times].items() if name in condition.said}
+    if isinstance(times := values.get(f"{subject.type}.times"), dict):
+        values[f"{subject.type}.times"] = {name: times[name] for name in times if name in condition.said}
     return {**values, "now": at.isoformat()} if condition.looks_at_now else values
 
 
