@@ -27,7 +27,8 @@ class Statement:
     def __init__(self, dialect: Dialect, organization_id: UUID) -> None:
         self.dialect = dialect
         self._organization_id = organization_id
-        self._steps: list[str] = []
+        self._steps: list[tuple[str, str]] = []
+        self._read_anew: set[str] = set()
         self._values: dict[str, Any] = {}
 
     def bind(self, value: object, cast: str) -> str:
@@ -38,7 +39,11 @@ class Statement:
 
     def step(self, name: str, sql: str) -> None:
         """Add a named step; later steps may read it."""
-        self._steps.append(f"{name} as (\n{sql}\n)")
+        self._steps.append((name, sql))
+
+    def read_anew(self, *names: str) -> None:
+        """Let engines keep no rows of these steps, though several others may read them: a scan is cheaper."""
+        self._read_anew.update(names)
 
     def mart(
         self, name: str, mart: str, *, columns: str, known_at: datetime | None = None, conditions: Sequence[str] = ()
@@ -71,5 +76,8 @@ class Statement:
 
     def compile(self, query: str) -> Compiled:
         """The statement: all steps, then `query`."""
-        steps = ",\n".join(self._steps)
+        steps = ",\n".join(
+            f"{name} as {'not materialized ' if name in self._read_anew else ''}(\n{sql}\n)"
+            for name, sql in self._steps
+        )
         return Compiled(sql=f"with {steps}\n{query}" if steps else query, values=dict(self._values))

@@ -26,6 +26,7 @@ def add(statement: Statement, question: Question) -> None:
     carried = (journey.path, journey.entered)
     add_subjects(statement, question, carried=carried)
     add_moments(statement, question, {asked_cohort(question): "cohort"}, carried=carried)
+    statement.read_anew("subjects", "moments")
     add_credited(statement, question, carried=carried)
     credit = ", ".join(CREDIT)
     statement.step(
