@@ -4,7 +4,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from metrics import attainment, change, exits, experiment, facts, funnel, issues, outlook, scores, seats, stage_metrics
+from metrics import (
+    attainment,
+    change,
+    exits,
+    experiment,
+    facts,
+    funnel,
+    issues,
+    outlook,
+    scores,
+    seats,
+    stage_metrics,
+    waterfall,
+)
 from metrics.cells import Cells
 from metrics.compile import Compiled, Statement
 from metrics.question import Question
@@ -66,6 +79,7 @@ KINDS: Mapping[str, Kind] = {
     "stage_entered": Kind(stage_metrics.build_stage_entered, stage_metrics.shape_stage_entered),
     "stalled": Kind(outlook.build_stalled, facts.shape, facts.key),
     "velocity": Kind(facts.build, outlook.shape_velocity, facts.key, adds=outlook.VELOCITY_ADDS),
+    "waterfall": Kind(waterfall.build, waterfall.shape),
     "weighted": Kind(outlook.build_weighted, outlook.shape_weighted, outlook.key),
     "cohort_days": Kind(funnel.build, stage_metrics.shape_days_in_stage, figures=funnel.compile_figures),
     "cohort_funnel": Kind(funnel.build, funnel.shape, figures=funnel.compile_figures, totals=funnel.totals),

@@ -56,7 +56,7 @@ def quotient(statement: Statement, part: str, whole: str, *, halves_go_up: bool 
 
 def _add_days(statement: Statement, question: Question, own: str, into: str) -> None:
     """Add `<into>_dated`: the rows of `own` with the local day of their moment."""
-    spoken_of = (question.starts_at, question.ends_at, question.at, question.as_of)
+    spoken_of = (question.begins_after, question.ends_at, question.at, question.as_of)
     spans = shifts(min(spoken_of), max(spoken_of), question.zone)
     statement.table(
         f"{into}_shifts",
@@ -74,7 +74,7 @@ def _add_days(statement: Statement, question: Question, own: str, into: str) -> 
 
 def _add_exchange(statement: Statement, question: Question, asked: str, into: str) -> None:
     """Add `<into>_exchange(currency, day, numerator, denominator)`: by what a day's amounts go."""
-    earliest = local_day(min(question.starts_at, question.at), question.zone) - timedelta(days=RATE_DAYS)
+    earliest = local_day(min(question.begins_after, question.at), question.zone) - timedelta(days=RATE_DAYS)
     statement.mart(
         f"{into}_rates",
         Mart.FCT_EXCHANGE_RATES,

@@ -7,7 +7,7 @@ Two steps, because some defaults need the organization: `read` knows the metric'
 from collections.abc import Mapping
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -124,6 +124,29 @@ def _field_id(text: str) -> UUID:
         raise ValueError("must name a custom field by its UUID") from None
 
 
+class Whose(BaseModel):
+    """Whose facts count, of those that the viewer sees: one person's, or those of a team's people."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["owner", "team"]
+    id: UUID
+
+    def __str__(self) -> str:
+        """As it is written in a parameter."""
+        return f"{self.kind}:{self.id}"
+
+
+def _read_whose(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    kind, _, whose = value.partition(":")
+    try:
+        return Whose(kind=kind, id=UUID(whose))
+    except ValueError:
+        raise ValueError("must be owner:<user_id> or team:<team_id>") from None
+
+
 def _read_currency(value: object) -> object:
     if isinstance(value, str) and value not in MINOR_DIGITS:
         raise ValueError("must be the ISO 4217 code of a currency in use")
@@ -135,6 +158,9 @@ def _read_group_by(value: object) -> object:
         return f"{CUSTOM}:{_field_id(value.partition(':')[2])}"
     return value
 
+
+#: What may be asked of any metric. It narrows what the viewer sees, and is no part of what a metric means.
+COMMON = frozenset({"whose"})
 
 Day = Annotated[date, Field(ge=_FIRST_DAY, le=_LAST_DAY)]
 
@@ -162,6 +188,7 @@ class Parameters(BaseModel):
     stalled_days: int = Field(default=30, ge=1, le=3_650)
     before_from: Day | None = None
     before_to: Day | None = None
+    whose: Annotated[Whose | None, BeforeValidator(_read_whose)] = None
 
     @property
     def custom_group(self) -> UUID | None:
@@ -188,8 +215,8 @@ def read(definition: Definition, given: Mapping[str, str]) -> Parameters:
     """
     asked = {name: value for name, value in given.items() if value != ""}
     for name in asked:
-        if name not in definition.parameters:
-            offered = ", ".join(definition.parameters)
+        if name not in definition.parameters and name not in COMMON:
+            offered = ", ".join([*definition.parameters, *sorted(COMMON)])
             raise ParameterError(name, f"{definition.name} has no such parameter; it has {offered}")
     try:
         parameters = Parameters.model_validate(definition.defaults | asked)

@@ -10,7 +10,7 @@ from contracts.warehouse import Mart
 from metrics.compile import Statement
 from metrics.entities import Entity, Steps
 from metrics.errors import ParameterError, UnknownPipelineError, WarehouseNotReadyError
-from metrics.parameters import ENTERED, Parameters, Unit
+from metrics.parameters import ENTERED, Parameters, Unit, Whose
 from metrics.period import Calendar, add_months, day_start, local_day
 from metrics.reader import Session
 from metrics.registry import AS_OF, AT, COHORT, Definition
@@ -71,6 +71,11 @@ class Question:
         """First instant after the period."""
         return day_start(self.end_day, self.zone)
 
+    @property
+    def begins_after(self) -> datetime:
+        """Last instant before the period."""
+        return self.starts_at - timedelta(microseconds=1)
+
     def before(self) -> "Question":
         """The same of the period before: the one that was asked, or the one that ends where this begins, as long."""
         first, end = self.before_period
@@ -110,7 +115,8 @@ class Question:
             "before_from": self.before_period[0].isoformat(),
             "before_to": self.before_period[1].isoformat(),
         }
-        return {name: values[name] for name in self.definition.parameters}
+        asked = {"whose": str(p.whose)} if p.whose else {}
+        return {name: values[name] for name in self.definition.parameters} | asked
 
 
 def instant_text(instant: datetime) -> str:
@@ -140,11 +146,12 @@ def ask(session: Session, definition: Definition, parameters: Parameters, *, vie
     stages, names = stages_of(definition.entity, session, viewer, parameters.pipeline_id, as_of=as_of)
     _check_pipeline(definition, parameters, stages, names)
     is_valued = parameters.unit is Unit.AMOUNT or definition.has_money
+    teams = read_teams(session, viewer, as_of) if _needs_teams(definition, parameters) else NO_TEAMS
     is_converted = is_valued and "currency" in definition.parameters and _has_rates(session, viewer, as_of)
     return Question(
         definition=definition,
         parameters=parameters,
-        viewer=viewer,
+        viewer=_narrowed(viewer, parameters.whose, teams),
         as_of=as_of,
         at=at,
         through=through,
@@ -160,7 +167,7 @@ def ask(session: Session, definition: Definition, parameters: Parameters, *, vie
             *_changes(definition, local_day(as_of, zone), first_day, end_day),
             *_conversions(definition, local_day(at, zone), is_converted=is_converted),
         ),
-        teams=read_teams(session, viewer, as_of) if _needs_teams(definition, parameters) else NO_TEAMS,
+        teams=teams,
         is_valued=is_valued,
         is_converted=is_converted,
     )
@@ -184,6 +191,10 @@ _RATE_DAYS = {
 }
 
 
+#: Of kinds that declare no clock, which moment it is.
+_RATE_DAYS_OF_KINDS = {"exits": "its leaving", "waterfall": "each of its moments"}
+
+
 def _conversions(definition: Definition, at: date, *, is_converted: bool) -> Iterator[str]:
     """Says at which day's rate amounts are converted."""
     if not is_converted:
@@ -191,7 +202,8 @@ def _conversions(definition: Definition, at: date, *, is_converted: bool) -> Ite
     clocks = {facts.clock for each in (definition, *definition.bases.values()) for facts in each.facts.values()}
     days = [_RATE_DAYS[clock] for clock in sorted(clocks) if clock in _RATE_DAYS]
     days += [str(at)] if clocks & {AS_OF, AT} else []
-    days = days or [_RATE_DAYS[COHORT] if definition.cohorts else "its entry"]
+    usual = _RATE_DAYS[COHORT] if definition.cohorts else "its entry"
+    days = days or [_RATE_DAYS_OF_KINDS.get(definition.kind, usual)]
     yield f"An amount in another currency is converted at the rate of the day of {' or of '.join(days)}."
 
 
@@ -231,8 +243,18 @@ def _through(
 
 
 def _needs_teams(definition: Definition, parameters: Parameters) -> bool:
-    """An owner may be shown with their team."""
-    return parameters.group_by == "top_team" or definition.keys == "owner_and_team"
+    """An owner may be shown with their team, or a team's people be asked about."""
+    is_of_team = parameters.whose is not None and parameters.whose.kind == "team"
+    return is_of_team or parameters.group_by == "top_team" or definition.keys == "owner_and_team"
+
+
+def _narrowed(viewer: Viewer, whose: Whose | None, teams: Teams) -> Viewer:
+    """The viewer of those facts alone that are asked about; nobody sees more by asking."""
+    if whose is None:
+        return viewer
+    owners = teams.people_of(whose.id) if whose.kind == "team" else frozenset({whose.id})
+    seen = viewer.owner_ids
+    return replace(viewer, owner_ids=owners if seen is None else owners & seen)
 
 
 def _notes(as_of: datetime, through: datetime | None, *, is_known: bool) -> tuple[str, ...]:

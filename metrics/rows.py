@@ -86,7 +86,7 @@ def rows(
         fetched = session.fetch(_compile_rows(session, question, cell, measure, after=after, limit=limit + 1))
         version = version_of(session, definition)
     count, amount_minor = fetched[0][:2]
-    found = [record[2:] for record in fetched if record[2] is not None][:limit]
+    found = _whole([record[2:] for record in fetched if record[2] is not None], limit)
     return Page(
         items=[_item(record, question, measure) for record in found],
         has_more=len(fetched) > limit,
@@ -101,6 +101,14 @@ def rows(
         warehouse_version=version,
         labels=question.labels,
     )
+
+
+def _whole(records: list[tuple[Any, ...]], limit: int) -> list[tuple[Any, ...]]:
+    """The first records, without those of a fact whose others would be on the next page: it goes on after an id."""
+    if len(records) <= limit:
+        return records
+    ended = [record for record in records[:limit] if record[0] != records[limit][0]]
+    return ended or records[:limit]
 
 
 def measure_of(definition: Definition, parameters: Parameters, cell: CellAddress) -> Figure:

@@ -17,6 +17,11 @@ class Teams:
 
     roots: Mapping[UUID, UUID] = field(default_factory=dict)
     of_user: Mapping[str, str] = field(default_factory=dict)
+    parents: Mapping[UUID, UUID | None] = field(default_factory=dict)
+
+    def people_of(self, team: UUID) -> frozenset[UUID]:
+        """Who is in a team, or in one below it."""
+        return frozenset(UUID(user) for user, own in self.of_user.items() if team in above(UUID(own), self.parents))
 
 
 NO_TEAMS = Teams()
@@ -37,12 +42,13 @@ def read_teams(session: Session, viewer: Viewer, as_of: datetime) -> Teams:
     )
     parents = {team: parent for kind, team, parent in rows if kind == "team"}
     members = {str(user): str(team) for kind, team, user in rows if kind == "member"}
-    return Teams(roots={team: _root(team, parents) for team in parents}, of_user=members)
+    roots = {team: above(team, parents)[-1] for team in parents}
+    return Teams(roots=roots, of_user=members, parents=parents)
 
 
-def _root(team: UUID, parents: Mapping[UUID, UUID | None]) -> UUID:
-    seen = {team}
-    while (parent := parents.get(team)) is not None and parent not in seen:
-        team = parent
-        seen.add(team)
-    return team
+def above(team: UUID, parents: Mapping[UUID, UUID | None]) -> list[UUID]:
+    """A team and all above it, the root last."""
+    found = [team]
+    while (parent := parents.get(found[-1])) is not None and parent not in found:
+        found.append(parent)
+    return found

@@ -61,11 +61,16 @@ class _Organization:
 
     def _add_examples(self) -> None:
         """The golden examples of aggregates that the history has none of: enough to fill the marts of a new one."""
-        ids: dict[str, UUID] = defaultdict(self.log.new_id)
         here = {event.aggregate_type for event in self.log.events}
+        found: dict[str, list[AnyEvent]] = defaultdict(list)
         for example in sorted(_examples(), key=lambda event: (event.aggregate_type, event.aggregate_version)):
             if example.aggregate_type not in here:
-                self.log.add(example.data, ids[example.aggregate_type], at=self._instant())
+                found[example.aggregate_type].append(example)
+        for examples in found.values():
+            # nobody records a version of a thing before the one that it follows
+            instants, aggregate_id = sorted(self._instant() for _ in examples), self.log.new_id()
+            for example, instant in zip(examples, instants, strict=True):
+                self.log.add(example.data, aggregate_id, at=instant)
 
     def _pipeline(self, name: str) -> Pipeline:
         kinds = [("New", "open"), ("Talk", "open"), ("Offer", "open"), ("Won", "won"), ("Lost", "lost")]

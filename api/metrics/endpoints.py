@@ -54,6 +54,9 @@ async def _given(
     before_from: Annotated[Text, Query(description="First day of the period to compare with.")] = None,
     before_to: Annotated[Text, Query(description="The day after its last one.")] = None,
     stalled_days: Annotated[Text, Query(description="Days in a stage without a target of its own; 30.")] = None,
+    whose: Annotated[
+        Text, Query(description="owner:<user_id> or team:<team_id>: of what you see only theirs; any metric takes it.")
+    ] = None,
     version: Annotated[Text, Query(description="A version of the definition; the present one if left out.")] = None,
     names: Annotated[
         Text, Query(description="today adds names of people and deals as they are now; then (with as_of) does not.")
@@ -79,6 +82,7 @@ async def _given(
         before_from,
         before_to,
         stalled_days,
+        whose,
         version,
         names,
     )

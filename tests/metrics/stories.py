@@ -8,7 +8,8 @@
 Whichever test asks first has the stories of all modules built that are there: a build takes much longer than a story.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Generic, TypeVar
 from uuid import NAMESPACE_OID, uuid5
 
@@ -17,6 +18,7 @@ from tests.event_history import AnyEvent, EventLog
 Teller = TypeVar("Teller")
 
 _LOGS: list[EventLog] = []
+_OTHERS: list[AnyEvent] = []
 
 
 class Told(Generic[Teller]):
@@ -31,4 +33,10 @@ class Told(Generic[Teller]):
 
 def all_events() -> Iterable[AnyEvent]:
     """Of all stories that were told."""
-    return (event for log in _LOGS for event in log.events)
+    return chain((event for log in _LOGS for event in log.events), _OTHERS)
+
+
+def also(events: Sequence[AnyEvent]) -> Sequence[AnyEvent]:
+    """A history of organizations that are no story's, for the same warehouse."""
+    _OTHERS.extend(events)
+    return events

@@ -134,6 +134,8 @@ _OUR_WORDS = {
     *("cohort", "visited", "entered", "still_here", "moved_back"),
     *("goal ", "exits", "arrived", "on_the_way"),
     *("paid seats", "active people"),
+    *("opening", "created", "reopened", "ending", "moved", "redated"),
+    *("revalued", "increased", "decreased", "handed_over", "taken_over"),
     *("scored", "settled", "squares", "not won", "scored_deals", "converted", "not converted"),
     *(f"tenth_{place:02}" for place in range(1, 11)),
 }
@@ -193,3 +195,25 @@ def test_scope_counts_present_owners_and_for_teams_the_credited_one() -> None:
     assert [row["owner_id"] for row in asker.answer("team_performance", owner_ids=[ada]).rows] == [str(ada)]
     assert asker.answer("team_performance", owner_ids=[bob]).rows == []
     assert asker.rows("team_performance", "deals_won", owner_ids=[ada]).count == 1
+
+
+def test_a_person_or_a_team_is_asked_about_and_nobody_sees_more_by_asking() -> None:
+    log = _log()
+    pipeline, ada, bob = log.pipeline(), log.user(), log.user()
+    sales = log.team()
+    north = log.team(parent_team_id=sales)
+    log.join(north, ada, at=BEGINNING)
+    for owner in (ada, ada, bob, None):
+        log.deal(pipeline, at=BEGINNING + days(1), owner_id=owner)
+    log.leave(north, ada, at=BEGINNING + days(9))
+    log.join(north, bob, at=BEGINNING + days(9))
+    asker = Asker(MemoryReader(log.events), log.organization_id, now=BEGINNING + timedelta(days=30))
+    given: dict[str, Any] = {"pipeline_id": pipeline.id}
+    assert asker.entered(**given, whose=f"owner:{ada}")[0] == 2
+    assert asker.entered(**given, whose=f"team:{sales}")[0] == 1  # of those who are in it, or below, now
+    then = (BEGINNING + days(2)).isoformat()
+    assert asker.entered(**given, whose=f"team:{sales}", as_of=then)[0] == 2
+    assert asker.entered(**given, whose=f"team:{sales}", owner_ids=[ada])[0] == 0
+    answer = asker.answer("bookings", whose=f"owner:{bob}")
+    assert answer.parameters["whose"] == f"owner:{bob}"
+    assert "whose" not in asker.answer("bookings").parameters

@@ -60,6 +60,7 @@ def test_an_unknown_metric_is_an_error() -> None:
         ("as_of", "now", "as_of"),
         ("group_by", "top_team", "group_by"),
         ("start", "2026-01-01", "start"),
+        ("whose", "ada", "whose"),
     ],
 )
 def test_a_wrong_parameter_is_named(name: str, value: str, field: str) -> None:

@@ -4,22 +4,27 @@ import csv
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
+from random import Random
 from typing import Any
+from uuid import UUID
 
 import pyarrow as pa
 import pytest
 
 from contracts.access import Role
+from dashboards.answers import FiguresAnswer
 from metrics.parameters import read
 from metrics.query import answer
 from metrics.reader import DuckDBReader
-from metrics.registry import definition_of, definitions
+from metrics.registry import Definition, definition_of, definitions
 from metrics.rows import CellAddress, rows
 from metrics.viewer import Viewer
 from tests.api.metrics.making import first_pipeline, make_deal
 from tests.conftest import Database
 from tests.factories import Account, Api, start_api
+from tests.metrics.random_questions import Known, question, shown
 from tests.warehouse_builder import duckdb_warehouse
 
 
@@ -36,6 +41,20 @@ async def _check_arrow(account: Account, metric: str, given: dict[str, str], as_
     assert plain == as_json["rows"]
     about = json.loads(table.schema.metadata[b"sluice"])
     assert about == {name: value for name, value in as_json.items() if name != "rows"}
+
+
+async def _check_export(account: Account, metric: Definition, given: dict[str, str]) -> int:
+    """The first figure that is not zero is what its file adds up to; answers how many there are to look at."""
+    answer = await account.read(f"/v1/metrics/{metric.name}", params=given)
+    for cell, figure, is_amount in shown(metric, given, answer["rows"]):
+        address = {"measure": cell.measure, "stage_id": cell.stage_id, "group": cell.group}
+        asked = given | {name: value for name, value in address.items() if value is not None}
+        file = await account.get(f"/v1/metrics/{metric.name}/rows.csv", params=asked)
+        lines = list(csv.DictReader(file.content.decode("utf-8-sig").splitlines()))
+        amounts = sum(Decimal(line["amount in EUR"] or 0) for line in lines) * 100 if is_amount else len(lines)
+        assert amounts == figure, (metric.name, asked)
+        return 1
+    return 0
 
 
 class TestListMetrics:
@@ -91,15 +110,23 @@ class TestReadMetric:
         await owner.made(f"/v1/deals/{won['id']}/win", json={})
         refresh()
         now, reader, viewer = datetime.now(UTC), DuckDBReader(tmp_path), Viewer(owner.organization_id)
+        stages = [UUID(stage["id"]) for stage in pipeline["stages"]]
+        known = Known({UUID(pipeline["id"]): stages}, [owner.user_id], [owner.organization_id], begins=now, days=40)
+        random, exported = Random(9), 0
         for metric in definitions().values():
-            given = {"pipeline_id": pipeline["id"]} if "pipeline_id" in metric.parameters else {}
-            direct = answer(reader, metric, read(metric, given), viewer=viewer, now=now)
-            over_http = await owner.read(f"/v1/metrics/{metric.name}", params=given)
-            assert over_http["rows"] == direct.rows
-            assert over_http["parameters"] == direct.parameters
-            assert over_http["definition"] == metric.definition
-            assert over_http["freshness"] == {"through": over_http["as_of"], "events_behind": 0}
+            usual = {"pipeline_id": pipeline["id"]} if "pipeline_id" in metric.parameters else {}
+            for given in (usual, question(metric, random, known)):
+                direct = answer(reader, metric, read(metric, given), viewer=viewer, now=now)
+                assert direct.through is not None
+                over_http = await owner.read(f"/v1/metrics/{metric.name}", params=given)
+                assert over_http["rows"] == direct.rows == FiguresAnswer.model_validate(over_http).rows
+                assert over_http["parameters"] == direct.parameters
+                assert over_http["definition"] == metric.definition
+                is_of_today = {"through": direct.through.isoformat().replace("+00:00", "Z"), "events_behind": 0}
+                assert over_http.get("freshness") == (None if "as_of" in given else is_of_today)
             await _check_arrow(owner, metric.name, given, over_http)
+            exported += await _check_export(owner, metric, usual)
+        assert exported > 15
         funnel = definition_of("funnel")
         given = {"pipeline_id": pipeline["id"]}
         page = rows(
