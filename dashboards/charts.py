@@ -31,6 +31,9 @@ DARK = Palette("#e5ebf0", "#9aa8b5", "#1c2731", "#4fb5c0", "#2b6a72", "#e3a06a",
 #: Names of the selections: the stage that was clicked, the cell of a group and a stage.
 CLICKED_STAGE, CLICKED_CELL = "stage", "cell"
 
+#: Kinds of bars of a waterfall.
+STAND, MORE, LESS = "Open", "More", "Less"
+
 _ROW = 46
 #: Stages of which a heat map still writes the share in each cell, and the headings side by side.
 _MOST_CELLS, _MOST_NARROW_CELLS, _MOST_FLAT_HEADINGS = 16, 5, 8
@@ -169,6 +172,34 @@ def ranking(rows: pd.DataFrame, palette: Palette, *, is_narrow: bool = False) ->
         tooltip=[alt.Tooltip("name:N", title="Name"), alt.Tooltip("text:N", title="Won amount")]
     )
     texts = base.mark_text(align="left", dx=6, fontSize=12, color=palette.text).encode(text="text:N")
+    return _plain(alt.layer(bars, texts).properties(height=alt.Step(32)))
+
+
+def waterfall(steps: pd.DataFrame, palette: Palette, *, is_narrow: bool = False) -> Chart:
+    """From one sum to another by what changed it. Columns: name, rank, start, end, right, kind, text."""
+    y = alt.Y(
+        "name:N",
+        sort=alt.EncodingSortField("rank"),
+        title=None,
+        axis=_names(palette, 96 if is_narrow else 170),
+    )
+    ends = [float(value) for value in [*steps["start"], *steps["end"]]]
+    top, bottom = max(1.0, *ends), min(0.0, *ends)
+    scale = alt.Scale(domain=[bottom, bottom + (top - bottom) * (1.5 if is_narrow else 1.22)])
+    base = alt.Chart(steps).encode(y=y)
+    bars = base.mark_bar(height=18, cornerRadius=3).encode(
+        x=alt.X("start:Q", scale=scale, axis=None),
+        x2="end:Q",
+        color=alt.Color(
+            "kind:N",
+            scale=alt.Scale(domain=[STAND, MORE, LESS], range=[palette.went_on, palette.still_here, palette.lost]),
+            legend=alt.Legend(title=None, orient="top", direction="horizontal", symbolType="square", labelFontSize=12),
+        ),
+        tooltip=[alt.Tooltip("name:N", title="Part"), alt.Tooltip("text:N", title="Amount")],
+    )
+    texts = base.mark_text(align="left", dx=6, fontSize=12, color=palette.text).encode(
+        x=alt.X("right:Q", scale=scale, axis=None), text="text:N"
+    )
     return _plain(alt.layer(bars, texts).properties(height=alt.Step(32)))
 
 

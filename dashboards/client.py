@@ -198,6 +198,35 @@ def pipelines(sign_in: SignIn) -> list[Pipeline]:
     return [pipeline for item in answer["items"] if (pipeline := Pipeline.model_validate(item)).is_active]
 
 
+def people(sign_in: SignIn) -> dict[str, str]:
+    """Names of the active people, by id."""
+    return _names(sign_in, "/v1/users")
+
+
+def teams(sign_in: SignIn) -> dict[str, str]:
+    """Names of the active teams, by id."""
+    return _names(sign_in, "/v1/teams")
+
+
+def fields_of_deals(sign_in: SignIn) -> list[Json]:
+    """The custom fields that deals have."""
+    asked = _frozen({"record_kind": "deal", "is_retired": "false", "limit": 100})
+    found: list[Json] = _kept_a_minute(sign_in, "/v1/custom-fields", asked)["items"]
+    return found
+
+
+def _names(sign_in: SignIn, path: str) -> dict[str, str]:
+    names: dict[str, str] = {}
+    cursor: str | None = None
+    for _ in range(_MOST_PAGES):
+        page = _kept_a_minute(sign_in, path, _frozen({"limit": 100, "cursor": cursor}))
+        names |= {one["id"]: one["name"] for one in page["items"] if one.get("is_active", True)}
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    return names
+
+
 def freshness(sign_in: SignIn) -> Freshness:
     """How fresh and how sound the figures are, not older than two seconds."""
     return Freshness.model_validate(_kept_briefly(sign_in, "/v1/freshness", ()))

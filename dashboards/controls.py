@@ -1,14 +1,16 @@
 """The controls that pages share, and the question that they add up to. Every choice is in the page's address."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 import streamlit as st
 
 from contracts.stages import StageKind
-from dashboards import links, money, periods
+from dashboards import client, frames, groups, links, money, periods
 from dashboards.answers import Organization, Pipeline
 from dashboards.periods import Period, PeriodName
+from dashboards.session import SignIn
 
 DEFAULT_PERIOD = PeriodName.LAST_QUARTER
 
@@ -19,18 +21,30 @@ ORDERS = {
 }
 REGRESSES = {"furthest": "Keep their furthest stage", "current": "Fall to their present stage"}
 UNITS = {"deals": "Deals", "amount": "Amount"}
-GROUPS = {"": "Nothing", "owner": "Owner", "team": "Team", "source": "Source", "month": "Month"}
 _LONGEST_WINDOW = 3650
 
 
 @dataclass(frozen=True)
+class Whose:
+    """Whose deals count: a person's or a team's, as the API takes it, and what they are called. Empty: everybody's."""
+
+    value: str = ""
+    name: str = ""
+
+    def words(self) -> list[str]:
+        """As a question says it."""
+        return [f"of {self.name}"] if self.value else []
+
+
+@dataclass(frozen=True)
 class Scope:
-    """What every page asks about: one pipeline (or all), a period, and what was known when."""
+    """What every page asks about: one pipeline (or all), a period, whose deals, and what was known when."""
 
     pipeline: Pipeline | None
     period_name: PeriodName
     period: Period
     as_of: datetime | None
+    whose: Whose = Whose()
 
     def parameters(self) -> dict[str, str | int | None]:
         """As the API takes them."""
@@ -39,6 +53,7 @@ class Scope:
             "from": self.period.start.isoformat(),
             "to": self.period.end.isoformat(),
             "as_of": self.as_of.astimezone(UTC).isoformat() if self.as_of else None,
+            "whose": self.whose.value or None,
         }
 
     def link(self) -> dict[str, str | None]:
@@ -47,6 +62,7 @@ class Scope:
         return {
             "pipeline": self.pipeline.id if self.pipeline else None,
             "period": self.period_name.value,
+            "whose": self.whose.value or None,
             "from": self.period.start.isoformat() if custom else None,
             "to": self.period.end.isoformat() if custom else None,
             "as_of": self.as_of.replace(tzinfo=None).isoformat(timespec="minutes") if self.as_of else None,
@@ -161,8 +177,8 @@ def _first_useful(organization: Organization, now: datetime) -> datetime:
     return first.astimezone(organization.zone).replace(second=0, microsecond=0, tzinfo=None)
 
 
-def counting(of: Pipeline) -> Counting:
-    """The controls of how a funnel counts, in one row."""
+def counting(of: Pipeline, splits: Mapping[str, str]) -> Counting:
+    """The controls of how a funnel counts, in one row; `splits` are the groups that can be compared."""
     cohorts = {"created": "Created in the period", "closed": "Closed in the period"} | {
         f"entered:{stage.id}": f"Entered “{stage.name}” in the period"
         for stage in of.stages
@@ -190,7 +206,7 @@ def counting(of: Pipeline) -> Counting:
             help="Reads each deal as it stood so many days after it entered the cohort, so that ages compare alike.",
             persist_state="session",
         )
-    links.restore("by", "", links.one_of(list(GROUPS)))
+    links.restore("by", "", links.one_of(list(splits)))
     links.restore("unit", "deals", links.one_of(list(UNITS)))
     return Counting(cohort, order, regress, window, st.session_state["unit"], st.session_state["by"])
 
@@ -200,9 +216,9 @@ def unit() -> None:
     choose("Count", "unit", UNITS)
 
 
-def group() -> None:
+def group(splits: Mapping[str, str]) -> None:
     """The control of the comparison; `counting` has picked its value up."""
-    _pick("Compare by", "by", GROUPS)
+    choose("Compare by", "by", dict(splits))
 
 
 def show_days(chosen: Period) -> None:
@@ -212,26 +228,47 @@ def show_days(chosen: Period) -> None:
     links.choose("to", chosen.end)
 
 
-def scope_bar(organization: Organization, known: list[Pipeline], *, with_all: bool = False) -> Scope:
-    """The one bar on top of every page that asks about figures: pipeline, period, and what was known when."""
+def scope_bar(who: SignIn, organization: Organization, known: list[Pipeline], *, with_all: bool = False) -> Scope:
+    """The one bar on top of every page that asks about figures: pipeline, period, whose, and what was known when."""
     now = datetime.now(UTC)
     with st.container(border=True, key="scope_bar"):
-        columns = st.columns([1.2, 1.3, 1.2])
+        columns = st.columns(4)
         with columns[0]:
             of = pipeline(known, with_all=with_all) or (None if with_all else known[0])
         with columns[1]:
             name, days = period(organization, now.astimezone(organization.zone).date())
         with columns[2]:
+            theirs = whose(who)
+        with columns[3]:
             known_at = as_of(organization, now)
-    return Scope(of, name, days, known_at)
+    return Scope(of, name, days, known_at, theirs)
 
 
-def counting_bar(of: Pipeline) -> Counting:
+def whose(who: SignIn) -> Whose:
+    """The control for a person or team whose deals alone are asked about."""
+    teams = {f"team:{key}": f"Team {name}" for key, name in client.teams(who).items()}
+    people = {f"owner:{key}": name for key, name in client.people(who).items()}
+    names = {"": "Everybody"} | frames.distinct(teams) | frames.distinct(people)
+    links.restore("whose", "", links.one_of(list(names)))
+    if links.chosen("whose") not in names:
+        links.choose("whose", "")
+    chosen = st.selectbox(
+        "Whose deals",
+        list(names),
+        format_func=names.__getitem__,
+        key="whose",
+        help="Deals that are theirs, as known; of a team, its people's and those of the teams below it.",
+        persist_state="session",
+    )
+    return Whose(chosen, names[chosen])
+
+
+def counting_bar(of: Pipeline, splits: Mapping[str, str] = groups.USUAL) -> Counting:
     """How it is counted, closed by default, with its state in words beside it."""
     left, right = st.columns([1, 4], vertical_alignment="center")
     with left.popover("How it is counted", icon=":material/tune:"):
         unit()
-        counts = counting(of)
+        counts = counting(of, splits)
     cohort = {"created": "created", "closed": "closed"}.get(counts.cohort, "that entered the chosen stage")
     words = [f"deals {cohort} in the period", f"a stage counts deals that {_inside(ORDERS[counts.order])}"]
     words.append(f"deals moved back {_inside(REGRESSES[counts.regress])}")
@@ -247,6 +284,7 @@ def describe(scope: Scope, counts: Counting, organization: Organization) -> str:
     parts = [
         f"Deals {cohort} {scope.period}",
         scope.pipeline.name if scope.pipeline else "all pipelines",
+        *scope.whose.words(),
         f"each stage counts deals that {_inside(ORDERS[counts.order])}",
         f"deals moved back {_inside(REGRESSES[counts.regress])}",
         f"as they stood after {counts.window_days} days" if counts.window_days else "as they stand",
@@ -260,20 +298,6 @@ def choose(label: str, key: str, options: dict[str, str]) -> str:
     """A control for one of the options (value in the address -> label)."""
     links.restore(key, next(iter(options)), links.one_of(list(options)))
     return st.selectbox(label, list(options), format_func=options.__getitem__, key=key, persist_state="session")
-
-
-def _pick(label: str, key: str, options: dict[str, str]) -> str:
-    links.restore(key, next(iter(options)), links.one_of(list(options)))
-    chosen = st.segmented_control(
-        label,
-        list(options),
-        format_func=options.__getitem__,
-        key=key,
-        required=True,
-        label_visibility="collapsed",
-        persist_state="session",
-    )
-    return chosen or next(iter(options))
 
 
 def _inside(label: str) -> str:

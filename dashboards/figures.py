@@ -32,13 +32,17 @@ class Column:
 
 @dataclass(frozen=True)
 class Panel:
-    """What a panel shows. `measure` is the figure whose deals a row opens; None where a row opens none."""
+    """What a panel shows. `measure` is the figure whose deals a row opens; None where a row opens none.
+
+    `restates` is the figure of all rows that is looked at for restatements; `measure`, where a row is no stage.
+    """
 
     key: str
     columns: Sequence[Column]
     measure: str | None = None
     heading: str = "Name"
     is_ranked: bool = True
+    restates: str | None = None
 
 
 def write(value: Any, kind: Kind, currency: str) -> str:  # noqa: ANN401  # a cell of an answer
@@ -91,9 +95,10 @@ def draw(
 
         states.at_widths(f"{panel.key}_bars", bar_chart)
         states.provenance(answer, question)
-        if panel.measure and not any(row.get("stage_id") for row in answer.rows):
-            what = next((one.heading for one in panel.columns if one.figure == panel.measure), first.heading)
-            restated.note(who, organization, answer.metric, panel.measure, asked, what)
+        by_stage = any(row.get("stage_id") for row in answer.rows)
+        if measure := panel.restates or (None if by_stage else panel.measure):
+            what = next((one.heading for one in panel.columns if one.figure == measure), first.heading)
+            restated.note(who, organization, answer.metric, measure, asked, what)
     table = pd.DataFrame(
         [
             {panel.heading: names[key]}
@@ -142,9 +147,8 @@ def known(scope: Scope, organization: Organization) -> str:
 
 def describe(scope: Scope, organization: Organization, what: str) -> str:
     """The question in words, to stand under the panel that answers it."""
-    return f"{what} · {scope.period} · {scope.pipeline.name if scope.pipeline else 'all pipelines'} · " + known(
-        scope, organization
-    )
+    pipeline = scope.pipeline.name if scope.pipeline else "all pipelines"
+    return " · ".join([what, str(scope.period), pipeline, *scope.whose.words(), known(scope, organization)])
 
 
 def _open(

@@ -12,7 +12,7 @@ import pandas as pd
 from contracts.stages import StageKind
 from dashboards import money
 from dashboards.answers import DealRow, FunnelAnswer, FunnelRow, MetricAnswer, TeamRow
-from dashboards.periods import month_of
+from dashboards.periods import PIECES, month_of
 
 #: How a stage's bar is divided, in drawing order.
 WENT_ON, STILL_HERE, LOST_HERE = "Went on", "Still here", "Lost here"
@@ -124,8 +124,8 @@ def group_cells(answer: FunnelAnswer, write: Write, *, most: int = 20) -> pd.Dat
     for row in answer.rows:
         groups.setdefault(row.group or NO_GROUP, []).append(row)
     sizes = {key: answer.size(None if key == NO_GROUP else key) for key in groups}
-    by_month = answer.parameters.get("group_by") == "month"
-    ranked = sorted(groups, key=(lambda key: key) if by_month else (lambda key: -sizes[key]))
+    by_time = answer.parameters.get("group_by") in PIECES
+    ranked = sorted(groups, key=(lambda key: key) if by_time else (lambda key: -sizes[key]))
     names = distinct({key: group_name(answer, key) for key in groups})
     return pd.DataFrame(
         [

@@ -20,7 +20,7 @@ def section(who: SignIn, me: Me, scope: Scope, level: str, *, version: str | Non
     """Who has won how much of their goal in the period, by owner or by team; whoever may sets goals below."""
     st.header("Goals", anchor=False)
     by = "owner" if level == "owner" else "team"
-    asked = {name: value for name, value in scope.parameters().items() if name in {"from", "to", "as_of"}}
+    asked = {name: value for name, value in scope.parameters().items() if name in {"from", "to", "as_of", "whose"}}
     answer = client.figures(who, "attainment", {**asked, "group_by": by}, version=version)
     rows = [row for row in answer.rows if row.get("goal_minor") or row.get("deals_goal")]
     if rows:

@@ -4,6 +4,15 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 
+#: Pieces of the calendar by which figures are split, as metrics name them.
+PIECES = {
+    "month": "Month",
+    "week": "Week",
+    "quarter": "Quarter",
+    "fiscal_quarter": "Fiscal quarter",
+    "fiscal_year": "Fiscal year",
+}
+
 
 class PeriodName(StrEnum):
     """The choices of the period control; the values stand in shared links."""

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboards import client, controls, figures, frames, links, money, sentences, states
+from dashboards import client, controls, figures, frames, links, money, restated, sentences, states
 from dashboards.answers import FiguresAnswer, Me
 from dashboards.pages import Page
 from dashboards.periods import before
@@ -26,7 +26,7 @@ def render(who: SignIn, me: Me) -> None:
         if not known:
             states.nothing_here("There is no pipeline yet", "Create one, or import your deals, and come back.")
             return
-        scope = controls.scope_bar(organization, known)
+        scope = controls.scope_bar(who, organization, known)
         counts = controls.counting_bar(scope.pipeline or known[0])
         by = controls.choose("Explained by", "why_by", _BY)
         links.publish(scope.link() | counts.link() | {"by": None, "why_by": by})
@@ -38,6 +38,7 @@ def render(who: SignIn, me: Me) -> None:
         _steps(answer)
         question = figures.describe(scope, organization, f"Deals {counts.cohort.partition(':')[0]}")
         states.provenance(answer, f"{question} · explained by {_BY[by].lower()}")
+        restated.note(who, organization, "funnel", "cohort", asked, "Deals of the later period")
 
 
 def _whole(answer: FiguresAnswer, by: str) -> None:

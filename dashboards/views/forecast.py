@@ -34,7 +34,7 @@ def render(who: SignIn, me: Me) -> None:
         states.page_head("Forecast", who, organization.zone, follows=links.chosen("as_of_mode") != "then")
         if not links.chosen("period") and "period" not in st.query_params:
             links.choose("period", PeriodName.THIS_QUARTER.value)
-        scope = controls.scope_bar(organization, client.pipelines(who), with_all=True)
+        scope = controls.scope_bar(who, organization, client.pipelines(who), with_all=True)
         by = controls.choose("Forecast by", "forecast_by", _BY)
         links.publish(scope.link() | {"forecast_by": by})
         _tiles(who, organization, scope, version)

@@ -1,5 +1,7 @@
 """The funnel page: how a period's deals went through a pipeline, and the deals behind every figure."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Literal
 
@@ -13,6 +15,7 @@ from dashboards import (
     drill_down,
     figures,
     frames,
+    groups,
     links,
     money,
     periods,
@@ -45,8 +48,9 @@ def render(who: SignIn, me: Me) -> None:
             states.nothing_here("There is no pipeline yet", "Create one, or import your deals, and come back.")
             return
         _choose_first_period(who, organization, known[0], version)
-        scope = controls.scope_bar(organization, known)
-        counts = controls.counting_bar(scope.pipeline or known[0])
+        scope = controls.scope_bar(who, organization, known)
+        splits = groups.offered(who)
+        counts = controls.counting_bar(scope.pipeline or known[0], splits)
         links.publish(scope.link() | counts.link() | drill_down.link())
         asked = scope.parameters() | counts.parameters()
         with st.spinner("Counting", show_time=False):
@@ -60,7 +64,7 @@ def render(who: SignIn, me: Me) -> None:
         if won is not None:
             cell = {**asked, "unit": None, "stage_id": won}
             restated.note(who, organization, "funnel", "entered", cell, "Won")
-        grouped = _groups(who, scope, counts, organization, version)
+        grouped = _groups(who, scope, counts, organization, splits, version)
         drill_down.funnel_deals(who, answer, asked, grouped=grouped, version=version, currency=organization.currency)
 
 
@@ -82,8 +86,7 @@ def _headline(
 ) -> None:
     now = frames.outcome(answer)
     earlier_period = periods.before(scope.period)
-    earlier_scope = Scope(scope.pipeline, scope.period_name, earlier_period, scope.as_of)
-    asked = earlier_scope.parameters() | counts.parameters()
+    asked = replace(scope, period=earlier_period).parameters() | counts.parameters()
     before = frames.outcome(client.funnel(who, asked, version=version))
     amounts: Parameters = scope.parameters() | counts.parameters() | {"unit": "amount"}
     won_amount = frames.outcome(client.funnel(who, amounts, version=version)).won
@@ -162,21 +165,26 @@ def _chart_and_table(answer: FunnelAnswer, scope: Scope, counts: Counting, organ
 
 
 def _groups(
-    who: SignIn, scope: Scope, counts: Counting, organization: Organization, version: str | None
+    who: SignIn,
+    scope: Scope,
+    counts: Counting,
+    organization: Organization,
+    splits: Mapping[str, str],
+    version: str | None,
 ) -> FunnelAnswer | None:
     st.header("Compare", anchor=False)
-    controls.group()
+    controls.group(splits)
     if not counts.group_by:
         return None
     asked = scope.parameters() | counts.parameters() | {"group_by": counts.group_by}
-    answer = client.funnel(who, asked, version=version)
+    answer = groups.named(who, client.funnel(who, asked, version=version))
     with st.container(border=True):
         cells = frames.group_cells(answer, _writer(counts, organization))
         if (shown := cells["group_key"].nunique()) < len(answer.totals):
             st.caption(f"{shown} of {len(answer.totals)} groups shown, the largest; all in the table.")
         alt = "Share of each group per stage"
         figures.heat_map("groups", cells, alt=alt, on_select=drill_down.choose_clicked_cell)
-        grouped = f"{controls.describe(scope, counts, organization)} · by {controls.GROUPS[counts.group_by].lower()}"
+        grouped = f"{controls.describe(scope, counts, organization)} · by {splits[counts.group_by].lower()}"
         states.provenance(answer, grouped)
     st.dataframe(frames.group_table(answer, _writer(counts, organization)), hide_index=True, alt=alt)
     return answer
@@ -185,7 +193,7 @@ def _groups(
 def _empty(who: SignIn, scope: Scope, counts: Counting, version: str | None) -> None:
     """Say what is missing, and offer the latest month that has deals."""
     wide = Period(_FIRST_DAY, _LAST_DAY)
-    asked = Scope(scope.pipeline, PeriodName.CUSTOM, wide, scope.as_of).parameters() | counts.parameters()
+    asked = replace(scope, period_name=PeriodName.CUSTOM, period=wide).parameters() | counts.parameters()
     months = client.funnel(who, asked | {"group_by": "month"}, version=version)
     filled = [total.group for total in months.totals if total.group and total.cohort]
     verb = {"created": "created", "closed": "closed"}.get(counts.cohort, "in this cohort")

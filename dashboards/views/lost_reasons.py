@@ -20,6 +20,7 @@ _STAGES = Panel(
     measure="lost",
     heading="Stage",
     is_ranked=False,
+    restates="lost",
 )
 
 
@@ -30,7 +31,7 @@ def render(who: SignIn, me: Me) -> None:
         version = states.version_to_show(who)
         states.page_head("Lost reasons", who, organization.zone, follows=links.chosen("as_of_mode") != "then")
         known = client.pipelines(who)
-        scope = controls.scope_bar(organization, known, with_all=True)
+        scope = controls.scope_bar(who, organization, known, with_all=True)
         by = controls.choose("Losses by", "lost_by", _BY)
         links.publish(scope.link() | {"lost_by": by})
         asked = {**scope.parameters(), "group_by": by}

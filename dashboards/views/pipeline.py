@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import streamlit as st
 
-from dashboards import client, controls, figures, frames, links, money, states, tables
+from dashboards import client, controls, figures, frames, links, money, states, tables, waterfall
 from dashboards.answers import FiguresAnswer, Me
 from dashboards.figures import Column, Panel
 from dashboards.pages import Page
@@ -30,6 +30,7 @@ _PANEL = Panel(
     measure="open_deals",
     heading="Stage",
     is_ranked=False,
+    restates="open_deals",
 )
 _STALLED = Panel(
     "stalled_deals",
@@ -40,6 +41,7 @@ _STALLED = Panel(
     ],
     measure="stalled_deals",
     heading="Stage",
+    restates="stalled_deals",
 )
 
 
@@ -55,17 +57,21 @@ def render(who: SignIn, me: Me) -> None:
             return
         today = datetime.now(UTC).astimezone(organization.zone).date()
         with st.container(border=True, key="scope_bar"):
-            columns = st.columns(3)
+            columns = st.columns(4)
             with columns[0]:
                 pipeline = controls.pipeline(known) or known[0]
             with columns[1]:
                 day = _day("As it stood on", "on", today, today)
             with columns[2]:
                 earlier = _day("Against", "against", today - timedelta(days=28), today)
-        links.publish({"pipeline": pipeline.id, "on": day.isoformat(), "against": earlier.isoformat()})
-        asked = _asked(pipeline.id, day, today)
+            with columns[3]:
+                whose = controls.whose(who)
+        of: Asked = {"pipeline_id": pipeline.id, "whose": whose.value or None}
+        days = {"on": day.isoformat(), "against": earlier.isoformat()}
+        links.publish({"pipeline": pipeline.id, "whose": whose.value or None, **days})
+        asked = of | _at(day, today)
         answer = client.figures(who, "weighted_pipeline", asked, version=version)
-        then = client.figures(who, "pipeline_value", _asked(pipeline.id, earlier, today), version=version)
+        then = client.figures(who, "pipeline_value", of | _at(earlier, today), version=version)
         past = {row["stage_id"]: row for row in then.rows}
         rows = [
             row
@@ -75,9 +81,11 @@ def render(who: SignIn, me: Me) -> None:
             }
             for row in answer.rows
         ]
-        question = f"Open on {day:%-d %b %Y}, against {earlier:%-d %b %Y} · {pipeline.name} · as known now"
+        said = [f"Open on {day:%-d %b %Y}, against {earlier:%-d %b %Y}", pipeline.name, *whose.words(), "as known now"]
+        question = " · ".join(said)
         compared = answer.model_copy(update={"rows": rows})
         figures.draw(who, organization, compared, asked, _PANEL, question=question, version=version)
+        waterfall.draw(who, organization, of, earlier=earlier, later=day, question=question, version=version)
         st.header("Stuck deals", anchor=False)
         st.caption("Open deals that are in their stage for longer than its target, or 30 days where it has none.")
         stalled = client.figures(who, "stalled_deals", asked, version=version)
@@ -119,6 +127,6 @@ def _read(text: str) -> date | None:
     return found if found <= date.today() + timedelta(days=1) else None  # noqa: DTZ011  # a bound, not a day of anybody's
 
 
-def _asked(pipeline_id: str, day: date, today: date) -> Asked:
+def _at(day: date, today: date) -> Asked:
     """Of today the question is of now, so that it follows what happens."""
-    return {"pipeline_id": pipeline_id, "at": None if day >= today else day.isoformat()}
+    return {"at": None if day >= today else day.isoformat()}

@@ -31,7 +31,7 @@ def render(who: SignIn, me: Me) -> None:
     with states.explained():
         version = states.version_to_show(who)
         states.page_head("Sources", who, organization.zone, follows=links.chosen("as_of_mode") != "then")
-        scope = controls.scope_bar(organization, client.pipelines(who), with_all=True)
+        scope = controls.scope_bar(who, organization, client.pipelines(who), with_all=True)
         links.publish(scope.link())
         asked = {**scope.parameters(), "group_by": "source"}
         answer = client.figures(who, "velocity", asked, version=version)

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from dashboards import client, controls, figures, links, periods, states
+from dashboards import client, controls, figures, links, periods, restated, states
 from dashboards.answers import Me, Organization
 from dashboards.controls import Scope
 from dashboards.figures import Column, Panel
@@ -61,7 +61,7 @@ def render(who: SignIn, me: Me) -> None:
         if not known:
             states.nothing_here("There is no pipeline yet", "Create one, or import your deals, and come back.")
             return
-        scope = controls.scope_bar(organization, known)
+        scope = controls.scope_bar(who, organization, known)
         by = controls.choose("Sales cycle by", "speed_by", _BY)
         links.publish(scope.link() | {"speed_by": by or None})
         asked = scope.parameters()
@@ -77,6 +77,7 @@ def render(who: SignIn, me: Me) -> None:
         question = figures.describe(scope, organization, f"Deals created in the period, against {earlier}")
         compared = stages.model_copy(update={"rows": rows})
         figures.draw(who, organization, compared, asked, _STAGES, question=question, version=version)
+        restated.note(who, organization, "funnel", "cohort", asked, "Deals created in the period")
         _between(who, organization, scope, version)
         st.header("From creation to winning", anchor=False)
         cycle_asked = {**asked, "group_by": by or None}

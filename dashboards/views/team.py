@@ -21,7 +21,7 @@ def render(who: SignIn, me: Me) -> None:
     with states.explained():
         version = states.version_to_show(who)
         states.page_head("Team", who, organization.zone, follows=links.chosen("as_of_mode") != "then")
-        scope = controls.scope_bar(organization, client.pipelines(who), with_all=True)
+        scope = controls.scope_bar(who, organization, client.pipelines(who), with_all=True)
         level = controls.choose("Figures per", "level", LEVELS)
         links.publish(scope.link() | {"level": None if level == "owner" else level})
         asked = scope.parameters() | {"group_by": level}

@@ -1,10 +1,10 @@
 """The first page: what changed since last week, what the quarter will bring, what is stuck, and where answers are."""
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import streamlit as st
 
-from dashboards import client, figures, goals, links, money, states
+from dashboards import client, figures, goals, links, money, restated, states
 from dashboards.answers import FiguresAnswer, Me, Organization
 from dashboards.figures import Column, Panel
 from dashboards.pages import Page, link
@@ -122,6 +122,8 @@ def _week(who: SignIn, organization: Organization, today: date, version: str | N
         f"{this['from']} up to {this['to']}, against the seven days before. "
         "Closed-won counts by closing date, not by creation."
     )
+    week = {"on": today.isoformat(), "against": (today - timedelta(days=7)).isoformat()}
+    link("pipeline", "What this did to the pipeline, part by part", **week)
 
 
 def _quarter(who: SignIn, organization: Organization, today: date, version: str | None) -> None:
@@ -143,19 +145,9 @@ def _restated(who: SignIn, organization: Organization, today: date, version: str
     st.header("Has the past changed?", anchor=False)
     period = named(PeriodName.LAST_QUARTER, today, fiscal_start_month=organization.fiscal_year_start_month)
     asked: Asked = {"from": period.start.isoformat(), "to": period.end.isoformat()}
-    then = datetime.combine(today - timedelta(days=7), time(), tzinfo=organization.zone).astimezone(UTC)
-    now = _figure(client.figures(who, "bookings", asked, version=version), "won_amount_minor")
-    before = _figure(
-        client.figures(who, "bookings", {**asked, "as_of": then.isoformat()}, version=version), "won_amount_minor"
-    )
-    amount = money.amount(now, organization.currency)
-    if now == before:
-        st.text(f"No: bookings of {period} are {amount}, as they were known a week ago.")
-        return
-    st.text(
-        f"Yes: bookings of {period} are {amount}; a week ago {money.amount(before, organization.currency)} were known. "
-        "Facts that came later, or were corrected, changed them."
-    )
+    answer = client.figures(who, "bookings", asked, version=version)
+    st.text(f"Booked in {period}: {money.amount(_figure(answer, 'won_amount_minor'), organization.currency)}.")
+    restated.note(who, organization, "bookings", "won_amount_minor", asked, f"Booked in {period}")
 
 
 def _period(today: date, days: int) -> Asked:

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from api.main import create_app
 from contracts.settings import DatabaseSettings
 from metrics.errors import UnknownMetricError
+from metrics.parameters import COMMON
 from metrics.registry import definition_of
 from tests.factories import api_settings
 
@@ -80,7 +81,7 @@ def _of_metric(path: str, query: Mapping[str, str]) -> Iterator[tuple[str, str]]
     except UnknownMetricError as error:
         yield "", str(error)
         return
-    for name in query.keys() - _ANY_METRIC - set(definition.parameters):
+    for name in query.keys() - _ANY_METRIC - set(definition.parameters) - COMMON:
         yield name, f"{definition.name} has no such parameter."
     if "group_by" in query and query["group_by"] not in definition.offered:
         yield "group_by", f"{definition.name} is not offered by {query['group_by']}."

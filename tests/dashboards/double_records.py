@@ -54,10 +54,12 @@ _EMPTY = (
 
 def _fields() -> list[Row]:
     choices = [{"id": "c1", "label": "Red"}]
-    return [
+    texts = [
         _FIELD | {"id": "f1", "name": "Colour", "record_kind": kind, "type": "text", "choices": []}
         for kind in ("deal", "contact", "company")
-    ] + [_FIELD | {"id": "f2", "name": "Size", "record_kind": "deal", "type": "choice", "choices": choices}]
+    ]
+    size = {"id": "f2", "name": "Size", "record_kind": "deal", "type": "choice", "choices": choices}
+    return [*texts, _FIELD | size | {"is_personal": False}]
 
 
 def serve_records(app: FastAPI, changed: list[tuple[str, Row]]) -> None:

@@ -14,6 +14,7 @@ from dashboards.pages import find_views
 from dashboards.views import today
 from tests.dashboards import counting
 from tests.dashboards.double import Double
+from tests.dashboards.double_access import TEAMS
 
 Open = Callable[..., AppTest]
 
@@ -50,7 +51,7 @@ def words(page: AppTest) -> str:
         ("today", {"deals_created", "bookings", "lost_reasons", "forecast", "stalled_deals"}),
         ("speed", {"days_in_stage", "sales_cycle_days"}),
         ("sources", {"velocity"}),
-        ("pipeline", {"weighted_pipeline", "pipeline_value", "stalled_deals"}),
+        ("pipeline", {"weighted_pipeline", "pipeline_value", "pipeline_changes", "stalled_deals"}),
         ("forecast", {"forecast", "score_forecast"}),
         ("lost_reasons", {"lost_reasons"}),
         ("compare", {"conversion_change"}),
@@ -94,6 +95,22 @@ def test_a_table_says_what_the_chart_says(open_page: Open, double: Double) -> No
     assert list(table["Win rate"]) == ["63 %"]
 
 
+def test_what_changed_the_pipeline_adds_up_and_opens_part_by_part(open_page: Open, double: Double) -> None:
+    changes = {"opening": 900, "created": 400, "decreased": 100, "won": 300, "ending": 900, "moved": 0}
+    double.figures = [
+        ROW
+        | {f"{part}_deals": 2 for part in changes}
+        | {f"{part}_amount_minor": amount * 100 for part, amount in changes.items()}
+    ]
+    page = open_page("pipeline", pipeline_changes_row="won")
+    parts = next(table.value for table in page.dataframe if "Part" in table.value)
+    assert dict(zip(parts["Part"], parts["Amount"], strict=True)) == {
+        "Open before": "€900", "Created": "+€400", "Amount lowered": "−€100", "Won": "−€300", "Open after": "€900",
+        "In another stage": "€0",
+    }  # fmt: skip
+    assert double.questions("/v1/metrics/pipeline_changes/rows")[-1]["measure"] == "won_deals"
+
+
 def test_the_compare_page_says_whether_it_could_be_chance(open_page: Open, double: Double) -> None:
     double.totals = [TOTAL, GROUP]
     said = words(open_page("compare"))
@@ -126,6 +143,21 @@ def test_cohorts_are_read_at_equal_age(open_page: Open, double: Double) -> None:
     assert len(page.dataframe[0].value)
 
 
+def test_a_team_or_a_person_is_asked_about_and_own_fields_split(open_page: Open, double: Double) -> None:
+    double.figures, double.totals = [ROW], [TOTAL, GROUP]
+    team = open_page("funnel").selectbox(key="whose").options[1]
+    assert team.startswith("Team ")
+    chosen = f"team:{TEAMS[0]['id']}"
+    for view in ("funnel", "pipeline", "forecast", "lost_reasons"):
+        before = len(double.asked)
+        page = open_page(view, whose=chosen)
+        assert f"of {team}" in words(page), view
+        asked = [query for path, query in double.asked[before:] if path.startswith("/v1/metrics/")]
+        assert asked
+        assert {query.get("whose") for query in asked} == {chosen}, view
+    assert "Size" in open_page("funnel").selectbox(key="by").options
+
+
 def test_r29_what_does_not_fit_is_counted(open_page: Open, double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
     stages = [f"Stage {number}" for number in range(25)]
     monkeypatch.setitem(counting.STAGES, "new", [*stages, "Won", "Lost"])
@@ -155,7 +187,7 @@ def test_what_changed_a_figure_of_the_past_is_said_under_its_chart(open_page: Op
     st.cache_data.clear()
     page = open_page("sources", period="last_quarter")
     assert "from 11 to 10" in page.expander[0].label
-    assert list(page.dataframe[0].value.iloc[0]) == ["deals?id=d1", "gone", 1, None]
+    assert list(page.dataframe[0].value.iloc[0]) == ["deals?id=d1", "gone", "1", "–"]
     asked = double.questions("/v1/metrics/velocity/restatements")[-1]
     assert (asked["measure"], "as_of" in asked) == ("deals_won", False)
     st.cache_data.clear()
