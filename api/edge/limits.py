@@ -12,7 +12,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.exceptions import RedisError
 from sqlalchemy import text
 
@@ -37,6 +37,8 @@ delete from rate_limits where key in (
 )
 """)
 )
+#: To Redis, of each process; and how long a request waits for one of them, or for an answer.
+_CONNECTIONS, _REDIS_SECONDS = 20, 1
 #: One request in so many also throws away what is full again.
 _FORGET_EVERY = 500
 
@@ -119,7 +121,7 @@ class Limiter:
 
     def __init__(self, database: Database, *, redis_url: str | None = None) -> None:
         self._database = database
-        self._redis = Redis.from_url(redis_url, socket_timeout=1, socket_connect_timeout=1) if redis_url else None
+        self._redis = _connected(redis_url) if redis_url else None
 
     def statements(self, wanted: Sequence[Wanted]) -> list[Bound]:
         """What takes them in PostgreSQL, for whoever waits for it anyway; none where Redis keeps them."""
@@ -179,6 +181,18 @@ class Limiter:
             return Standing(wanted[0].allowance, wanted[0].allowance.burst, 0)
         pairs = [(flat[at], float(flat[at + 1])) for at in range(0, len(flat), 2)]
         return _judged(wanted, [(allowed in (b"1", "1"), used) for allowed, used in pairs])
+
+
+def _connected(url: str) -> Redis:
+    """A client whose requests wait for a connection: a pool that refuses would turn limits off when many come."""
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=_CONNECTIONS,
+        timeout=_REDIS_SECONDS,
+        socket_timeout=_REDIS_SECONDS,
+        socket_connect_timeout=_REDIS_SECONDS,
+    )
+    return Redis.from_pool(pool)
 
 
 def judge(wanted: Sequence[Wanted], rows: Sequence[Row]) -> Standing:
