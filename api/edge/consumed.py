@@ -44,13 +44,20 @@ union
 select d.position, d.event_id, d.organization_id, d.aggregate_id from consumed_events d
 where d.consumer = :consumer and d.consumed_at is null and d.parked_reason is null
 """
-#: The oldest events that are left, whole, in the order of the log.
+#: The oldest events that are left, in the order of the log: what says whether they are worth being read.
 LEFT = compiled(
     text(f"""
 with waiting as materialized (select * from ({_LEFT}) w order by position limit :most)
+select e.position, e.event_id as id, e.type, e.organization_id, e.occurred_at
+from waiting w join event_log e on e.position = w.position order by w.position
+""")
+)
+#: Events whole, in the order of the log.
+WHOLE = compiled(
+    text("""
 select e.event_id as id, e.type, e.version, e.organization_id, e.aggregate_type, e.aggregate_id, e.aggregate_version,
        e.occurred_at, e.recorded_at, e.actor, e.actor_id, e.causation_id, e.correlation_id, e.depth, e.data
-from waiting w join event_log e on e.position = w.position order by w.position
+from event_log e where e.position = any(cast(:positions as bigint[])) order by e.position
 """)
 )
 

@@ -16,8 +16,9 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import psycopg
@@ -38,7 +39,20 @@ from contracts.events.registry import UnreadableEventError, parse
 _log = logging.getLogger(__name__)
 
 Handle = Callable[[UnitOfWork, Envelope[Event]], Awaitable[None]]
-#: Of a batch, the ids of events that the consumer has to handle; the others are passed over, many in one statement.
+
+
+class Glimpse(NamedTuple):
+    """What of an event can be seen before it is read."""
+
+    id: UUID
+    type: str
+    organization_id: UUID
+    occurred_at: datetime
+
+
+#: Of a batch, the ids of events that are worth being read: most are nobody's business, and an import writes thousands.
+Glance = Callable[[Sequence[Glimpse]], Awaitable[Collection[UUID]]]
+#: Of those, the ids of events that the consumer has to handle; the others are passed over, many in one statement.
 Concerns = Callable[[Sequence[Envelope[Event]]], Awaitable[Collection[UUID]]]
 
 #: Why an event is parked that could be handled itself.
@@ -71,6 +85,7 @@ async def consume(
     stop: threading.Event,
     *,
     types: Collection[str] | None = None,
+    glance: Glance | None = None,
     concerns: Concerns | None = None,
     feed: Feed | None = None,
 ) -> None:
@@ -85,7 +100,14 @@ async def consume(
         try:
             await _stand_by(
                 _Consumption(
-                    database, consumer, handle, None if types is None else sorted(types), concerns, feed, breaker
+                    database,
+                    consumer,
+                    handle,
+                    None if types is None else sorted(types),
+                    glance,
+                    concerns,
+                    feed,
+                    breaker,
                 ),
                 stop,
             )
@@ -139,6 +161,7 @@ class _Consumption:
     consumer: str
     handle: Handle
     types: Sequence[str] | None
+    glance: Glance | None
     concerns: Concerns | None
     feed: Feed
     breaker: InvalidRatioBreaker
@@ -173,8 +196,10 @@ class _Consumption:
         rows = await self.ask(consumed.LEFT, consumer=self.consumer, types=self.types, most=_BATCH)
         if len(rows) < _BATCH:
             self._sweep_at = monotonic() + (_SWEEP_SECONDS if self.feed.is_up else _SWEEP_ALONE_SECONDS)
+        worth = await self._glanced([Glimpse(*row[1:]) for row in rows])
+        positions = [row.position for row in rows if row.id in worth]
         events = []
-        for row in rows:
+        for row in await self.ask(consumed.WHOLE, positions=positions) if positions else ():
             try:
                 events.append(parse(row._asdict()))
             except UnreadableEventError as error:
@@ -186,16 +211,37 @@ class _Consumption:
         messages = await self.feed.read(stop)
         if not self.feed.is_up:
             await asyncio.sleep(max(0.0, min(self._sweep_at - monotonic(), _SWEEP_ALONE_SECONDS)))
-        events = [event for message in messages if (event := self._read(message))]
-        return [event for event in events if event.id not in self._recent]
+        seen = [(glimpse, message) for message in messages if (glimpse := self._glimpse(message))]
+        worth = await self._glanced([glimpse for glimpse, _ in seen])
+        return [event for glimpse, message in seen if glimpse.id in worth and (event := _read(message))]
 
-    def _read(self, message: Message) -> Envelope[Event] | None:
+    def _glimpse(self, message: Message) -> Glimpse | None:
+        """What can be seen of a message; None where it is not for this consumer, or was handled a moment ago."""
         if self.types is not None and message.get("type") not in self.types:
             return None
         try:
-            return parse(message)
-        except UnreadableEventError:
+            glimpse = Glimpse(
+                UUID(message["id"]),
+                str(message["type"]),
+                UUID(message["organization_id"]),
+                datetime.fromisoformat(message["occurred_at"]),
+            )
+        except (AttributeError, KeyError, TypeError, ValueError):
             return None
+        return None if glimpse.id in self._recent else glimpse
+
+    async def _glanced(self, seen: Sequence[Glimpse]) -> set[UUID]:
+        """The ids of events that are worth being read; the others are over."""
+        if self.glance is None or not seen:
+            return {one.id for one in seen}
+        worth = set(await self.glance(seen))
+        await self._pass_over([one.id for one in seen if one.id not in worth])
+        return worth
+
+    async def _pass_over(self, event_ids: Sequence[UUID]) -> None:
+        if event_ids:
+            await self._write(consumed.PASS_OVER, event_ids=list(event_ids))
+            self._remember(event_ids)
 
     async def _take(self, events: Sequence[Envelope[Event]]) -> None:
         """Handle events, of several aggregates at once, of each in order."""
@@ -204,9 +250,7 @@ class _Consumption:
         for event in events:
             if event.id in wanted:
                 chains.setdefault((event.organization_id, event.aggregate_id), []).append(event)
-        if rest := [event.id for event in events if event.id not in wanted]:
-            await self._write(consumed.PASS_OVER, event_ids=rest)
-            self._remember(rest)
+        await self._pass_over([event.id for event in events if event.id not in wanted])
         several = asyncio.Semaphore(_SEVERAL)
         try:
             async with asyncio.TaskGroup() as group:
@@ -313,3 +357,10 @@ class _Consumption:
             await self._write(consumed.SETTLE, types=self.types, position=self._mark.position)
             await self.ask(consumed.FORGET, consumer=self.consumer)
         self._mark = seen
+
+
+def _read(message: Message) -> Envelope[Event] | None:
+    try:
+        return parse(message)
+    except UnreadableEventError:
+        return None

@@ -4,9 +4,10 @@ The import's row says how many steps are committed: progress, counts and problem
 rows they speak of. A job whose worker died is taken up at the next step, with the same result.
 """
 
+import asyncio
 import shutil
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -84,11 +85,38 @@ async def run_job(database: Database, claim: Claim, *, files_path: Path, stop: t
     except FileProblem as problem:
         await _give_up(database, claim, str(problem))
         return
-    for number in range(job.steps_done, len(prepared.plan.steps) + 1):
-        if stop.is_set():
-            return
-        await _run_step(database, claim, prepared, number=number)
+    async with _reading_ahead(prepared.plan.steps[job.steps_done :]) as read:
+        for number in range(job.steps_done, len(prepared.plan.steps) + 1):
+            if stop.is_set():
+                return
+            await _run_step(database, claim, prepared, number=number, rows=await read())
     shutil.rmtree(work, ignore_errors=True)
+
+
+@asynccontextmanager
+async def _reading_ahead(steps: Sequence[Step]) -> AsyncIterator[Callable[[], Awaitable[Any]]]:
+    """What each step has read, one after the other, then None: the next one reads while PostgreSQL has this one's."""
+    waiting = iter(steps)
+
+    def begin() -> asyncio.Task[Any] | None:
+        step = next(waiting, None)
+        return None if step is None else asyncio.create_task(asyncio.to_thread(step.read))
+
+    reading = begin()
+
+    async def read() -> Any:  # noqa: ANN401 # whatever the step reads
+        nonlocal reading
+        if reading is None:
+            return None
+        rows = await reading
+        reading = begin()
+        return rows
+
+    try:
+        yield read
+    finally:
+        if reading is not None:
+            await asyncio.gather(reading, return_exceptions=True)
 
 
 def stored_files(files: Sequence[Mapping[str, Any]], folder: Path) -> list[ImportFile]:
@@ -178,10 +206,16 @@ async def _claimed(database: Database, claim: Claim) -> AsyncIterator[tuple[Unit
         yield unit, found[0]
 
 
-async def _run_step(database: Database, claim: Claim, prepared: Prepared, *, number: int) -> None:
+async def _run_step(
+    database: Database,
+    claim: Claim,
+    prepared: Prepared,
+    *,
+    number: int,
+    rows: Any,  # noqa: ANN401 # whatever the step reads
+) -> None:
     plan = prepared.plan
     step = plan.steps[number] if number < len(plan.steps) else None
-    rows = step.read() if step is not None else None
     async with _claimed(database, claim) as (unit, job):
         await unit.fetch(records.ONE_WRITER)
         batch = Batch(unit, prepared.run)

@@ -18,7 +18,16 @@ from api.imports.directory import Directory
 from api.imports.line_rows import write_lines
 from api.imports.named_things import add_named_things, gather, scan
 from api.imports.pipeline_rows import write_pipelines
-from api.imports.prepare import CHUNK_ROWS, FILE, ROW, PreparedFile, good_rows, refuse_duplicates, refused_in
+from api.imports.prepare import (
+    CHUNK_ROWS,
+    FILE,
+    ROW,
+    PreparedFile,
+    good_dicts,
+    good_rows,
+    refuse_duplicates,
+    refused_in,
+)
 from api.imports.presets import DEAL_FILES, DOINGS, HISTORIES, Entity
 from api.imports.problems import Problem
 from api.imports.product_rows import write_products
@@ -33,7 +42,7 @@ _UNIQUE = (Entity.PIPELINES, Entity.USERS, Entity.PRODUCTS, Entity.COMPANIES, En
 
 @dataclass(frozen=True)
 class Step:
-    """One transaction: what is read from disk before it begins, and what then writes that."""
+    """One transaction: what is read from disk before it begins, in a thread, and what then writes that."""
 
     read: Callable[[], Any]
     write: Callable[[Batch, Directory, Any], Awaitable[None]]
@@ -66,8 +75,8 @@ def make_plan(files: Sequence[PreparedFile], *, at_most: int | None = None) -> P
         list(_chunks(files, entity)) for entity in (Entity.COMPANIES, Entity.CONTACTS, Entity.DEALS)
     )
     most = None if at_most is None else -(-at_most // CHUNK_ROWS)
-    steps += [Step(partial(good_rows, *chunk), write_companies) for chunk in companies[:most]]
-    steps += [Step(partial(good_rows, *chunk), write_contacts) for chunk in contacts[:most]]
+    steps += [Step(partial(good_dicts, *chunk), write_companies) for chunk in companies[:most]]
+    steps += [Step(partial(good_dicts, *chunk), write_contacts) for chunk in contacts[:most]]
     steps += [Step(partial(_deals_of, files, *chunk), write_deals) for chunk in deals[:most]]
     steps += _late_history(files)[:most]
     steps += _lines(files)[:most]

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -234,3 +235,8 @@ def refused_in(prepared: Sequence[PreparedFile], entities: Collection[Entity]) -
 def good_rows(prepared: PreparedFile, chunk: Path) -> pl.DataFrame:
     """A chunk's rows that are still in the game."""
     return pl.read_parquet(chunk).filter(~pl.col(ROW).is_in(list(prepared.failed)))
+
+
+def good_dicts(prepared: PreparedFile, chunk: Path) -> list[dict[str, Any]]:
+    """The same, row by row."""
+    return good_rows(prepared, chunk).to_dicts()

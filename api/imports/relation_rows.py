@@ -6,8 +6,6 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-import polars as pl
-
 from api.companies.records import COMPANIES
 from api.contacts import channels
 from api.contacts.records import CONTACTS
@@ -51,9 +49,8 @@ class _Refused(ValueError):
         self.column, self.error = column, error
 
 
-async def write_companies(batch: Batch, directory: Directory, frame: pl.DataFrame) -> None:
+async def write_companies(batch: Batch, directory: Directory, rows: Sequence[Row]) -> None:
     """Write a chunk of companies. A row is a known company's by its external id, else by its name."""
-    rows = frame.to_dicts()
     known = await companies_named(batch, [row["name"] for row in rows], [row["external_id"] for row in rows], lock=True)
     merged = await merged_ids(batch, "company", (row["external_id"] for row in rows))
     by_id = _by_id(known, merged)
@@ -87,9 +84,8 @@ async def write_companies(batch: Batch, directory: Directory, frame: pl.DataFram
     _write(batch, COMPANIES, wanted, entity=Entity.COMPANIES)
 
 
-async def write_contacts(batch: Batch, directory: Directory, frame: pl.DataFrame) -> None:
+async def write_contacts(batch: Batch, directory: Directory, rows: Sequence[Row]) -> None:
     """Write a chunk of contacts. A row is a known contact's by its external id, its e-mail, or its name and company."""
-    rows = frame.to_dicts()
     region = region_of(batch.run.time_zone)
     companies = await load_companies(batch, rows)
     merged = await merged_ids(batch, "contact", (row["external_id"] for row in rows))

@@ -12,7 +12,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from api.db.statements import Statement
-from api.edge.consumer import acting_in
+from api.edge.consumer import Glimpse, acting_in
 from api.kernel.context import Context
 from api.kernel.database import Database
 from api.kernel.unit_of_work import UnitOfWork
@@ -47,6 +47,16 @@ class Automaton:
     _look_again: dict[tuple[UUID, int, UUID], datetime] = field(default_factory=dict)
     _slots_done: set[tuple[UUID, datetime]] = field(default_factory=set)
 
+    async def glance(self, events: Sequence[Glimpse]) -> Collection[UUID]:
+        """The events of which some rule waits for the type."""
+        found: set[UUID] = set()
+        ordered = sorted(events, key=lambda event: str(event.organization_id))
+        for organization_id, some in groupby(ordered, key=lambda event: event.organization_id):
+            async with self.inside(organization_id) as unit:
+                book = await self.book(unit, organization_id)
+            found |= {one.id for one in some if book.waiting_for(one.type, one.occurred_at)}
+        return found
+
     async def concerns(self, events: Sequence[Envelope[Event]]) -> Collection[UUID]:
         """The events that set a rule off: many are looked at together, few are then handled one by one."""
         found: set[UUID] = set()
@@ -54,8 +64,7 @@ class Automaton:
         for organization_id, some in groupby(ordered, key=lambda event: event.organization_id):
             async with self.inside(organization_id) as unit:
                 book = await self.book(unit, organization_id)
-                waited_for = [one for one in some if book.waiting_for(one.type, one.occurred_at)]
-                facts = {one.id: as_fact(one) for one in waited_for}
+                facts = {one.id: as_fact(one) for one in some if book.waiting_for(one.type, one.occurred_at)}
                 subjects = {_subject_of(fact) for fact in facts.values()}
                 for subject, history in await _histories(unit, subjects):
                     for fact in history:

@@ -52,9 +52,10 @@ async def run(database: Database, stop: threading.Event) -> None:
     """Let rules act until `stop` is set."""
     warehouse, outgoing = Warehouse(), Outgoing(allow=OutgoingSettings().outgoing_allow)
     automaton = Automaton(database, warehouse.ask)
+    glance, concerns = automaton.glance, automaton.concerns
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(consume(database, CONSUMER, automaton.handle, stop, concerns=automaton.concerns))
+            group.create_task(consume(database, CONSUMER, automaton.handle, stop, glance=glance, concerns=concerns))
             group.create_task(_repeat(lambda: tick(automaton), _TICK_SECONDS, stop))
             group.create_task(_repeat(lambda: make_calls(database, outgoing), _CALL_SECONDS, stop))
     finally:

@@ -20,7 +20,7 @@ from uuid_utils.compat import uuid7
 
 from api.db.pipeline import Row
 from api.db.statements import compiled
-from api.edge.consumer import acting_in, consume
+from api.edge.consumer import Glimpse, acting_in, consume
 from api.edge.outgoing import Breaker, CircuitOpenError, Outgoing, OutgoingError, TargetRefusedError
 from api.kernel.changes import Change
 from api.kernel.context import Context
@@ -74,13 +74,13 @@ async def run(database: Database, stop: threading.Event) -> None:
     sender = Sender(database, outgoing, Secrets.of(SecretSettings()))
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(consume(database, CONSUMER, queue, stop, concerns=partial(concerns, database)))
+            group.create_task(consume(database, CONSUMER, queue, stop, glance=partial(wanted, database)))
             group.create_task(_send_on(sender, stop))
     finally:
         await outgoing.close()
 
 
-async def concerns(database: Database, events: Sequence[Envelope[Event]]) -> Collection[UUID]:
+async def wanted(database: Database, events: Sequence[Glimpse]) -> Collection[UUID]:
     """The ids of events that any webhook of their organization wants."""
     async with database.unit(None) as unit:
         rows = await unit.fetch(_WANTED)

@@ -343,7 +343,15 @@ async def test_a_rule_adds_somebody_to_a_campaign_once(outreach: Outreach) -> No
     made = await outreach.owner.made("/v1/rules", json={"name": "Add", "mode": "live", "document": rule})
     automaton, feed = Automaton(outreach.pool), Feed(outreach.pool, connect=no_broker)
     task = asyncio.create_task(
-        consume(outreach.pool, "rules", automaton.handle, threading.Event(), concerns=automaton.concerns, feed=feed)
+        consume(
+            outreach.pool,
+            "rules",
+            automaton.handle,
+            threading.Event(),
+            glance=automaton.glance,
+            concerns=automaton.concerns,
+            feed=feed,
+        )
     )
     await outreach.contact("Warm up", "warm@acme.example")
     await until(lambda: bool(outreach.rows("select 1 from consumers where consumer = 'rules'")))

@@ -147,7 +147,13 @@ async def test_an_alarm_sets_off_a_rule(
     await owner.made("/v1/rules", json={"name": "A rule", "mode": "live", "document": document})
     automaton, feed = Automaton(looker.database), Feed(looker.database, connect=no_broker)
     work = consume(
-        looker.database, "rules", automaton.handle, threading.Event(), concerns=automaton.concerns, feed=feed
+        looker.database,
+        "rules",
+        automaton.handle,
+        threading.Event(),
+        glance=automaton.glance,
+        concerns=automaton.concerns,
+        feed=feed,
     )
     task = asyncio.create_task(work)
     await until(lambda: bool(_rows(database, "select 1 from consumers where consumer = 'rules'")))

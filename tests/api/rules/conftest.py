@@ -70,7 +70,15 @@ class Shop:
         stop, automaton = threading.Event(), Automaton(self.pool)
         feed = Feed(self.pool, connect=no_broker)
         task = asyncio.create_task(
-            consume(self.pool, "rules", automaton.handle, stop, concerns=automaton.concerns, feed=feed)
+            consume(
+                self.pool,
+                "rules",
+                automaton.handle,
+                stop,
+                glance=automaton.glance,
+                concerns=automaton.concerns,
+                feed=feed,
+            )
         )
         try:
             yield task

@@ -21,7 +21,7 @@ from api.edge.feed import Feed
 from api.edge.outgoing import Outgoing
 from api.kernel.database import Database as Pool
 from api.kernel.secrets import Secrets
-from api.webhooks.worker import CONSUMER, Sender, concerns, queue
+from api.webhooks.worker import CONSUMER, Sender, queue, wanted
 from contracts.settings import SecretSettings
 from tests.api.rules.conftest import no_broker, until
 from tests.conftest import Database
@@ -99,8 +99,8 @@ class Shop:
     async def consuming(self) -> AsyncIterator[None]:
         """The worker that queues; ended in whatever it does when the block ends."""
         feed = Feed(self.pool, connect=no_broker)
-        wanted = partial(concerns, self.pool)
-        task = asyncio.create_task(consume(self.pool, CONSUMER, queue, threading.Event(), concerns=wanted, feed=feed))
+        glance = partial(wanted, self.pool)
+        task = asyncio.create_task(consume(self.pool, CONSUMER, queue, threading.Event(), glance=glance, feed=feed))
         try:
             yield
         finally:
