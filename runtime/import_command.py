@@ -3,6 +3,8 @@
 Ends with code 0 when every row is in, 1 when rows (or the whole import) failed, 2 when nothing could be started.
 """
 
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -18,6 +20,7 @@ from api.imports.options import ImportOptions
 from api.imports.presets import GENERIC, Entity, entity_of_name
 from api.imports.problems import FileProblem
 from api.imports.source import open_source
+from api.imports.workbooks import WORKBOOKS, turn_into_text
 from contracts.calls.schemas import ImportRead
 from runtime.bars import bars
 from runtime.import_client import ImportClient, ImportFile, ImportRefusedError
@@ -31,7 +34,8 @@ _SHOWN_PROBLEMS = 10
 
 def import_command(
     files: Annotated[
-        list[Path] | None, typer.Argument(help="Files named after what their rows are, such as deals.csv.")
+        list[Path] | None,
+        typer.Argument(help="Files (CSV, Excel, Parquet) named after what their rows are: deals.csv."),
     ] = None,
     *,
     preset: Annotated[str, typer.Option(help="Whose headings: generic, hubspot, salesforce, pipedrive.")] = "generic",
@@ -166,8 +170,13 @@ def read_map(
 
 def _headings(file: ImportFile, options: ImportOptions) -> Sequence[str]:
     entity = _entity(file)
-    recognise = Meaning(entity, options.preset).recognise if entity else None
-    return open_source(file.path.name, file.path, options=options, recognise=recognise or (lambda _: 0)).headings
+    recognise = Meaning(entity, options.preset).recognise if entity else lambda _: 0
+    with tempfile.TemporaryDirectory() as folder:
+        path = file.path
+        if path.suffix.lower() in WORKBOOKS:
+            path = Path(shutil.copyfile(path, Path(folder) / "text"))
+            turn_into_text(file.path.name, path)
+        return open_source(file.path.name, path, options=options, recognise=recognise).headings
 
 
 def import_files(

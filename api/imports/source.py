@@ -69,7 +69,7 @@ def open_source(name: str, path: Path, *, options: ImportOptions, recognise: Rec
         raise FileProblem(name, "The file is empty.", "Save it with a row of headings and at least one row of data.")
     if head.startswith((_ZIP_MAGIC, _OLD_EXCEL_MAGIC)):
         raise FileProblem(
-            name, "This is a workbook or an archive, not a text file.", "Save the sheet as CSV (UTF-8) and try again."
+            name, "This is an old workbook or an archive, not a text file.", "Save it as .xlsx or as CSV (UTF-8)."
         )
     encoding = find_encoding(name, path, asked=options.encoding)
     with path.open(encoding=encoding.name, errors="replace", newline="") as text:

@@ -24,6 +24,7 @@ from api.imports.learned import Memory, recall, with_memory
 from api.imports.options import ImportOptions
 from api.imports.presets import Entity, entity_of_name
 from api.imports.problems import FileProblem
+from api.imports.workbooks import turn_into_text
 from api.kernel.context import Context
 from api.kernel.errors import PayloadTooLarge, Unprocessable
 from api.kernel.unit_of_work import Row
@@ -86,6 +87,7 @@ async def _uploaded(request: Request, claims: Claims) -> AsyncIterator[Upload]:
             if not incoming:
                 raise InvalidImportOptions("The form holds no file.", pointer="/files")
             stored = await _store(incoming, folder)
+        unread = await asyncio.to_thread(_as_text, stored, folder)
         if request.url.path.endswith("/preview"):
             options = options.model_copy(update={"preview": True})
         settings, memory, custom = await _settings(request, claims)
@@ -95,6 +97,7 @@ async def _uploaded(request: Request, claims: Claims) -> AsyncIterator[Upload]:
         options, notes = with_memory(files, options, memory)
         prepared = await _prepare(settings, import_id, files, options, work=folder)
         if prepared is not None:
+            prepared.run.files[0].warnings[:0] = unread
             for number, told in notes.items():
                 prepared.run.files[number].guesses[:0] = [f"{one}." for one in told]
         yield Upload(
@@ -103,7 +106,7 @@ async def _uploaded(request: Request, claims: Claims) -> AsyncIterator[Upload]:
             stored=stored,
             files=files,
             prepared=prepared,
-            notes=[f"{one}." for told in notes.values() for one in told],
+            notes=[*unread, *(f"{one}." for told in notes.values() for one in told)],
         )
         is_kept = not options.preview
     except FileProblem as problem:
@@ -180,6 +183,11 @@ async def _copy(upload: UploadFile, stream: BinaryIO, room: int) -> tuple[int, s
         digest.update(block)
         stream.write(block)
     return size, digest.hexdigest()
+
+
+def _as_text(stored: Sequence[dict[str, object]], folder: Path) -> list[str]:
+    """Workbooks become the text that an import reads; what of them is not read."""
+    return [note for one in stored for note in turn_into_text(str(one["name"]), folder / str(one["stored_as"]))]
 
 
 def _options(value: object) -> ImportOptions:

@@ -52,8 +52,8 @@ def render(sign_in: SignIn, me: Me) -> None:
 
 def _new_import(sign_in: SignIn) -> None:
     what = (
-        "CSV files of deals, their line items and histories, companies, contacts, products, people, pipelines, notes,"
-        " tasks, calls and meetings"
+        "Files (CSV, Excel or Parquet) of deals, their line items and histories, companies, contacts, products, people,"
+        " pipelines, notes, tasks, calls and meetings"
     )
     uploaded = st.file_uploader(what, accept_multiple_files=True)
     if not uploaded:

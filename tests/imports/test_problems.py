@@ -60,6 +60,7 @@ async def test_an_unusable_file_is_refused_at_once(importer: Importer) -> None:
         (b"\xef\xbb\xbf\n\n", "empty"),
         (b"\x00\x01\x02\x03binary", "binary"),
         (b"PK\x03\x04 a workbook", "workbook"),
+        (b"PAR1 and no more", "Parquet"),
         (b"external_id,title\n1,x\n", "no column for stage"),
         (b"external_id,stage,Stage\n1,New,New\n", "Two headings mean stage"),
         (b"x" * 10_000_000, "million characters"),

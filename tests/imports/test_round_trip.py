@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 
 import openpyxl
 import pyarrow.parquet as pq
@@ -73,6 +74,11 @@ async def test_what_is_exported_is_known_again_in_the_same_organization_and_anot
         await importer.errors(done["id"])
     )
     assert importer.one(f"select count(*) from event_log where aggregate_type in {_LOGGED}") == before
+    forms = itertools.cycle(("xlsx", "parquet"))
+    done = await importer.run({name: await exported(importer, name, format=next(forms)) for name in _LISTS})
+    assert (done["counts"]["unchanged"], done["counts"]["failed"]) == (done["counts"]["total"], 0), (
+        await importer.errors(done["id"])
+    )
     other = Importer(await importer.account.api.sign_up(), importer.database, importer.files_path)
     users = await exported(importer, "users")
     done = await other.run({**files, "users": users.replace(b",owner\r\n", b",admin\r\n")}, create_missing=True)
