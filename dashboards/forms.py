@@ -16,6 +16,8 @@ from dashboards import client, frames, money, states
 #: A field's name in the API -> what is wrong with it; the empty name is of the form as a whole.
 Problems = dict[str, str]
 
+#: The type of custom fields that nobody fills.
+COMPUTED = "computed"
 _AMOUNT, _CURRENCY = "amount_minor", "currency"
 
 
@@ -66,6 +68,8 @@ def draw_custom(definitions: Sequence[Mapping[str, Any]], values: Mapping[str, A
     """Draw custom fields, and read them by their ids."""
     given, problems = Given(), kept(key)
     for one in definitions:
+        if one["type"] == COMPUTED:
+            continue
         _draw_custom(one, values.get(one["id"]), f"{key} {one['id']}", given, people)
         _say(problems.get(f"custom/{one['id']}"))
     return given

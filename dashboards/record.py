@@ -138,8 +138,11 @@ def _key(path: str) -> str:
 def edit_custom(
     who: SignIn, path: str, found: client.Resource, definitions: Sequence[Mapping[str, Any]], people: People
 ) -> None:
-    """A form of a record's custom fields."""
-    if not definitions:
+    """A form of a record's custom fields, below what is computed of it."""
+    for one in definitions:
+        if one["type"] == forms.COMPUTED:
+            st.text(f"{one['name']}: {told(found['custom'].get(one['id']))}")
+    if all(one["type"] == forms.COMPUTED for one in definitions):
         return
     key = f"custom {path} {found.etag}"
     with st.form(key):
@@ -162,6 +165,19 @@ def edit_custom(
     else:
         forget(path)
     st.rerun()
+
+
+def told(value: Any) -> str:  # noqa: ANN401 # JSON
+    """What is computed, as people read it."""
+    match value:
+        case None:
+            return money.NOTHING
+        case bool():
+            return "yes" if value else "no"
+        case int() | float():
+            return f"{value:,.2f}".rstrip("0").rstrip(".")
+        case _:
+            return str(value)
 
 
 def timeline(who: SignIn, me: Me, plural: str, record_id: str) -> None:

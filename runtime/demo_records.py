@@ -25,7 +25,7 @@ class Caller(Protocol):
 
 def add(owner: Caller, pipeline_id: str) -> None:
     """Add them to the newest open deals of a pipeline."""
-    seats, competitor = _fields(owner)
+    seats, competitor, _ = _fields(owner)
     deals = owner.items("/v1/deals", pipeline_id=pipeline_id, status="open", limit=_DEALS)
     if not deals or owner.items("/v1/views", record_kind="deal"):
         return
@@ -57,6 +57,7 @@ def _fields(owner: Caller) -> list[dict[str, Any]]:
     wanted = (
         {"name": _SEATS, "type": "number"},
         {"name": _COMPETITOR, "type": "choice", "choices": [{"label": label} for label in _COMPETITORS]},
+        {"name": "Per seat", "type": "computed", "expression": f'deal.amount / deal.custom["{_SEATS}"]'},
     )
     return [
         known.get(one["name"]) or owner.call("POST", "/v1/custom-fields", json={"record_kind": "deal", **one})

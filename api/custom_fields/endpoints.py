@@ -10,6 +10,7 @@ from api.edge.dependencies import Administrator, CurrentCaller, IfMatch, Unit
 from api.edge.pages import Page, PageOf, read_page
 from api.edge.routing import problems, slice_router
 from api.kernel.changes import expect
+from api.kernel.computed import BadExpression
 from api.kernel.errors import NotFound, PreconditionFailed, PreconditionRequired
 
 router = slice_router(prefix="/custom-fields", tags=["custom fields"])
@@ -32,12 +33,19 @@ async def list_custom_fields(
 @router.post(
     "",
     status_code=201,
-    responses=problems(rules.CustomFieldNameTaken, rules.TooManyFields, rules.ChoicesMismatch, rules.CannotBeUnique),
+    responses=problems(
+        rules.CustomFieldNameTaken,
+        rules.TooManyFields,
+        rules.ChoicesMismatch,
+        rules.CannotBeUnique,
+        rules.ComputedMismatch,
+        BadExpression,
+    ),
 )
 async def create_custom_field(
     body: CustomFieldCreate, caller: Administrator, unit: Unit, response: Response
 ) -> CustomFieldRead:
-    """Add a field to contacts, companies or deals."""
+    """Add a field to contacts, companies or deals: one that people fill, or one that is computed."""
     known = await records.hold_fields(unit, body.record_kind)
     change = rules.create(known, body.model_dump(), now=unit.now)
     records.write(unit, change)
@@ -54,7 +62,14 @@ async def read_custom_field(custom_field_id: UUID, caller: CurrentCaller, unit: 
 @router.patch(
     "/{custom_field_id}",
     responses=problems(
-        NotFound, PreconditionFailed, PreconditionRequired, rules.CustomFieldNameTaken, rules.ChoicesMismatch
+        NotFound,
+        PreconditionFailed,
+        PreconditionRequired,
+        rules.CustomFieldNameTaken,
+        rules.ChoicesMismatch,
+        rules.ComputedMismatch,
+        rules.FieldInUse,
+        BadExpression,
     ),
 )
 async def update_custom_field(

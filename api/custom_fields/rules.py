@@ -8,9 +8,9 @@ from typing import Any
 from uuid_utils.compat import uuid7
 
 from api.db.values import JsonList
-from api.kernel import changes
+from api.kernel import changes, computed
 from api.kernel.changes import Versioned, revised
-from api.kernel.custom import FieldType
+from api.kernel.custom import Definition, FieldType
 from api.kernel.errors import Conflict, Unprocessable
 from contracts.events.custom_fields import CustomFieldCreated, CustomFieldUpdated
 
@@ -46,6 +46,18 @@ class CannotBeUnique(Unprocessable):
     detail = "Only texts, numbers and links can be unique."
 
 
+class ComputedMismatch(Unprocessable):
+    """Computed fields have an expression and are filled by nobody; others have none."""
+
+    code, pointer = "computed_mismatch", "/expression"
+
+
+class FieldInUse(Conflict):
+    """A computed field speaks of this one."""
+
+    code = "custom_field_in_use"
+
+
 @dataclass(frozen=True, kw_only=True)
 class CustomField(Versioned):
     """One custom field."""
@@ -58,7 +70,15 @@ class CustomField(Versioned):
     is_unique: bool = False
     is_personal: bool = False
     is_retired: bool = False
+    expression: str | None = None
     position: int = 0
+
+    @property
+    def definition(self) -> Definition:
+        """As its values see it."""
+        labels = {choice["id"]: choice["label"] for choice in self.choices}
+        flags = (self.is_required, self.is_unique, self.is_personal)
+        return Definition(self.id, self.name, self.type, labels, *flags, self.expression)
 
 
 Change = changes.Change[CustomField]
@@ -68,7 +88,8 @@ def create(known: Sequence[CustomField], given: Mapping[str, Any], *, now: datet
     """One more field, behind the others.
 
     Raises:
-        TooManyFields, CustomFieldNameTaken, ChoicesMismatch, CannotBeUnique: as they say.
+        TooManyFields, CustomFieldNameTaken, ChoicesMismatch, CannotBeUnique, ComputedMismatch, BadExpression: as they
+            say.
     """
     field_type = FieldType(given["type"])
     if len(known) >= MOST_FIELDS:
@@ -76,6 +97,7 @@ def create(known: Sequence[CustomField], given: Mapping[str, Any], *, now: datet
     _check_name(known, given["name"])
     if given["is_unique"] and field_type not in _UNIQUE:
         raise CannotBeUnique
+    _check_expression(field_type, given, known)
     is_personal = given["is_personal"]
     field = CustomField(
         id=uuid7(),
@@ -89,6 +111,7 @@ def create(known: Sequence[CustomField], given: Mapping[str, Any], *, now: datet
         is_required=given["is_required"],
         is_unique=given["is_unique"],
         is_personal=field_type in _PERSONAL if is_personal is None else is_personal,
+        expression=given["expression"],
         position=max((one.position for one in known), default=-1) + 1,
     )
     return Change(None, field, CustomFieldCreated(**_facts(field)))
@@ -102,9 +125,14 @@ def update(
     A choice is known by its id. One that is left out can be chosen no more; records keep it.
 
     Raises:
-        CustomFieldNameTaken, ChoicesMismatch: as they say.
+        CustomFieldNameTaken, ChoicesMismatch, ComputedMismatch, BadExpression, FieldInUse: as they say.
     """
     wanted = dict(given)
+    if {"expression", "is_required"} & wanted.keys():
+        told = {"expression": field.expression, "is_required": field.is_required, "record_kind": field.record_kind}
+        _check_expression(field.type, {**told, **wanted}, [one for one in known if one.id != field.id])
+    if wanted.get("is_retired") or wanted.get("name", field.name) != field.name:
+        _check_use(field, known)
     if "choices" in wanted:
         wanted["choices"] = _choices(field.type, field.choices, wanted["choices"])
     wanted = {name: value for name, value in wanted.items() if getattr(field, name) != value}
@@ -114,6 +142,25 @@ def update(
     if "name" in wanted and not after.is_retired:
         _check_name([one for one in known if one.id != field.id], after.name)
     return Change(field, after, CustomFieldUpdated(**_facts(after)))
+
+
+def _check_expression(field_type: FieldType, given: Mapping[str, Any], known: Sequence[CustomField]) -> None:
+    expression = given["expression"]
+    if field_type is not FieldType.COMPUTED:
+        if expression is not None:
+            raise ComputedMismatch(f"A {field_type} is filled by people, and has no expression.")
+        return
+    if expression is None:
+        raise ComputedMismatch("Say how it is computed.")
+    if given["is_required"]:
+        raise ComputedMismatch("Nobody fills what is computed, so it cannot be required.", pointer="/is_required")
+    computed.check(given["record_kind"], expression, [one.definition for one in known])
+
+
+def _check_use(field: CustomField, known: Sequence[CustomField]) -> None:
+    for one in known:
+        if one.id != field.id and one.expression is not None and computed.mentions(one.expression, field.name):
+            raise FieldInUse(f"{one.name!r} is computed of it. Change or retire that one first.")
 
 
 def _check_name(known: Sequence[CustomField], name: str) -> None:

@@ -4,9 +4,10 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from api.edge.fields import Label, ShortName
+from api.edge.fields import Label, ShortName, storable
+from api.kernel.computed import LONGEST_EXPRESSION
 from api.kernel.custom import FieldType
 
 RecordKindName = Literal["contact", "company", "deal"]
@@ -22,6 +23,16 @@ class Choice(BaseModel):
     label: Label
 
 
+Expression = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_EXPRESSION),
+    AfterValidator(storable),
+    Field(
+        description='How a computed field is told: CEL over the record (`deal.amount`, `deal.custom["Weight"]`) and'
+        " `now`. Numbers are decimals: `2.0`. It is computed when a record is read; nobody can write it.",
+        examples=["deal.amount * 0.2"],
+    ),
+]
 Choices = Annotated[list[Choice], Field(max_length=_MOST_CHOICES)]
 
 
@@ -53,6 +64,7 @@ class CustomFieldCreate(BaseModel):
         description="Whether a value may tell who somebody is: it then stays out of events and figures. Default for"
         " texts and links yes, else no.",
     )
+    expression: Expression | None = None
 
 
 class CustomFieldUpdate(BaseModel):
@@ -65,6 +77,7 @@ class CustomFieldUpdate(BaseModel):
     choices: Choices = []
     is_required: bool = False
     is_personal: bool = False
+    expression: Expression = ""
     is_retired: bool = Field(default=False, description="A retired field is filled no more; records keep its values.")
     position: int = Field(default=0, ge=0, le=10_000)
 
@@ -91,6 +104,7 @@ class CustomFieldRead(BaseModel):
     is_unique: bool
     is_personal: bool
     is_retired: bool
+    expression: str | None
     position: int
     created_at: datetime
     updated_at: datetime

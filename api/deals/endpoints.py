@@ -34,6 +34,7 @@ from api.edge.routing import problems, slice_router
 from api.kernel import custom, tags
 from api.kernel.auditing import note
 from api.kernel.caller import Caller
+from api.kernel.computed import completed, with_computed
 from api.kernel.constraints import UnknownReference
 from api.kernel.errors import Forbidden, NotFound, PreconditionFailed, PreconditionRequired
 from api.kernel.filters import BadFilter
@@ -156,7 +157,8 @@ async def create_deal(body: DealCreate, caller: SignedInWriter, unit: Unit, resp
         tags.put_on(unit, "deal", new.id, body.tags)
     custom.claim(unit, "deal", new.id, filled)
     response.headers["Location"] = f"/v1/deals/{new.id}"
-    return deal_answer({**records.shown(unit, change.deal, source), "tags": body.tags})
+    shown = {**records.shown(unit, change.deal, source), "tags": body.tags}
+    return deal_answer(with_computed("deal", shown, fields))
 
 
 @router.get("", responses=problems(BadFilter))
@@ -165,14 +167,15 @@ async def list_deals(
 ) -> PageOf[DealRead]:
     """List the deals you see, newest first."""
     owner_ids = await owners_seen(unit, caller)
-    rows, cursor = await records.list_deals(unit, only, owner_ids=owner_ids, page=page, wish=wish)
+    found, cursor = await records.list_deals(unit, only, owner_ids=owner_ids, page=page, wish=wish)
+    rows = await completed(unit, "deal", found)
     return PageOf[DealRead].model_validate({"items": rows, "next_cursor": cursor}, from_attributes=True)
 
 
 @router.get("/{deal_id}", responses=problems(NotFound))
 async def read_deal(target: Target, unit: Unit) -> DealRead:
     """Read a deal."""
-    return deal_answer(await records.read_deal(unit, target))
+    return deal_answer((await completed(unit, "deal", [await records.read_deal(unit, target)]))[0])
 
 
 @router.patch(
@@ -213,7 +216,7 @@ async def update_deal(target: ChangeTarget, body: DealUpdate, unit: Unit) -> Dea
     if is_retagged:
         tags.put_on(unit, "deal", locked.deal.id, body.tags)
         locked = replace(locked, row={**locked.row, "tags": body.tags})
-    return _answer(unit, locked, change)
+    return await _answer(unit, locked, change)
 
 
 @router.delete("/{deal_id}", status_code=204, responses=problems(NotFound, PreconditionFailed, PreconditionRequired))
@@ -243,7 +246,7 @@ async def move_deal(target: CommandTarget, body: DealMove, caller: RecordWriter,
         lost_reason_id=locked.value.id if locked.value else None,
         at=at,
     )
-    return _answer(unit, locked, change)
+    return await _answer(unit, locked, change)
 
 
 @router.post("/{deal_id}/win", responses=problems(*_MOVE_ERRORS))
@@ -273,7 +276,7 @@ async def reopen_deal(target: CommandTarget, unit: Unit, body: DealReopen | None
         open_stages=[places.as_stage(stage) for stage in found],
         at=at,
     )
-    return _answer(unit, locked, change)
+    return await _answer(unit, locked, change)
 
 
 @router.post("/{deal_id}/distribute", responses=problems(NotFound, PreconditionFailed, NoDistributionRule))
@@ -292,7 +295,7 @@ async def distribute_deal(target: CommandTarget, unit: Unit) -> DealRead:
         raise NoDistributionRule
     distribution.note(unit, chosen, deal.id)
     at = _instant(unit, deal, None, latest=deal.last_occurred_at)
-    return _answer(unit, locked, rules.update(deal, {"owner_id": chosen.user_id}, at=at))
+    return await _answer(unit, locked, rules.update(deal, {"owner_id": chosen.user_id}, at=at))
 
 
 @router.get("/{deal_id}/history", responses=problems(NotFound))
@@ -341,7 +344,7 @@ async def _close(
         lost_reason_id=locked.value.id if locked.value else None,
         at=_instant(unit, locked.deal, occurred_at, latest=locked.deal.stage_entered_at),
     )
-    return _answer(unit, locked, change)
+    return await _answer(unit, locked, change)
 
 
 def _check_fields(
@@ -371,6 +374,7 @@ def _instant(unit: UnitOfWork, deal: Deal, occurred_at: datetime | None, *, late
     return rules.instant_of(occurred_at, now=unit.now, created_at=deal.created_at, latest=latest)
 
 
-def _answer(unit: UnitOfWork, locked: Locked, change: rules.Change) -> DealRead:
+async def _answer(unit: UnitOfWork, locked: Locked, change: rules.Change) -> DealRead:
     records.write(unit, known=[change])
-    return deal_answer(records.shown(unit, change.deal, locked.value, locked.row) if change.facts else locked.row)
+    shown = records.shown(unit, change.deal, locked.value, locked.row) if change.facts else locked.row
+    return deal_answer((await completed(unit, "deal", [shown]))[0])

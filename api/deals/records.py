@@ -30,6 +30,7 @@ from api.deals import places
 from api.deals.rules import Change
 from api.deals.state import Deal, replay
 from api.edge.pages import Pagination, asked, read_page
+from api.kernel.computed import FLAG, has_computed
 from api.kernel.constraints import Problems, UnknownReference, unknown
 from api.kernel.custom import Definition, defining, definitions
 from api.kernel.errors import NotFound, PreconditionFailed
@@ -117,6 +118,7 @@ _deals = (
         _reason.label.label("lost_reason"),
         places.IS_ROTTING.label("is_rotting"),
         TAGS.label("tags"),
+        has_computed("deal").label(FLAG),
     )
     .outerjoin(_source, _is_label(_source, DealRow.source_id))
     .outerjoin(_reason, _is_label(_reason, DealRow.lost_reason_id))
@@ -219,8 +221,7 @@ async def read_deal(unit: UnitOfWork, target: DealTarget) -> Mapping[str, Any]:
     Raises:
         NotFound: no such deal that the caller sees.
     """
-    row: Mapping[str, Any] = _expected(await unit.fetch_all(_bound(target)))[0]
-    return row
+    return dict(_expected(await unit.fetch_all(_bound(target)))[0])
 
 
 async def list_deals(
@@ -369,19 +370,18 @@ def shown(unit: UnitOfWork, deal: Deal, value: Row | None, row: Mapping[str, Any
     labels |= {value.id: value.label} if value else {}
     written = values(unit, deal)
     is_staying = row is not None and row["stage_entered_at"] == written["stage_entered_at"]
-    named = {
+    return {
+        **written,
         "source": labels.get(written["source_id"]),
         "lost_reason": labels.get(written["lost_reason_id"]),
         "is_rotting": row["is_rotting"] if row is not None and is_staying else deal.is_rotting(unit.now),
-        "tags": row["tags"] if row else [],
+        **({"tags": row["tags"], FLAG: row[FLAG]} if row else {"tags": []}),
     }
-    return {**written, **named}
 
 
 def _bound(target: DealTarget, *, is_locked: bool = False) -> Bound:
-    is_scoped = target.owner_ids is not None
     scope = {"owner_ids": list(target.owner_ids)} if target.owner_ids is not None else {}
-    return _one_deal(is_scoped=is_scoped, is_locked=is_locked).bind(deal_id=target.deal_id, **scope)
+    return _one_deal(is_scoped=bool(scope), is_locked=is_locked).bind(deal_id=target.deal_id, **scope)
 
 
 def _expected(found: list[list[Row]]) -> Any:  # noqa: ANN401 # the deal, then the other answers

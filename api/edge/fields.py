@@ -17,7 +17,8 @@ _RFC_3339 = re.compile(
 )
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
+    """A text that PostgreSQL can hold."""
     if "\x00" in text:
         raise ValueError("must not contain NUL characters")
     return text
@@ -42,23 +43,21 @@ def _text_only(value: object) -> object:
     return value
 
 
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_storable)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(storable)]
 #: Of things that people set up: teams, pipelines, stages.
 ShortName = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120), AfterValidator(_storable)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120), AfterValidator(storable)
 ]
 #: A value of a picklist, given and answered by its label.
-Label = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120), AfterValidator(_storable)
-]
+Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120), AfterValidator(storable)]
 ExternalId = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_storable)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(storable)
 ]
 ShortText = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=320), AfterValidator(_storable)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=320), AfterValidator(storable)
 ]
 PhoneNumber = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60), AfterValidator(_storable)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60), AfterValidator(storable)
 ]
 CurrencyCode = Annotated[
     str,
@@ -86,11 +85,11 @@ Count = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 Instant = Annotated[AwareDatetime, BeforeValidator(_text_only), AfterValidator(_bounded)]
 #: Part of a name, in any case.
 SearchText = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_storable)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(storable)
 ]
 #: What people write down: a note, the text of a task. Never read as markup.
 LongText = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000), AfterValidator(_storable)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000), AfterValidator(storable)
 ]
 #: Values of custom fields, for the kernel to judge.
 CustomValues = Annotated[

@@ -21,6 +21,7 @@ from api.edge.pages import Page, PageOf, Wished, asked, read_page
 from api.edge.routing import problems, slice_router
 from api.kernel import alike, records
 from api.kernel.binning import put_in_bin
+from api.kernel.computed import completed
 from api.kernel.constraints import UnknownReference
 from api.kernel.custom import BadCustomValue, CustomValueTaken
 from api.kernel.errors import NotFound, PreconditionFailed, PreconditionRequired
@@ -82,12 +83,14 @@ def record_router(
     ) -> BaseModel:
         given = {**only, "owners": await owners_seen(unit, caller)}
         ask = await asked(unit, wish, kind.noun, kind.fields, kind.model.__table__.c.get("custom"))
-        rows, next_cursor = await read_page(unit, kind.listing, given, page=page, ask=ask)
+        found, next_cursor = await read_page(unit, kind.listing, given, page=page, ask=ask)
+        rows = await completed(unit, kind.noun, found)
         return page_model.model_validate({"items": rows, "next_cursor": next_cursor}, from_attributes=True)
 
     async def read(record_id: UUID, caller: CurrentCaller, unit: Unit) -> BaseModel:
         owners = await owners_seen(unit, caller)
         found = await records.read_record(unit, kind, record_id, owners=owners)
+        [found] = await completed(unit, kind.noun, [found])
         return read_model.model_validate(found, from_attributes=True)
 
     async def update(

@@ -77,6 +77,8 @@ _companies = (
         Company.country,
         _owner.email.label("owner_email"),
         tags_cell("company", Company).label("tags"),
+        Company.employee_count,
+        Company.created_at,
         Company.custom,
     )
     .outerjoin(_industry, is_row(_industry, Company, Company.industry_id))
@@ -98,6 +100,7 @@ _contacts = (
         _owner.email.label("owner_email"),
         _source.label.label("source"),
         tags_cell("contact", Contact).label("tags"),
+        Contact.created_at,
         Contact.custom,
     )
     .outerjoin(Company, is_row(Company, Contact, Contact.company_id))
@@ -126,6 +129,7 @@ _deals = (
         case((Deal.status != "open", func.coalesce(Deal.closed_at, Deal.stage_entered_at))).label("closed_at"),
         _reason.label.label("lost_reason"),
         tags_cell("deal", Deal).label("tags"),
+        Deal.stage_entered_at,
         Deal.custom,
     )
     .join(Pipeline, is_row(Pipeline, Deal, Deal.pipeline_id))

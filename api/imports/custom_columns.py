@@ -27,7 +27,11 @@ _LONGEST = 3_200
 CustomColumns = Mapping[Entity, Sequence["CustomColumn"]]
 _FIELDS = compiled(
     select(CustomField.id, CustomField.record_kind, CustomField.name, CustomField.type, CustomField.choices)
-    .where(CustomField.organization_id == bindparam("organization_id"), ~CustomField.is_retired)
+    .where(
+        CustomField.organization_id == bindparam("organization_id"),
+        ~CustomField.is_retired,
+        CustomField.type != FieldType.COMPUTED.value,
+    )
     .order_by(CustomField.position, CustomField.id)
 )
 

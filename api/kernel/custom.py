@@ -37,6 +37,8 @@ class FieldType(StrEnum):
     CHOICES = "choices"
     PERSON = "person"
     LINK = "link"
+    #: Told by an expression, filled by nobody.
+    COMPUTED = "computed"
 
 
 class BadCustomValue(Unprocessable):
@@ -58,10 +60,12 @@ class Definition:
     id: UUID
     name: str
     type: FieldType
-    choices: frozenset[str]
+    #: Labels by their ids.
+    choices: Mapping[str, str]
     is_required: bool
     is_unique: bool
     is_personal: bool
+    expression: str | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ _DEFINITIONS = compiled(
     select(
         *(
             getattr(CustomField, name)
-            for name in ("id", "name", "type", "choices", "is_required", "is_unique", "is_personal")
+            for name in ("id", "name", "type", "choices", "is_required", "is_unique", "is_personal", "expression")
         )
     )
     .where(
@@ -114,10 +118,11 @@ def definitions(rows: Iterable[Row]) -> list[Definition]:
             row.id,
             row.name,
             FieldType(row.type),
-            frozenset(choice["id"] for choice in row.choices),
+            {choice["id"]: choice["label"] for choice in row.choices},
             row.is_required,
             row.is_unique,
             row.is_personal,
+            row.expression,
         )
         for row in rows
     ]
@@ -149,7 +154,7 @@ def merge(known: Iterable[Definition], before: Mapping[str, Any], given: Mapping
         definition = by_id.get(key)
         if definition is None:
             raise BadCustomValue("There is no such custom field.", pointer=f"/custom/{key}")
-        read = None if value is None else _read(definition, value)
+        read = _read(definition, value) if value is not None or definition.expression is not None else None
         if read is None and definition.is_required:
             raise BadCustomValue(f"{definition.name!r} is required.", pointer=f"/custom/{key}")
         if read == values.get(key):
@@ -262,6 +267,10 @@ def _link(definition: Definition, value: Any) -> str | None:  # noqa: ANN401 # J
     return read
 
 
+def _computed(_: Definition, __: Any) -> None:  # noqa: ANN401 # JSON
+    raise ValueError("is computed: leave it out.")
+
+
 _READERS: dict[FieldType, Callable[[Definition, Any], Any]] = {
     FieldType.TEXT: _text,
     FieldType.NUMBER: _number,
@@ -271,6 +280,7 @@ _READERS: dict[FieldType, Callable[[Definition, Any], Any]] = {
     FieldType.CHOICES: _choices,
     FieldType.PERSON: _person,
     FieldType.LINK: _link,
+    FieldType.COMPUTED: _computed,
 }
 
 

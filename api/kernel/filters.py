@@ -119,10 +119,14 @@ class Wish:
     sort: str | None = None
 
     @property
+    def names(self) -> list[str]:
+        """The fields that it speaks of."""
+        return [name for name, _, _ in self.conditions] + ([self.sort.removeprefix("-")] if self.sort else [])
+
+    @property
     def needs_custom(self) -> bool:
         """Whether it speaks of custom fields."""
-        names = [name for name, _, _ in self.conditions] + ([self.sort.removeprefix("-")] if self.sort else [])
-        return any(name.startswith(CUSTOM) for name in names)
+        return any(name.startswith(CUSTOM) for name in self.names)
 
 
 @dataclass(frozen=True)
@@ -197,7 +201,9 @@ def resolve(
     """
     every = dict(fields)
     if custom is not None:
-        every |= {f"{CUSTOM}{one.id}": _custom_field(custom, one) for one in definitions}
+        known = list(definitions)
+        _refuse_computed(wish, known)
+        every |= {f"{CUSTOM}{one.id}": _custom_field(custom, one) for one in known if one.expression is None}
     conditions = tuple(_condition(name, operator, value, every) for name, operator, value in wish.conditions)
     if wish.sort is None:
         return Ask(conditions)
@@ -208,6 +214,12 @@ def resolve(
     kind = _TYPES[field.kind]
     sort = func.coalesce(sql_cast(expression, kind), sql_cast(literal(_LEAST[field.kind], Text()), kind), type_=kind)
     return Ask(conditions, sort, is_descending=wish.sort.startswith("-"))
+
+
+def _refuse_computed(wish: Wish, known: Iterable[Definition]) -> None:
+    for one in known:
+        if one.expression is not None and f"{CUSTOM}{one.id}" in wish.names:
+            raise BadFilter(f"{one.name!r} is computed when a record is read: no list is narrowed or sorted by it.")
 
 
 def _kind(column: ColumnElement[Any]) -> Kind | None:

@@ -8,7 +8,7 @@ fields changed; what names anybody stays in the row.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select
@@ -17,6 +17,7 @@ from uuid_utils.compat import uuid7
 
 from api.db.statements import Bound, Statement, contains, is_one_of
 from api.kernel import custom, labels
+from api.kernel.computed import FLAG, completed, has_computed, with_computed
 from api.kernel.constraints import Problems, UnknownReference, unknown
 from api.kernel.custom import Custom
 from api.kernel.errors import Conflict, CrmError, NotFound, PreconditionFailed
@@ -138,6 +139,8 @@ class RecordKind:
             its_id = self._column(f"{name}_id")
             joined = and_(value.organization_id == self.model.organization_id, value.id == its_id)
             query = query.outerjoin(value, joined).add_columns(value.label.label(name))
+        if self.custom_changed is not None:
+            query = query.add_columns(has_computed(self.noun).label(FLAG))
         return query.add_columns(*(expression.label(name) for name, expression in self.beside.items()))
 
     @property
@@ -282,7 +285,7 @@ async def create_record(unit: UnitOfWork, kind: RecordKind, given: Mapping[str, 
         kind.keep(unit, record_id, beside)
     custom.claim(unit, kind.noun, record_id, made)
     known = {**dict.fromkeys(kind.labels), **values, **decision.state, "created_at": now, "updated_at": now}
-    return {**known, **kind.follow({}, values)}
+    return with_computed(kind.noun, {**known, **kind.follow({}, values)}, needed.definitions(answers))
 
 
 async def change_record(
@@ -317,21 +320,23 @@ async def change_record(
     wanted = {name: value for name, value in values.items() if name in kind.columns or name in kind.beside}
     decision = change(kind, before, wanted, custom=changed)
     if decision is None:
-        return before
+        return cast("Values", (await completed(unit, kind.noun, [before]))[0])
     unit.explain(kind.problems(decision.state["external_id"]))
     _require_shown(unit, kind, decision.written)
+    fields = custom.definitions((await unit.fetch_all(custom.defining(kind.noun)))[0]) if before.get(FLAG) else []
     write_changed(unit, kind, [decision])
     if decision.beside:
         kind.keep(unit, record_id, decision.beside)
     if changed is not None:
         custom.claim(unit, kind.noun, record_id, changed)
     labelled = {name: values[name] for name in kind.labels if name in values}
-    return {
+    state = {
         **decision.state,
         **kind.follow(before, {**decision.written, **decision.beside}),
         **labelled,
         "updated_at": unit.now,
     }
+    return with_computed(kind.noun, state, fields)
 
 
 def _require_shown(unit: UnitOfWork, kind: RecordKind, written: Values) -> None:

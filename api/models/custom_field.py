@@ -23,6 +23,7 @@ class CustomField(Aggregate):
     is_unique: Mapped[bool]
     is_personal: Mapped[bool]
     is_retired: Mapped[bool]
+    expression: Mapped[str | None]
     position: Mapped[int] = mapped_column(BigInteger)
 
 

@@ -177,7 +177,7 @@ DECLARED: Mapping[str, Declared] = {
     "bd_account_signs": _staff("kind"),
     "billing_customers": _staff("provider_customer_id"),
     "canned_replies": _staff("title text"),
-    "custom_fields": _staff("record_kind name type choices"),
+    "custom_fields": _staff("record_kind name type choices expression"),
     "entitlements": _staff("limits fallback"),
     "learned_headings": _staff("entity heading column_name"),
     "imports": _staff("state options files progress warnings error"),

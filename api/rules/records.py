@@ -325,6 +325,7 @@ async def load_book(unit: UnitOfWork, *, since: datetime | None = None) -> Ruleb
                 str(row.id), row.name, row.type == FieldType.NUMBER, {one["id"]: one["label"] for one in row.choices}
             )
             for row in fields
+            if row.type != FieldType.COMPUTED
         ],
     )
 

@@ -23,7 +23,7 @@ def list_custom_fields(
 
 
 def create_custom_field(body: schemas.CustomFieldCreate, *, key: str | None = None) -> Call[schemas.CustomFieldRead]:
-    """Add a field to contacts, companies or deals."""
+    """Add a field to contacts, companies or deals: one that people fill, or one that is computed."""
     return Call("POST", "/v1/custom-fields", body, headers={**once(key)})
 
 

@@ -16,7 +16,7 @@ class CustomFieldEvent(Event):
     topic: ClassVar[str] = "sluice.relations"
 
     record_kind: Literal["contact", "company", "deal"]
-    value_type: Literal["text", "number", "money", "date", "choice", "choices", "person", "link"]
+    value_type: Literal["text", "number", "money", "date", "choice", "choices", "person", "link", "computed"]
     choice_ids: list[str]
     is_required: bool
     is_unique: bool

@@ -22,6 +22,7 @@ _TYPES = {
     "choices": "Many choices",
     "person": "Person",
     "link": "Link",
+    "computed": "Computed",
 }
 
 
@@ -42,7 +43,7 @@ def _of_kind(who: SignIn, kind: str, fields: list[dict[str, Any]]) -> None:
             {
                 "Name": field["name"],
                 "Holds": _TYPES[field["type"]],
-                "Choices": ", ".join(choice["label"] for choice in field["choices"]),
+                "Choices": field.get("expression") or ", ".join(choice["label"] for choice in field["choices"]),
                 "Required": field["is_required"],
                 "Unique": field["is_unique"],
                 "Personal": field["is_personal"],
@@ -61,6 +62,12 @@ def _create(who: SignIn, kind: str) -> None:
         name = st.text_input("Name")
         holds = st.selectbox("Holds", list(_TYPES), format_func=lambda one: _TYPES[one])
         choices = st.text_area("Choices, one a line", help="Only for fields of choices.")
+        expression = st.text_input(
+            "Computed as",
+            placeholder=f'{kind}.custom["Weight"] * 2.0',
+            help="Only for computed fields: CEL over the record and `now`, for example"
+            ' `deal.amount * deal.custom["Probability"] / 100.0`. Numbers are decimals.',
+        )
         is_required, is_unique = st.checkbox("Required"), st.checkbox("Unique")
         personal = st.checkbox(
             "Personal", value=True, help="Values that may tell who somebody is stay out of events and figures."
@@ -76,6 +83,7 @@ def _create(who: SignIn, kind: str) -> None:
         "is_required": is_required,
         "is_unique": is_unique,
         "is_personal": personal,
+        **({"expression": expression.strip()} if expression.strip() else {}),
     }
     try:
         client.post(who, "/v1/custom-fields", body)

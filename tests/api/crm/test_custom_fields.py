@@ -1,6 +1,8 @@
 """Custom fields: what they take, what keeps them apart, and what of them leaves PostgreSQL."""
 
 import asyncio
+import csv
+import io
 from typing import Any
 
 import pytest
@@ -123,3 +125,94 @@ async def test_fields_are_an_administrators_and_names_differ(crm: Crm, owner: Me
     assert retired.json()["is_retired"]
     assert_problem(await owner.post("/v1/deals", await body_of(owner, "deal", **{made["id"]: 1})), 422)
     await owner.made("/v1/custom-fields", body)
+
+
+@KINDS
+class TestComputed:
+    async def test_is_told_wherever_the_record_is_and_filled_by_nobody(self, owner: Member, kind: str) -> None:
+        weight = await field(owner, kind, "number", name="Weight")
+        double = await field(owner, kind, "computed", expression=f'{kind}.custom["Weight"] * 2.0')
+        label = await field(
+            owner, kind, "computed", name="Label", expression=f'{kind}.custom["Weight"] > 5.0 ? "A" : "B"'
+        )
+        made = await owner.made(PATHS[kind], await body_of(owner, kind, **{weight["id"]: 4.5}))
+        told = {weight["id"]: 4.5, double["id"]: 9.0, label["id"]: "B"}
+        path = f"{PATHS[kind]}/{made['id']}"
+        [listed] = (await owner.get(PATHS[kind])).json()["items"]
+        assert made["custom"] == (await owner.get(path)).json()["custom"] == listed["custom"] == told
+        changed = (await owner.patch(path, {"custom": {weight["id"]: 6}}, version=made["version"])).json()
+        assert changed["custom"] == {weight["id"]: 6, double["id"]: 12.0, label["id"]: "A"}
+        for value in (1, None):
+            answer = await owner.patch(path, {"custom": {double["id"]: value}}, version=changed["version"])
+            assert_problem(answer, 422, "bad_custom_value")
+        emptied = (await owner.patch(path, {"custom": {weight["id"]: None}}, version=changed["version"])).json()
+        assert emptied["custom"] == {}, "what lacks something is not told"
+        asked = {"filter": f'[["custom.{double["id"]}", ">", 1]]'}
+        assert "computed" in assert_problem(await owner.get(PATHS[kind], params=asked), 422, "bad_filter")["detail"]
+        plural = PATHS[kind].rpartition("/")[2]
+        [row] = csv.DictReader(io.StringIO((await owner.get(f"/v1/exports/{plural}")).content.decode("utf-8-sig")))
+        assert (row["custom:Weight"], row["custom:A computed"]) == ("", "")
+
+    @pytest.mark.parametrize(
+        ("expression", "words"),
+        [
+            ("{}.nonsense", "nonsense"),
+            ('{}.custom["Unknown"]', "Unknown"),
+            ("1.0 + ", ""),
+            ("1.0 + 1.0", "same for all"),
+            ("{}.custom", "must be a number"),
+            ("other.name", "may name"),
+            ('{}.custom["Weight"] * 2', "same type"),
+            ('{0}.custom["All"].map(x, {0}.custom["All"].map(y, y))', "one list"),
+        ],
+    )
+    async def test_an_expression_that_cannot_be_is_refused(
+        self, owner: Member, kind: str, expression: str, words: str
+    ) -> None:
+        await field(owner, kind, "number", name="Weight")
+        body = {"record_kind": kind, "name": "Bad", "type": "computed", "expression": expression.format(kind)}
+        assert words in assert_problem(await owner.post("/v1/custom-fields", body), 422, "bad_expression")["detail"]
+
+    async def test_what_it_is_computed_of_keeps_its_name(self, owner: Member, kind: str) -> None:
+        weight = await field(owner, kind, "number", name="Weight")
+        double = await field(owner, kind, "computed", expression=f'{kind}.custom["Weight"] * 2.0')
+        path = f"/v1/custom-fields/{weight['id']}"
+        for change in ({"name": "Mass"}, {"is_retired": True}):
+            assert_problem(await owner.patch(path, change, version=1), 409, "custom_field_in_use")
+        other = {"expression": f"{kind}.custom['Weight'] * 3.0"}
+        assert (await owner.patch(f"/v1/custom-fields/{double['id']}", other, version=1)).status_code == 200
+        retired = await owner.patch(f"/v1/custom-fields/{double['id']}", {"is_retired": True}, version=2)
+        assert retired.status_code == 200
+        assert (await owner.patch(path, {"name": "Mass"}, version=1)).status_code == 200
+
+
+async def test_what_is_computed_knows_money_choices_and_the_time(owner: Member) -> None:
+    await field(owner, "deal", "choice", name="Tier", choices=[{"label": "Gold"}])
+    [tier] = (await owner.get("/v1/custom-fields", params={"record_kind": "deal"})).json()["items"]
+    expressions = {
+        "Commission": 'deal.custom["Tier"] == "Gold" ? deal.amount * 0.2 : 0.0',
+        "Age in days": "now - deal.created_at",
+        "Is large": "deal.amount > 1000.0",
+    }
+    fields = {
+        name: (await field(owner, "deal", "computed", name=name, expression=text))["id"]
+        for name, text in expressions.items()
+    }
+    body = await body_of(owner, "deal", **{tier["id"]: tier["choices"][0]["id"]})
+    made = await owner.made("/v1/deals", {**body, "amount_minor": 123_450, "currency": "EUR"})
+    told = made["custom"]
+    assert (told[fields["Commission"]], told[fields["Is large"]]) == (246.9, True)
+    assert 0 <= told[fields["Age in days"]] < 1
+    won = (await owner.post(f"/v1/deals/{made['id']}/win", {})).json()
+    assert won["custom"][fields["Commission"]] == 246.9
+
+
+async def test_only_what_is_computed_has_an_expression(owner: Member) -> None:
+    body = {"record_kind": "deal", "name": "X", "type": "number", "expression": "deal.amount"}
+    assert_problem(await owner.post("/v1/custom-fields", body), 422, "computed_mismatch")
+    computed = {"record_kind": "deal", "name": "X", "type": "computed"}
+    assert_problem(await owner.post("/v1/custom-fields", computed), 422, "computed_mismatch")
+    needed = {**computed, "expression": "deal.amount", "is_required": True}
+    assert_problem(await owner.post("/v1/custom-fields", needed), 422, "computed_mismatch")
+    unique = {**computed, "expression": "deal.amount", "is_unique": True}
+    assert_problem(await owner.post("/v1/custom-fields", unique), 422, "cannot_be_unique")
