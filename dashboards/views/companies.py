@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from dashboards import bulk, client, creating, files, pages, record, states, tags
+from dashboards import bulk, client, creating, files, finding, pages, record, states, tags
 from dashboards.answers import Me
+from dashboards.finding import Findable
 from dashboards.forms import Shown
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -17,6 +18,15 @@ _FIELDS = (
     Shown("employee_count", "Employees", "number"),
     Shown("country", "Country"),
 )
+_FOUND_BY = {
+    "name": Findable("Name"),
+    "domain": Findable("Domain"),
+    "industry": Findable("Industry"),
+    "employee_count": Findable("Employees", "number"),
+    "country": Findable("Country"),
+    "tags": Findable("Tags", "list"),
+    "created_at": Findable("Created", "moment"),
+}
 
 
 def render(who: SignIn, me: Me) -> None:
@@ -29,7 +39,7 @@ def render(who: SignIn, me: Me) -> None:
         elif creating.is_asked():
             _new(who, me)
         else:
-            _all(who)
+            _all(who, me)
 
 
 def _one(who: SignIn, me: Me, record_id: str) -> None:
@@ -56,15 +66,17 @@ def _new(who: SignIn, me: Me) -> None:
     creating.form(who, me, "company", "companies", (*_FIELDS, creating.owner(creating.people(who, me))))
 
 
-def _all(who: SignIn) -> None:
+def _all(who: SignIn, me: Me) -> None:
     creating.button("company")
     q = st.text_input("Search", placeholder="Part of a name")
-    items = client.get(who, "/v1/companies", {"limit": 100, "q": q or None})["items"]
+    asked = finding.draw(who, me, "company", _FOUND_BY)
+    items = client.get(who, "/v1/companies", {"limit": 100, "q": q or None, **asked.parameters})["items"]
     if not items:
-        states.nothing_here("No companies", "None is called so." if q else "Import them, or add one above.")
+        is_narrowed = q or asked.conditions
+        states.nothing_here("No companies", "None is like this." if is_narrowed else "Import them, or add one above.")
         return
-    columns = {"name": "Name", "domain": "Domain", "industry": "Industry", "country": "Country"}
-    record.table(items, columns, address="companies")
+    columns = {"name": "Name", "domain": "Domain", "industry": "Industry", "country": "Country", **asked.headings}
+    record.table(asked.filled(items), columns, address="companies")
     if q:
         st.caption("Changes of all apply to those whose name has this in it.")
-    bulk.show(who, "company", [["name", "contains", q]] if q else [])
+    bulk.show(who, "company", [*asked.conditions, *([["name", "contains", q]] if q else [])])

@@ -4,8 +4,9 @@ from typing import Any
 
 import streamlit as st
 
-from dashboards import bulk, client, creating, files, pages, record, states, tags, why
+from dashboards import bulk, client, creating, files, finding, pages, personal_data, record, states, tags, why
 from dashboards.answers import Me
+from dashboards.finding import Findable
 from dashboards.forms import Shown
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -20,6 +21,14 @@ _FIELDS = (
     Shown("phone", "Phone"),
     Shown("source", "Source"),
 )
+_FOUND_BY = {
+    "name": Findable("Name"),
+    "email": Findable("E-mail"),
+    "phone": Findable("Phone"),
+    "source": Findable("Source"),
+    "tags": Findable("Tags", "list"),
+    "created_at": Findable("Created", "moment"),
+}
 
 
 def render(who: SignIn, me: Me) -> None:
@@ -32,7 +41,7 @@ def render(who: SignIn, me: Me) -> None:
         elif creating.is_asked():
             _new(who, me)
         else:
-            _all(who)
+            _all(who, me)
 
 
 def _one(who: SignIn, me: Me, record_id: str) -> None:
@@ -52,6 +61,7 @@ def _one(who: SignIn, me: Me, record_id: str) -> None:
         record.edit_custom(who, path, found, record.custom_fields(who, "contacts"), known)
         tags.edit(who, path, found)
         files.section(who, "contact", record_id)
+        personal_data.panel(who, me, record_id, found["name"])
         record.remove(who, path, found, "contact")
     with right:
         why.show_lead(who, record_id)
@@ -97,14 +107,18 @@ def _new(who: SignIn, me: Me) -> None:
     creating.form(who, me, "contact", "contacts", (*_FIELDS, company, creating.owner(creating.people(who, me))))
 
 
-def _all(who: SignIn) -> None:
+def _all(who: SignIn, me: Me) -> None:
+    personal_data.receipt()
     creating.button("contact")
     q = st.text_input("Search", placeholder="Part of a name or an e-mail address")
-    items = client.get(who, "/v1/contacts", {"limit": 100, "q": q or None})["items"]
+    asked = finding.draw(who, me, "contact", _FOUND_BY)
+    items = client.get(who, "/v1/contacts", {"limit": 100, "q": q or None, **asked.parameters})["items"]
     if not items:
-        states.nothing_here("No contacts", "Nobody is called so." if q else "Import them, or add one above.")
+        is_narrowed = q or asked.conditions
+        states.nothing_here("No contacts", "Nobody is like this." if is_narrowed else "Import them, or add one above.")
         return
-    record.table(items, {"name": "Name", "email": "E-mail", "phone": "Phone", "source": "Source"}, address="contacts")
+    columns = {"name": "Name", "email": "E-mail", "phone": "Phone", "source": "Source", **asked.headings}
+    record.table(asked.filled(items), columns, address="contacts")
     if q:
         st.caption("Changes of all apply to those whose name has this in it.")
-    bulk.show(who, "contact", [["name", "contains", q]] if q else [])
+    bulk.show(who, "contact", [*asked.conditions, *([["name", "contains", q]] if q else [])])

@@ -4,8 +4,9 @@ from typing import Any
 
 import streamlit as st
 
-from dashboards import bulk, client, creating, drafting, files, lines, money, pages, record, states, tags, why
+from dashboards import bulk, client, creating, drafting, files, finding, lines, money, pages, record, states, tags, why
 from dashboards.answers import Me, Pipeline, Stage
+from dashboards.finding import Findable
 from dashboards.forms import Shown
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -18,6 +19,15 @@ _FIELDS = (
     Shown("close_date", "Expected to close on", "date"),
     Shown("source", "Source"),
 )
+_FOUND_BY = {
+    "title": Findable("Title"),
+    "amount_minor": Findable("Amount", "money"),
+    "status": Findable("Status", "choice", {"open": "open", "won": "won", "lost": "lost"}),
+    "source": Findable("Source"),
+    "close_date": Findable("Expected to close on", "date"),
+    "tags": Findable("Tags", "list"),
+    "created_at": Findable("Created", "moment"),
+}
 _CARDS, _COLUMNS, _ROWS = 10, 6, 100
 #: Who may let a deal go on without what a stage asks for.
 _MAY_OVERRIDE = frozenset({"owner", "admin", "manager"})
@@ -92,13 +102,14 @@ def _all(who: SignIn, me: Me, pipelines: list[Pipeline]) -> None:
     shape = right.segmented_control("As", ["Board", "List"], default="Board")
     pipeline = next(one for one in pipelines if one.id == chosen)
     if shape == "List":
-        _list(who, pipeline, q)
+        _list(who, me, pipeline, q)
     else:
         _board(who, me, pipeline, q)
 
 
-def _list(who: SignIn, pipeline: Pipeline, q: str) -> None:
-    parameters = {"pipeline_id": pipeline.id, "q": q or None, "limit": _ROWS}
+def _list(who: SignIn, me: Me, pipeline: Pipeline, q: str) -> None:
+    asked = finding.draw(who, me, "deal", _FOUND_BY)
+    parameters = {"pipeline_id": pipeline.id, "q": q or None, "limit": _ROWS, **asked.parameters}
     items = client.get(who, "/v1/deals", parameters)["items"]
     if not items:
         states.nothing_here("No deals", "None of those you see is like this.")
@@ -112,13 +123,13 @@ def _list(who: SignIn, pipeline: Pipeline, q: str) -> None:
             "tags": ", ".join(item.get("tags", [])),
             "rotting": "yes" if item.get("is_rotting") else "",
         }
-        for item in items
+        for item in asked.filled(items)
     ]
     columns = {"title": "Title", "stage": "Stage", "amount": "Amount", "close_date": "Closes", "status": "Status"}
-    columns |= {"tags": "Tags", "rotting": "Too long in its stage"}
+    columns |= {"tags": "Tags", "rotting": "Too long in its stage", **asked.headings}
     record.table(rows, columns, address="deals")
-    found: list[list[str]] = [["pipeline_id", "=", pipeline.id]] + ([["title", "contains", q]] if q else [])
-    bulk.show(who, "deal", found)
+    searched = [["title", "contains", q]] if q else []
+    bulk.show(who, "deal", [["pipeline_id", "=", pipeline.id], *searched, *asked.conditions])
     if len(items) == _ROWS:
         st.caption(f"The newest {_ROWS} are shown; search for others.")
 
