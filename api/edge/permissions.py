@@ -168,7 +168,7 @@ _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
     ("views:write", EVERYBODY, False, "create_view update_view delete_view"),
     ("watches:read", EVERYBODY, False, "list_watches read_watch"),
     ("watches:write", EVERYBODY, False, "create_watch update_watch delete_watch"),
-    ("users:read", EVERYBODY, False, "list_users read_user"),
+    ("users:read", EVERYBODY, False, "list_users read_user list_roles"),
     ("users:write", ADMINISTRATORS, False, "create_user update_user"),
     (
         "webhooks:read",

@@ -19,7 +19,7 @@ from api.edge.limits import RateLimited
 from api.edge.pages import Page, PageOf, read_page
 from api.edge.routing import problems, slice_router
 from api.edge.security import AccessClaims
-from api.identity import account, invitations, links, oidc_endpoints, people, records, rules, sign_in
+from api.identity import account, invitations, links, oidc_endpoints, people, records, roles, rules, sign_in
 from api.identity.callers import TheClient, TheServices
 from api.identity.passwords import WeakPassword, require_strong
 from api.identity.proofs import LinkNotGood
@@ -246,4 +246,5 @@ routers = (
     *oidc_endpoints.routers,
     invitations.router,
     invitations.accept_router,
+    roles.router,
 )

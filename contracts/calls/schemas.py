@@ -718,6 +718,7 @@ class CustomFieldCreate(TypedDict):
     is_required: NotRequired[bool]
     is_unique: NotRequired[bool]
     is_personal: NotRequired[bool | None]
+    expression: NotRequired[str | None]
 
 
 class CustomFieldRead(TypedDict):
@@ -733,6 +734,7 @@ class CustomFieldRead(TypedDict):
     is_unique: bool
     is_personal: bool
     is_retired: bool
+    expression: str | None
     position: int
     created_at: str
     updated_at: str
@@ -745,6 +747,7 @@ class CustomFieldUpdate(TypedDict):
     choices: NotRequired[list[Choice]]
     is_required: NotRequired[bool]
     is_personal: NotRequired[bool]
+    expression: NotRequired[str]
     is_retired: NotRequired[bool]
     position: NotRequired[int]
 
@@ -1216,7 +1219,7 @@ class FactsBehind(TypedDict):
 
 Feature: TypeAlias = Literal["ai_drafts", "webhooks"]
 
-FieldType: TypeAlias = Literal["text", "number", "money", "date", "choice", "choices", "person", "link"]
+FieldType: TypeAlias = Literal["text", "number", "money", "date", "choice", "choices", "person", "link", "computed"]
 
 
 class Figure(TypedDict):
@@ -2387,6 +2390,13 @@ class PageOfRentalRead(TypedDict):
     next_cursor: str | None
 
 
+class PageOfRoleRead(TypedDict):
+    """PageOfRoleRead"""
+
+    items: list[RoleRead]
+    next_cursor: str | None
+
+
 class PageOfRuleRead(TypedDict):
     """PageOfRuleRead"""
 
@@ -2877,6 +2887,14 @@ class RevertRead(TypedDict):
 
 
 Role: TypeAlias = Literal["owner", "admin", "manager", "rep", "analyst"]
+
+
+class RoleRead(TypedDict):
+    """A role, and what people may do who have it."""
+
+    role: Role
+    scopes: list[str]
+    operations: list[str]
 
 
 class RowProblem(TypedDict):

@@ -102,3 +102,8 @@ def invite(body: schemas.InvitationCreate, *, key: str | None = None) -> Call[sc
 def revoke_invitation(invitation_id: str | UUID) -> Call[None]:
     """Take an invitation back."""
     return Call("DELETE", f"/v1/invitations/{in_path(invitation_id)}")
+
+
+def list_roles() -> Call[schemas.PageOfRoleRead]:
+    """List the roles and what each may do. Whose records somebody sees, their record scope says."""
+    return Call("GET", "/v1/roles")

@@ -1,18 +1,25 @@
-"""The organization: all of it to take along, and its end."""
+"""The organization: how it counts, what its people need to sign in, its features, all of it to take along, its end."""
 
 from uuid import UUID
+from zoneinfo import available_timezones
 
 import pandas as pd
 import streamlit as st
 
-from contracts.calls import privacy
+from contracts.calls import feature_flags, privacy
 from contracts.calls.schemas import DeletionAsk, DeletionRead
+from contracts.money import MINOR_DIGITS
 from dashboards import client, states
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
 
 PAGE = Page("Organization", icon="domain", group="Admin", position=19, roles=frozenset({"owner", "admin"}))
+_FEATURES = {"ai_drafts": "Drafts by a language model", "webhooks": "Webhooks"}
+_DAYS = dict(enumerate("Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split(), start=1))
+_MONTHS = dict(
+    enumerate("January February March April May June July August September October November December".split(), start=1)
+)
 
 
 def render(sign_in: SignIn, me: Me) -> None:
@@ -21,10 +28,22 @@ def render(sign_in: SignIn, me: Me) -> None:
     organization_id = me.organization.id
     with states.explained():
         deletion = _deletion(sign_in, organization_id)
-        st.text(me.organization.name)
-        st.caption(
-            f"Its owners can take everything along as an archive: GET /v1/organizations/{me.organization.id}/archive"
-        )
+        if deletion is None:
+            _settings(sign_in, organization_id)
+        _features(sign_in, is_owner=me.role == "owner")
+        st.header("Take everything along", anchor=False)
+        if me.role == "owner":
+            st.download_button(
+                "Save the archive",
+                data=lambda: client.get_file(sign_in, f"/v1/organizations/{organization_id}/archive"),
+                file_name=f"{me.organization.name}.zip",
+                mime="application/zip",
+                icon=":material/download:",
+                on_click="ignore",
+                help="Every table as lines of JSON, and the files.",
+            )
+        else:
+            st.text("Owners can save all of it as an archive.")
         st.header("Delete the organization", anchor=False)
         if deletion is not None:
             _cancel(sign_in, me, deletion)
@@ -32,6 +51,52 @@ def render(sign_in: SignIn, me: Me) -> None:
             _ask(sign_in, organization_id)
         else:
             st.text("Owners can have it deleted.")
+
+
+def _settings(sign_in: SignIn, organization_id: UUID) -> None:
+    path = f"/v1/organizations/{organization_id}"
+    found = client.get(sign_in, path)
+    zones = sorted(zone for zone in available_timezones() if "/" in zone or zone == "UTC")
+    currencies = list(MINOR_DIGITS)
+    with st.form("organization"):
+        name = st.text_input("Name", found["name"])
+        left, right = st.columns(2)
+        zone = left.selectbox("Time zone", zones, zones.index(found["time_zone"]))
+        currency = right.selectbox("Currency", currencies, currencies.index(found["currency"]))
+        day = left.selectbox("Weeks begin on", _DAYS, found["week_start"] - 1, format_func=_DAYS.__getitem__)
+        month = right.selectbox(
+            "The fiscal year begins in", _MONTHS, found["fiscal_year_start_month"] - 1, format_func=_MONTHS.__getitem__
+        )
+        is_strict = st.checkbox(
+            "Everybody needs a second factor",
+            found["requires_second_factor"],
+            help="Whoever has none can do nothing but set one up, from their next request on.",
+        )
+        is_sent = st.form_submit_button("Save", type="primary")
+    wanted = {
+        "name": name.strip(),
+        "time_zone": zone,
+        "currency": currency,
+        "week_start": day,
+        "fiscal_year_start_month": month,
+        "requires_second_factor": is_strict,
+    }
+    changed = {key: value for key, value in wanted.items() if found[key] != value}
+    if is_sent and changed:
+        client.patch(sign_in, path, changed, etag=found.etag)
+        st.rerun()
+
+
+def _features(sign_in: SignIn, *, is_owner: bool) -> None:
+    st.header("Features", anchor=False)
+    for one in client.ask(sign_in, feature_flags.list_feature_flags())["items"]:
+        label = _FEATURES.get(one["flag"], one["flag"])
+        is_on = st.toggle(label, one["is_on"], key=f"feature {one['flag']}", disabled=not is_owner)
+        if is_on != one["is_on"]:
+            client.ask(sign_in, feature_flags.set_feature_flag(one["flag"], {"is_on": is_on}))
+            st.rerun()
+    if not is_owner:
+        st.caption("Owners turn them on and off.")
 
 
 def _deletion(sign_in: SignIn, organization_id: UUID) -> DeletionRead | None:

@@ -1,9 +1,11 @@
 """People, their roles and teams, and who is invited: for administrators."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
 
+from contracts.calls import users as users_calls
 from dashboards import client, states
 from dashboards.answers import Me
 from dashboards.pages import Page
@@ -22,13 +24,15 @@ def render(sign_in: SignIn, me: Me) -> None:
     with states.explained():
         users = client.get_all(sign_in, "/v1/users")
         teams = [team for team in client.get_all(sign_in, "/v1/teams") if team["is_active"]]
-        people, invited, in_teams = st.tabs(["People and roles", "Invitations", "Teams"])
+        people, invited, in_teams, roles = st.tabs(["People", "Invitations", "Teams", "Roles"])
         with people, states.explained():
             _people(sign_in, users)
         with invited, states.explained():
             _invitations(sign_in, me, teams)
         with in_teams, states.explained():
             _teams(sign_in, users, teams)
+        with roles, states.explained():
+            _roles(sign_in)
 
 
 def _people(sign_in: SignIn, users: list[dict[str, Any]]) -> None:
@@ -126,6 +130,57 @@ def _teams(sign_in: SignIn, users: list[dict[str, Any]], teams: list[dict[str, A
         if joins:
             client.post(sign_in, f"/v1/teams/{into}/members", {"user_id": who})
             st.success("Done.")
+        _one_team(sign_in, teams, parents, managers)
+
+
+def _one_team(
+    sign_in: SignIn, teams: list[dict[str, Any]], parents: Mapping[Any, str], managers: Mapping[Any, str]
+) -> None:
+    """A team as it is: who is in it, what it is called, where it belongs."""
+    by_id = {team["id"]: team for team in teams}
+    chosen = st.selectbox("Team", list(by_id), format_func=lambda one: by_id[one]["name"], key="team")
+    path = f"/v1/teams/{chosen}"
+    team, above = by_id[chosen], [one for one in parents if one != chosen]
+    for member in client.get_all(sign_in, f"{path}/members"):
+        text, button = st.columns([4, 1], vertical_alignment="center")
+        text.text(managers.get(member["user_id"], member["user_id"]))
+        if button.button("Take out", key=f"out {chosen} {member['user_id']}"):
+            client.delete(sign_in, f"{path}/members/{member['user_id']}", etag=f'"{team["version"]}"')
+            st.rerun()
+    with st.form(f"team {chosen}"):
+        name = st.text_input("Name", team["name"])
+        parent = st.selectbox("Below", above, _place(above, team["parent_team_id"]), format_func=parents.__getitem__)
+        leads = st.selectbox(
+            "Led by", list(managers), _place(list(managers), team["manager_id"]), format_func=managers.__getitem__
+        )
+        is_active = st.checkbox("Active", value=True, help="A team that is not ends, and its people are in none.")
+        is_sent = st.form_submit_button("Save the team")
+    if is_sent and name.strip():
+        body = {"name": name.strip(), "parent_team_id": parent, "manager_id": leads, "is_active": is_active}
+        client.patch(sign_in, path, body, etag=f'"{team["version"]}"')
+        st.rerun()
+
+
+def _place(options: list[Any], one: str | None) -> int:
+    return options.index(one) if one in options else 0
+
+
+def _roles(sign_in: SignIn) -> None:
+    """The matrix: what each role reads and writes. Whose records, the record scope says."""
+    found = client.ask(sign_in, users_calls.list_roles())["items"]
+    areas = sorted({scope.partition(":")[0] for one in found for scope in one["scopes"]})
+    rows = [
+        {"Area": area.replace("_", " ").capitalize()}
+        | {one["role"].capitalize(): _may(set(one["scopes"]), area) for one in found}
+        for area in areas
+    ]
+    st.dataframe(rows, hide_index=True, height="content")
+    st.caption("Whose records somebody sees is set per person: their own, the team's, all teams below, or everybody's.")
+
+
+def _may(scopes: set[str], area: str) -> str:
+    words = {"read": "reads", "write": "writes"}
+    return " and ".join(word for action, word in words.items() if f"{area}:{action}" in scopes) or "–"
 
 
 def _as_tree(

@@ -34,6 +34,10 @@ SESSION = {
     "rotated_at": "2026-05-01T09:30:00Z",
     "expires_at": "2026-06-01T09:30:00Z",
 }
+ORGANIZATION = {
+    "id": "o1", "version": 1, "name": "Northwind", "time_zone": "Europe/Berlin", "currency": "EUR", "week_start": 1,
+    "fiscal_year_start_month": 1, "requires_second_factor": False,
+}  # fmt: skip
 KEY = {
     "id": "k1",
     "user_id": "u0",
@@ -78,6 +82,11 @@ def serve_access(app: FastAPI, changed: list[tuple[str, Row]]) -> None:
     listed("/v1/me/organizations", [{"id": "o1", "name": "Northwind", "role": "owner", "is_present": True}])
 
     asked: list[Row] = []
+    listed("/v1/feature-flags", [{"flag": "ai_drafts", "is_on": True}, {"flag": "webhooks", "is_on": True}])
+    listed("/v1/roles", [{"role": "rep", "scopes": ["deals:read", "deals:write", "metrics:read"]}])
+    listed("/v1/teams/{team_id}/members", [{"user_id": "u1", "started_at": "2026-05-01T09:30:00Z"}])
+
+    app.add_api_route("/v1/organizations/{organization_id}", lambda: ORGANIZATION, methods=["GET"])
 
     @app.get("/v1/organizations/{organization_id}/deletion")
     def deletion() -> Any:

@@ -263,3 +263,77 @@ def test_a_pair_that_is_two_is_told_apart_on_the_page(opened: Open, who: session
     assert "Front desk" not in [one.value for one in page.text]
     page = press(page, "Ask again")
     assert [one.value for one in page.text].count("Front desk") == 2
+
+
+def test_a_list_is_narrowed_by_a_custom_field_and_kept_as_a_view(opened: Open, who: session.SignIn) -> None:
+    seats = client.post(
+        who, "/v1/custom-fields", {"record_kind": "company", "name": "Seats", "type": "number", "is_personal": False}
+    )
+    double = {"record_kind": "company", "name": "Twice", "type": "computed"}
+    client.post(who, "/v1/custom-fields", {**double, "expression": 'company.custom["Seats"] * 2.0'})
+    for name, count in (("Few", 3), ("Many", 40)):
+        client.post(who, "/v1/companies", {"name": name, "custom": {seats["id"]: count}})
+    page = opened("companies")
+    assert list(page.dataframe[0].value["Name"]) == ["Many", "Few"]
+    page.selectbox(key="by company").select(f"custom.{seats['id']}").run()
+    next(one for one in page.selectbox if one.label == "Is").select(">=")
+    page.number_input[0].set_value(10.0)
+    page = press(page, "Add the condition")
+    assert list(page.dataframe[0].value["Name"]) == ["Many"]
+    assert "Seats at least 10" in said(page)
+    computed = client.get(who, "/v1/custom-fields", {"record_kind": "company"})["items"][1]["id"]
+    next(one for one in page.multiselect if one.label == "Also show").select(computed).run()
+    assert list(page.dataframe[0].value["Twice"]) == ["80"]
+    page.text_input(key="view name company").input("Large ones")
+    press(page, "Keep it")
+    [view] = client.get(who, "/v1/views")["items"]
+    assert (view["filter"], view["columns"]) == ([[f"custom.{seats['id']}", ">=", 10.0]], [f"custom.{computed}"])
+    again = opened("companies", view=view["id"])
+    assert (list(again.dataframe[0].value["Name"]), list(again.dataframe[0].value["Twice"])) == (["Many"], ["80"])
+    press(again, "Delete this view")
+    assert client.get(who, "/v1/views")["items"] == []
+
+
+def test_an_organization_is_renamed_and_asks_for_second_factors(opened: Open, who: session.SignIn) -> None:
+    page = opened("organization")
+    page.text_input[0].input("Acme & Sons")
+    next(one for one in page.checkbox if one.label == "Everybody needs a second factor").check()
+    page.toggle[0].set_value(False)
+    press(page, "Save")
+    client.me(who)  # who has none can do nothing but this
+    with pytest.raises(client.ApiError, match="second factor"):
+        client.get(who, f"/v1/organizations/{client.me(who).organization.id}")
+
+
+def test_features_are_turned_off_by_owners(opened: Open, who: session.SignIn) -> None:
+    page = opened("organization")
+    page.toggle[0].set_value(False).run()
+    found = client.get(who, "/v1/feature-flags")["items"]
+    assert {one["flag"]: one["is_on"] for one in found} == {"ai_drafts": False, "webhooks": True}
+
+
+def test_a_contact_is_erased_by_name_and_the_receipt_says_what_stays(opened: Open, who: session.SignIn) -> None:
+    made = client.post(who, "/v1/contacts", {"name": "Ada", "email": "ada@a.example"}).body
+    page = opened("contacts", id=made["id"])
+    erase = next(button for button in page.button if button.label == "Erase")
+    assert erase.disabled
+    page.text_input(key=f"erase {made['id']}").input("Ada").run()
+    page = press(page, "Erase")
+    assert not page.exception
+    assert "The contact is erased" in page.success[0].value
+    assert "Ada" not in [one["name"] for one in client.get(who, "/v1/contacts")["items"]]
+
+
+def test_a_team_is_renamed_and_somebody_taken_out(opened: Open, who: session.SignIn) -> None:
+    team = client.post(who, "/v1/teams", {"name": "North"}).body
+    client.post(who, f"/v1/teams/{team['id']}/members", {"user_id": client.me(who).id})
+    page = press(opened("people"), "Take out")
+    assert client.get(who, f"/v1/teams/{team['id']}/members")["items"] == []
+    next(one for one in page.text_input if one.value == "North").input("South")
+    page = press(page, "Save the team")
+    assert not page.exception
+    assert client.get(who, f"/v1/teams/{team['id']}")["name"] == "South"
+    [matrix] = [table.value for table in page.dataframe if "Area" in table.value]
+    by_area = matrix.set_index("Area")
+    assert (by_area.loc["Audit", "Owner"], by_area.loc["Audit", "Rep"]) == ("reads", "–")
+    assert by_area.loc["Deals", "Rep"] == "reads and writes"
