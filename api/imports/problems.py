@@ -20,7 +20,7 @@ class Problem(NamedTuple):
     fix: str
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # not frozen: whoever passes an exception on writes to it
 class FileProblem(Exception):
     """Something wrong with a whole file: none of its rows can be read."""
 

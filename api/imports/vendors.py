@@ -9,6 +9,28 @@ from api.imports.presets import Entity
 
 Headings = Mapping[Entity, Mapping[str, str]]
 
+#: What an activity is about, whatever kind it is of.
+_HUBSPOT_ABOUT: Mapping[str, str] = {
+    "associated_deal_ids": "deal_external_id",
+    "associated_contact_ids": "contact_external_id",
+    "associated_company_ids": "company_external_id",
+}
+_SALESFORCE_ABOUT: Mapping[str, str] = {
+    "id": "external_id",
+    "whatid": "deal_external_id",
+    "whoid": "contact_external_id",
+    "accountid": "company_external_id",
+    "isdeleted": "is_deleted",
+}
+_PIPEDRIVE_ABOUT: Mapping[str, str] = {
+    "id": "external_id",
+    "deal_id": "deal_external_id",
+    "contact_person_id": "contact_external_id",
+    "person_id": "contact_external_id",
+    "organization": "company",
+    "organization_id": "company_external_id",
+}
+
 _HUBSPOT: Headings = {
     Entity.DEALS: {
         "record_id": "external_id",
@@ -71,6 +93,38 @@ _HUBSPOT: Headings = {
         "name": "field",
         "property": "field",
         "property_name": "field",
+    },
+    Entity.NOTES: {
+        "record_id": "external_id",
+        "note_body": "body",
+        "activity_date": "took_place_at",
+        "activity_assigned_to": "author_email",
+        **_HUBSPOT_ABOUT,
+        "engagement_id": "external_id",
+        "property_hs_note_body": "body",
+        "property_hs_timestamp": "took_place_at",
+    },
+    Entity.ACTIVITIES: {
+        "record_id": "external_id",
+        "activity_type": "kind",
+        "activity_date": "took_place_at",
+        "activity_assigned_to": "author_email",
+        "call_title": "subject",
+        "call_notes": "body",
+        "call_direction": "direction",
+        "meeting_name": "subject",
+        "meeting_description": "body",
+        **_HUBSPOT_ABOUT,
+    },
+    Entity.TASKS: {
+        "record_id": "external_id",
+        "task_title": "title",
+        "task_notes": "body",
+        "due_date": "due_at",
+        "create_date": "created_at",
+        "completed_at": "completed_at",
+        "assigned_to": "assignee_email",
+        **_HUBSPOT_ABOUT,
     },
 }
 
@@ -157,6 +211,28 @@ _SALESFORCE: Headings = {
         "last_modified": "entered_at",
         "isdeleted": "is_deleted",
     },
+    Entity.TASKS: {
+        "subject": "title",
+        "description": "body",
+        "activitydate": "due_at",
+        "createddate": "created_at",
+        "completeddatetime": "completed_at",
+        **_SALESFORCE_ABOUT,
+    },
+    Entity.ACTIVITIES: {
+        "type": "kind",
+        "subject": "subject",
+        "description": "body",
+        "activitydatetime": "took_place_at",
+        **_SALESFORCE_ABOUT,
+    },
+    Entity.NOTES: {
+        "id": "external_id",
+        "body": "body",
+        "createddate": "took_place_at",
+        "parentid": "deal_external_id",
+        "isdeleted": "is_deleted",
+    },
 }
 
 _PIPEDRIVE: Headings = {
@@ -203,9 +279,30 @@ _PIPEDRIVE: Headings = {
         "user": "actor_email",
         "changed_by": "actor_email",
     },
+    Entity.TASKS: {
+        "subject": "title",
+        "note": "body",
+        "due_date": "due_at",
+        "add_time": "created_at",
+        "marked_as_done_time": "completed_at",
+        "assigned_to_user": "assignee_email",
+        **_PIPEDRIVE_ABOUT,
+    },
+    Entity.NOTES: {
+        "content": "body",
+        "add_time": "took_place_at",
+        "user": "author_email",
+        **_PIPEDRIVE_ABOUT,
+    },
 }
 #: Pipedrive puts what a column is of in front of its name: "Deal - Title".
-_PREFIXES = {Entity.DEALS: "deal_", Entity.CONTACTS: "person_", Entity.COMPANIES: "organization_"}
+_PREFIXES = {
+    Entity.DEALS: "deal_",
+    Entity.CONTACTS: "person_",
+    Entity.COMPANIES: "organization_",
+    Entity.TASKS: "activity_",
+    Entity.NOTES: "note_",
+}
 
 _PRESETS: Mapping[str, Headings] = {"hubspot": _HUBSPOT, "salesforce": _SALESFORCE, "pipedrive": _PIPEDRIVE}
 

@@ -8,7 +8,8 @@ import csv
 import json
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime
+from contextlib import closing
+from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,8 @@ def _workbook(name: str, path: Path, notes: list[str]) -> Iterator[Sequence[Any]
     with zipfile.ZipFile(path) as archive:
         if sum(part.file_size for part in archive.infolist()) > LARGEST_UNPACKED:
             raise FileProblem(name, "The workbook is too large.", "Save the sheet as CSV (UTF-8) and try again.")
-    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    try:
+    # by its contents: what is called otherwise is refused by name
+    with path.open("rb") as stream, closing(openpyxl.load_workbook(stream, read_only=True, data_only=True)) as book:
         headings: Sequence[Any] | None = None
         for sheet in book.worksheets:
             if sheet.sheet_state != "visible":
@@ -76,8 +77,6 @@ def _workbook(name: str, path: Path, notes: list[str]) -> Iterator[Sequence[Any]
                     notes.append(f"{name}: not read: the sheet {sheet.title!r}, whose headings are others.")
                 continue
             yield from rows
-    finally:
-        book.close()
 
 
 def _parquet(_name: str, path: Path, _notes: list[str]) -> Iterator[Sequence[Any]]:
@@ -93,8 +92,9 @@ def as_text(value: Any) -> str:  # noqa: ANN401 # whatever a cell holds
         return ""
     if isinstance(value, str):
         return value
-    if isinstance(value, datetime) and (value.hour, value.minute, value.second, value.microsecond) == (0, 0, 0, 0):
-        return value.date().isoformat() if value.tzinfo is None else value.isoformat()
+    if isinstance(value, datetime):
+        is_day = value.tzinfo is None and value.time() == time.min
+        return value.date().isoformat() if is_day else value.isoformat(sep=" ")
     return next((write(value) for kind, write in _WRITERS.items() if isinstance(value, kind)), str(value))
 
 

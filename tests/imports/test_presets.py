@@ -1,5 +1,8 @@
 """Exports of other products, with their headings, statuses and stage histories, imported without a map."""
 
+import csv
+import io
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -69,3 +72,60 @@ async def test_hubspot_names_and_links_by_id(importer: Importer) -> None:
     )
     assert tuple(deal.values()) == ("One", "71", "Kim Rep", "open")
     assert importer.one("select name from contacts") == "Ada Lovelace"
+
+
+async def test_hubspots_tables_bring_when_deals_entered_their_stages_and_notes(
+    importer: Importer, shared_data: Path
+) -> None:
+    folder = shared_data / "hubspot_connector_seeds"
+    if not folder.is_dir():
+        pytest.skip("needs the hubspot_connector_seeds data set beside the project")
+    history = (folder / "deal_stage_data.csv").read_text()
+    rows = list(csv.DictReader(io.StringIO(history)))
+    # its hours have one digit before ten
+    ordered = sorted(rows, key=lambda row: datetime.strptime(row["date_entered"], "%Y-%m-%d %H:%M:%S"))  # noqa: DTZ007
+    last = {row["deal_id"]: row["value"] for row in ordered}
+    deals = "deal_id,deal_pipeline_stage_id\n" + "".join(f"{deal},{stage}\n" for deal, stage in last.items())
+    files: dict[str, str | bytes] = {
+        "deals": deals,
+        "deal_stage_history": history,
+        "notes": (folder / "engagement_note_data.csv").read_bytes(),
+    }
+    done = await importer.run(files, preset="hubspot", create_missing=True)
+    assert done["counts"]["failed"] == 0, await errors_of(importer, done)
+    assert done["progress"]["deal_stage_history"]["created"] == len(rows)
+    assert importer.one("select count(distinct aggregate_id) from event_log where aggregate_type = 'deal'") == len(last)
+    assert importer.one("select body from activities") == "note body"
+    assert importer.one("select took_place_at::text from activities").startswith("2014-08-27")
+
+
+@pytest.mark.parametrize(
+    ("preset", "tasks", "notes"),
+    [
+        (
+            "hubspot",
+            "Record ID,Task Title,Task Notes,Due date,Associated Contact IDs\n9,Call,Ask,2030-01-05,81\n",
+            "Record ID,Note body,Activity date,Associated Contact IDs\n5,Likes it,2026-01-02 10:00,81\n",
+        ),
+        (
+            "salesforce",
+            "Id,WhoId,WhatId,Subject,ActivityDate,Description,OwnerId,IsDeleted\n9,81,,Call,2030-01-05,Ask,005,false\n",
+            "Id,ParentId,Body,CreatedDate\n5,,Likes it,2026-01-02T10:00:00Z\n",
+        ),
+        (
+            "pipedrive",
+            "ID,Activity - Subject,Activity - Note,Activity - Due date,Person ID\n9,Call,Ask,2030-01-05,81\n",
+            "Note - ID,Note - Content,Note - Add time,Note - Person ID\n5,Likes it,2026-01-02 10:00:00,81\n",
+        ),
+    ],
+)
+async def test_tasks_and_notes_come_with_each_presets_headings(
+    importer: Importer, preset: str, tasks: str, notes: str
+) -> None:
+    await importer.run({"contacts": "external_id,name\n81,Ada\n"})
+    done = await importer.run({"tasks": tasks, "notes": notes}, preset=preset, create_missing=True)
+    assert (done["counts"]["created"], done["counts"]["failed"]) == (2, 0), await errors_of(importer, done)
+    [task] = importer.rows("select title, body, due_at::date::text as due, contact_id from tasks")
+    assert (task["title"], task["body"], task["due"]) == ("Call", "Ask", "2030-01-05")
+    assert task["contact_id"] == importer.one("select id from contacts")
+    assert importer.one("select body from activities") == "Likes it"

@@ -31,7 +31,7 @@ async def exported(importer: Importer, name: str, **parameters: str) -> bytes:
     return answer.content
 
 
-async def test_what_is_exported_is_known_again_in_the_same_organization_and_another(importer: Importer) -> None:
+async def test_p5_what_is_exported_is_known_again_to_the_cent_here_and_elsewhere(importer: Importer) -> None:
     email = importer.account.email
     done = await importer.run(
         {

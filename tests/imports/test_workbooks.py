@@ -27,7 +27,7 @@ from api.imports.workbooks import as_text, turn_into_text
         (Decimal("12.50"), "12.5"),
         (datetime(2026, 5, 1), "2026-05-01"),  # noqa: DTZ001 # sheets know no zones
         (datetime(2026, 5, 1, 9, 30), "2026-05-01 09:30:00"),  # noqa: DTZ001
-        (datetime(2026, 5, 1, tzinfo=UTC), "2026-05-01T00:00:00+00:00"),
+        (datetime(2026, 5, 1, tzinfo=UTC), "2026-05-01 00:00:00+00:00"),
         (date(2026, 5, 1), "2026-05-01"),
         (["a", 1], '["a", 1]'),
     ],
