@@ -1,11 +1,13 @@
 """The mutations: what each breaks, how, and which tests must notice. Texts are found exactly once, or the run fails."""
 
+from tests.mutations.access import ACCESS
 from tests.mutations.delivery import DELIVERY
 from tests.mutations.money import MONEY
 from tests.mutations.mutation import Edit, Mutation
 from tests.mutations.outreach import OUTREACH
 
 MUTATIONS = (
+    *ACCESS,
     *DELIVERY,
     *MONEY,
     *OUTREACH,

@@ -92,6 +92,30 @@ class TestSignIn:
         bodies = [{**answer.json(), "correlation_id": None} for answer in answers]
         assert bodies[0] == bodies[1] == bodies[2]
 
+    async def test_a2_an_unknown_address_costs_the_same_work(
+        self, api: Api, owner: Account, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Hashing is all but all of the time; what is counted cannot be told from outside."""
+        passwords, work = api.app.state.services.passwords, list[str]()
+        real = passwords._hasher
+
+        class Counting:
+            def hash(self, password: str, *, salt: bytes) -> str:
+                work.append("hash")
+                return str(real.hash(password, salt=salt))
+
+            def verify(self, digest: str, password: str) -> bool:
+                work.append("verify")
+                return bool(real.verify(digest, password))
+
+        monkeypatch.setattr(passwords, "_hasher", Counting())
+        done = []
+        for email in (owner.email, new_email("nobody")):
+            await api.http.post("/v1/auth/login", json={"email": email, "password": "wrong password"})
+            done.append(tuple(work))
+            work.clear()
+        assert done == [("hash",)] * 2
+
     async def test_finds_the_address_whatever_its_case(self, api: Api, owner: Account) -> None:
         assert (await api.sign_in(owner.email.upper())).user_id == owner.user_id
 
