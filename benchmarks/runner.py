@@ -35,6 +35,7 @@ BENCHMARKS = (
     "search",
     "imports",
     "exports",
+    "board",
 )
 
 #: Run by name only: these take long.
