@@ -39,7 +39,7 @@ _NO_IDS = {
     "flag": "webhooks", "provider": "google", "kind": "contact",
 }  # fmt: skip
 #: What asks another service before it looks, where none is configured.
-_OF_OTHERS = frozenset({"delete_tax_id"})
+_OF_OTHERS = frozenset({"delete_tax_id", "renew_rental"})
 
 
 async def _callers(owner: Account) -> dict[str, Account]:
