@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from api.billing.plans import Interval
 from api.edge.entitlements import Limit
+from api.edge.fields import body_like
 
 _MOST_SEATS = 10_000
 
@@ -23,6 +24,8 @@ class _Answer(BaseModel):
 class CheckoutCreate(_Body):
     """What to buy."""
 
+    model_config = body_like({"plan": "team", "interval": "month", "seats": 5})
+
     plan: Literal["team", "business"]
     interval: Interval = Interval.MONTH
     seats: int = Field(ge=1, le=_MOST_SEATS)
@@ -31,6 +34,8 @@ class CheckoutCreate(_Body):
 
 class SubscriptionChange(_Body):
     """What to change; what is left out stays."""
+
+    model_config = body_like({"seats": 8})
 
     plan: Literal["team", "business"] | None = None
     interval: Interval | None = None
@@ -41,6 +46,8 @@ class SubscriptionChange(_Body):
 
 class TaxIdCreate(_Body):
     """A tax id to add."""
+
+    model_config = body_like({"kind": "eu_vat", "value": "DE123456789"})
 
     kind: str = Field(pattern=r"^[a-z]{2}_[a-z_]{2,16}$", description="Stripe's name of it: eu_vat, gb_vat, us_ein …")
     value: str = Field(min_length=1, max_length=64)

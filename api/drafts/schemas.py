@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from api.drafts.prompts import LONGEST_TEXT
 from api.drafts.rules import DraftState
+from api.edge.fields import body_like
 from contracts.events.drafts import DraftKind
 
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_TEXT)]
@@ -28,6 +29,8 @@ class _Body(BaseModel):
 class DraftCreate(_Body):
     """What is to be drafted: a reply in a conversation, or about a deal the next action or a summary."""
 
+    model_config = body_like({"kind": "summary", "deal_id": "0192f0c1-2a3b-7c4d-8e5f-0a1b2c3d4e5f"})
+
     kind: DraftKind
     conversation_id: UUID | None = None
     deal_id: UUID | None = None
@@ -39,11 +42,15 @@ class DraftCreate(_Body):
 class DraftUpdate(_Body):
     """Another text."""
 
+    model_config = body_like({"text": "Dear Kim, …"})
+
     text: _Text
 
 
 class Approval(_Body):
     """Which text is approved."""
+
+    model_config = body_like({"text_hash": "0000000000000000000000000000000000000000000000000000000000000000"})
 
     text_hash: str = Field(pattern=r"^[0-9a-f]{64}$", description="`text_hash` of the draft that you read.")
 

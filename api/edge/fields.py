@@ -7,7 +7,7 @@ import re
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from contracts.instants import FIRST_YEAR, LAST_YEAR
 from contracts.money import LARGEST_AMOUNT_MINOR, MINOR_DIGITS
@@ -15,6 +15,11 @@ from contracts.money import LARGEST_AMOUNT_MINOR, MINOR_DIGITS
 _RFC_3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-5][0-9]([.][0-9]+)?)?([Zz]|[+-][0-9:]{4,6})?"
 )
+
+
+def body_like(example: Any) -> ConfigDict:  # noqa: ANN401 # JSON
+    """The configuration of a body that takes its own fields alone, with an example for the reference."""
+    return ConfigDict(extra="forbid", json_schema_extra={"examples": [example]})
 
 
 def storable(text: str) -> str:

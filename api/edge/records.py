@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from api.db.statements import as_pattern
 from api.edge.dependencies import CurrentCaller, IfMatch, RecordWriter, Unit
-from api.edge.fields import SearchText
+from api.edge.fields import SearchText, body_like
 from api.edge.pages import Page, PageOf, Wished, asked, read_page
 from api.edge.routing import problems, slice_router
 from api.kernel import alike, records
@@ -201,7 +201,7 @@ def change_model(body: type[BaseModel]) -> type[BaseModel]:
     fields: dict[str, Any] = {name: (_optional(info), None) for name, info in body.model_fields.items()}
     return create_model(
         body.__name__.replace("Create", "Update"),
-        __config__=ConfigDict(extra="forbid"),
+        __config__=body_like({"name": "Acme"}),
         __doc__="The fields to change; those left out stay.",
         __validators__={"keep": validator},
         **fields,

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, EmailStr, Field, JsonValue
 
-from api.edge.fields import Name, ShortText
+from api.edge.fields import Name, ShortText, body_like
 from api.organizations.schemas import OrganizationRead, OrganizationSettings
 from contracts.access import RecordScope, Role
 
@@ -73,7 +73,7 @@ class SignIn(BaseModel):
 class Refresh(BaseModel):
     """A refresh token."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = body_like({"refresh_token": "eyJ…"})
 
     refresh_token: str = Field(max_length=500)
 
@@ -193,7 +193,7 @@ class SignedUp(Tokens):
 class Address(BaseModel):
     """Whoever lost their password."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"email": "kim@example.com"}]})
 
     email: GivenEmail
 
@@ -201,7 +201,7 @@ class Address(BaseModel):
 class Link(BaseModel):
     """What a link from a mail holds."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = body_like({"token": "AbC…"})
 
     token: str = Field(max_length=300)
 
@@ -209,13 +209,15 @@ class Link(BaseModel):
 class NewPasswordByLink(Link):
     """A new password, by a link from a mail."""
 
+    model_config = body_like({"token": "AbC…", "password": "a long phrase of mine"})
+
     password: NewPassword
 
 
 class PasswordChange(BaseModel):
     """One's own password."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = body_like({"current_password": "the one before", "new_password": "a long phrase"})
 
     current_password: GivenPassword
     new_password: NewPassword
@@ -224,7 +226,7 @@ class PasswordChange(BaseModel):
 class Code(BaseModel):
     """A one-time code, or a recovery code."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = body_like({"code": "123456"})
 
     code: str = Field(max_length=60)
 
@@ -265,7 +267,7 @@ class LimitRead(BaseModel):
 class Switch(BaseModel):
     """Which organization to go on in."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = body_like({"organization_id": "0192f0c1-2a3b-7c4d-8e5f-0a1b2c3d4e5f"})
 
     organization_id: UUID
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from api.edge.fields import body_like
 from api.kernel.actions import ActionKind, action_kinds
 from contracts.events.envelope import Event
 from contracts.events.registry import EVENTS
@@ -19,6 +20,12 @@ _OWN = "automation."
 EXAMPLE_ID = UUID(int=0)
 EVENT_TYPES = frozenset(kind for kind, _ in EVENTS)
 Weekday = Annotated[int, Field(ge=1, le=7, description="1 is Monday.")]
+
+
+DOCUMENT_EXAMPLE = {
+    "trigger": {"kind": "time_in_stage", "days": 14},
+    "actions": [{"do": "task.create", "with": {"title": "Move this deal on", "due_in_days": 1.0, "assignee": "owner"}}],
+}
 
 
 class Mode(StrEnum):
@@ -139,6 +146,8 @@ class Figure(_Part):
 
 class Document(_Part):
     """What sets a rule off, on which condition, and what it then does."""
+
+    model_config = body_like(DOCUMENT_EXAMPLE)
 
     trigger: Trigger
     when: str = Field(default="", max_length=2_000, description="A condition in CEL; empty: always.")

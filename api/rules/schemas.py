@@ -6,14 +6,14 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.edge.fields import Instant, Name
-from api.rules.document import Document, Mode
+from api.edge.fields import Instant, Name, body_like
+from api.rules.document import DOCUMENT_EXAMPLE, Document, Mode
 
 
 class RuleCreate(BaseModel):
     """A rule. It begins turned off, unless told otherwise."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = body_like({"name": "Stalled deal", "document": DOCUMENT_EXAMPLE})
 
     name: Name
     mode: Mode = Mode.OFF
@@ -23,7 +23,7 @@ class RuleCreate(BaseModel):
 class RuleUpdate(BaseModel):
     """What to change; what is left out stays."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = body_like({"mode": "live"})
 
     name: Name | None = None
     mode: Mode | None = None
@@ -103,7 +103,7 @@ class Vocabulary(BaseModel):
 class BacktestAsk(BaseModel):
     """Which period to replay. Of a rule that is not saved, its document; of a score rule, another threshold."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = body_like({"begins": "2026-01-01T00:00:00Z", "ends": "2026-02-01T00:00:00Z"})
 
     begins: Instant
     ends: Instant

@@ -6,11 +6,26 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from api.edge.fields import Instant
+from api.edge.fields import Instant, body_like
 
 Subject = Literal["deal", "contact"]
 State = Literal["shadow", "promoted", "retired"]
 _Text = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+_ID = "0192f0c1-2a3b-7c4d-8e5f-0a1b2c3d4e5f"
+_SCORES_EXAMPLE = {
+    "model_id": _ID,
+    "scores": [{"deal_id": _ID, "score": 0.71, "scored_at": "2026-05-01T09:30:00Z"}],
+}
+_MODEL_EXAMPLE = {
+    "artefact": "gASV…",
+    "sha256": "0" * 64,
+    "card": {"verdict": "published", "reasons": []},
+    "data_version": "20260501T093000000000Z",
+    "code_version": "1",
+    "horizon_days": 90,
+}
 
 
 class _Body(BaseModel):
@@ -28,6 +43,8 @@ class CardGiven(BaseModel):
 
 class ScoreModelCreate(_Body):
     """A trained model."""
+
+    model_config = body_like(_MODEL_EXAMPLE)
 
     subject: Annotated[Subject, Field(description="What it scores.")] = "deal"
     artefact: Annotated[str, Field(max_length=20_000_000, description="The stored model, base64.")]
@@ -104,6 +121,8 @@ class ScoreGiven(_Body):
 
 class ScoresCreate(_Body):
     """Scores of the promoted model."""
+
+    model_config = body_like(_SCORES_EXAMPLE)
 
     model_id: UUID
     scores: Annotated[list[ScoreGiven], Field(min_length=1, max_length=1000)]

@@ -62,6 +62,12 @@ def body_of(document: Row, operation: Operation) -> Row | None:
     return body
 
 
+def examples_of(document: Row, operation: Operation) -> list[Any]:
+    """What the document shows of its body; of one that takes none of JSON, that."""
+    schema = _schema(document, operation)
+    return [None] if schema is None else list(schema.get("examples", ()))
+
+
 def ids_in_body(document: Row, operation: Operation) -> Iterator[tuple[str, bool]]:
     """The fields of a body that hold an id, and whether they hold several."""
     schema = _schema(document, operation) or {}

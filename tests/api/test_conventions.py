@@ -15,6 +15,7 @@ from api.edge.logs import JsonFormatter
 from api.edge.routing import slice_router
 from api.identity import records
 from contracts.access import Role
+from tests.api.tenants import examples_of, operations
 from tests.conftest import Database
 from tests.factories import Account, Api, new_email
 
@@ -292,3 +293,8 @@ class TestOperations:
             document["components"]["schemas"]["ErrorCode"]["enum"]
         )
         assert "Problem" in document["components"]["schemas"]
+
+    async def test_openapi_shows_an_example_of_every_body(self, api: Api) -> None:
+        document = (await api.http.get("/openapi.json")).json()
+        lacking = [one.name for one in operations(document) if not examples_of(document, one)]
+        assert lacking == []
