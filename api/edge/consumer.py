@@ -13,7 +13,7 @@ import asyncio
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -63,7 +63,8 @@ _BATCH = 500
 _REMEMBERED = 20_000
 _ATTEMPTS = 3
 _SWEEP_SECONDS, _SWEEP_ALONE_SECONDS = 5.0, 0.3
-_SETTLE_SECONDS = 5.0
+#: What is behind the settled position need not be looked through again: after so long, or so many events.
+_SETTLE_SECONDS, _SETTLE_EVENTS = 5.0, 4 * _BATCH
 _STAND_BY_SECONDS, _RETRY_SECONDS, _PAUSE_SECONDS = 1.0, 2.0, 30.0
 
 _BECOME_APP = compiled(text("set local role sluice_app"))
@@ -170,6 +171,7 @@ class _Consumption:
     _recent: OrderedDict[UUID, None] = field(default_factory=OrderedDict)
     _sweep_at: float = 0.0
     _settle_at: float = 0.0
+    _unsettled: int = 0
     _mark: Row | None = None
 
     async def run(self, stop: threading.Event) -> None:
@@ -181,7 +183,7 @@ class _Consumption:
             events = await self._left() if monotonic() >= self._sweep_at else await self._told(stop)
             if events:
                 await self._take(events)
-            if monotonic() >= self._settle_at:
+            if monotonic() >= self._settle_at or self._unsettled >= _SETTLE_EVENTS:
                 await self._settle()
 
     async def ask(self, statement: Statement, **values: object) -> list[Row]:
@@ -342,14 +344,15 @@ class _Consumption:
             unit.execute(consumed.ENTER_GATE, consumer=self.consumer)
             unit.execute(statement, consumer=self.consumer, token=self.token, **values)
 
-    def _remember(self, event_ids: Iterable[UUID]) -> None:
+    def _remember(self, event_ids: Collection[UUID]) -> None:
+        self._unsettled += len(event_ids)
         self._recent.update(dict.fromkeys(event_ids))
         while len(self._recent) > _REMEMBERED:
             self._recent.popitem(last=False)
 
     async def _settle(self) -> None:
         """Forget what is consumed up to a position that nothing can come before any more."""
-        self._settle_at = monotonic() + _SETTLE_SECONDS
+        self._settle_at, self._unsettled = monotonic() + _SETTLE_SECONDS, 0
         [seen] = await self.ask(consumed.HORIZON)
         if self._mark is not None and self._mark.newest > seen.oldest:
             return  # a transaction of then is still under way
