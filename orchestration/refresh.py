@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 _BACK_OFF_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 _LOOK_SECONDS = 2.0  # between two looks at the models
-_REST, _LONGEST_REST_SECONDS = 0.5, 10.0  # between two updates, as a share of the one before
+_REST, _LONGEST_REST_SECONDS = 0.25, 10.0  # between two updates, as a share of the one before
 
 
 @dataclass
@@ -191,7 +191,7 @@ class Refresher:
         except Exception:  # the edge of one update: whatever it was, the next may succeed
             logger.exception("the update failed; readers keep the version they have")
             return {EVENTS}
-        self.record.show(done, self._project)
+        self.record.note(done, self._project)
         for part, why in done.failed.items():
             logger.warning("%s is not published anew; readers keep what they have: %s", part, why)
         return set(done.failed)
@@ -208,11 +208,20 @@ def run(stop: threading.Event) -> None:
             began = monotonic()
             _attempt(refresher, heartbeat)
             # where writes never cease, refreshes would not either
-            rest = min(_REST * (monotonic() - began), _LONGEST_REST_SECONDS)
-            stop.wait(max(rest, settings.refresh_poll_seconds))
+            rest_until = monotonic() + min(_REST * (monotonic() - began), _LONGEST_REST_SECONDS)
+            _tell(refresher.record)
+            stop.wait(max(rest_until - monotonic(), settings.refresh_poll_seconds))
+        _tell(refresher.record, is_last=True)
         refresher.watch.close()
     heartbeat.say("stopped")
     heartbeat.close()
+
+
+def _tell(record: Record, *, is_last: bool = False) -> None:
+    try:
+        record.tell() if is_last else record.tell_if_due()
+    except Exception:  # the figures do not wait for Dagster's pages; what was not told is told the next time
+        logger.exception("cannot tell Dagster what was refreshed")
 
 
 def _attempt(refresher: Refresher, heartbeat: Heartbeat) -> None:

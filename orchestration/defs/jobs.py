@@ -70,8 +70,9 @@ def update_warehouse(
             may_shrink=config.accept_fewer_rows,
             holder=f"Dagster run {context.run_id}",
         )
-        record.show(done, project)
+        record.note(done, project)
         failed |= {str(part): why for part, why in done.failed.items()}
+    record.tell()
     if failed:
         raise NotPublishedError("; ".join(f"{part}: {why}" for part, why in failed.items()))
 

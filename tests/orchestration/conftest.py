@@ -13,11 +13,8 @@ import pytest
 from psycopg import sql
 
 from orchestration.build.parts import build
-from orchestration.build.project import Project
-from orchestration.defs.assets import Record
 from orchestration.instance import open_instance
 from orchestration.refresh import Refresher
-from orchestration.update import Update
 from orchestration.warehouse import Warehouse
 from runtime.embedded.postgres import EmbeddedPostgres
 from tests.event_history import EventLog
@@ -89,19 +86,6 @@ def empty_warehouse(tmp_path_factory: pytest.TempPathFactory, dbt_target: Path) 
     return folder
 
 
-class _Unrecorded(Record):
-    """Tells Dagster nothing: what it is told of takes longer than the refresh."""
-
-    def show(self, done: Update, project: Project) -> None:
-        """Nothing."""
-
-
-def unrecorded(refresher: Refresher) -> Refresher:
-    """The refresher of a test that does not look at Dagster."""
-    refresher.record = _Unrecorded(refresher.record._instance)
-    return refresher
-
-
 def _installation(folder: Path, dbt_target: Path, instance: dg.DagsterInstance, log: EventLog) -> Installation:
     warehouse = Warehouse(settings=duckdb_warehouse(folder), dbt_target_path=dbt_target, event_log_url="")
     return Installation(warehouse, instance, Refresher.over(warehouse, instance), log, _loaded=len(log.events))
@@ -149,7 +133,7 @@ def refreshed_warehouse(
     log = EventLog()
     pipeline = _tell(log)
     load_raw(copied_warehouse(empty_warehouse, folder), log.events)
-    assert unrecorded(_installation(folder, dbt_target, instance, log).refresher).refresh_if_due() is True
+    assert _installation(folder, dbt_target, instance, log).refresher.refresh_if_due() is True
     return folder, log, pipeline
 
 
@@ -166,7 +150,6 @@ def refreshed(
     told, its_pipeline = deepcopy((log, pipeline))
     made = _installation(tmp_path / "warehouse", dbt_target, instance, told)
     made.log_pipeline = its_pipeline
-    unrecorded(made.refresher)
     made.refresher._done = made.refresher.watch.state()
     assert made.refresher.refresh_if_due() is not False
     return made

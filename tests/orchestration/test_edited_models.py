@@ -109,5 +109,6 @@ def test_a_failed_check_names_column_count_and_keys(
     (sound,) = [one for one in failed if "dim_stages_has_sound_rows" in one.name]
     stage = r"organization_id [0-9a-f-]{36}, stage_id [0-9a-f-]{36}, valid_from .*, known_from .*"
     assert re.fullmatch(rf"kind is unknown in \d+ rows, such as {stage} and {stage}", sound.message), sound.message
+    installation.refresher.record.tell_if_due()
     shown = latest_check(installation, Mart.DIM_STAGES, "dim_stages_has_sound_rows")
     assert shown.description == sound.message

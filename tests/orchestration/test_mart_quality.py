@@ -18,7 +18,7 @@ from orchestration.build.suites import Expectation, Suite, SuiteError, SuiteFind
 from orchestration.publish import last_publication
 from orchestration.refresh import Refresher
 from orchestration.update import judge_marts
-from tests.orchestration.conftest import Installation, unrecorded
+from tests.orchestration.conftest import Installation
 
 _SALES = Part(Group.SALES, Speed.LIVE)
 
@@ -47,7 +47,7 @@ def test_a_broken_batch_stays_off_the_pages_until_it_is_mended_and_everybody_rea
     if not is_real:
         monkeypatch.setattr(mart_quality, "judge_suites", judge_here)
     warehouse = replace(installation.warehouse, quality=MartQuality(tmp_path / "quality"))
-    refresher = unrecorded(Refresher.over(warehouse, installation.instance))
+    refresher = Refresher.over(warehouse, installation.instance)
     assert refresher.refresh_if_due() is True
     shown = last_publication(warehouse.url)
     assert shown is not None

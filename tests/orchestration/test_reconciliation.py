@@ -23,7 +23,6 @@ from orchestration.refresh import Refresher
 from orchestration.warehouse import Warehouse
 from tests.conftest import Database
 from tests.ingest.writers import insert_event, new_id
-from tests.orchestration.conftest import unrecorded
 from tests.warehouse_builder import copied_warehouse, duckdb_warehouse, postgres_warehouse
 
 EVENTS = 600
@@ -112,7 +111,7 @@ def _site(
     database: Database, warehouse: WarehouseSettings, dbt_target: Path, instance: dg.DagsterInstance
 ) -> Iterator[Site]:
     orchestrated = Warehouse(settings=warehouse, dbt_target_path=dbt_target, event_log_url=database.relay_url)
-    refresher = unrecorded(Refresher.over(orchestrated, instance))
+    refresher = Refresher.over(orchestrated, instance)
     yield Site(database, warehouse, refresher)
     refresher.watch.close()
 

@@ -20,14 +20,13 @@ from orchestration.build.database import build_path
 from orchestration.build.dbt import load_project
 from orchestration.build.raw_state import raw_path
 from orchestration.definitions import build_defs
-from orchestration.defs.assets import Record
 from orchestration.publish import last_publication
 from orchestration.refresh import Refresher
 from orchestration.warehouse import Warehouse
 from tests.conftest import Database
 from tests.event_history import EventLog
 from tests.eventually import eventually
-from tests.orchestration.conftest import Installation, unrecorded
+from tests.orchestration.conftest import Installation
 from tests.warehouse_builder import load_raw, postgres_warehouse
 
 
@@ -81,6 +80,7 @@ class TestRefresh:
         assert status.checks
         assert {check.status for check in status.checks} == {CheckState.OK}
 
+        installation.refresher.record.tell()
         latest = installation.instance.get_latest_materialization_event(dg.AssetKey("published_warehouse"))
         assert latest is not None
         assert latest.asset_materialization is not None
@@ -111,7 +111,7 @@ class TestPostgresWarehouse:
     ) -> None:
         warehouse = postgres_warehouse(warehouse_database)
         orchestrated = Warehouse(settings=warehouse, dbt_target_path=dbt_target / "postgres", event_log_url="")
-        refresher = unrecorded(Refresher.over(orchestrated, instance))
+        refresher = Refresher.over(orchestrated, instance)
         log, start = EventLog(), datetime.now(UTC) - timedelta(days=2)
         log.organization(at=start)
         log.deal(log.pipeline(at=start), at=start + timedelta(hours=1))
@@ -190,9 +190,7 @@ class TestFailingCheck:
             build.execute("update staging.stg_deal_events set to_stage_id = null where deal_id = ?", [deal.id])
         refreshed.log.move(deal, pipeline.of_kind(StageKind.OPEN)[1], at=now - timedelta(minutes=1))
         refreshed.new_deal()
-        refreshed.refresher.record = Record(refreshed.instance)
         assert refreshed.refresher.refresh_if_due() is False
-        unrecorded(refreshed.refresher)
         assert published_rows(refreshed, "select count(*) from fct_deals") == [(3,)]
         # the group that fails stays as it was, what is sound goes on
         published = last_publication(refreshed.url)
@@ -208,6 +206,7 @@ class TestFailingCheck:
         assert {group.name for group in status.groups if group.error} == {"sales"}
         failed = [check.name for check in status.checks if check.status is CheckState.FAILED]
         assert any("fct_stage_entries" in name for name in failed)
+        refreshed.refresher.record.tell_if_due()  # what fails is told at once
         evaluation = latest_check(refreshed, Mart.FCT_STAGE_ENTRIES, "fct_stage_entries_has_sound_rows")
         assert not evaluation.passed
         assert evaluation.blocking
@@ -235,7 +234,6 @@ class TestFailingCheck:
         }
 
     def test_raw_with_fewer_events_is_published_only_when_a_person_accepts_it(self, refreshed: Installation) -> None:
-        refreshed.refresher.record = Record(refreshed.instance)
         good = last_publication(refreshed.url)
         rows = EventLog()
         rows.organization(at=datetime.now(UTC) - timedelta(days=3))
@@ -246,6 +244,7 @@ class TestFailingCheck:
         status = refreshed.warehouse.status.read()
         failed = {check.name for check in status.checks if check.status is CheckState.FAILED}
         assert "new figures: no events lost" in failed
+        refreshed.refresher.record.tell_if_due()  # what fails is told at once
         evaluation = latest_check(refreshed, Mart.WAREHOUSE_FRESHNESS, "no_fewer_events")
         assert (evaluation.passed, evaluation.blocking) == (False, True)
 
