@@ -55,14 +55,16 @@ def confirm(warehouse_url: str, built_from: Mapping[Part, str]) -> None:
     """Note that parts hold all that is staged."""
     if not built_from:
         return
+    values = ", ".join(f"('{part.group}', '{part.speed}', '{origin}')" for part, origin in built_from.items())
     with open_build(warehouse_url) as build:
-        for part, origin in built_from.items():
-            build.execute(f"delete from {_TABLE} where group_name = '{part.group}' and speed = '{part.speed}'")
-            build.execute(
-                f"insert into {_TABLE} (group_name, speed, confirmed_batch, confirmed_through, built_from, is_sound) "
-                f"select '{part.group}', '{part.speed}', coalesce(max(batch_id), 0), max(recorded_at), '{origin}', "
-                "true from staging.stg_events"
-            )
+        build.execute(f"delete from {_TABLE} where {_are(built_from)}")
+        build.execute(
+            f"insert into {_TABLE} (group_name, speed, confirmed_batch, confirmed_through, built_from, is_sound) "
+            "select sound.group_name, sound.speed, newest.batch_id, newest.recorded_at, sound.built_from, true "
+            f"from (values {values}) as sound (group_name, speed, built_from) cross join "
+            "(select coalesce(max(batch_id), 0) as batch_id, max(recorded_at) as recorded_at from staging.stg_events) "
+            "as newest"
+        )
 
 
 def doubt(warehouse_url: str, parts: Collection[Part]) -> None:
@@ -71,10 +73,12 @@ def doubt(warehouse_url: str, parts: Collection[Part]) -> None:
     if not any(part in known for part in parts):
         return
     with open_build(warehouse_url) as build:
-        for part in parts:
-            build.execute(
-                f"update {_TABLE} set is_sound = false where group_name = '{part.group}' and speed = '{part.speed}'"
-            )
+        build.execute(f"update {_TABLE} set is_sound = false where {_are(parts)}")
+
+
+def _are(parts: Collection[Part]) -> str:
+    named = ", ".join(f"('{part.group}', '{part.speed}')" for part in parts)
+    return f"(group_name, speed) in ({named})"
 
 
 def newest_types(build: Connection, *, after: int) -> dict[str, int]:
