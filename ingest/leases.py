@@ -150,7 +150,8 @@ class SharedWork:
             sleep(seconds)
             return False
         try:
-            return any(True for _ in self._connection.notifies(timeout=seconds, stop_after=1))
+            # all that came: each one left behind would be another wait's, long after its events
+            return bool(list(self._connection.notifies(timeout=seconds, stop_after=1)))
         except psycopg.Error:
             self._disconnect()
             return False

@@ -49,6 +49,16 @@ def test_w4_members_share_each_topic_and_leave_nothing(database: Database, membe
         leases.close()
 
 
+def test_one_hint_of_many_ends_the_wait_and_none_is_left_to_keep_it_awake_when_all_is_quiet(database: Database) -> None:
+    with closing(_member(database)) as leases, psycopg.connect(database.relay_url, autocommit=True) as writer:
+        leases.balance(SHARES)
+        for number in range(5):
+            writer.execute("select pg_notify('sluice_events', %s)", (str(number),))
+            leases.balance(SHARES)  # what it asks the database brings hints along
+        assert leases.wait_for_events(10)
+        assert not leases.wait_for_events(0.05)
+
+
 def test_w4_a_dead_members_shares_are_taken_and_different_work_is_not_shared(database: Database) -> None:
     with closing(_member(database)) as first, closing(_member(database, work="another warehouse")) as stranger:
         second = _member(database)
