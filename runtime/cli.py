@@ -26,7 +26,7 @@ from orchestration.build.lock import BuildBusyError
 from orchestration.build.suites import SuiteError
 from orchestration.reconciliation import reconcile_all
 from runtime.accept import accept
-from runtime.access_command import audit, deletions_command, link_command
+from runtime.access_command import audit, deletions_command, link_command, secret_key
 from runtime.backup.command import backup, restore
 from runtime.backup.server import BackupError
 from runtime.bars import bars
@@ -218,6 +218,7 @@ def parked(
 app.command("link")(link_command)
 app.command("deletions")(deletions_command)
 app.add_typer(audit, name="audit")
+app.add_typer(secret_key, name="secret-key")
 app.command("migrate")(migrate)
 app.add_typer(warehouse, name="warehouse")
 app.add_typer(metric_commands, name="metrics")

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -55,6 +55,8 @@ class Secrets:
     secret_key: str
     backup: str
     operator: str
+    #: Earlier values of `secret_key`, comma separated.
+    secret_keys_before: str = ""
 
 
 class _Place:
@@ -144,14 +146,18 @@ class Home:
         path = self.secrets_file
         known = json.loads(path.read_text()) if path.exists() else {}
         # a home of an earlier release lacks the secrets of roles that came later
-        missing = [field.name for field in fields(Secrets) if field.name not in known]
+        missing = [one.name for one in fields(Secrets) if one.name not in known and one.default is MISSING]
         if missing:
             known |= {name: secrets.token_urlsafe(32) for name in missing}
-            temporary = path.with_suffix(".tmp")
-            temporary.unlink(missing_ok=True)
-            write_private(temporary, json.dumps(known))
-            temporary.replace(path)
+            self.keep(Secrets(**known))
         return Secrets(**known)
+
+    def keep(self, kept: Secrets) -> None:
+        """Keep other secrets from the next start on."""
+        temporary = self.secrets_file.with_suffix(".tmp")
+        temporary.unlink(missing_ok=True)
+        write_private(temporary, json.dumps(asdict(kept)))
+        temporary.replace(self.secrets_file)
 
 
 def plainly_named(folder: Path) -> Path:

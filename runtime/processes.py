@@ -68,12 +68,15 @@ PROCESSES: Mapping[str, Process] = {
         Process("loader", "Kafka to the warehouse's raw events.", "ingest.loader", _TRANSPORT, reports_to=_event_log),
         Process(
             "api", "The API server.", "api.serve",
-            ("DATABASE_URL", "SECRET_KEY", "API_PORT", "FILES_PATH", "WAREHOUSE_URL"),
+            ("DATABASE_URL", "SECRET_KEY", "SECRET_KEYS_BEFORE", "API_PORT", "FILES_PATH", "WAREHOUSE_URL"),
             path="/readyz", port=lambda: ApiSettings().api_port,
         ),
         Process(
             "worker", "What the API's slices do by themselves: imports, rules.", "api.worker",
-            ("DATABASE_WORKER_URL", "FILES_PATH", "KAFKA_BOOTSTRAP_SERVERS", "SECRET_KEY", "WAREHOUSE_URL"),
+            (
+                "DATABASE_WORKER_URL", "FILES_PATH", "KAFKA_BOOTSTRAP_SERVERS", "SECRET_KEY", "SECRET_KEYS_BEFORE",
+                "WAREHOUSE_URL",
+            ),
             parts="Do this slice's work alone; may be repeated.",
             touches=lambda: WorkerSettings().worker_alive_path,
         ),

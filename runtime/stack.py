@@ -85,6 +85,7 @@ class Stack:
             "SLUICE_KAFKA_BOOTSTRAP_SERVERS": self.broker.bootstrap_servers,
             "SLUICE_WAREHOUSE_URL": duckdb_url(self.home.warehouse),
             "SLUICE_SECRET_KEY": secrets.secret_key,
+            "SLUICE_SECRET_KEYS_BEFORE": secrets.secret_keys_before,
             "SLUICE_API_PORT": str(self.ports.api),
             "SLUICE_FILES_PATH": str(self.home.files),
             "SLUICE_API_URL": self.api_url,

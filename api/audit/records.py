@@ -10,6 +10,7 @@ from api.db.statements import compiled
 from api.kernel.context import Context
 from api.kernel.database import Database
 from api.kernel.listing import Listing
+from api.kernel.organizations import organization_ids
 from api.kernel.unit_of_work import UnitOfWork
 from api.models.audit import AuditEntry
 from contracts.events.envelope import ActorKind
@@ -28,9 +29,6 @@ ENTRIES = Listing(
     order=(AuditEntry.position,),
     newest_first=True,
 )
-_ORGANIZATIONS = compiled(text("select organization_id from organizations order by organization_id"))
-_BECOME_AUTH = compiled(text("select set_config('role', 'sluice_auth', true)"))
-_BECOME_APP = compiled(text("select set_config('role', 'sluice_app', true)"))
 _CHAIN = compiled(
     text("""
 select position, audit_text(a) as text, previous, hash from audit_log as a
@@ -51,13 +49,11 @@ class Chain:
 
 async def verify(database: Database, *, correlation_id: UUID) -> list[Chain]:
     """Compute every organization's chain anew, and compare."""
-    async with database.unit(None) as unit:
-        _, rows, _ = await unit.fetch_all(_BECOME_AUTH.bind(), _ORGANIZATIONS.bind(), _BECOME_APP.bind())
     chains = []
-    for row in rows:
-        context = Context(organization_id=row.organization_id, actor=ActorKind.SYSTEM, correlation_id=correlation_id)
+    for organization_id in await organization_ids(database):
+        context = Context(organization_id=organization_id, actor=ActorKind.SYSTEM, correlation_id=correlation_id)
         async with database.reading(context) as reading:
-            chains.append(await _verify_one(reading, row.organization_id))
+            chains.append(await _verify_one(reading, organization_id))
     return chains
 
 

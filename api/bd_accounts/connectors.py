@@ -100,7 +100,7 @@ async def keep_bd_account_secret(
     account, [rows] = await records.lock_account(unit, account_id, records.SECRET.bind(account_id=account_id))
     values = {**opened(secrets, unit, account_id, rows[0].secret), **body.values}
     kept = json.dumps({name: value for name, value in values.items() if value is not None})
-    sealed = secrets.seal(unit.context.organization_id, _purpose(account_id), kept)
+    sealed = secrets.seal(unit.context.organization_id, records.purpose_of(account_id), kept)
     [change] = rules.change_secret(account, unit.now)
     records.write_changes(unit, [change])
     records.keep_secret(unit, account_id, sealed)
@@ -112,10 +112,6 @@ def opened(secrets: Secrets, unit: UnitOfWork, account_id: UUID, sealed: bytes |
     if sealed is None:
         return {}
     found: dict[str, Any] = json.loads(
-        secrets.open_sealed(unit.context.organization_id, _purpose(account_id), bytes(sealed))
+        secrets.open_sealed(unit.context.organization_id, records.purpose_of(account_id), bytes(sealed))
     )
     return found
-
-
-def _purpose(account_id: UUID) -> str:
-    return f"bd_account:{account_id}"

@@ -11,6 +11,7 @@ from api.db.statements import compiled, is_one_of
 from api.kernel.changes import Change
 from api.kernel.constraints import Problems, unknown
 from api.kernel.listing import Listing
+from api.kernel.resealing import Sealed
 from api.kernel.states import as_state, as_states, only, rows_of
 from api.kernel.unit_of_work import Bound, Row, UnitOfWork
 from api.kernel.writing import write
@@ -125,6 +126,14 @@ def hold(unit: UnitOfWork, account: Account) -> None:
             "lease_until": account.lease_until,
         },
     )
+
+
+def purpose_of(account_id: UUID) -> str:
+    """What an account's secret is sealed for."""
+    return f"bd_account:{account_id}"
+
+
+SEALED = Sealed("bd_accounts", "id", ("secret",), purpose_of)
 
 
 def keep_secret(unit: UnitOfWork, account_id: UUID, sealed: bytes | None) -> None:

@@ -9,15 +9,14 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from api.db.statements import Bound, compiled
+from api.db.statements import compiled
 from api.identity.rules import User
+from api.kernel.organizations import across_organizations
 from api.kernel.unit_of_work import Row, UnitOfWork
 
 #: Hashes of an address that were salted otherwise (by an earlier version, or under another secret key) and are tried.
 _MOST_TRIED = 5
 
-_BECOME_AUTH = compiled(text("select set_config('role', 'sluice_auth', true)"))
-_BECOME_APP = compiled(text("select set_config('role', 'sluice_app', true)"))
 
 # an address's hashes share a salt, so one hash finds its person among however many registered it
 _BY_HASH = compiled(
@@ -154,33 +153,27 @@ _FORGET = tuple(
 )
 
 
-async def _across(unit: UnitOfWork, *statements: Bound) -> list[list[Row]]:
-    """Statements under the role that sees across organizations, and back."""
-    _, *answers, _ = await unit.fetch_all(_BECOME_AUTH.bind(), *statements, _BECOME_APP.bind())
-    return answers
-
-
 async def by_hash(unit: UnitOfWork, *, email: str, password_hash: str) -> UUID | None:
     """The person who has this address and password."""
-    [found] = await _across(unit, _BY_HASH.bind(email=email, password_hash=password_hash))
+    [found] = await across_organizations(unit, _BY_HASH.bind(email=email, password_hash=password_hash))
     return found[0].id if found else None
 
 
 async def otherwise_salted(unit: UnitOfWork, *, email: str, salt: str) -> list[Row]:
     """`id` and `password_hash` of those of an address whose hashes do not begin with `salt`."""
-    [found] = await _across(unit, _OTHERWISE_SALTED.bind(email=email, salt=salt))
+    [found] = await across_organizations(unit, _OTHERWISE_SALTED.bind(email=email, salt=salt))
     return found
 
 
 async def memberships_of(unit: UnitOfWork, *, person_id: UUID) -> list[Row]:
     """`organization_id`, `user_id`, `role`, `name`, `requires_second_factor` of active memberships, oldest first."""
-    [found] = await _across(unit, _MEMBERSHIPS.bind(person_id=person_id))
+    [found] = await across_organizations(unit, _MEMBERSHIPS.bind(person_id=person_id))
     return found
 
 
 async def add_people(unit: UnitOfWork, users: Sequence[User], *, password_hash: str | None = None) -> None:
     """Register the addresses of new users."""
-    await _across(
+    await across_organizations(
         unit,
         _ADD.bind(
             ids=[user.person_id for user in users],
@@ -193,120 +186,124 @@ async def add_people(unit: UnitOfWork, users: Sequence[User], *, password_hash: 
 
 async def set_password_by_others(unit: UnitOfWork, *, person_id: UUID, password_hash: str) -> bool:
     """Give a person another password, if they belong to no other organization."""
-    [changed] = await _across(unit, _SET_PASSWORD_BY_OTHERS.bind(person_id=person_id, password_hash=password_hash))
+    [changed] = await across_organizations(
+        unit, _SET_PASSWORD_BY_OTHERS.bind(person_id=person_id, password_hash=password_hash)
+    )
     return bool(changed)
 
 
 async def set_password(unit: UnitOfWork, *, person_id: UUID, password_hash: str, because: str | None) -> None:
     """Give a person another password; with a reason, all their sign-ins end, in every organization."""
     ending = [_END_SIGN_INS.bind(person_id=person_id, because=because, except_id=None)] if because else []
-    await _across(unit, _SET_PASSWORD.bind(person_id=person_id, password_hash=password_hash), *ending)
+    await across_organizations(unit, _SET_PASSWORD.bind(person_id=person_id, password_hash=password_hash), *ending)
 
 
 async def end_sign_ins(unit: UnitOfWork, *, person_id: UUID, because: str, except_id: UUID | None = None) -> None:
     """End a person's sign-ins in every organization, but for one."""
-    await _across(unit, _END_SIGN_INS.bind(person_id=person_id, because=because, except_id=except_id))
+    await across_organizations(unit, _END_SIGN_INS.bind(person_id=person_id, because=because, except_id=except_id))
 
 
 async def find(unit: UnitOfWork, person_id: UUID) -> Row | None:
     """`id`, `email`, `name`, `password_hash`, `updated_at` of a person."""
-    [found] = await _across(unit, _FIND.bind(person_id=person_id))
+    [found] = await across_organizations(unit, _FIND.bind(person_id=person_id))
     return found[0] if found else None
 
 
 async def lock(unit: UnitOfWork, person_id: UUID) -> Row | None:
     """The same, locked."""
-    [found] = await _across(unit, _LOCK.bind(person_id=person_id))
+    [found] = await across_organizations(unit, _LOCK.bind(person_id=person_id))
     return found[0] if found else None
 
 
 async def of_address(unit: UnitOfWork, email: str) -> list[Row]:
     """People who are members somewhere by this address: whoever proved it first, then the oldest."""
-    [found] = await _across(unit, _OF_ADDRESS.bind(email=email))
+    [found] = await across_organizations(unit, _OF_ADDRESS.bind(email=email))
     return found
 
 
 async def places_of(unit: UnitOfWork, email: str) -> list[Row]:
     """`organization_id` and `user_id` of the oldest active users with this address."""
-    [found] = await _across(unit, _PLACES.bind(email=email))
+    [found] = await across_organizations(unit, _PLACES.bind(email=email))
     return found
 
 
 async def prove_address(unit: UnitOfWork, *, email: str, person_id: UUID) -> None:
     """Note that a person reads what is sent to an address; it is theirs from now on."""
-    await _across(unit, _PROVE.bind(email=email, person_id=person_id))
+    await across_organizations(unit, _PROVE.bind(email=email, person_id=person_id))
 
 
 async def proven_addresses(unit: UnitOfWork, person_id: UUID) -> set[str]:
     """The addresses that a person has proven."""
-    [found] = await _across(unit, _PROVEN.bind(person_id=person_id))
+    [found] = await across_organizations(unit, _PROVEN.bind(person_id=person_id))
     return {row.address for row in found}
 
 
 async def knows_address(unit: UnitOfWork, *, email: str, address: str | None) -> bool:
     """Whether a user with this e-mail address has signed in from this network address."""
-    [found] = await _across(unit, _KNOWS.bind(email=email, address=address))
+    [found] = await across_organizations(unit, _KNOWS.bind(email=email, address=address))
     return bool(found)
 
 
 async def by_identity(unit: UnitOfWork, *, issuer: str, subject: str) -> UUID | None:
     """The person whom an issuer knows by a subject."""
-    [found] = await _across(unit, _IDENTITY.bind(issuer=issuer, subject=subject))
+    [found] = await across_organizations(unit, _IDENTITY.bind(issuer=issuer, subject=subject))
     return found[0].person_id if found else None
 
 
 async def add_identity(unit: UnitOfWork, *, issuer: str, subject: str, person_id: UUID) -> bool:
     """Note that an issuer knows a person by a subject; False if that is somebody's already."""
-    [added] = await _across(unit, _ADD_IDENTITY.bind(issuer=issuer, subject=subject, person_id=person_id))
+    [added] = await across_organizations(unit, _ADD_IDENTITY.bind(issuer=issuer, subject=subject, person_id=person_id))
     return bool(added)
 
 
 async def identities_of(unit: UnitOfWork, person_id: UUID) -> list[Row]:
     """`issuer`, `subject` and `created_at` of the identities that are linked with a person."""
-    [found] = await _across(unit, _IDENTITIES.bind(person_id=person_id))
+    [found] = await across_organizations(unit, _IDENTITIES.bind(person_id=person_id))
     return found
 
 
 async def drop_identity(unit: UnitOfWork, *, issuer: str, subject: str, person_id: UUID) -> None:
     """Forget that an issuer knows a person."""
-    await _across(unit, _DROP_IDENTITY.bind(issuer=issuer, subject=subject, person_id=person_id))
+    await across_organizations(unit, _DROP_IDENTITY.bind(issuer=issuer, subject=subject, person_id=person_id))
 
 
 async def factor_of(unit: UnitOfWork, person_id: UUID) -> Row | None:
     """A person's second factor, confirmed or not."""
-    [found] = await _across(unit, _FACTOR.bind(person_id=person_id))
+    [found] = await across_organizations(unit, _FACTOR.bind(person_id=person_id))
     return found[0] if found else None
 
 
 async def keep_factor(unit: UnitOfWork, *, person_id: UUID, sealed: bytes) -> bool:
     """Keep a seed that is to be confirmed; False if one is in use."""
-    [kept] = await _across(unit, _KEEP_FACTOR.bind(person_id=person_id, sealed=sealed))
+    [kept] = await across_organizations(unit, _KEEP_FACTOR.bind(person_id=person_id, sealed=sealed))
     return bool(kept)
 
 
 async def confirm_factor(unit: UnitOfWork, *, person_id: UUID, counter: int, digests: Sequence[str]) -> bool:
     """Take the seed into use."""
-    [done] = await _across(unit, _CONFIRM_FACTOR.bind(person_id=person_id, counter=counter, digests=list(digests)))
+    [done] = await across_organizations(
+        unit, _CONFIRM_FACTOR.bind(person_id=person_id, counter=counter, digests=list(digests))
+    )
     return bool(done)
 
 
 async def use_counter(unit: UnitOfWork, *, person_id: UUID, counter: int) -> bool:
     """Use up the codes up to a step; False if they are already."""
-    [used] = await _across(unit, _USE_COUNTER.bind(person_id=person_id, counter=counter))
+    [used] = await across_organizations(unit, _USE_COUNTER.bind(person_id=person_id, counter=counter))
     return bool(used)
 
 
 async def use_recovery(unit: UnitOfWork, *, person_id: UUID, digest: str) -> bool:
     """Use up a recovery code; False if there is none."""
-    [used] = await _across(unit, _USE_RECOVERY.bind(person_id=person_id, digest=digest))
+    [used] = await across_organizations(unit, _USE_RECOVERY.bind(person_id=person_id, digest=digest))
     return bool(used)
 
 
 async def drop_factor(unit: UnitOfWork, person_id: UUID) -> None:
     """Forget a person's second factor."""
-    await _across(unit, _DROP_FACTOR.bind(person_id=person_id))
+    await across_organizations(unit, _DROP_FACTOR.bind(person_id=person_id))
 
 
 async def forget(unit: UnitOfWork, person_ids: Sequence[UUID]) -> None:
     """Forget those of some people who are members nowhere."""
-    await _across(unit, *(statement.bind(person_ids=list(person_ids)) for statement in _FORGET))
+    await across_organizations(unit, *(statement.bind(person_ids=list(person_ids)) for statement in _FORGET))

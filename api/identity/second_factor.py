@@ -10,6 +10,7 @@ import pyotp
 
 from api.identity import people
 from api.kernel.errors import Unauthenticated
+from api.kernel.resealing import NOWHERE, Sealed
 from api.kernel.secrets import Secrets
 from api.kernel.unit_of_work import UnitOfWork
 
@@ -17,8 +18,6 @@ _STEP_SECONDS = 30
 #: A clock may be one step off.
 _STEPS = (0, -1, 1)
 _RECOVERY_CODES, _RECOVERY_BYTES = 10, 10
-#: People belong to no organization; what is theirs is sealed for this one.
-_NOWHERE = UUID(int=0)
 
 
 class SecondFactorNeeded(Unauthenticated):
@@ -31,7 +30,7 @@ def draw_seed(vault: Secrets, person_id: UUID, *, email: str) -> tuple[str, str,
     """A new seed, the address that authenticators read as a picture, and the seed as it is kept."""
     seed = pyotp.random_base32()
     uri = pyotp.TOTP(seed).provisioning_uri(name=email, issuer_name="Sluice")
-    return seed, uri, vault.seal(_NOWHERE, _purpose(person_id), seed)
+    return seed, uri, vault.seal(NOWHERE, _purpose(person_id), seed)
 
 
 def draw_recovery_codes() -> tuple[list[str], list[str]]:
@@ -42,7 +41,7 @@ def draw_recovery_codes() -> tuple[list[str], list[str]]:
 
 def step_of(vault: Secrets, person_id: UUID, *, sealed: bytes, code: str, now: datetime) -> int | None:
     """The step whose code this is, if it is one of the present ones."""
-    totp = pyotp.TOTP(vault.open_sealed(_NOWHERE, _purpose(person_id), sealed))
+    totp = pyotp.TOTP(vault.open_sealed(NOWHERE, _purpose(person_id), sealed))
     step = int(now.timestamp()) // _STEP_SECONDS
     return next((step + off for off in _STEPS if secrets.compare_digest(totp.generate_otp(step + off), code)), None)
 
@@ -69,3 +68,6 @@ def _digest(code: str) -> str:
 
 def _purpose(person_id: UUID) -> str:
     return f"one-time codes:{person_id}"
+
+
+SEALED = Sealed("second_factors", "person_id", ("sealed",), _purpose, is_of_people=True)

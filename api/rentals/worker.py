@@ -196,7 +196,7 @@ class Saga:
         accounts.write_changes(unit, changes)
         made = [change.after for change in changes if isinstance(change.after, account_rules.Account)][-1]
         accounts.write_changes(unit, account_rules.purchased(made, unit.now, rental_id=rental.id, kind=rental.kind))
-        purpose = f"bd_account:{made.id}"
+        purpose = accounts.purpose_of(made.id)
         sealed = self.secrets.seal(unit.context.organization_id, purpose, json.dumps(given.secret))
         accounts.keep_secret(unit, made.id, sealed)
         return made.id

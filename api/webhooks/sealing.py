@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from api.kernel.resealing import Sealed
 from api.kernel.secrets import Secrets
 
 
@@ -21,3 +22,6 @@ def unsealed(vault: Secrets, organization_id: UUID, webhook_id: UUID, sealed: by
 
 def _purpose(webhook_id: UUID) -> str:
     return f"webhook:{webhook_id}"
+
+
+SEALED = Sealed("webhooks", "id", ("sealed", "sealed_before"), _purpose)
