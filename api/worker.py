@@ -16,6 +16,7 @@ from time import monotonic
 import api
 from api.edge.logs import log_as_json
 from api.kernel.database import Database
+from api.kernel.hints import pass_on
 from contracts.settings import WorkerDatabaseSettings, WorkerSettings
 
 _log = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ _STATEMENT_TIMEOUT_MS = 120_000
 #: A loop that keeps a connection for its locks does its work on others, some of it at once. They are made when wanted.
 _CONNECTIONS_EACH = 6
 _ALIVE_SECONDS, _LOOK_SECONDS, _AGAIN_SECONDS = 5.0, 0.3, 2.0
+_PASS_SECONDS = 60.0
 
 
 def run(stop: threading.Event, *only: str) -> None:
@@ -58,7 +60,7 @@ async def _work(works: list[Work], stop: threading.Event) -> None:
     database = Database(url, pool_size=_CONNECTIONS_EACH * len(works), statement_timeout_ms=_STATEMENT_TIMEOUT_MS)
     try:
         async with asyncio.TaskGroup() as group:
-            for work in [*works, _show_that_it_lives]:
+            for work in [*works, _show_that_it_lives, _pass_hints_on]:
                 group.create_task(_until(work, database, stop))
     finally:
         await database.close()
@@ -73,6 +75,19 @@ async def _show_that_it_lives(_database: Database, stop: threading.Event) -> Non
             path.touch()
             due = monotonic() + _ALIVE_SECONDS
         await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _pass_hints_on(database: Database, stop: threading.Event) -> None:
+    """What PostgreSQL says goes to Redis, where API processes listen to that."""
+    redis_url = WorkerSettings().redis_url
+    if redis_url is None:
+        return
+    url = WorkerDatabaseSettings().database_worker_url.get_secret_value()
+    passing = asyncio.create_task(pass_on(url, redis_url.get_secret_value()))
+    bell = database.hints.bell("passing on")  # nobody rings
+    while not stop.is_set():
+        await bell.wait(_PASS_SECONDS, stop)
+    passing.cancel()
 
 
 async def _until(work: Work, database: Database, stop: threading.Event) -> None:

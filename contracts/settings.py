@@ -66,8 +66,9 @@ class WorkerDatabaseSettings(Settings):
 
 
 class WorkerSettings(Settings):
-    """How the job worker is watched."""
+    """How the job worker is watched, and what it passes on."""
 
+    redis_url: SecretStr | None = Field(default=None, description="Where API processes listen for hints, if not here.")
     worker_alive_path: Path | None = Field(default=None, description="A file that a worker touches while it works.")
 
 
@@ -291,7 +292,9 @@ class ApiSettings(FileSettings, AttachmentSettings, SecretSettings):
     limits_are_on: bool = Field(default=True, description="Whether anybody can ask too often.")
     limit_account_per_minute: int = Field(default=3_000, ge=1, description="Requests of one person or key.")
     limit_organization_per_minute: int = Field(default=12_000, ge=1, description="Requests of one organization.")
-    redis_url: SecretStr | None = Field(default=None, description="Keeps limits in Redis instead of PostgreSQL.")
+    redis_url: SecretStr | None = Field(
+        default=None, description="Limits are kept there instead of in PostgreSQL, and hints heard from there."
+    )
     access_token_seconds: int = Field(default=900, ge=60)
     refresh_token_seconds: int = Field(default=30 * 86400, ge=3600, description="Absolute life of a sign-in.")
     refresh_grace_seconds: int = Field(

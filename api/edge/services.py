@@ -51,8 +51,10 @@ def build_services(
     vault = Secrets.of(settings)
     signer = Signer(settings.secret_key.get_secret_value())
     warehouse_url = warehouse.warehouse_url.get_secret_value() if warehouse else ""
-    connected = Database(database.database_url.get_secret_value(), pool_size=database.database_pool_size)
-    redis = settings.redis_url
+    redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
+    connected = Database(
+        database.database_url.get_secret_value(), pool_size=database.database_pool_size, redis_url=redis_url
+    )
     return Services(
         settings=settings,
         billing=BillingSettings(),
@@ -72,7 +74,7 @@ def build_services(
             vault,
             redirects=(f"{settings.public_url.rstrip('/')}{OIDC_RETURN}", *settings.oidc_redirects),
         ),
-        limiter=Limiter(connected, redis_url=redis.get_secret_value() if redis else None),
+        limiter=Limiter(connected, redis_url=redis_url),
         post=Post(Mailer(mail or MailSettings())),
         warehouse=warehouse,
         figures=Figures(warehouse_url, memory_limit=warehouse.figures_memory_limit) if warehouse else None,

@@ -12,9 +12,11 @@ from api.kernel.unit_of_work import UnitOfWork, entering
 class Database:
     """Units of work on one PostgreSQL database."""
 
-    def __init__(self, url: str, *, pool_size: int = 10, statement_timeout_ms: int = 10_000) -> None:
+    def __init__(
+        self, url: str, *, pool_size: int = 10, statement_timeout_ms: int = 10_000, redis_url: str | None = None
+    ) -> None:
         self.pool = Pool(url, size=pool_size, statement_timeout_ms=statement_timeout_ms)
-        self.hints = Hints(url)
+        self.hints = Hints(url, redis_url=redis_url)
 
     @asynccontextmanager
     async def unit(self, context: Context | None) -> AsyncIterator[UnitOfWork]:

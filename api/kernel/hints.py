@@ -1,14 +1,18 @@
 """Hints that there may be something to do, for loops that would else ask PostgreSQL again and again whether there is.
 
-PostgreSQL notifies: of events by itself, of what else a slice hands to its worker where that calls `hint`. A hint may
-get lost with its connection, so whoever waits for one looks by itself every few seconds all the same.
+PostgreSQL notifies: of events by itself, of what else a slice hands to its worker where that calls `hint`. Many API
+processes, or those behind a pooler that cannot listen, hear the same from Redis, where the worker passes it on. A hint
+may get lost with its connection, so whoever waits for one looks by itself every few seconds all the same.
 """
 
 import asyncio
 import threading
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 
 import psycopg
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 from sqlalchemy import text
 
 from api.db.statements import compiled
@@ -21,6 +25,7 @@ EVENTS = "events"
 LIVE = "live:"
 
 _CHANNEL, _EVENTS_CHANNEL = "sluice_work", "sluice_events"
+_REDIS_CHANNEL, _ANYTHING = "sluice:hints", "anything"
 _NOTIFY = compiled(text(f"select pg_notify('{_CHANNEL}', :work)"))
 _RETRY_SECONDS = 2.0
 #: How long a stop may go unnoticed. One look is for all loops of a process.
@@ -33,10 +38,10 @@ def hint(unit: UnitOfWork, work: str) -> None:
 
 
 class Hints:
-    """Listens on one connection, made with the first bell, for all loops of a process."""
+    """Listens on one connection, made with the first bell, for all loops of a process: to Redis where there is one."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, *, redis_url: str | None = None) -> None:
+        self._url, self._redis_url = url, redis_url
         self._bells: list[Bell] = []
         self._listening: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -79,15 +84,11 @@ class Hints:
 
     async def _listen(self) -> None:
         while True:
-            with suppress(psycopg.Error, OSError):
-                async with await psycopg.AsyncConnection.connect(
-                    self._url, autocommit=True, connect_timeout=5, application_name="sluice-hints"
-                ) as connection:
-                    await connection.execute(f"listen {_CHANNEL}")
-                    await connection.execute(f"listen {_EVENTS_CHANNEL}")
-                    self._ring(None)  # what was said meanwhile nobody has heard
-                    async for notice in connection.notifies():
-                        self._ring(EVENTS if notice.channel == _EVENTS_CHANNEL else notice.payload)
+            with suppress(psycopg.Error, RedisError, OSError):
+                heard = _hear_redis(self._redis_url) if self._redis_url else _hear_postgresql(self._url)
+                async with aclosing(heard):
+                    async for work in heard:
+                        self._ring(work)
             await asyncio.sleep(_RETRY_SECONDS)
 
     def _ring(self, work: str | None) -> None:
@@ -114,3 +115,36 @@ class Bell:
         has_rung = self.rung.is_set()
         self.rung.clear()
         return has_rung
+
+
+async def pass_on(url: str, redis_url: str) -> None:
+    """Tell Redis what PostgreSQL says, for ever; whichever of them goes away is waited for."""
+    while True:
+        with suppress(psycopg.Error, RedisError, OSError):
+            async with Redis.from_url(redis_url, socket_timeout=5) as redis, aclosing(_hear_postgresql(url)) as heard:
+                async for work in heard:
+                    await redis.publish(_REDIS_CHANNEL, work or _ANYTHING)
+        await asyncio.sleep(_RETRY_SECONDS)
+
+
+async def _hear_postgresql(url: str) -> AsyncGenerator[str | None]:
+    """What there may be to do; None where that may be anything, as something was said that nobody heard."""
+    async with await psycopg.AsyncConnection.connect(
+        url, autocommit=True, connect_timeout=5, application_name="sluice-hints"
+    ) as connection:
+        await connection.execute(f"listen {_CHANNEL}")
+        await connection.execute(f"listen {_EVENTS_CHANNEL}")
+        yield None
+        async for notice in connection.notifies():
+            yield EVENTS if notice.channel == _EVENTS_CHANNEL else notice.payload
+
+
+async def _hear_redis(url: str) -> AsyncGenerator[str | None]:
+    """The same."""
+    async with Redis.from_url(url, decode_responses=True, health_check_interval=30) as redis, redis.pubsub() as said:
+        await said.subscribe(_REDIS_CHANNEL)
+        async for message in said.listen():
+            if message["type"] == "subscribe":
+                yield None
+            elif message["type"] == "message":
+                yield None if message["data"] == _ANYTHING else message["data"]

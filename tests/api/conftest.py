@@ -1,11 +1,13 @@
 """The API, on one database per module: each test has organizations of its own in it."""
 
-from collections.abc import AsyncIterator, Callable
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from runtime.process import ManagedProcess, ProcessSpec, free_port
 from tests.conftest import Database
 from tests.factories import Account, Api, start_api
 
@@ -34,3 +36,18 @@ async def owner(api: Api) -> Account:
 async def stranger(api: Api) -> Account:
     """The owner of another organization."""
     return await api.sign_up()
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Redis of the module's own."""
+    program = shutil.which("redis-server") or shutil.which("valkey-server")
+    if program is None:
+        pytest.skip("needs redis-server or valkey-server")
+    port, folder = free_port(), tmp_path_factory.mktemp("redis")
+    argv = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    process = ManagedProcess(ProcessSpec(name="redis", argv=argv, port=port), log_path=Path(folder) / "redis.log")
+    process.start()
+    process.wait_ready()
+    yield f"redis://127.0.0.1:{port}/0"
+    process.stop()

@@ -1,10 +1,8 @@
 """A-11: GCRA, right under several processes and in both stores; a victim is never locked out (A-3)."""
 
 import asyncio
-import shutil
 import time
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -13,25 +11,11 @@ import pytest_asyncio
 from api.edge.limits import Allowance, Limiter, RateLimited
 from api.kernel.database import Database as ApiDatabase
 from api.kernel.errors import Unavailable
-from runtime.process import ManagedProcess, ProcessSpec, free_port
+from runtime.process import free_port
 from tests.conftest import Database
 from tests.factories import PASSWORD, Account, Api, start_api
 
 _BURST, _PER_MINUTE = 20, 120
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    program = shutil.which("redis-server") or shutil.which("valkey-server")
-    if program is None:
-        pytest.skip("needs redis-server or valkey-server")
-    port, folder = free_port(), tmp_path_factory.mktemp("redis")
-    argv = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-    process = ManagedProcess(ProcessSpec(name="redis", argv=argv, port=port), log_path=Path(folder) / "redis.log")
-    process.start()
-    process.wait_ready()
-    yield f"redis://127.0.0.1:{port}/0"
-    process.stop()
 
 
 @pytest_asyncio.fixture(params=["postgresql", "redis"])

@@ -95,6 +95,7 @@ async def served(app: FastAPI) -> AsyncIterator[int]:
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", **SOCKETS))
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
+        listening.listen()  # who comes before the server does waits
         task = asyncio.create_task(server.serve(sockets=[listening]))
         yield listening.getsockname()[1]
         server.should_exit = True
