@@ -313,7 +313,7 @@ class ChannelSettings(Settings):
     channels_keys: Secrets = Field(
         default=(),
         description="Keys of services, one per organization, comma separated; each has the scopes accounts:read,"
-        " accounts:write and channels:write.",
+        " accounts:write and channels:write, and for the files of messages files:read and files:write.",
     )
 
     telegram_api_id: int | None = Field(default=None, description="Of my.telegram.org; without it no Telegram.")

@@ -103,12 +103,14 @@ async def read_bd_account_health(account_id: UUID, caller: CurrentCaller, unit: 
         records.ACCOUNT.bind(account_id=account_id), records.CLOCK.bind(), *records.condition(account_id)
     )
     account = records.one(rows)
-    signs, sent = records.read_condition(answers)
+    condition = records.read_condition(answers)
     at = now[0].now
     return AccountHealth(
         account_id=account_id,
-        health=rules.health(signs, at),
-        budget=rules.budget(account, signs, at, sent_today=sent),
-        sent_today=sent,
-        signs=Counter(sign.kind for sign in signs),
+        health=rules.health(condition, at),
+        budget=rules.budget(account, condition, at),
+        sent_today=condition.sent_today,
+        signs=Counter(sign.kind for sign in condition.signs),
+        written_to=condition.written_to,
+        answered=condition.answered,
     )

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, func, select, text
 
-from api.bd_accounts.rules import Account, AddressTaken, Assignment, Sign
+from api.bd_accounts.rules import Account, AddressTaken, Assignment, Condition, Sign
 from api.db.statements import compiled, is_one_of
 from api.kernel.changes import Change
 from api.kernel.constraints import Problems, unknown
@@ -66,6 +66,25 @@ _SENT_TODAY = compiled(
         Send.claimed_at > func.now() - text("interval '1 day'"),
     )
 )
+#: Of the last hundred conversations that the account wrote into, those who had two days to answer, and who did.
+_ANSWERS = compiled(
+    text("""
+with asked as (
+    select m.conversation_id, min(m.occurred_at) as at from (
+        select message_id from sends
+        where organization_id = :organization_id and account_id = :account_id and state = 'sent'
+          and claimed_at between now() - interval '30 days' and now() - interval '2 days'
+        order by claimed_at desc limit 100
+    ) s join messages m on m.organization_id = :organization_id and m.id = s.message_id
+    group by m.conversation_id
+)
+select count(*) as written_to, count(*) filter (where exists (
+    select from messages r
+    where r.organization_id = :organization_id and r.conversation_id = asked.conversation_id
+      and r.direction = 'in' and r.kind = 'message' and r.occurred_at > asked.at
+)) as answered from asked
+""")
+)
 
 
 async def find_account(unit: UnitOfWork, account_id: UUID) -> Account:
@@ -93,15 +112,16 @@ async def lock_with_assignment(unit: UnitOfWork, account_id: UUID) -> tuple[Acco
     return account, as_state(Assignment, present[0]) if present else None
 
 
-def condition(account_id: UUID) -> tuple[Bound, Bound]:
+def condition(account_id: UUID) -> tuple[Bound, ...]:
     """What `read_condition` reads, for `fetch_all`."""
-    return _SIGNS_OF_WEEK.bind(account_id=account_id), _SENT_TODAY.bind(account_id=account_id)
+    return tuple(one.bind(account_id=account_id) for one in (_SIGNS_OF_WEEK, _SENT_TODAY, _ANSWERS))
 
 
-def read_condition(answers: list[list[Row]]) -> tuple[list[Sign], int]:
-    """What the account felt in a week, and how much it sent within a day."""
-    signs, sent = answers
-    return [Sign(row.kind, row.created_at) for row in signs], sent[0].sent
+def read_condition(answers: list[list[Row]]) -> Condition:
+    """How the account does."""
+    signs, [sent], [people] = answers
+    felt = [Sign(row.kind, row.created_at) for row in signs]
+    return Condition(felt, sent.sent, people.written_to, people.answered)
 
 
 def write_changes(unit: UnitOfWork, changes: list[Change[Any]]) -> None:

@@ -257,17 +257,35 @@ _WEIGHTS = {
 }
 
 
-def health(signs: list[Sign], now: datetime) -> float:
-    """From 0, better not to send at all, to 1, as good as new: what the provider let the account feel lately."""
-    rest = 1.0
-    for sign in signs:
+#: Of so few people nothing can be said; fewer answers than this are a sign that nobody wants to be written to.
+_FEW_PEOPLE, _LEAST_REPLY_RATE = 20, 0.05
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What shows how an account does: signs of a week, sends of a day, and who of those it wrote to has answered."""
+
+    signs: list[Sign]
+    sent_today: int
+    written_to: int
+    answered: int
+
+
+def health(condition: Condition, now: datetime) -> float:
+    """From 0, better not to send at all, to 1, as good as new: what the provider let the account feel lately.
+
+    It is halved where hardly anybody answers.
+    """
+    few_answer = condition.answered < _LEAST_REPLY_RATE * condition.written_to
+    rest = 0.5 if condition.written_to >= _FEW_PEOPLE and few_answer else 1.0
+    for sign in condition.signs:
         weight, lasting = _WEIGHTS.get(sign.kind, (1.0, timedelta()))
         if sign.created_at > now - lasting:
             rest *= weight
     return rest
 
 
-def budget(account: Account, signs: list[Sign], now: datetime, *, sent_today: int) -> int:
+def budget(account: Account, condition: Condition, now: datetime) -> int:
     """How many more messages it should begin today."""
-    allowed = int(account.daily_limit * health(signs, now)) if account.is_sending else 0
-    return max(0, allowed - sent_today)
+    allowed = int(account.daily_limit * health(condition, now)) if account.is_sending else 0
+    return max(0, allowed - condition.sent_today)

@@ -89,6 +89,8 @@ class AccountHealth(BaseModel):
     budget: int
     sent_today: int
     signs: dict[str, int] = Field(description="How often within a week, by kind.")
+    written_to: int = Field(description="People whom it wrote to within 30 days, and who had two days to answer.")
+    answered: int = Field(description="Those of them who did.")
 
 
 class AssignmentRead(BaseModel):

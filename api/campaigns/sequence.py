@@ -90,9 +90,8 @@ async def _look(unit: UnitOfWork, campaign: Campaign, due: list[Recipient], link
     rooms: dict[UUID, int] = {}
     for account_id in campaign.account_ids:
         account, condition = await accounts.lock_account(unit, account_id, *accounts.condition(account_id))
-        signs, sent = accounts.read_condition(condition)
         found.setdefault(account.channel, []).append(account)
-        rest = account_rules.budget(account, signs, unit.now, sent_today=sent)
+        rest = account_rules.budget(account, accounts.read_condition(condition), unit.now)
         rooms[account_id] = rest - waiting.get(account_id, 0)
     return _Turn(
         unit=unit,

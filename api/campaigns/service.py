@@ -176,8 +176,8 @@ async def rooms(unit: UnitOfWork, campaign: Campaign, now: datetime) -> list[tup
     for account_id in campaign.account_ids:
         with suppress(NotFound):
             account = await accounts.find_account(unit, account_id)
-            signs, sent = accounts.read_condition(await unit.fetch_all(*accounts.condition(account_id)))
-            found.append((account, account_rules.budget(account, signs, now, sent_today=sent)))
+            condition = accounts.read_condition(await unit.fetch_all(*accounts.condition(account_id)))
+            found.append((account, account_rules.budget(account, condition, now)))
     return found
 
 

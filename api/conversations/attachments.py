@@ -1,4 +1,5 @@
-"""`/v1/messages/{id}/attachments/{part}`: a file that came with a mail, out of the mail as it is kept.
+"""`/v1/messages/{id}/attachments/{part}`: a file that came with a mail, out of the mail as it is kept, and the mail
+itself (`/v1/messages/{id}/original`).
 
 Of a long mail only the beginning is kept, so a large file may not be: then the mailbox has it.
 """
@@ -66,6 +67,24 @@ async def download_attachment(
         "X-Content-Type-Options": "nosniff",
     }
     return Response(content, media_type="application/octet-stream", headers=headers)
+
+
+@router.get(
+    "/{message_id}/original",
+    response_class=Response,
+    responses={**problems(NotFound, AttachmentNotKept), 200: {"content": {"message/rfc822": {}}}},
+)
+async def download_original(message_id: UUID, caller: CurrentCaller, unit: Unit) -> Response:
+    """Download a mail as it came, to the byte: what is signed or encrypted is for a program that has the keys."""
+    await records.find_message(unit, message_id, owners=await owners_seen(unit, caller))
+    kept = await unit.fetch(_FIRST_PAYLOAD, message_id=message_id)
+    if not kept or "raw_base64" not in kept[0].payload:
+        raise NotFound("original")
+    raw = b64decode(kept[0].payload["raw_base64"])
+    if len(raw) < kept[0].payload["size"]:
+        raise AttachmentNotKept
+    headers = {"Content-Disposition": "attachment; filename=mail.eml", "X-Content-Type-Options": "nosniff"}
+    return Response(raw, media_type="message/rfc822", headers=headers)
 
 
 def _content(raw: bytes, part: str) -> bytes | None:

@@ -157,6 +157,17 @@ class SendsAsk(BaseModel):
     limit: int = Field(default=10, ge=1, le=100)
 
 
+class SendFile(BaseModel):
+    """A file that goes with a message: its content is that of `/v1/files/{file_id}/content`."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    file_id: UUID
+    name: str
+    type: str
+    size: int
+
+
 class SendJob(BaseModel):
     """A send to do now."""
 
@@ -171,6 +182,7 @@ class SendJob(BaseModel):
     html: str | None
     headers: dict[str, str]
     references: list[str]
+    files: list[SendFile]
     attempts: int
 
 

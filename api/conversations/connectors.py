@@ -17,6 +17,7 @@ from api.conversations.connector_schemas import (
     InboundBatch,
     MessageChange,
     MessageSeen,
+    SendFile,
     SendJob,
     SendJobs,
     SendResult,
@@ -183,5 +184,6 @@ def _job(job: Job) -> SendJob:
         html=job.message.html,
         headers=job.message.details.get("headers", {}),
         references=[*job.references],
+        files=[SendFile(**one) for one in job.message.details.get("attachments", ()) if "file_id" in one],
         attempts=job.send.attempts,
     )

@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, delete, select
 from uuid_utils.compat import uuid7
 
 from api.conversations import attachments, completeness, connectors, presence, records, rules, sending, sends
+from api.conversations.enclosing import FilesNotTaken, FilesTooLarge
 from api.conversations.schemas import (
     CannedReplyRead,
     CannedReplyWrite,
@@ -61,6 +62,8 @@ _DROP_CANNED = compiled(
         CannedReply.organization_id == bindparam("organization_id"), CannedReply.id == bindparam("id")
     )
 )
+#: What may be wrong with a message that somebody sends.
+_SENDING = (NotFound, AccountIsGone, UnknownReference, FilesNotTaken, FilesTooLarge)
 
 
 async def _filter(
@@ -100,13 +103,13 @@ async def list_conversations(
     return PageOf(items=items, next_cursor=cursor)
 
 
-@conversations.post("", status_code=201, responses=problems(NotFound, NobodyToWriteTo, AccountIsGone, UnknownReference))
+@conversations.post("", status_code=201, responses=problems(NobodyToWriteTo, *_SENDING))
 async def start_conversation(
     body: ConversationStart, caller: RecordWriter, unit: Unit, response: Response
 ) -> ConversationRead:
     """Write to somebody. Where a channel has one conversation per person, it goes into that one."""
     outgoing = Outgoing(**body.model_dump(), source=SendSource.REPLY, author_id=caller.user_id)
-    queued = await sending.queue_message(unit, outgoing)
+    queued = await sending.queue_message(unit, outgoing, owners=await owners_seen(unit, caller))
     response.headers["Location"] = f"/v1/conversations/{queued.conversation.id}"
     return ConversationRead.model_validate(queued.conversation)
 
@@ -170,7 +173,7 @@ async def list_conversation_messages(
     return PageOf(items=[MessageRead.model_validate(one) for one in records.messages(rows)], next_cursor=cursor)
 
 
-@conversations.post("/{conversation_id}/messages", status_code=201, responses=problems(NotFound, AccountIsGone))
+@conversations.post("/{conversation_id}/messages", status_code=201, responses=problems(*_SENDING))
 async def reply_to_conversation(conversation_id: UUID, body: Reply, caller: RecordWriter, unit: Unit) -> MessageRead:
     """Write into a conversation. The message is `queued` until its account's connector has sent it."""
     outgoing = Outgoing(conversation_id=conversation_id, author_id=caller.user_id, **body.model_dump())

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
+from api.conversations.enclosing import MOST_FILES
 from api.edge.fields import Instant, Label, ShortName, ShortText
 from contracts.channels import Channel, ConversationStatus, Direction, MessageKind
 
@@ -23,6 +24,8 @@ Words = Annotated[
 ]
 Html = Annotated[str, StringConstraints(max_length=5 * LONGEST_TEXT), AfterValidator(_storable)]
 Subject = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000), AfterValidator(_storable)]
+
+FileIds = Annotated[list[UUID], Field(max_length=MOST_FILES, description="Files of `/v1/files` that go with it.")]
 
 
 class ConversationStart(BaseModel):
@@ -49,6 +52,7 @@ class ConversationStart(BaseModel):
     subject: Subject | None = None
     text: Words
     html: Html | None = None
+    file_ids: FileIds = Field(default_factory=list)
     not_before: Instant | None = Field(default=None, description="When to send it; default now.")
 
 
@@ -59,6 +63,7 @@ class Reply(BaseModel):
 
     text: Words
     html: Html | None = None
+    file_ids: FileIds = Field(default_factory=list)
     not_before: Instant | None = Field(default=None, description="When to send it; default now.")
 
 

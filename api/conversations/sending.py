@@ -9,6 +9,7 @@ budget, and whether the address may be written to.
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -18,6 +19,7 @@ from api.bd_accounts import rules as account_rules
 from api.bd_accounts.rules import Account
 from api.conversations import linking, records, rules, sends
 from api.conversations.addresses import domain_of, spellings
+from api.conversations.enclosing import enclosed
 from api.conversations.html import safe
 from api.conversations.state import Changes, Conversation, Link, Message, Send
 from api.conversations.suppressions import suppress
@@ -32,6 +34,8 @@ from contracts.channels import AccountState, Channel, Direction, SendSource, Sen
 
 #: What a connector says where the provider knows no such address: nothing goes there again.
 BOUNCED = "bounced"
+#: The provider counts these, and so does the account's health.
+_SIGNS = frozenset({BOUNCED, "blocked"})
 
 
 class NobodyToWriteTo(Unprocessable):
@@ -72,6 +76,7 @@ class Outgoing:
     not_before: datetime | None = None
     hours: Window | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    file_ids: Sequence[UUID] = ()
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ async def queue_message(unit: UnitOfWork, outgoing: Outgoing, *, owners: records
 
     Raises:
         NotFound: no such conversation or account that `owners` let see.
-        NobodyToWriteTo, AccountIsGone, UnknownReference: as they say.
+        NobodyToWriteTo, AccountIsGone, UnknownReference, FilesNotTaken, FilesTooLarge: as they say.
     """
     changes: Changes = []
     if outgoing.conversation_id is not None:
@@ -100,12 +105,15 @@ async def queue_message(unit: UnitOfWork, outgoing: Outgoing, *, owners: records
         conversation = begun.after
     if account.state in (AccountState.BANNED, AccountState.REVOKED):
         raise AccountIsGone(account.state)
+    details: dict[str, Any] = {"headers": outgoing.headers} if outgoing.headers else {}
+    if outgoing.file_ids:
+        details["attachments"] = await enclosed(unit, outgoing.file_ids, account.channel, owners=owners)
     written, message, send = rules.write_message(
         conversation,
         text=outgoing.text,
         html=safe(outgoing.html) if outgoing.html else None,
         subject=outgoing.subject or _answering(conversation, is_new=bool(changes)),
-        details={"headers": outgoing.headers} if outgoing.headers else {},
+        details=details,
         source=outgoing.source,
         source_id=outgoing.source_id,
         author_id=outgoing.author_id,
@@ -208,8 +216,7 @@ async def claim_sends(unit: UnitOfWork, account_id: UUID, epoch: int, *, limit: 
     is_by_hand = account.channel is Channel.LINKEDIN
     if not account.is_sending or is_by_hand:
         return account, []
-    signs, sent = accounts.read_condition(condition)
-    rest = account_rules.budget(account, signs, unit.now, sent_today=sent)
+    rest = account_rules.budget(account, accounts.read_condition(condition), unit.now)
     may_begin = rest > 0 and account.state is AccountState.ACTIVE
     rows = await unit.fetch(
         records.WAITING,
@@ -316,8 +323,9 @@ async def tell_result(
         after = sends.finish(found.send, state, reason=reason, epoch=epoch, now=unit.now)
     if after is None:
         return found.message
+    if after.failure is not None and after.failure in _SIGNS:
+        accounts.note_sign(unit, after.account_id, after.failure, id=uuid7())
     if after.failure == BOUNCED:
-        accounts.note_sign(unit, after.account_id, BOUNCED, id=uuid7())
         suppress(unit, found.conversation.channel, after.address, BOUNCED)
     named = replace(found.message, provider_id=provider_id or found.message.provider_id)
     return _decided(unit, found, named, after)

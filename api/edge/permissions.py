@@ -95,7 +95,7 @@ _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
         True,
         (
             "list_conversations read_conversation list_conversation_messages list_messages read_message"
-            " download_attachment list_canned_replies"
+            " download_attachment download_original list_canned_replies"
         ),
     ),
     (

@@ -22,8 +22,10 @@ from api.kernel.unit_of_work import UnitOfWork
 from api.kernel.writing import write as write_changes
 from api.models.company import Company
 from api.models.contact import Contact
+from api.models.conversation import Conversation
 from api.models.deal import Deal
 from api.models.file import File as FileRow
+from api.models.message import Message
 
 _NOUNS = {**LINKED, "activity_id": "activity", "message_id": "message"}
 _PROBLEMS: Problems = {f"fk_files_{column}": unknown(column, noun) for column, noun in _NOUNS.items()}
@@ -57,8 +59,16 @@ def _is_about(column: InstrumentedAttribute[UUID | None], model: type[Deal | Con
 
 _files = rows_of(File, FileRow).where(FileRow.deleted_at.is_(None))
 _gone = rows_of(File, FileRow).where(FileRow.deleted_at.is_not(None)).with_for_update(of=FileRow)
+_is_of_message = exists().where(
+    Message.organization_id == bindparam("organization_id"),
+    Message.id == FileRow.message_id,
+    Conversation.organization_id == Message.organization_id,
+    Conversation.id == Message.conversation_id,
+    is_one_of(Conversation.assignee_id, "owners"),
+)
 #: Which files somebody sees who does not see everything.
 IS_SEEN = or_(
+    _is_of_message,
     is_one_of(FileRow.uploaded_by, "owners"),
     _is_about(FileRow.deal_id, Deal),
     _is_about(FileRow.contact_id, Contact),

@@ -15,7 +15,7 @@ from api.kernel.caller import Caller
 from api.kernel.errors import NotFound
 from api.kernel.unit_of_work import UnitOfWork
 from api.kernel.visibility import owners_seen
-from api.metrics import records
+from api.metrics import channels, records
 from api.metrics.asking import (
     as_id,
     continued,
@@ -257,7 +257,7 @@ async def read_freshness(unit: UnitOfWork, caller: Caller, *, services: Services
         through=through,
         events_behind=state.events_behind,
         processes=state.processes,
-        alarms=alarms(state.reports),
+        alarms=[*alarms(state.reports), *await channels.alarms(unit)],
         checks=status.checks,
         last_refresh=status.last_refresh,
         groups=status.groups,

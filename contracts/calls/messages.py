@@ -12,6 +12,11 @@ def download_attachment(message_id: str | UUID, part: str | UUID) -> Call[bytes]
     return Call("GET", f"/v1/messages/{in_path(message_id)}/attachments/{in_path(part)}")
 
 
+def download_original(message_id: str | UUID) -> Call[bytes]:
+    """Download a mail as it came, to the byte: what is signed or encrypted is for a program that has the keys."""
+    return Call("GET", f"/v1/messages/{in_path(message_id)}/original")
+
+
 def list_messages(
     *,
     account_id: str | UUID | None = None,

@@ -40,6 +40,8 @@ class AccountHealth(TypedDict):
     budget: int
     sent_today: int
     signs: dict[str, int]
+    written_to: int
+    answered: int
 
 
 class AccountRead(TypedDict):
@@ -684,6 +686,7 @@ class ConversationStart(TypedDict):
     subject: NotRequired[str | None]
     text: str
     html: NotRequired[str | None]
+    file_ids: NotRequired[list[str]]
     not_before: NotRequired[str | None]
 
 
@@ -2841,6 +2844,7 @@ class Reply(TypedDict):
 
     text: str
     html: NotRequired[str | None]
+    file_ids: NotRequired[list[str]]
     not_before: NotRequired[str | None]
 
 
@@ -3071,6 +3075,15 @@ class SecretWrite(TypedDict):
     values: dict[str, Any]
 
 
+class SendFile(TypedDict):
+    """A file that goes with a message: its content is that of `/v1/files/{file_id}/content`."""
+
+    file_id: str
+    name: str
+    type: str
+    size: int
+
+
 class SendJob(TypedDict):
     """A send to do now."""
 
@@ -3085,6 +3098,7 @@ class SendJob(TypedDict):
     html: str | None
     headers: dict[str, str]
     references: list[str]
+    files: list[SendFile]
     attempts: int
 
 

@@ -292,6 +292,28 @@ class TestSending:
         health = (await owner.get(f"/v1/bd-accounts/{held['id']}/health")).json()
         assert (health["health"], health["budget"]) == (0.0, 0)
 
+    async def test_whom_nobody_answers_should_begin_less(self, crm: Crm, owner: Member) -> None:
+        held = await account(owner, channel="telegram", address="+4930123")
+        for number in range(21):
+            body = {"account_id": held["id"], "address": f"@ada{number}", "text": "Hello"}
+            await owner.made("/v1/conversations", body)
+        for _ in range(3):
+            for job in await claim(owner, held):
+                await result(owner, held, job)
+        path = f"/v1/bd-accounts/{held['id']}/health"
+        assert (await owner.get(path)).json()["health"] == 1
+        with psycopg.connect(crm.admin_url) as admin:
+            admin.execute("update sends set claimed_at = now() - interval '3 days'")
+            admin.execute("update messages set occurred_at = now() - interval '3 days'")
+        shown = (await owner.get(path)).json()
+        assert (shown["written_to"], shown["answered"], shown["health"], shown["budget"]) == (21, 0, 0.5, 100)
+        for number in range(2):
+            await take_in(
+                owner, held, mail(number, thread_key=f"@ada{number}", occurred_at=datetime.now(UTC).isoformat())
+            )
+        shown = (await owner.get(path)).json()
+        assert (shown["answered"], shown["health"]) == (2, 1)
+
 
 class TestPeople:
     async def test_assign_label_and_search(self, crm: Crm, owner: Member) -> None:

@@ -1,0 +1,59 @@
+"""Files that go out with a message: such as are attached to records here (`/v1/files`), named by their ids.
+
+The message keeps what they are called and how large they are; a connector fetches them when it sends.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from api.files.records import find_file
+from api.kernel.constraints import UnknownReference
+from api.kernel.errors import NotFound, Unprocessable
+from api.kernel.unit_of_work import UnitOfWork
+from contracts.channels import Channel
+
+MOST_FILES = 10
+#: As a mail they become a third larger, and many servers take 25 MB.
+LARGEST_TOGETHER = 18_000_000
+
+
+class FilesNotTaken(Unprocessable):
+    """The channel takes no files from here."""
+
+    code, pointer = "files_not_taken", "/file_ids"
+
+    def __init__(self, channel: Channel) -> None:
+        super().__init__(f"No files can be sent by {channel} from here. Send a link, or use another channel.")
+
+
+class FilesTooLarge(Unprocessable):
+    """Nobody's mail server takes that much."""
+
+    code, pointer = "files_too_large", "/file_ids"
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"These files have {size:,} bytes together; {LARGEST_TOGETHER:,} can be sent at most.")
+
+
+async def enclosed(
+    unit: UnitOfWork, file_ids: Sequence[UUID], channel: Channel, *, owners: frozenset[UUID] | None
+) -> list[dict[str, Any]]:
+    """What a message says of the files that go with it, if `owners` may see them.
+
+    Raises:
+        UnknownReference, FilesNotTaken, FilesTooLarge: as they say.
+    """
+    if file_ids and channel is Channel.X:
+        raise FilesNotTaken(channel)
+    found: list[dict[str, Any]] = []
+    for file_id in dict.fromkeys(file_ids):
+        try:
+            file = await find_file(unit, file_id, owners=owners)
+        except NotFound:
+            raise UnknownReference("file_ids", "file") from None
+        named = {"name": file.name, "type": file.media_type, "size": file.size_bytes}
+        found.append({**named, "file_id": str(file_id)})
+    if (size := sum(one["size"] for one in found)) > LARGEST_TOGETHER:
+        raise FilesTooLarge(size)
+    return found
