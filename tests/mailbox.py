@@ -1,5 +1,6 @@
 """A real SMTP server that keeps what it is given, for tests of whatever sends mail."""
 
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from email.message import EmailMessage
 from typing import Any
 
 from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
 
 from contracts.settings import MailSettings
 from runtime.process import free_port
@@ -24,6 +26,7 @@ class Mailbox:
     refuses: str | None = None
     knows_nobody: bool = False
     refusals: dict[str, str] = field(default_factory=dict)
+    access_token: str | None = None
 
     @property
     def settings(self) -> MailSettings:
@@ -47,6 +50,11 @@ class Mailbox:
         envelope.rcpt_options.extend(options)
         return "250 OK"
 
+    async def auth_XOAUTH2(self, server: Any, args: list[str]) -> AuthResult:  # noqa: N802, ARG002 # aiosmtpd's
+        """Let in whoever has the token."""
+        is_ours = b64decode(args[1]).decode().endswith(f"\x01auth=Bearer {self.access_token}\x01\x01")
+        return AuthResult(success=is_ours, handled=False)
+
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802, ARG002 # aiosmtpd's
         """Take a mail."""
         if self.refuses is not None:
@@ -60,10 +68,10 @@ class Mailbox:
 
 
 @contextmanager
-def smtp_server() -> Iterator[Mailbox]:
-    """A server on a free port."""
-    mailbox = Mailbox(port=free_port())
-    controller = Controller(mailbox, hostname="127.0.0.1", port=mailbox.port)
+def smtp_server(*, access_token: str | None = None) -> Iterator[Mailbox]:
+    """A server on a free port; with a token it lets in whoever has that."""
+    mailbox = Mailbox(port=free_port(), access_token=access_token)
+    controller = Controller(mailbox, hostname="127.0.0.1", port=mailbox.port, auth_require_tls=access_token is None)
     controller.start()
     try:
         yield mailbox

@@ -6,7 +6,7 @@ what is missing is handed in again. A mail whose end the server did not confirm 
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
@@ -18,8 +18,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import aiosmtplib
 
-from ingest.channels.api import Api, Held, Json
-from ingest.channels.mail_parsing import is_nobody, read_mail
+from ingest.channels.api import Api, Held, Json, RefusedError
+from ingest.channels.mail_parsing import files_of, is_kept_whole, is_nobody, read_mail
 from ingest.channels.mail_tokens import MailTokens, TokenRefusedError
 from ingest.channels.mailbox_reader import IMAPClientError, LoginError, Mail, Mailbox, MailServer, Place
 from ingest.channels.reaching import HostRefusedError
@@ -175,7 +175,8 @@ class MailReader:
         for folder in {known[name][0] for name in missing}:
             uids = [known[name][1] for name in missing if known[name][0] == folder]
             await self._do(self._box.open, folder, Place())
-            await self._take_in(await self._do(self._box.fetch, uids))
+            for part in await self._do(self._box.in_parts, uids):
+                await self._take_in(await self._do(self._box.fetch, part))
         if missing:
             _log.warning("account %s: %s mails of %s were missing", self._held.id, len(missing), day)
             await self._api.compare_day(self._held, day.isoformat(), list(known), filtered=filtered)
@@ -183,8 +184,12 @@ class MailReader:
 
     async def _take_in(self, mails: list[Mail]) -> None:
         address = str(self._account["address"])
-        read = [read_mail(mail.raw, ours=address, received_at=mail.received_at) for mail in mails]
-        await self._api.take_in(self._held, read)
+        # by the thread: a mail of many parts takes seconds, in which the lease has to be renewed
+        read = [await self._do(read_mail, one.raw, ours=address, received_at=one.received_at) for one in mails]
+        taken = {one["provider_id"]: one["message_id"] for one in await self._api.take_in(self._held, read)}
+        for mail, message in zip(mails, read, strict=True):
+            if message.get("attachments") and not is_kept_whole(mail.raw) and message["provider_id"] in taken:
+                await self._api.keep_files(taken[message["provider_id"]], await self._do(files_of, mail.raw))
 
     async def _keep_place(self) -> None:
         places = {name: asdict(place) for name, place in self._places.items()}
@@ -197,7 +202,12 @@ class MailReader:
 async def _keep_sending(api: Api, held: Held, found: Json, tokens: MailTokens, signer: Signer | None) -> None:
     async for jobs in api.turns(held, limit=1):  # what is claimed when we die is unknown: no more than is under way
         for job in jobs:
-            mail = compose(job, sender=found["account"]["address"])
+            try:
+                files = await api.files_of(job)
+            except RefusedError as refused:
+                await api.told(held, job, "failed", reason=refused.reason)
+                continue
+            mail = compose(job, sender=found["account"]["address"], files=files)
             await api.told(held, job, **await _sent(mail, job["address"], found["account"], tokens, signer))
 
 
@@ -209,7 +219,7 @@ async def _sent(mail: EmailMessage, address: str, account: Json, tokens: MailTok
     return await deliver(server, mail, address, server.trust(account["settings"]), signer=signer)
 
 
-def compose(job: Json, *, sender: str) -> EmailMessage:
+def compose(job: Json, *, sender: str, files: Sequence[tuple[Json, bytes]] = ()) -> EmailMessage:
     """A send as a mail."""
     mail = EmailMessage(policy=_POLICY)
     mail["From"] = sender
@@ -225,6 +235,12 @@ def compose(job: Json, *, sender: str) -> EmailMessage:
     mail.set_content(job["text"])
     if job["html"]:
         mail.add_alternative(job["html"], subtype="html")
+    for file, content in files:
+        kind, _, subtype = file["type"].partition("/")
+        # a mail within a mail, or parts, would be read as such: they go as any other bytes
+        is_plain = subtype and kind not in {"message", "multipart"}
+        main, sub = (kind, subtype) if is_plain else ("application", "octet-stream")
+        mail.add_attachment(content, maintype=main, subtype=sub, filename=file["name"])
     return mail
 
 

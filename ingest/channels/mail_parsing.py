@@ -10,23 +10,48 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.errors import HeaderParseError
-from email.header import decode_header
+from email.header import Header, decode_header
 from email.message import Message
+from email.parser import BytesHeaderParser
 from email.utils import getaddresses, parsedate_to_datetime
 from typing import Any
 
 Json = dict[str, Any]
 
 _ID = re.compile(r"<[^<>\s]{1,990}>")
+_ADDRESS = re.compile(r"[^\s<>(),;:\"]{1,64}@[^\s<>(),;:\"]{1,255}")
 _STATUS = re.compile(r"(\d\.\d{1,3}\.\d{1,3})")
 _NOBODY = re.compile(r"\s*5\.1\.(?:[1236]|10)\b")
 _LONGEST_TEXT, _LONGEST_HTML, _LONGEST_RAW = 100_000, 400_000, 600_000
+#: Marks that change in which direction others are read, and those that cannot be seen.
+_TURNS = re.compile("[\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 _EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 _AUTOMATIC = ("x-autoreply", "x-autorespond", "x-auto-reply")
 
 
 def read_mail(raw: bytes, *, ours: str, received_at: datetime) -> Json:
     """A mail as the API takes it in. `ours` is the account's address: what comes from it is ours."""
+    try:
+        return _read(raw, ours, received_at)
+    except Exception:  # noqa: BLE001 # CPython's parsers raise whatever they like, and one mail must stop no other
+        head = BytesHeaderParser().parsebytes(raw[:_LONGEST_RAW])
+        name = message_id(head, raw)
+        return {
+            "provider_id": name,
+            "thread_key": name,
+            "address": "unknown@unknown.invalid",
+            "direction": "in",
+            "text": "This mail cannot be read here. Open it in its mailbox.",
+            "occurred_at": received_at.isoformat(),
+            "payload": _payload(raw),
+        }
+
+
+def _payload(raw: bytes) -> Json:
+    return {"raw_base64": b64encode(raw[:_LONGEST_RAW]).decode(), "size": len(raw)}
+
+
+def _read(raw: bytes, ours: str, received_at: datetime) -> Json:
     mail = message_from_bytes(raw)
     provider_id = message_id(mail, raw)
     senders = _addresses(mail, "from")
@@ -52,12 +77,27 @@ def read_mail(raw: bytes, *, ours: str, received_at: datetime) -> Json:
         "occurred_at": _instant(mail, received_at).isoformat(),
         "to": [_shown(one)[:640] for one in recipients[:500]],
         "references": named[-200:],
-        "attachments": list(_attachments(mail))[:200],
-        "payload": {"raw_base64": b64encode(raw[:_LONGEST_RAW]).decode(), "size": len(raw)},
+        "attachments": _listed(mail, raw),
+        "payload": _payload(raw),
     }
     if bounced:
         found["bounced"] = bounced
     return found
+
+
+def is_kept_whole(raw: bytes) -> bool:
+    """Whether the mail as it came is kept beside the message; of a longer one its files are kept by themselves."""
+    return len(raw) <= _LONGEST_RAW
+
+
+def files_of(raw: bytes) -> list[tuple[str, bytes]]:
+    """The files of a mail: what they are called, and what is in them."""
+    found = []
+    for _, part in _numbered(message_from_bytes(raw)):
+        content = part.get_payload(decode=True) if _is_listed(part) else None
+        if isinstance(content, bytes) and content:
+            found.append((_shown_name(part), content))
+    return found[:200]
 
 
 def message_id(mail: Message, raw: bytes) -> str:
@@ -105,20 +145,29 @@ def _clean(text: str) -> str:
 
 
 def _addresses(mail: Message, name: str) -> list[tuple[str, str]]:
-    values = [_plain(value) for value in mail.get_all(name, [])]
+    values = [_eight_bit(value) for value in mail.get_all(name, [])]
+    try:
+        given = getaddresses(values)
+    except RecursionError:  # of comments within comments
+        given = [("", one) for value in values for one in _ADDRESS.findall(value)]
     found = []
-    for shown, address in getaddresses(values):
+    for shown, address in given:
         named = " ".join("".join(_part(part) for part in _parts(shown)).split())
         if address.strip():
-            found.append((_clean(named), _clean(address.strip())))
+            found.append((_straight(_clean(named)), _clean(address.strip())))
     return found
 
 
-def _parts(value: str) -> list[tuple[Any, str | None]]:
+def _eight_bit(value: str | Header) -> str:
+    """A header that somebody wrote without encoding it; encoded words stay as they are, for they may hold commas."""
+    return "".join(_part(part) for part in _parts(value)) if isinstance(value, Header) else _plain(value)
+
+
+def _parts(value: str | Header) -> list[tuple[Any, str | None]]:
     try:
         return list(decode_header(value))
     except (HeaderParseError, ValueError, LookupError):
-        return [(value, None)]
+        return [(_plain(value), None)]
 
 
 def _part(part: tuple[Any, str | None]) -> str:
@@ -200,14 +249,32 @@ def _file_name(part: Message) -> str | None:
     return " ".join("".join(_part(one) for one in _parts(name)).split()) or None
 
 
+def _listed(mail: Message, raw: bytes) -> list[Json]:
+    """What the message says of its files: where in the mail they are, as long as the whole of it is kept."""
+    found = list(_attachments(mail))[:200]
+    return found if is_kept_whole(raw) else [one | {"part": None} for one in found]
+
+
 def _attachments(mail: Message) -> Iterator[Json]:
     for number, part in _numbered(mail):
-        kind = part.get_content_type()
-        if _is_file(part) or kind.partition("/")[0] not in {"text", "message", "multipart"}:
+        if _is_listed(part):
             content = part.get_payload(decode=True)
             size = len(content) if isinstance(content, bytes) else len(_plain(part.get_payload()))
-            name = _clean(_file_name(part) or kind)[:300]
-            yield {"name": name, "type": _clean(kind)[:200], "size": size, "part": number or None}
+            kind = _clean(part.get_content_type())[:200]
+            yield {"name": _shown_name(part), "type": kind, "size": size, "part": number or None}
+
+
+def _is_listed(part: Message) -> bool:
+    return _is_file(part) or part.get_content_type().partition("/")[0] not in {"text", "message", "multipart"}
+
+
+def _shown_name(part: Message) -> str:
+    return _straight(_clean(_file_name(part) or part.get_content_type()))[:300]
+
+
+def _straight(words: str) -> str:
+    """Words without the marks that turn others round: `exe.fdp`, written from the right, reads as a document."""
+    return _TURNS.sub("", words)
 
 
 def _instant(mail: Message, received_at: datetime) -> datetime:

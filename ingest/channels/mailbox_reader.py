@@ -24,7 +24,9 @@ from ingest.channels.reaching import open_socket
 __all__ = ["SEEN", "IMAPClientError", "LoginError", "Mail", "MailServer", "Mailbox", "Place"]
 
 #: Of a mail larger than this only the beginning is fetched: its words come first, files last.
-_LARGEST_MAIL = 3_000_000
+_LARGEST_MAIL = 30_000_000
+#: Mails that are fetched together are no larger than this together.
+_LARGEST_FETCH = 30_000_000
 _BATCH = 50
 _SECONDS = 60.0
 _HEADER = b"BODY[HEADER.FIELDS (MESSAGE-ID)]"
@@ -177,13 +179,14 @@ class Mailbox:
         """Mails that came since, oldest first, in batches."""
         uids = sorted(uid for uid in self._imap.search(["UID", f"{place.uid + 1}:*"]) if uid > place.uid)
         for start in range(0, len(uids), _BATCH):
-            yield self.fetch(uids[start : start + _BATCH])
+            for part in self.in_parts(uids[start : start + _BATCH]):
+                yield self.fetch(part)
 
     def older(self, place: Place, *, since: date) -> list[Mail]:
         """The newest of those that were there before; none when all are read."""
         uids = self._imap.search(["UID", f"1:{place.low - 1}", "SINCE", since]) if place.low > 1 else []
-        batch = sorted(uid for uid in uids if uid < place.low)[-_BATCH:]
-        return self.fetch(batch)
+        parts = self.in_parts(sorted(uid for uid in uids if uid < place.low)[-_BATCH:])
+        return self.fetch(parts[-1]) if parts else []
 
     def of_day(self, day: date) -> dict[int, str]:
         """The names of all mails that arrived on a day, by UID."""
@@ -196,8 +199,9 @@ class Mailbox:
                 head = message_from_bytes(parts.get(_HEADER, b""))
                 if head.get("message-id"):
                     found[uid] = message_id(head, b"")
-        for mail in self.fetch([uid for uid in uids if uid not in found]):
-            found[mail.uid] = message_id(message_from_bytes(mail.raw), mail.raw)
+        for part in self.in_parts([uid for uid in uids if uid not in found]):
+            for mail in self.fetch(part):
+                found[mail.uid] = message_id(message_from_bytes(mail.raw), mail.raw)
         return found
 
     def fetch(self, uids: Sequence[int]) -> list[Mail]:
@@ -211,6 +215,20 @@ class Mailbox:
             for uid, parts in sorted(found.items())
             if parts.get(b"BODY[]<0>") is not None
         ]
+
+    def in_parts(self, uids: Sequence[int]) -> list[list[int]]:
+        """Few enough at once to be held in memory, oldest first."""
+        if not uids:
+            return []
+        parts: list[list[int]] = [[]]
+        size = 0
+        for uid, said in sorted(self._imap.fetch(uids, ["RFC822.SIZE"]).items()):
+            size += int(said.get(b"RFC822.SIZE", 0))
+            if parts[-1] and (size > _LARGEST_FETCH or len(parts[-1]) == _BATCH):
+                parts.append([])
+                size = int(said.get(b"RFC822.SIZE", 0))
+            parts[-1].append(uid)
+        return parts
 
 
 def _aware(instant: datetime | None) -> datetime:

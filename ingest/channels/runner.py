@@ -37,6 +37,10 @@ CHANNELS: Mapping[str, Connect] = {
 _RENEW_SECONDS = 8.0
 _LOOK_SECONDS = 3.0
 _LONGEST_PAUSE = 60.0
+#: Whoever was connected for so long begins with a short pause again.
+_STEADY_SECONDS = 60.0
+#: So often in a row nobody answered: people are told.
+_TOLD_AFTER = 3
 
 
 def run(stop: threading.Event, *only: str) -> None:
@@ -97,8 +101,10 @@ class Fleet:
                     self._running[known] = asyncio.create_task(self._hold(known, CHANNELS[channel]))
 
     async def _hold(self, account_id: UUID, connect: Connect) -> None:
-        pause = 1.0
+        pause, failures = 1.0, 0
+        clock = asyncio.get_running_loop().time
         while True:
+            began = clock()
             try:
                 held = await self._api.lease(account_id, self._holder)
             except (RefusedError, httpx.HTTPError):
@@ -109,13 +115,26 @@ class Fleet:
                 _log.warning("account %s: %s", account_id, error)
                 if isinstance(error, RefusedError) and error.status in (404, 409):
                     return
+                if not isinstance(error, RefusedError):
+                    failures += 1
+                    await self._tell(held, failures)
             except Exception:  # noqa: BLE001 # the edge of an account
                 _log.exception("account %s failed", account_id)
             finally:
                 with suppress(RefusedError, httpx.HTTPError):
                     await self._api.release(held)
+            if clock() - began > _STEADY_SECONDS:
+                pause, failures = 1.0, 0
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _tell(self, held: Held, failures: int) -> None:
+        """That a provider does not answer is seen at the account, unless something worse is known of it."""
+        with suppress(RefusedError, httpx.HTTPError):
+            account = (await self._api.connection(held))["account"]
+            is_said_to_work = account["state"] == "active" or account["reason"] is None
+            if failures >= _TOLD_AFTER and is_said_to_work:
+                await self._api.report(held, "limited", reason="unreachable")
 
     async def _connected(self, held: Held, connect: Connect) -> None:
         """The account connected for as long as it is ours."""

@@ -18,7 +18,7 @@ from urllib.parse import quote
 import httpx
 
 from contracts.settings import ChannelSettings
-from ingest.channels.api import Api, Held, Json
+from ingest.channels.api import Api, Held, Json, wait_is_over
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +50,10 @@ class FloodError(OSError):
         super().__init__(f"X asks to wait for {seconds} s")
 
 
+class OddAnswerError(OSError):
+    """X says something that is no answer."""
+
+
 class SignedOutError(OSError):
     """X does not take the token, nor gives a fresh one."""
 
@@ -62,6 +66,7 @@ async def connect(api: Api, held: Held) -> None:
         OSError: X does not answer, or knows neither token.
     """
     found = await api.connection(held)
+    await wait_is_over(found["account"])
     client = XClient(api, held, found)
     try:
         messages = await Messages.of(client, api, held, found)
@@ -112,7 +117,12 @@ class XClient:
     async def read(self, path: str, params: Json | None = None) -> Json:
         """What there is to read."""
         answer = await self.ask("GET", path, params=params)
-        found: Json = answer.raise_for_status().json()
+        try:
+            found = answer.raise_for_status().json()
+        except ValueError:
+            raise OddAnswerError("X answers what is no JSON") from None
+        if not isinstance(found, dict):
+            raise OddAnswerError("X answers another kind of JSON")
         return found
 
     async def _send(self, method: str, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401 # httpx's own
@@ -142,6 +152,8 @@ class Messages:
         self._newest = int(found["cursor"].get("newest", 0))
         self._look_seconds = float(found["account"]["settings"].get("look_seconds", _LOOK_SECONDS))
         self._users: dict[str, Json] = {}
+        #: Events of the last look that lack what makes them one.
+        self._odd = 0
         self._news = asyncio.Event()
 
     @classmethod
@@ -195,25 +207,32 @@ class Messages:
 
     async def _compare(self, events: list[Json]) -> list[str]:
         by_day: dict[str, dict[str, Json]] = {}
+        if self._odd:  # nobody knows of which day they are
+            by_day[datetime.now(UTC).date().isoformat()] = {}
         for event in events:
             by_day.setdefault(event["created_at"][:10], {})[event["id"]] = event
         healed: list[str] = []
         for day, found in by_day.items():
-            missing = await self._api.compare_day(self._held, day, list(found))
+            odd = {"not_whole": self._odd} if self._odd and day == max(by_day) else {}
+            missing = await self._api.compare_day(self._held, day, list(found), failed=odd)
             if missing:
                 _log.warning("account %s: %s messages of %s were missing", self._held.id, len(missing), day)
                 await self._api.take_in(self._held, [self._read(found[one]) for one in sorted(missing, key=int)])
-                await self._api.compare_day(self._held, day, list(found))
+                await self._api.compare_day(self._held, day, list(found), failed=odd)
             healed += missing
         return healed
 
     async def _since(self, is_wanted: Any) -> AsyncIterator[Json]:  # noqa: ANN401 # a predicate of JSON
         """Events, the newest first, as long as they are wanted."""
+        self._odd = 0
         params: Json = dict(_EVENTS)
         while True:
             page = await self._client.read("/2/dm_events", params)
             self._users |= {user["id"]: user for user in page.get("includes", {}).get("users", ())}
             for event in page.get("data", ()):
+                if not _is_whole(event):
+                    self._odd += 1
+                    continue
                 if not is_wanted(event):
                     return
                 yield event
@@ -267,16 +286,16 @@ class Messages:
             path = await self._path(job)
         except httpx.HTTPStatusError:
             return {"state": "failed", "reason": "nobody_there"}
-        except httpx.HTTPError:
+        except (httpx.HTTPError, OddAnswerError):
             return {"state": "queued", "seconds": 30}
         try:
             answer = await self._client.ask("POST", path, json={"text": job["text"]})
-        except httpx.ConnectError:
+        except (httpx.ConnectError, httpx.ConnectTimeout):
             return {"state": "queued", "seconds": 30}
         except httpx.HTTPError:
             return {"state": "unknown", "reason": "connection_lost"}
         if answer.status_code < 300:
-            return {"state": "sent", "provider_id": answer.json()["data"]["dm_event_id"]}
+            return _sent(answer)
         if answer.status_code >= 500:
             return {"state": "unknown", "reason": f"http_{answer.status_code}"}
         return {"state": "failed", "reason": f"http_{answer.status_code}"}
@@ -290,3 +309,23 @@ class Messages:
         if "data" not in found:  # X says 200 and names errors
             raise httpx.HTTPStatusError("nobody", request=httpx.Request("GET", key), response=httpx.Response(404))
         return f"/2/dm_conversations/with/{found['data']['id']}/messages"
+
+
+def _is_whole(event: Any) -> bool:  # noqa: ANN401 # whatever X answers: its specification requires nothing
+    if not isinstance(event, dict):
+        return False
+    named = (event.get(name) for name in ("id", "created_at", "dm_conversation_id", "sender_id"))
+    if not all(isinstance(one, str) and one for one in named) or not event["id"].isdigit():
+        return False
+    with suppress(ValueError):
+        datetime.fromisoformat(event["created_at"])
+        return True
+    return False
+
+
+def _sent(answer: httpx.Response) -> Json:
+    """What X calls a message that it took; where it does not say, nobody knows whether it did."""
+    try:
+        return {"state": "sent", "provider_id": str(answer.json()["data"]["dm_event_id"])}
+    except (ValueError, LookupError, TypeError):
+        return {"state": "unknown", "reason": "odd_answer"}

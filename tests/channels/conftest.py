@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from ingest.channels.api import Api, Held
-from tests.api.crm.conftest import Crm, Member, crm, crm_database, owner
+from tests.api.crm.conftest import Crm, Member, crm, crm_database, owner, stranger
 from tests.channels.dovecot import Dovecot
 
-__all__ = ["crm", "crm_database", "owner"]
+__all__ = ["crm", "crm_database", "owner", "stranger"]
 
 T = TypeVar("T")
 
@@ -69,7 +69,7 @@ def connecting(crm: Crm, owner: Member) -> Connecting:  # the fixture above
         body = {"channel": channel, "name": "Ours", "address": address, "settings": settings}
         made = await owner.made("/v1/bd-accounts", body)
         await owner.made(f"/v1/bd-accounts/{made['id']}/secret", {"values": secret})
-        scopes = ["accounts:read", "accounts:write", "channels:write"]
+        scopes = ["accounts:read", "accounts:write", "channels:write", "files:read", "files:write"]
         key = await owner.made("/v1/api-keys", {"name": "Channels", "scopes": scopes, "role": "admin"})
         transport = httpx.ASGITransport(crm.app, raise_app_exceptions=True)
         api = Api("http://api", key["key"], transport=transport)

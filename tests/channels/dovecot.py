@@ -1,10 +1,14 @@
 """Dovecot on a free port with one mailbox, where Debian's package is installed."""
 
+import json
 import os
 import pwd
 import shutil
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from imapclient import IMAPClient
@@ -37,6 +41,15 @@ service imap-login {{
 }}
 service anvil {{
   chroot =
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
+auth_mechanisms = plain login xoauth2
+passdb {{
+  driver = oauth2
+  mechanisms = xoauth2
+  args = {folder}/oauth2.conf
 }}
 passdb {{
   driver = passwd-file
@@ -54,12 +67,35 @@ namespace inbox {{
   }}
 }}
 """
+_OAUTH = """
+introspection_url = http://127.0.0.1:{port}/?token=
+introspection_mode = get
+username_attribute = user
+active_attribute = active
+active_value = yes
+"""
+
+
+class _Tokens(BaseHTTPRequestHandler):
+    """Whom Dovecot asks for whom a token is."""
+
+    def do_GET(self) -> None:
+        is_ours = parse_qs(urlsplit(self.path).query)["token"] == [Dovecot.access_token]
+        body = json.dumps({"active": "yes", "user": Dovecot.username} if is_ours else {"active": "no"}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
 
 
 class Dovecot:
     """A running server. `append` puts a mail into a folder as it would arrive."""
 
-    username, password = "sales", "CANARY-mailbox-password"
+    username, password, access_token = "sales", "CANARY-mailbox-password", "CANARY-access-token"
 
     def __init__(self, folder: Path) -> None:
         if shutil.which("dovecot") is None:
@@ -74,6 +110,9 @@ class Dovecot:
         os.chown(folder / "mail", user.pw_uid, user.pw_gid)
         (folder / "users").write_text(f"{self.username}:{self.password}\n")
         (folder / "users").chmod(0o644)
+        self._tokens = ThreadingHTTPServer(("127.0.0.1", 0), _Tokens)
+        threading.Thread(target=self._tokens.serve_forever, daemon=True).start()
+        (folder / "oauth2.conf").write_text(_OAUTH.format(port=self._tokens.server_address[1]))
         values = {"folder": folder, "port": self.port, "uid": user.pw_uid, "gid": user.pw_gid}
         group = "nogroup"
         (folder / "dovecot.conf").write_text(_CONFIG.format(user="nobody", group=group, **values))
@@ -118,3 +157,5 @@ class Dovecot:
         """End it."""
         self._process.terminate()
         self._process.wait(10)
+        self._tokens.shutdown()
+        self._tokens.server_close()

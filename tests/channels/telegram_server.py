@@ -1,50 +1,39 @@
 # ruff: noqa: ARG002 # each answer takes the session and the request, needed or not
-"""Telegram as far as the connector needs it: signing in, private chats, history, updates, waits. Over `mtproto`."""
+"""Telegram as far as the connector needs it: signing in, chats and groups, history, updates, waits. Over `mtproto`."""
 
 import inspect
 import itertools
-import os
 from collections import defaultdict
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from hashlib import pbkdf2_hmac, sha256
 from typing import Any
 
+from telethon import utils
 from telethon.tl import functions, types
 
-from tests.channels.mtproto import GENERATOR, PRIME, MtprotoServer, RpcError, Session
+from tests.channels.mtproto import MtprotoServer, RpcError, Session
+from tests.channels.telegram_people import Passwords, Person
 
 _F = functions
 
 
-@dataclass
-class Person:
-    """Somebody with an account, and their own copy of each message."""
-
-    id: int
-    phone: str
-    name: str
-    username: str | None = None
-    password: str | None = None
-    box: dict[int, Any] = field(default_factory=dict)
-    pts: int = 1
-    updates: list[tuple[int, Any]] = field(default_factory=list)
-
-
-class TelegramServer:
+class TelegramServer(Passwords):
     """A server with people in it. `refuse` answers the next requests of a kind with an error."""
 
     code = "12345"
 
     def __init__(self) -> None:
+        super().__init__()
         self.people: dict[int, Person] = {}
         self.refuse: dict[type, list[RpcError]] = defaultdict(list)
         self.calls: list[Any] = []
         self.lost_answers = 0
+        self.groups: list[Any] = []
+        self.connections: dict[str, tuple[Person, Person]] = {}
+        self.files: list[tuple[str, bytes]] = []
+        self._parts: dict[int, bytes] = {}
         self._sessions: list[Session] = []
         self._random_ids: dict[tuple[int, int], int] = {}
         self._ids = itertools.count(1001)
-        self._srp: dict[int, tuple[int, bytes, int]] = {}
         self._pairs: dict[tuple[int, int], tuple[int, int]] = {}
         self.mtproto = MtprotoServer(self._answer, self._forget)
         self.port = 0
@@ -60,10 +49,57 @@ class TelegramServer:
         self.people[person.id] = person
         return person
 
-    def say(self, sender: Person, to: Person, text: str) -> int:
+    def bot(self, token: str, name: str) -> Person:
+        """A bot, that people may connect to their accounts."""
+        made = self.person("", name, username=name.lower())
+        made.token = token
+        return made
+
+    def connect_bot(self, bot: Person, owner: Person) -> str:
+        """Somebody has a bot answer for them; answers what the connection is called."""
+        self.connections[name := f"c{owner.id}"] = (bot, owner)
+        rights = types.BusinessBotRights(reply=True)
+        connection = types.BotBusinessConnection(name, owner.id, 2, datetime.now(UTC), rights=rights)
+        self._tell(bot, lambda qts: types.UpdateBotBusinessConnect(connection, qts))
+        return name
+
+    def say_in_business(self, connection: str, customer: Person, text: str, *, by_owner: bool = False) -> Any:
+        """A message between a customer and whoever connected the bot, who is told of it."""
+        bot, owner = self.connections[connection]
+        sender, to = (owner, customer) if by_owner else (customer, owner)
+        number = self.say(sender, to, text)
+        number = number if by_owner else self._pairs[sender.id, number][1]
+        return self._tell(bot, lambda qts: types.UpdateBotNewBusinessMessage(connection, owner.box[number], qts))
+
+    def _tell(self, bot: Person, make: Any) -> Any:
+        bot.qts += 1
+        update = make(bot.qts)
+        bot.business.append((bot.qts, update))
+        for session in self._sessions:
+            if session.user_id == bot.id:
+                body = types.Updates([update], self._users(bot), [], datetime.now(UTC), 0)
+                session.send(bytes(body), is_answer=False)
+        return update
+
+    def group(self, title: str) -> Any:
+        """A group that everybody is in."""
+        made = types.Chat(500 + len(self.groups), title, types.ChatPhotoEmpty(), len(self.people), datetime.now(UTC), 1)
+        self.groups.append(made)
+        return made
+
+    def say_in(self, group: Any, sender: Person, text: str) -> int:
+        """A message to all in a group; answers its number in the sender's box."""
+        numbers = {
+            one.id: self._put(one, types.PeerChat(group.id), sender, text, None, out=one is sender)
+            for one in self.people.values()
+        }
+        return numbers[sender.id]
+
+    def say(self, sender: Person, to: Person, text: str, *, file: tuple[str, bytes] | None = None) -> int:
         """A message from one to the other; answers its number in the sender's box."""
-        number = self._put(sender, to, text, out=True)
-        other = self._put(to, sender, text, out=False)
+        media = self._media(*file) if file else None
+        number = self._put(sender, types.PeerUser(to.id), sender, text, media, out=True)
+        other = self._put(to, types.PeerUser(sender.id), sender, text, media, out=False)
         self._pairs[sender.id, number], self._pairs[to.id, other] = (to.id, other), (sender.id, number)
         return number
 
@@ -83,15 +119,23 @@ class TelegramServer:
 
     def read(self, reader: Person, sender: Person) -> None:
         """The reader has read all that the sender wrote."""
-        newest = max(at for at, one in sender.box.items() if one.out and one.peer_id.user_id == reader.id)
+        newest = max(at for at, one in sender.box.items() if one.out and one.peer_id == types.PeerUser(reader.id))
         peer = types.PeerUser(reader.id)
         self._update(sender, lambda pts: types.UpdateReadHistoryOutbox(peer, newest, pts, 0), weight=0)
 
-    def _put(self, owner: Person, other: Person, text: str, *, out: bool) -> int:
+    def _media(self, name: str, content: bytes) -> Any:
+        self.files.append((name, content))
+        named = [types.DocumentAttributeFilename(name)]
+        document = types.Document(
+            len(self.files), 7, b"reference", datetime.now(UTC), "application/pdf", len(content), 2, named
+        )
+        return types.MessageMediaDocument(document=document)
+
+    def _put(self, owner: Person, peer: Any, sender: Person, text: str, media: Any, *, out: bool) -> int:
         number = max(owner.box, default=0) + 1
         message = types.Message(
-            number, types.PeerUser(other.id), datetime.now(UTC).replace(microsecond=0), text, out=out,
-            from_id=types.PeerUser(owner.id if out else other.id),
+            number, peer, datetime.now(UTC).replace(microsecond=0), text, out=out,
+            from_id=types.PeerUser(sender.id), media=media,
         )  # fmt: skip
         owner.box[number] = message
         self._update(owner, lambda pts: types.UpdateNewMessage(message, pts, 1), is_own=out)
@@ -103,14 +147,14 @@ class TelegramServer:
         owner.updates.append((owner.pts, update))
         for session in self._sessions:
             if session.user_id == owner.id and not is_own:
-                body = types.Updates([update], self._users(owner), [], datetime.now(UTC), 0)
+                body = types.Updates([update], self._users(owner), self.groups, datetime.now(UTC), 0)
                 session.send(bytes(body), is_answer=False)
 
     def _users(self, viewer: Person) -> list[Any]:
         return [
             types.User(
                 one.id, access_hash=one.id * 7, first_name=one.name, username=one.username, phone=one.phone,
-                is_self=one is viewer,
+                is_self=one is viewer, bot=one.token is not None, bot_info_version=1 if one.token else None,
             )
             for one in self.people.values()
         ]  # fmt: skip
@@ -152,48 +196,22 @@ class TelegramServer:
             raise RpcError(401, "SESSION_PASSWORD_NEEDED")
         return self._let_in(session, person)
 
-    def _get_password(self, session: Session, request: Any) -> Any:
-        person = self.people[session.handshake["pending"]]
-        assert person.password is not None
-        salt = os.urandom(16)
-        prime, verifier = int.from_bytes(PRIME, "big"), self._verifier(person.password, salt)
-        secret = int.from_bytes(os.urandom(256), "big")
-        k = int.from_bytes(sha256(PRIME + GENERATOR.to_bytes(256, "big")).digest(), "big")
-        public = (k * verifier + pow(GENERATOR, secret, prime)) % prime
-        self._srp[person.id] = (secret, salt, public)
-        algorithm = types.PasswordKdfAlgoSHA256SHA256PBKDF2HMACSHA512iter100000SHA256ModPow(
-            salt, salt, GENERATOR, PRIME
+    def _sign_in_bot(self, session: Session, request: Any) -> Any:
+        for person in self.people.values():
+            if person.token == request.bot_auth_token:
+                return self._let_in(session, person)
+        raise RpcError(400, "ACCESS_TOKEN_INVALID")
+
+    def _in_business(self, session: Session, request: Any) -> Any:
+        _, owner = self.connections[request.connection_id]
+        asked, known = request.query, (owner.id, request.query.random_id)
+        if known in self._random_ids:
+            raise RpcError(500, "RANDOM_ID_DUPLICATE")
+        update = self.say_in_business(
+            request.connection_id, self.people[asked.peer.user_id], asked.message, by_owner=True
         )
-        return types.account.Password(
-            types.PasswordKdfAlgoUnknown(), types.SecurePasswordKdfAlgoUnknown(), b"", has_password=True,
-            current_algo=algorithm, srp_B=public.to_bytes(256, "big"), srp_id=1,
-        )  # fmt: skip
-
-    def _check_password(self, session: Session, request: Any) -> Any:
-        """https://core.telegram.org/api/srp"""
-        person = self.people[session.handshake["pending"]]
-        secret, salt, public = self._srp[person.id]
-        assert person.password is not None
-        prime, given = int.from_bytes(PRIME, "big"), request.password
-        u = int.from_bytes(sha256(given.A + public.to_bytes(256, "big")).digest(), "big")
-        verifier = self._verifier(person.password, salt)
-        shared = pow(int.from_bytes(given.A, "big") * pow(verifier, u, prime), secret, prime)
-        key = sha256(shared.to_bytes(256, "big")).digest()
-        hashes = (sha256(PRIME).digest(), sha256(GENERATOR.to_bytes(256, "big")).digest())
-        mixed = bytes(one ^ other for one, other in zip(*hashes, strict=True))
-        salted = sha256(salt).digest()
-        proof = sha256(mixed + salted + salted + given.A + public.to_bytes(256, "big") + key).digest()
-        if proof != given.M1:
-            raise RpcError(400, "PASSWORD_HASH_INVALID")
-        return self._let_in(session, person)
-
-    @staticmethod
-    def _verifier(password: str, salt: bytes) -> int:
-        def salted(data: bytes) -> bytes:
-            return sha256(salt + data + salt).digest()
-
-        slow = pbkdf2_hmac("sha512", salted(salted(password.encode())), salt, 100_000)
-        return pow(GENERATOR, int.from_bytes(salted(slow), "big"), int.from_bytes(PRIME, "big"))
+        self._random_ids[known] = update.message.id
+        return types.Updates([update], self._users(owner), [], datetime.now(UTC), 0)
 
     def _let_in(self, session: Session, person: Person) -> Any:
         assert session.key is not None
@@ -227,42 +245,68 @@ class TelegramServer:
         raise RpcError(400, "USERNAME_NOT_OCCUPIED" if name else "PHONE_NOT_OCCUPIED")
 
     def _send(self, session: Session, request: Any) -> Any:
-        me, other = self._me(session), self.people[request.peer.user_id]
+        me = self._me(session)
         if (me.id, request.random_id) in self._random_ids:
             raise RpcError(500, "RANDOM_ID_DUPLICATE")
-        number = self.say(me, other, request.message)
+        media = getattr(request, "media", None)
+        file = (media.attributes[0].file_name, self._parts.pop(media.file.id)) if media else None
+        if isinstance(request.peer, types.InputPeerChat):
+            group = next(one for one in self.groups if one.id == request.peer.chat_id)
+            number = self.say_in(group, me, request.message)
+        else:
+            number = self.say(me, self.people[request.peer.user_id], request.message, file=file)
         self._random_ids[me.id, request.random_id] = number
         if self.lost_answers:
             self.lost_answers -= 1
             session.writer.transport.abort()
+        if media:
+            update = types.UpdateNewMessage(me.box[number], me.pts, 1)
+            named = types.UpdateMessageID(number, request.random_id)
+            return types.Updates([named, update], self._users(me), [], datetime.now(UTC), 0)
         return types.UpdateShortSentMessage(number, me.pts, 1, datetime.now(UTC), out=True)
+
+    def _save_part(self, session: Session, request: Any) -> Any:
+        self._parts[request.file_id] = self._parts.get(request.file_id, b"") + request.bytes
+        return True
+
+    def _file(self, session: Session, request: Any) -> Any:
+        _, content = self.files[request.location.id - 1]
+        part = content[request.offset : request.offset + request.limit]
+        return types.upload.File(types.storage.FilePdf(), 0, part)
 
     def _dialogs(self, session: Session, request: Any) -> Any:
         me = self._me(session)
-        newest = {one.peer_id.user_id: one for _, one in sorted(me.box.items())}
+        newest = {utils.get_peer_id(one.peer_id): one for _, one in sorted(me.box.items())}
         quiet = types.PeerNotifySettings()
         found = [
             _filled(types.Dialog, peer=m.peer_id, top_message=m.id, notify_settings=quiet) for m in newest.values()
         ]
         if request.offset_id:
             found, newest = [], {}
-        return types.messages.Dialogs(found, list(newest.values()), [], self._users(me))
+        return types.messages.Dialogs(found, list(newest.values()), self.groups, self._users(me))
 
     def _history(self, session: Session, request: Any) -> Any:
         me = self._me(session)
-        chat = [one for _, one in sorted(me.box.items(), reverse=True) if one.peer_id.user_id == request.peer.user_id]
+        wanted = utils.get_peer_id(request.peer)
+        chat = [one for _, one in sorted(me.box.items(), reverse=True) if utils.get_peer_id(one.peer_id) == wanted]
         start = next((at for at, one in enumerate(chat) if one.id < request.offset_id), len(chat))
         start = (start if request.offset_id else 0) + request.add_offset
         page = chat[max(0, start) : max(0, start + request.limit)]
         page = [one for one in page if one.id > request.min_id and (not request.max_id or one.id < request.max_id)]
-        return types.messages.MessagesSlice(len(chat), page, [], [], self._users(me))
+        return types.messages.MessagesSlice(len(chat), page, [], self.groups, self._users(me))
+
+    def _messages(self, session: Session, request: Any) -> Any:
+        me = self._me(session)
+        found = [me.box.get(one.id) or types.MessageEmpty(one.id, None) for one in request.id]
+        return types.messages.Messages(found, [], [], self._users(me))
 
     def _state(self, session: Session, request: Any) -> Any:
-        return types.updates.State(self._me(session).pts, 0, datetime.now(UTC), 0, 0)
+        return types.updates.State(self._me(session).pts, self._me(session).qts, datetime.now(UTC), 0, 0)
 
     def _difference(self, session: Session, request: Any) -> Any:
         me = self._me(session)
         missed = [update for pts, update in me.updates if pts > request.pts]
+        missed += [update for qts, update in me.business if qts > request.qts]
         if not missed:
             return types.updates.DifferenceEmpty(datetime.now(UTC), 0)
         new = [one.message for one in missed if isinstance(one, types.UpdateNewMessage)]
@@ -275,7 +319,7 @@ class TelegramServer:
 
 _PUBLIC = (
     _F.help.GetConfigRequest, _F.auth.SendCodeRequest, _F.auth.SignInRequest, _F.account.GetPasswordRequest,
-    _F.auth.CheckPasswordRequest,
+    _F.auth.CheckPasswordRequest, _F.auth.ImportBotAuthorizationRequest,
 )  # fmt: skip
 _ANSWERS: dict[type, Any] = {
     _F.help.GetConfigRequest: TelegramServer._config,
@@ -283,12 +327,18 @@ _ANSWERS: dict[type, Any] = {
     _F.auth.SignInRequest: TelegramServer._sign_in,
     _F.account.GetPasswordRequest: TelegramServer._get_password,
     _F.auth.CheckPasswordRequest: TelegramServer._check_password,
+    _F.auth.ImportBotAuthorizationRequest: TelegramServer._sign_in_bot,
+    _F.InvokeWithBusinessConnectionRequest: TelegramServer._in_business,
     _F.users.GetUsersRequest: TelegramServer._get_users,
     _F.contacts.ResolveUsernameRequest: TelegramServer._resolve,
     _F.contacts.ResolvePhoneRequest: TelegramServer._resolve,
     _F.messages.SendMessageRequest: TelegramServer._send,
+    _F.messages.SendMediaRequest: TelegramServer._send,
+    _F.upload.SaveFilePartRequest: TelegramServer._save_part,
+    _F.upload.GetFileRequest: TelegramServer._file,
     _F.messages.GetDialogsRequest: TelegramServer._dialogs,
     _F.messages.GetHistoryRequest: TelegramServer._history,
+    _F.messages.GetMessagesRequest: TelegramServer._messages,
     _F.updates.GetStateRequest: TelegramServer._state,
     _F.updates.GetDifferenceRequest: TelegramServer._difference,
     _F.auth.LogOutRequest: TelegramServer._nothing,

@@ -1,20 +1,27 @@
 """E-mail against Dovecot and aiosmtpd: nothing is lost, nothing is doubled, nobody is written to twice."""
 
 import asyncio
+import shutil
+import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from ingest.channels import mail
 from ingest.channels.mail import MailReader, deliver
 from ingest.channels.mailbox_reader import Mail, Mailbox, MailServer
 from ingest.channels.reaching import HostRefusedError
-from tests.api.crm.conftest import Crm
+from tests.api.crm.conftest import Crm, Member
 from tests.channels.conftest import Connecting, Connection, soon
 from tests.channels.dovecot import Dovecot
 from tests.mailbox import smtp_server
@@ -84,27 +91,61 @@ async def test_what_was_there_and_what_comes_is_taken_in_once(connecting: Connec
     assert threads["Text 120"] == threads["Text 121"] != threads["Text 119"]
 
 
-async def test_files_of_a_mail_can_be_had_as_far_as_they_are_kept(connecting: Connecting, dovecot: Dovecot) -> None:
+def _with_file(name: str, content: bytes, kind: str, *, number: int) -> bytes:
     given = EmailMessage()
-    given["From"], given["To"], given["Message-ID"] = "ada@acme.example", "sales@us.example", "<files@acme.example>"
-    given.set_content("Two files")
-    given.add_attachment(b"<script>small</script>", maintype="text", subtype="html", filename="Angebot für Sie.html")
-    given.add_attachment(bytes(700_000), maintype="application", subtype="zip", filename="large.zip")
-    dovecot.append(given.as_bytes())
-    connection = await mailbox(connecting, dovecot)
-    await read_all(connection)
-    [message] = await connection.messages()
-    assert [(one["name"], one["size"], one["part"]) for one in message["details"]["attachments"]] == [
-        ("Angebot für Sie.html", 22, "2"),
-        ("large.zip", 700_000, "3"),
-    ]
-    path = f"/v1/messages/{message['id']}/attachments"
-    small = await connection.owner.get(f"{path}/2")
-    assert small.content == b"<script>small</script>"
-    assert small.headers["content-type"] == "application/octet-stream"
-    assert small.headers["content-disposition"] == "attachment; filename*=UTF-8''Angebot%20f%C3%BCr%20Sie.html"
-    codes = [(await connection.owner.get(f"{path}/{part}")).json()["code"] for part in ("3", "1", "4", "2.1", "x")]
-    assert codes == ["attachment_not_kept", "not_found", "not_found", "not_found", "validation_failed"]
+    given["From"], given["To"], given["Message-ID"] = (
+        "ada@acme.example",
+        "sales@us.example",
+        f"<f{number}@acme.example>",
+    )
+    given.set_content(f"A file, {number}")
+    main, _, sub = kind.partition("/")
+    given.add_attachment(content, maintype=main, subtype=sub, filename=name)
+    return given.as_bytes()
+
+
+async def test_files_come_with_mails_of_any_size_and_go_with_ours(connecting: Connecting, dovecot: Dovecot) -> None:
+    html, large = b"<script>small</script>", bytes(700_000)
+    dovecot.append(
+        _with_file("Angebot f\u00fcr\u202e Sie.html", html, "text/html", number=1),
+        _with_file("large.zip", large, "application/zip", number=2),
+    )
+    with smtp_server() as smtp:
+        connection = await mailbox(connecting, dovecot, smtp_port=smtp.port)
+        running = asyncio.create_task(mail.connect(connection.api, connection.held))
+
+        async def both() -> list[dict[str, Any]]:
+            found = await connection.messages()
+            return found if len(found) == 2 else []
+
+        small, other = sorted(await soon(both), key=lambda one: str(one["text"]))
+        [named] = small["details"]["attachments"]
+        assert (named["name"], named["size"], named["part"]) == ("Angebot für Sie.html", 22, "2")
+        path = f"/v1/messages/{small['id']}/attachments"
+        shown = await connection.owner.get(f"{path}/2")
+        assert shown.content == html
+        assert shown.headers["content-type"] == "application/octet-stream"
+        assert shown.headers["content-disposition"] == "attachment; filename*=UTF-8''Angebot%20f%C3%BCr%20Sie.html"
+        codes = [(await connection.owner.get(f"{path}/{part}")).json()["code"] for part in ("1", "4", "2.1", "x")]
+        assert codes == ["not_found", "not_found", "not_found", "validation_failed"]
+
+        async def kept() -> list[dict[str, Any]]:
+            answer = await connection.owner.get("/v1/files", params={"message_id": other["id"]})
+            return list(answer.json()["items"])
+
+        [file] = await soon(kept)
+        assert (file["name"], file["size_bytes"]) == ("large.zip", len(large))
+        assert other["details"]["attachments"][0]["part"] is None
+        path = f"/v1/conversations/{other['conversation_id']}/messages"
+        await connection.owner.made(path, {"text": "It is back", "file_ids": [file["id"]]})
+        [sent] = await soon(lambda: connection.messages(state="sent"))
+        assert [one["name"] for one in sent["details"]["attachments"]] == ["large.zip"]
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+        [given] = smtp.mails
+        [attached] = list(given.iter_attachments())
+        assert (attached.get_filename(), attached.get_content()) == ("large.zip", large)
 
 
 async def test_other_uids_are_read_anew_and_doubled_never(connecting: Connecting, dovecot: Dovecot) -> None:
@@ -217,6 +258,96 @@ async def test_a_mail_server_that_only_we_can_reach_is_not_connected_to(
             told = await deliver(server, TestDelivering._mail(), "a@b.example", None)
             assert told == {"state": "failed", "reason": "host_not_public"}
     assert smtp.mails == []
+
+
+async def test_xoauth2_signs_in_to_both_servers_and_a_token_that_is_no_good_is_said(
+    connecting: Connecting, dovecot: Dovecot
+) -> None:
+    dovecot.append(written(1))
+    connection = await mailbox(connecting, dovecot)
+    await connection.api.keep_secret(connection.held, password=None, access_token=dovecot.access_token)
+    await read_all(connection)
+    assert [one["text"].strip() for one in await connection.messages()] == ["Text 1"]
+    await connection.api.keep_secret(connection.held, access_token="another")
+    with pytest.raises(OSError, match="refuses the sign-in"):
+        await mail.connect(connection.api, connection.held)
+    assert (await connection.account())["reason"] == "sign_in_refused"
+    with smtp_server(access_token="good") as smtp:
+        for token, state in (("good", "sent"), ("bad", "queued")):
+            server = MailServer("127.0.0.1", smtp.port, "none", "sales", None, token, ("127.0.0.1/32",))
+            told = await deliver(server, TestDelivering._mail(), "a@b.example", None)
+            assert told["state"] == state
+    assert len(smtp.mails) == 1
+
+
+def _signed() -> bytes:
+    """A mail that somebody signed (S/MIME), as their program would write it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Ada")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    builder = pkcs7.PKCS7SignatureBuilder().set_data(b"Content-Type: text/plain\r\n\r\nSigned  words \r\n")
+    builder = builder.add_signer(certificate, key, hashes.SHA256())
+    signed = builder.sign(Encoding.SMIME, [pkcs7.PKCS7Options.DetachedSignature])
+    return b"From: ada@acme.example\nMessage-ID: <signed@acme.example>\n" + signed
+
+
+def _verified(raw: bytes, folder: Path) -> bytes:
+    """What OpenSSL finds signed in a mail."""
+    (folder / "mail.eml").write_bytes(raw)
+    command = ["openssl", "smime", "-verify", "-noverify", "-in", str(folder / "mail.eml")]
+    return subprocess.run(command, check=True, capture_output=True).stdout
+
+
+_ENCRYPTED = b"""From: ada@acme.example
+Message-ID: <pgp@acme.example>
+Content-Type: multipart/encrypted; protocol="application/pgp-encrypted"; boundary=b
+
+--b
+Content-Type: application/pgp-encrypted
+
+Version: 1
+
+--b
+Content-Type: application/octet-stream; name="encrypted.asc"
+
+-----BEGIN PGP MESSAGE-----
+
+hQEMA+CANARY  with its blanks
+-----END PGP MESSAGE-----
+--b--
+"""
+
+
+async def test_what_is_signed_or_encrypted_stays_as_it_came(
+    connecting: Connecting, dovecot: Dovecot, stranger: Member, tmp_path: Path
+) -> None:
+    dovecot.append(_signed(), _ENCRYPTED)
+    connection = await mailbox(connecting, dovecot)
+    await read_all(connection)
+    found = {one["text"].strip(): one for one in await connection.messages()}
+    assert set(found) == {"Signed  words", ""}
+    with dovecot.client() as imap:
+        imap.select_folder("INBOX")
+        came = [parts[b"BODY[]"] for parts in imap.fetch(imap.search(), ["BODY.PEEK[]"]).values()]
+    originals = []
+    for one in found.values():
+        answer = await connection.owner.get(f"/v1/messages/{one['id']}/original")
+        assert answer.headers["content-type"] == "message/rfc822"
+        originals.append(answer.content)
+        assert (await stranger.get(f"/v1/messages/{one['id']}/original")).status_code == 404
+    assert sorted(originals) == sorted(came)
+    if shutil.which("openssl"):
+        assert b"Signed  words" in _verified(next(one for one in originals if b"Signed" in one), tmp_path)
 
 
 class TestDelivering:

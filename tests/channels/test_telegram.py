@@ -11,10 +11,11 @@ from pydantic import SecretStr
 from telethon import functions
 
 from contracts.settings import ChannelSettings
-from ingest.channels import telegram, telegram_sign_in
+from ingest.channels import telegram, telegram_chats, telegram_sign_in
 from tests.channels.conftest import Connecting, Connection, soon
 from tests.channels.mtproto import RpcError
-from tests.channels.telegram_server import Person, TelegramServer
+from tests.channels.telegram_people import Person
+from tests.channels.telegram_server import TelegramServer
 
 PHONE = "+4930000001"
 _SEND = functions.messages.SendMessageRequest
@@ -149,7 +150,7 @@ async def test_history_what_was_missed_and_what_comes_is_taken_in_once(
 
 
 async def test_edits_deletions_and_reading_follow(
-    connecting: Connecting, server: TelegramServer, us: Person, ada: Person
+    connecting: Connecting, server: TelegramServer, us: Person, ada: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connection = await signed_in(connecting, server)
     async with connected(connection, server):
@@ -178,6 +179,115 @@ async def test_edits_deletions_and_reading_follow(
             return any(message["read_at"] for message in await connection.messages(state="sent"))
 
         await soon(read)
+    # while nobody is connected Telegram tells nobody
+    third = server.say(ada, us, "Thrid")
+    connection = await connection.again()
+    monkeypatch.setattr(telegram_chats, "_COMPARE_SECONDS", 0.1)
+    async with connected(connection, server):
+        await soon(lambda: _said(connection, "Thrid"))
+        await soon(lambda: _seen(connection, 4))
+    server.edit(ada, third, "Third")
+    server.delete(ada, first)
+    connection = await connection.again()
+    async with connected(connection, server):
+        await soon(lambda: _said(connection, "Third"))
+
+        async def taken_back() -> bool:
+            return any(one["text"] == "First" and one["removed_at"] for one in await connection.messages())
+
+        await soon(taken_back)
+
+
+async def _said(connection: Connection, text: str) -> bool:
+    return text in await texts(connection)
+
+
+async def _seen(connection: Connection, count: int) -> bool:
+    """Whether the connector has noted that there are so many."""
+    cursor = (await connection.api.connection(connection.held))["cursor"]
+    return sum(len(names) for names in cursor.get("seen", {}).values()) == count
+
+
+@pytest.mark.usefixtures("us", "ada")
+async def test_c5_reading_waits_as_well_and_so_does_whoever_connects_next(
+    connecting: Connecting, server: TelegramServer
+) -> None:
+    connection = await signed_in(connecting, server)
+    asked = functions.messages.GetDialogsRequest
+    server.refuse[asked].append(RpcError(420, "FLOOD_WAIT_2"))
+    server.calls.clear()
+    clock = asyncio.get_running_loop().time
+    async with connected(connection, server):
+        await waits_for(connection, "flood_wait")
+        began = clock()
+    connection = await connection.again()
+    assert len([call for call in server.calls if isinstance(call, asked)]) == 1
+    async with connected(connection, server):
+        await is_active(connection)
+        assert clock() - began >= 1.9
+        await soon(lambda: _called_twice(server, asked))
+
+
+async def _called_twice(server: TelegramServer, kind: type) -> bool:
+    return len([call for call in server.calls if isinstance(call, kind)]) == 2
+
+
+async def test_files_come_and_go(connecting: Connecting, server: TelegramServer, us: Person, ada: Person) -> None:
+    connection = await signed_in(connecting, server)
+    offer, plan = b"%PDF-1.4 offer" * 50_000, b"%PDF-1.4 plan"
+    server.say(ada, us, "Our plan", file=("pl\u202ean.pdf", plan))
+    async with connected(connection, server):
+        await soon(lambda: connection.messages(state="received"))
+        [theirs] = await connection.messages()
+        about = {"message_id": theirs["id"]}
+
+        async def kept() -> list[Any]:
+            return list((await connection.owner.get("/v1/files", params=about)).json()["items"])
+
+        [file] = await soon(kept)
+        assert (await connection.owner.get(f"/v1/files/{file['id']}/content")).content == plan
+        made = await connection.owner.http.post("/v1/files", files={"file": ("offer.pdf", offer)}, data=about)
+        body = {"text": "Our offer", "file_ids": [made.json()["id"], file["id"]]}
+        await connection.owner.made(f"/v1/conversations/{theirs['conversation_id']}/messages", body)
+        await soon(lambda: connection.messages(state="sent"))
+
+        async def two() -> bool:
+            return len(server.files) == 3
+
+        await soon(two)
+    assert [content for _, content in server.files] == [plan, offer, plan]
+    assert [one.message for one in ada.box.values() if not one.out] == ["Our offer", ""]
+    connection = await connection.again()
+    async with connected(connection, server):  # what was read before is not kept twice
+        await soon(lambda: _count(connection, 3))
+        server.say(ada, us, "Thanks")
+        await soon(lambda: _count(connection, 4))
+    assert len(await kept()) == 2
+
+
+async def test_a_group_is_one_conversation_and_an_answer_goes_to_all(
+    connecting: Connecting, server: TelegramServer, us: Person, ada: Person
+) -> None:
+    connection = await signed_in(connecting, server)
+    team = server.group("Buyers")
+    server.say_in(team, ada, "Who is for it?")
+    server.say(ada, us, "Between us: I am")
+    async with connected(connection, server):
+        await soon(lambda: _count(connection, 2))
+        found = {one["text"]: one for one in await connection.messages()}
+        asked = found["Who is for it?"]
+        assert asked["sender"] == "Ada"
+        assert found["Between us: I am"]["conversation_id"] != asked["conversation_id"]
+        path = f"/v1/conversations/{asked['conversation_id']}"
+        shown = (await connection.owner.get(path)).json()
+        assert (shown["subject"], shown["address"]) == ("Buyers", f"-{team.id}")
+        await connection.owner.made(f"{path}/messages", {"text": "We are"})
+        await soon(lambda: connection.messages(state="sent"))
+        server.say_in(team, ada, "Good")
+        await soon(lambda: _count(connection, 4))
+    last = (await connection.owner.get(f"{path}/messages")).json()["items"]
+    assert {one["text"] for one in last} == {"Who is for it?", "We are", "Good"}
+    assert [one.message for _, one in sorted(ada.box.items())][-2:] == ["We are", "Good"]
 
 
 async def test_c1_an_answer_that_was_lost_is_asked_again_and_sent_once(
@@ -232,6 +342,7 @@ async def test_c5_a_flood_wait_is_waited_out_to_the_second(
     [
         (RpcError(400, "PEER_FLOOD"), "peer_flood", "limited"),
         (RpcError(403, "USER_PRIVACY_RESTRICTED"), "userprivacyrestricted", "active"),
+        (RpcError(400, "USER_IS_BLOCKED"), "blocked", "active"),
     ],
 )
 @pytest.mark.usefixtures("us")
@@ -247,6 +358,8 @@ async def test_a_refusal_fails_the_send_and_peer_flood_stops_the_account(
     assert failed["failure"] == reason
     assert (await connection.account())["state"] == state
     assert ada.box == {}
+    felt = (await connection.owner.get(f"/v1/bd-accounts/{connection.held.id}/health")).json()["signs"]
+    assert felt == ({} if "privacy" in reason else {reason: 1})
 
 
 async def test_one_that_was_dropped_is_noticed_and_healed(
@@ -260,7 +373,7 @@ async def test_one_that_was_dropped_is_noticed_and_healed(
         await soon(lambda: _count(connection, 99))
     us.box[42] = hidden
     us.box = dict(sorted(us.box.items()))
-    monkeypatch.setattr(telegram, "_COMPARE_SECONDS", 0.1)
+    monkeypatch.setattr(telegram_chats, "_COMPARE_SECONDS", 0.1)
     connection = await connection.again()
     async with connected(connection, server):
         await soon(lambda: _count(connection, 100))

@@ -140,6 +140,29 @@ async def test_an_answer_that_got_lost_is_unknown_until_the_message_is_seen(
     ]
 
 
+async def test_f1_what_is_no_answer_stops_nothing_and_is_told(connecting: Connecting, server: XServer) -> None:
+    connection = await account(connecting)
+    await connection.api.report(connection.held, "active")
+    server.x.say(ADA, "Hello")
+    server.x.events.append({"id": "no number", "event_type": "MessageCreate"})
+    server.x.say(ADA, "Hello again")
+    async with Reading(connection) as messages:
+        await messages.look()
+        found = await connection.messages()
+        assert [one["text"] for one in found] == ["Hello", "Hello again"]
+        days = (await connection.owner.get(f"/v1/bd-accounts/{connection.held.id}/days")).json()["items"]
+        assert (days[0]["stored"], days[0]["failed"]) == (2, {"not_whole": 1})
+        for nonsense in (b"<html>sorry</html>", b"[]"):
+            server.x.garbage.append(nonsense)
+            with pytest.raises(OSError, match="X answers"):
+                await messages.look()
+        path = f"/v1/conversations/{found[0]['conversation_id']}/messages"
+        await connection.owner.made(path, {"text": "Yes"})
+        [job] = await connection.api.claim(connection.held)
+        server.x.garbage.append(b'{"data": []}')
+        assert await messages.deliver(job) == {"state": "unknown", "reason": "odd_answer"}
+
+
 async def test_an_old_token_is_renewed_and_kept_and_without_one_it_says_so(
     connecting: Connecting, server: XServer
 ) -> None:

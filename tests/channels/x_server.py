@@ -33,6 +33,8 @@ class X:
     refresh_token: str = "again"
     busy_until: int = 0
     lose_next: bool = False
+    #: Said instead of the next answers.
+    garbage: list[bytes] = field(default_factory=list)
     hidden: set[str] = field(default_factory=set)
     events: list[Json] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
@@ -170,7 +172,7 @@ def _handler(x: X) -> type[BaseHTTPRequestHandler]:  # noqa: C901 # a server's a
             if path is not None:
                 content = x.spec["paths"][path][method]["responses"][str(status)]["content"]
                 x.check(content["application/json"]["schema"], body, path)
-            raw = json.dumps(body).encode()
+            raw = x.garbage.pop(0) if x.garbage else json.dumps(body).encode()
             self.send_response(status)
             for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
                 self.send_header(name, value)
@@ -181,12 +183,16 @@ def _handler(x: X) -> type[BaseHTTPRequestHandler]:  # noqa: C901 # a server's a
     return Handler
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # of five a connector that is killed and begun anew loses some, and waits for a minute
+
+
 class XServer:
     """The server, in a thread."""
 
     def __init__(self) -> None:
         self.x = X(json.loads(gzip.decompress(SPEC.read_bytes())))
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self.x))
+        self._server = _Server(("127.0.0.1", 0), _handler(self.x))
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 

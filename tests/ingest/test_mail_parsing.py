@@ -43,6 +43,16 @@ def test_one_without_a_name_is_known_by_its_bytes() -> None:
     assert first["provider_id"] == again["provider_id"] != other["provider_id"]
 
 
+@pytest.mark.parametrize("charset", ["utf-8", "cp1251"])
+def test_a_name_that_nobody_encoded_is_read_and_marks_that_turn_words_round_are_not(charset: str) -> None:
+    if charset == "utf-8":
+        raw = "From: \u202eАнна <anna@acme.example>\r\nSubject: Счёт\r\n\r\nx".encode()
+        assert read(raw)["sender"] == "Анна <anna@acme.example>"
+    else:  # what it is in is said nowhere, and its letters are lost; the address is not
+        raw = "From: Анна <anna@acme.example>\r\n\r\nx".encode(charset)
+    assert read(raw)["address"] == "anna@acme.example"
+
+
 @pytest.mark.parametrize(
     ("header", "kind"),
     [
@@ -121,6 +131,9 @@ HOSTILE = [
     b"Content-Disposition: attachment; filename*=utf-99''%ff%fe\r\n\r\nx",
     b"From: " + b"a" * 100_000 + b"\r\n\r\n" + b"x" * 300_000,
     b"Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b--",
+    b"From: ada@b.example\r\nTo: " + b"(" * 5_000 + b" x@y.example\r\n\r\nx",
+    b"".join(b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (one, one) for one in range(3_000)),
+    b"From: a@b.example\r\nTo: " + b", ".join(b"p%d@acme.example" % one for one in range(10_000)) + b"\r\n\r\nx",
 ]
 
 
@@ -128,7 +141,7 @@ HOSTILE = [
 def test_f1_hostile_mail_is_taken_in_as_it_is(raw: bytes) -> None:
     found = read(raw)
     assert found["provider_id"]
-    assert "\x00" not in str(found["text"]) + str(found["subject"]) + str(found["sender"])
+    assert "\x00" not in "".join(str(found.get(name)) for name in ("text", "subject", "sender"))
 
 
 def test_f1_cpythons_own_samples_are_read_and_their_text_is_found(shared_data: Path) -> None:
