@@ -1,10 +1,14 @@
 """Accounts: through what people are written to, how it does, and how complete each of its days is."""
 
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from dashboards import client, states
+from dashboards import client, money, states
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -22,11 +26,15 @@ _STATES = {
 _WAITS = {
     "code_needed": "Telegram has sent a code. Enter it here.",
     "code_wrong": "That code was wrong. Enter it again.",
+    "token_needed": "The bot's token is needed. Enter it here.",
     "password_needed": "The account has a password of its own. Enter it here.",
     "password_wrong": "That password was wrong. Enter it again.",
     "phone_unknown": "Telegram does not know this number.",
     "sign_in_refused": "The provider refuses the sign-in. Enter another secret here.",
     "host_not_public": "Its mail server is no public one. Whoever runs Sluice can allow its network.",
+    "unreachable": "Its provider does not answer, or not as it should. It is tried again every minute.",
+    "account_banned": "Its provider has closed it for good. Its messages stay here; put it away when it is replaced.",
+    "session_ended": "Its sign-in was ended elsewhere. Connect it again to get a new code.",
     "peer_flood": "Telegram lets it write to nobody who did not write first.",
     "handed_back": "It was handed back.",
     "by_user": "Somebody disconnected it.",
@@ -43,6 +51,7 @@ _ADDRESSES = {
 _SECRETS = {
     "email": {"password": "Password"},
     "telegram": {"code": "Code", "password": "Password"},
+    "bot": {"bot_token": "Token of the bot, from @BotFather"},
     "x": {
         "access_token": "Access token",
         "refresh_token": "Refresh token",
@@ -58,6 +67,8 @@ _OAUTH = {
     "client_secret": "Client secret of the app",
 }
 _SIGN_INS = {"": "Password", "google": "Google (OAuth 2.0)", "microsoft": "Microsoft (OAuth 2.0)"}
+#: How a Telegram account is connected: as its person's own program, or by a bot that they let answer for them.
+_WAYS = {"person": "By its number and a code", "bot": "By a business bot"}
 _SECURITY = {"tls": "TLS from the start", "starttls": "STARTTLS", "none": "None"}
 
 
@@ -71,50 +82,97 @@ def render(sign_in: SignIn, me: Me) -> None:
 def _accounts(sign_in: SignIn, me: Me) -> None:
     found = client.get_all(sign_in, "/v1/bd-accounts")
     people = {one["id"]: one["name"] for one in client.get_all(sign_in, "/v1/users") if one["is_active"]}
+    teams = {one["id"]: one["name"] for one in client.get_all(sign_in, "/v1/teams") if one["is_active"]}
     for account in found:
-        _account(sign_in, me, account, people)
+        _account(sign_in, me, account, Known(people, teams, me.organization.zone))
     if not found:
         st.info("No account yet. Add a mailbox or a Telegram number below.")
     _new(sign_in)
 
 
-def _account(sign_in: SignIn, me: Me, account: dict[str, Any], people: dict[str, str]) -> None:
+@dataclass(frozen=True)
+class Known:
+    """The names of those who may work with an account, by id, and the zone of the organization."""
+
+    people: dict[str, str]
+    teams: dict[str, str]
+    zone: ZoneInfo
+
+    @property
+    def by_field(self) -> tuple[tuple[str, dict[str, str]], ...]:
+        """The same by the field that names one of them."""
+        return ("user_id", self.people), ("team_id", self.teams)
+
+
+def _account(sign_in: SignIn, me: Me, account: dict[str, Any], known: Known) -> None:
     path = f"/v1/bd-accounts/{account['id']}"
     with st.container(border=True):
         st.text(f"{account['name']} · {account['address']} ({_CHANNELS[account['channel']]})")
-        until = f" until {account['until']}" if account["until"] else ""
-        st.text(f"It {_STATES[account['state']]}{until}.")
+        until = datetime.fromisoformat(account["until"]) if account["until"] else None
+        ends = f" until {money.moment(until, known.zone)}" if until else ""
+        st.text(f"It {_STATES[account['state']]}{ends}.")
+        if not _is_held(account):
+            st.caption("No connector holds it now: whoever runs Sluice starts `./sluice channels`.")
         health = client.get(sign_in, f"{path}/health")
         first, second, third = st.columns(3)
-        first.metric("Health", f"{health['health']:.0%}", border=True)
+        answered = f"{health['answered']} of the last {health['written_to']} people who were written to have answered."
+        first.metric("Health", f"{health['health']:.0%}", border=True, help=answered)
         second.metric("Sent today", health["sent_today"], border=True)
         third.metric("May still begin today", health["budget"], border=True)
         days = client.get_all(sign_in, f"{path}/days", most=14)
         if days:
-            columns = ("day", "provider", "stored", "missing", "healed")
-            st.dataframe([{name: day[name] for name in columns} for day in days], hide_index=True)
+            st.dataframe([_day(day) for day in days], hide_index=True, alt="How complete each day is")
         if sum(day["missing"] for day in days):
             st.error("Messages are missing here. They are asked for again every minute.")
+        if any(day["failed"] for day in days):
+            st.error("Some messages could not be taken in. Read them where they came from.")
         _secret(sign_in, path, account)
-        _assign(sign_in, path, account, people)
+        _assign(sign_in, path, account, known)
         if account["channel"] == "x":
             st.caption("X tells of news at this path of the API, once its app's consumer secret is kept here:")
             st.code(f"/v1/x-webhooks/{me.organization.id}/{account['id']}", language=None)
         with st.expander("How much it sends, and how mails are signed"):
             _sending(sign_in, path, account)
-        if account["state"] not in ("revoked", "banned") and st.button("Disconnect", key=f"end-{account['id']}"):
-            client.post(sign_in, f"{path}/state", {"state": "revoked", "reason": "by_user"})
-            st.rerun()
+        if account["state"] == "revoked" and st.button("Connect it again", key=f"again-{account['id']}"):
+            states.tried(lambda: client.post(sign_in, f"{path}/state", {"state": "connecting"}))
+        end = "Put it away" if account["state"] == "banned" else "Disconnect"
+        if account["state"] != "revoked" and st.button(end, key=f"end-{account['id']}"):
+            states.tried(lambda: client.post(sign_in, f"{path}/state", {"state": "revoked", "reason": "by_user"}))
+
+
+def _is_held(account: dict[str, Any]) -> bool:
+    """Whether somebody connects it, or nobody should."""
+    until = account["lease_until"]
+    lives = until is not None and datetime.fromisoformat(until) > datetime.now(UTC)
+    return lives or account["state"] in ("banned", "revoked")
+
+
+def _day(day: dict[str, Any]) -> dict[str, Any]:
+    """A day of the ledger: what the provider has is stored, missing, left out or failed."""
+
+    def reasons(counts: dict[str, int]) -> str:
+        return ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in counts.items())
+
+    return {
+        "Day": day["day"],
+        "At the provider": day["provider"],
+        "Stored": day["stored"],
+        "Missing": day["missing"],
+        "Left out": reasons(day["filtered"]),
+        "Failed": reasons(day["failed"]),
+        "Came late": day["healed"],
+    }
 
 
 def _secret(sign_in: SignIn, path: str, account: dict[str, Any]) -> None:
     reason = account["reason"] or ""
     if reason in _WAITS:
         st.warning(_WAITS[reason])
-    fields = _OAUTH if account["settings"].get("oauth") else _SECRETS[account["channel"]]
+    is_bot = bool(account["settings"].get("business_bot"))
+    fields = _OAUTH if account["settings"].get("oauth") else _SECRETS["bot" if is_bot else account["channel"]]
     # Telegram asks for one thing after the other
     wanted = [name for name in fields if reason.startswith(name)]
-    named = (wanted or ["password"]) if account["channel"] == "telegram" else [*fields]
+    named = (wanted or ["password"]) if account["channel"] == "telegram" and not is_bot else [*fields]
     with st.form(f"secret-{account['id']}", clear_on_submit=True):
         given = {name: st.text_input(fields[name], type="password") for name in named}
         kept = {name: value for name, value in given.items() if value}
@@ -123,19 +181,43 @@ def _secret(sign_in: SignIn, path: str, account: dict[str, Any]) -> None:
             st.rerun()
 
 
-def _assign(sign_in: SignIn, path: str, account: dict[str, Any], people: dict[str, str]) -> None:
-    """Who works with it from now on; who did before stays known."""
-    choices = [None, *people]
-    present = account["user_id"] if account["user_id"] in people else None
-    chosen = st.selectbox(
-        "Who works with it",
-        choices,
-        index=choices.index(present),
-        format_func=lambda one: people[one] if one else "Nobody",
-        key=f"user-{account['id']}-{account['version']}",
-    )
-    if chosen != present:
-        states.tried(lambda: client.post(sign_in, f"{path}/assign", {"user_id": chosen, "team_id": account["team_id"]}))
+def _assign(sign_in: SignIn, path: str, account: dict[str, Any], known: Known) -> None:
+    """Who works with it from now on, a person and a team; who did before stays known."""
+    wanted, present = {}, {}
+    for place, label, (field, names) in zip(st.columns(2), ("Who works with it", "Team"), known.by_field, strict=True):
+        choices = [None, *names]
+        present[field] = account[field] if account[field] in names else None
+        wanted[field] = place.selectbox(
+            label,
+            choices,
+            index=choices.index(present[field]),
+            format_func=partial(_name_in, names),
+            key=f"{field}-{account['id']}-{account['version']}",
+        )
+    if wanted != present:
+        states.tried(lambda: client.post(sign_in, f"{path}/assign", wanted))
+    with st.expander("Who worked with it before"):
+        _history(client.get_all(sign_in, f"{path}/assignments", most=50), known)
+
+
+def _name_in(names: dict[str, str], one: str | None) -> str:
+    return names[one] if one else "Nobody"
+
+
+def _history(times: list[dict[str, Any]], known: Known) -> None:
+    if not times:
+        st.text("Nobody so far.")
+        return
+    rows = [
+        {
+            "Person": known.people.get(one["user_id"], money.NOTHING),
+            "Team": known.teams.get(one["team_id"], money.NOTHING),
+            "From": money.moment(datetime.fromisoformat(one["started_at"]), known.zone),
+            "To": money.moment(datetime.fromisoformat(one["ended_at"]), known.zone) if one["ended_at"] else "now",
+        }
+        for one in times
+    ]
+    st.dataframe(rows, hide_index=True, alt="Who worked with this account when")
 
 
 def _sending(sign_in: SignIn, path: str, account: dict[str, Any]) -> None:
@@ -168,10 +250,15 @@ def _sending(sign_in: SignIn, path: str, account: dict[str, Any]) -> None:
 def _new(sign_in: SignIn) -> None:
     st.header("Add an account")
     channel = st.selectbox("Channel", [*_CHANNELS], format_func=_CHANNELS.__getitem__)
+    is_bot = False
+    if channel == "telegram":
+        is_bot = st.segmented_control("How", list(_WAYS), default="person", format_func=_WAYS.__getitem__) == "bot"
+        if is_bot:
+            st.caption("In Telegram: Settings, Telegram Business, Chatbots. It answers customers; it begins nothing.")
     with st.form("new-account", clear_on_submit=True):
         name = st.text_input("Name")
-        address = st.text_input(_ADDRESSES[channel])
-        settings = _mail_servers() if channel == "email" else {}
+        address = st.text_input("Name of the bot, as @helper" if is_bot else _ADDRESSES[channel])
+        settings = _mail_servers() if channel == "email" else {"business_bot": True} if is_bot else {}
         if not st.form_submit_button("Add"):
             return
     body = {"channel": channel, "name": name, "address": address, "settings": settings}

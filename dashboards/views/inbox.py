@@ -6,12 +6,14 @@ who is here, and shows which of them are.
 """
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Literal
-from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from dashboards import client, drafting, states
+from contracts.calls import conversations, files
+from dashboards import client, drafting, money, pages, states, writing
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -26,6 +28,15 @@ _ICONS = {
     "linkedin": ":material/work:",
 }
 _WRITERS = frozenset({"owner", "admin", "manager", "rep"})
+_WHOSE = {"all": "Everybody's", "mine": "Mine", "nobody": "Nobody's"}
+_MOST = 100
+#: S/MIME and PGP.
+_SEALED = {
+    "application/pkcs7-mime",
+    "application/pkcs7-signature",
+    "application/pgp-encrypted",
+    "application/pgp-signature",
+}
 _LOOK_SECONDS = 5.0
 _ABOUT_MESSAGES = {"conversation", "message"}
 _SLEEPS = {"An hour": timedelta(hours=1), "A day": timedelta(days=1), "A week": timedelta(days=7)}
@@ -45,19 +56,37 @@ def render(sign_in: SignIn, me: Me) -> None:
 
 
 def _inbox(sign_in: SignIn, me: Me) -> None:
-    status = st.segmented_control("Status", list(_STATES), default="open", format_func=_STATES.__getitem__)
-    words = st.text_input("Search in subjects and messages", key="inbox-words").strip()
-    parameters = {"status": status, "q": words or None, "contact_id": st.query_params.get("contact_id")}
-    found = client.get_all(sign_in, "/v1/conversations", parameters, most=100)
+    writes = me.role in _WRITERS
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        status = st.segmented_control("Status", list(_STATES), default="open", format_func=_STATES.__getitem__)
+        whose = st.segmented_control("Whose", list(_WHOSE), default="all", format_func=_WHOSE.__getitem__)
+        words = st.text_input("Search in subjects and messages", key="inbox-words", width=260).strip()
+        contact_id = st.query_params.get("contact_id")
+        if writes:
+            writing.begin(sign_in, contact_id)
+    parameters = {
+        "status": status,
+        "q": words or None,
+        "contact_id": contact_id,
+        "assignee_id": me.id if whose == "mine" else None,
+        "is_unassigned": "true" if whose == "nobody" else None,
+    }
+    found = client.get_all(sign_in, "/v1/conversations", parameters, most=_MOST + 1)
     left, right = st.columns([2, 3], gap="large")
     with left:
-        chosen = _list(found)
+        chosen = _list(sign_in, found, writes=writes)
     with right:
         if chosen is None:
-            st.info("No conversation here. Messages come in once an account is connected (Admin, Accounts).")
+            states.nothing_here(*_nothing(status, whose, words))
         else:
             _conversation(sign_in, me, chosen)
-    _watch(sign_in, chosen if me.role in _WRITERS else None)
+    _watch(sign_in, chosen if writes else None)
+
+
+def _nothing(status: str | None, whose: str | None, words: str) -> tuple[str, str]:
+    if words or whose != "all" or status != "open":
+        return "No conversation is like that", "Choose another status, everybody's, or other words."
+    return "No conversation waits", "Messages come in once an account is connected (Admin, Accounts)."
 
 
 @st.fragment(run_every=_LOOK_SECONDS)
@@ -86,47 +115,62 @@ def _others(sign_in: SignIn, conversation_id: str) -> list[dict[str, Any]]:
     return found
 
 
-def _list(found: list[dict[str, Any]]) -> str | None:
-    """The conversations as buttons; answers which one is open."""
+def _list(sign_in: SignIn, found: list[dict[str, Any]], *, writes: bool) -> str | None:
+    """The conversations as buttons; answers which one is open. Whoever opens one has seen what is new in it."""
     wanted = st.query_params.get("id")
-    ids = [one["id"] for one in found]
-    chosen = wanted or (ids[0] if ids else None)
-    for one in found:
+    shown = found[:_MOST]
+    chosen = wanted or (shown[0]["id"] if shown else None)
+    for one in shown:
         unread = f" · {one['unread_count']} new" if one["unread_count"] else ""
         label = states.plain(f"{one['address']} — {one['subject'] or 'no subject'}{unread}")
         kind: Literal["primary", "secondary"] = "primary" if one["id"] == chosen else "secondary"
         if st.button(label, key=f"open-{one['id']}", icon=_ICONS[one["channel"]], type=kind, width="stretch"):
+            if one["unread_count"] and writes:
+                client.ask(sign_in, conversations.see_conversation(one["id"]))
             st.query_params["id"] = one["id"]
             st.rerun()
-    st.caption(f"{len(found)} shown")
+    more = ", and older ones: search for them" if len(found) > _MOST else ""
+    st.caption(f"{len(shown)} shown{more}")
     return chosen
 
 
 def _conversation(sign_in: SignIn, me: Me, conversation_id: str) -> None:
     path = f"/v1/conversations/{conversation_id}"
     read = client.get(sign_in, path)
-    st.header(states.plain(read["subject"] or read["address"]))
+    st.header(states.plain(read["subject"] or read["address"]), anchor=False)
     st.text(f"With {read['address']} · {_STATES[read['status']].lower()}")
-    _assignment(sign_in, path, read)
-    _arrangement(sign_in, path, read)
+    writes = me.role in _WRITERS
+    with st.container(horizontal=True):
+        if read["contact_id"]:
+            pages.link("contacts", "Contact", icon="person", id=read["contact_id"])
+        if read["deal_id"]:
+            pages.link("deals", "Deal", icon="handshake", id=read["deal_id"])
+        if writes and read["unread_count"] and st.button("Mark as read", icon=":material/done_all:"):
+            states.tried(lambda: client.post(sign_in, f"{path}/seen"))
+        end = "Reopen" if read["status"] == "closed" else "Close"
+        if writes and st.button(end, icon=":material/check:"):
+            states.tried(lambda: client.post(sign_in, f"{path}/{end.lower()}"))
+    if writes:
+        _assignment(sign_in, path, read)
+        _arrangement(sign_in, path, read, me.organization.zone)
     messages = client.get_all(sign_in, f"{path}/messages", most=200)
+    zone = me.organization.zone
     for message in reversed(messages):
-        _message(sign_in, message, is_by_hand=read["channel"] == "linkedin" and message["state"] == "queued")
-    if read["unread_count"] and st.button("Mark as read"):
-        client.post(sign_in, f"{path}/seen")
-        st.rerun()
-    _answer(sign_in, path, is_closed=read["status"] == "closed")
-    drafting.panel(sign_in, me, {"reply": "Draft a reply"}, {"conversation_id": conversation_id})
+        by_hand = read["channel"] == "linkedin" and message["state"] == "queued"
+        _message(sign_in, message, zone, is_by_hand=by_hand and writes)
+    if writes:
+        writing.answer(sign_in, read, messages[0]["id"] if messages else None)
+        drafting.panel(sign_in, me, {"reply": "Draft a reply"}, {"conversation_id": conversation_id})
 
 
-def _message(sign_in: SignIn, message: dict[str, Any], *, is_by_hand: bool) -> None:
+def _message(sign_in: SignIn, message: dict[str, Any], zone: ZoneInfo, *, is_by_hand: bool) -> None:
     is_ours = message["direction"] != "in"
     with st.chat_message("assistant" if is_ours else "user"):
         who = "Note" if message["direction"] == "note" else "We" if is_ours else message["sender"] or "They"
-        st.text(f"{who} · {_instant(message['occurred_at'])}")
+        st.text(" · ".join([who, _at(message["occurred_at"], zone), *_marks(message)]))
         st.text("This message was taken back." if message["removed_at"] else message["text"])
-        for file in message["details"].get("attachments", []):
-            _file(sign_in, message["id"], file)
+        _files(sign_in, message)
+        _original(sign_in, message)
         if is_by_hand:
             st.caption("LinkedIn lets only you send: copy the text, send it there, then say so here.")
         elif message["state"] in _SENDS:
@@ -141,14 +185,50 @@ def _message(sign_in: SignIn, message: dict[str, Any], *, is_by_hand: bool) -> N
                 st.rerun()
 
 
-def _file(sign_in: SignIn, message_id: str, file: dict[str, Any]) -> None:
-    label = f"{file['name']} ({file['size']} bytes)"
-    if not file.get("part"):
-        st.text(f"File: {label}")
-        return
-    path = f"/v1/messages/{message_id}/attachments/{file['part']}"
+def _marks(message: dict[str, Any]) -> list[str]:
+    """What became of it since."""
+    return [word for name, word in (("edited_at", "changed"), ("read_at", "read")) if message.get(name)]
+
+
+def _files(sign_in: SignIn, message: dict[str, Any]) -> None:
+    """The files of a message: in the mail as it came, kept beside it, or only named where they are too large."""
+    listed = message["details"].get("attachments", [])
+    kept: dict[tuple[str, int], str] = {}
+    if any(not one.get("part") and not one.get("file_id") for one in listed):
+        beside = client.ask(sign_in, files.list_files(message_id=message["id"], limit=100))["items"]
+        kept = {(one["name"], one["size_bytes"]): one["id"] for one in beside}
+    for one in listed:
+        file_id = one.get("file_id") or kept.get((one["name"], one["size"]))
+        if one.get("part"):
+            _file(sign_in, one, f"/v1/messages/{message['id']}/attachments/{one['part']}")
+        elif file_id:
+            _file(sign_in, one, f"/v1/files/{file_id}/content")
+        else:
+            st.text(f"File: {_label(one)}, not kept here")
+
+
+def _original(sign_in: SignIn, message: dict[str, Any]) -> None:
+    """A mail that is signed or encrypted is whole only as it came."""
+    types = {one["type"].replace("/x-", "/") for one in message["details"].get("attachments", [])}
+    if message["direction"] == "in" and types & _SEALED:
+        st.download_button(
+            "The mail as it came, signed or encrypted",
+            data=lambda: client.get_file(sign_in, f"/v1/messages/{message['id']}/original"),
+            file_name="mail.eml",
+            mime="message/rfc822",
+            key=f"original-{message['id']}",
+            icon=":material/encrypted:",
+            on_click="ignore",
+        )
+
+
+def _label(file: dict[str, Any]) -> str:
+    return f"{file['name']} ({file['size']:,} bytes)"
+
+
+def _file(sign_in: SignIn, file: dict[str, Any], path: str) -> None:
     st.download_button(
-        states.plain(label),
+        states.plain(_label(file)),
         data=lambda: client.get_file(sign_in, path),  # fetched when it is asked for
         file_name=file["name"],
         mime="application/octet-stream",
@@ -159,63 +239,46 @@ def _file(sign_in: SignIn, message_id: str, file: dict[str, Any]) -> None:
 
 
 def _assignment(sign_in: SignIn, path: str, read: client.Resource) -> None:
-    people = {one["id"]: one["name"] for one in client.get_all(sign_in, "/v1/users") if one["is_active"]}
-    choices = [None, *people]
-    present = read["assignee_id"] if read["assignee_id"] in people else None
-    key = f"assignee-{read['id']}-{read['version']}"
+    """Who looks after it, a person and a team."""
+    person, team = st.columns(2)
+    with person:
+        _choice(sign_in, path, read, "assignee_id", "Assigned to", "/v1/users")
+    with team:
+        _choice(sign_in, path, read, "team_id", "Team", "/v1/teams")
+
+
+def _choice(sign_in: SignIn, path: str, read: client.Resource, field: str, label: str, listed: str) -> None:
+    known = {one["id"]: one["name"] for one in client.get_all(sign_in, listed) if one.get("is_active", True)}
+    choices = [None, *known]
+    present = read[field] if read[field] in known else None
+    key = f"{field}-{read['id']}-{read['version']}"
     chosen = st.selectbox(
-        "Assigned to", choices, choices.index(present), key=key, format_func=lambda one: people.get(one, "Nobody")
+        label, choices, choices.index(present), key=key, format_func=lambda one: known.get(one, "Nobody")
     )
     if chosen != present:
-        try:
-            client.patch(sign_in, path, {"assignee_id": chosen}, etag=read.etag)
-        except client.StaleError:
-            st.warning("Somebody changed this conversation meanwhile. It is shown anew.")
-        st.rerun()
+        states.tried(lambda: client.patch(sign_in, path, {field: chosen}, etag=read.etag))
 
 
-def _arrangement(sign_in: SignIn, path: str, read: client.Resource) -> None:
+def _arrangement(sign_in: SignIn, path: str, read: client.Resource, zone: ZoneInfo) -> None:
     """Labels, and sleep until later."""
     if read["labels"]:
         st.text(f"Labels: {', '.join(read['labels'])}")
     if read["snoozed_until"]:
-        st.text(f"Sleeps until {_instant(read['snoozed_until'])}")
+        st.text(f"Sleeps until {_at(read['snoozed_until'], zone)}")
     with st.popover("Labels and sleep", icon=":material/label:"):
         with st.form(f"inbox-labels-{read['id']}", border=False):
             labels = st.text_input("Labels, with commas in between", value=", ".join(read["labels"]))
             if st.form_submit_button("Keep labels"):
                 wanted = list(dict.fromkeys(one.strip() for one in labels.split(",") if one.strip()))
-                client.patch(sign_in, path, {"labels": wanted}, etag=read.etag)
-                st.rerun()
+                states.tried(lambda: client.patch(sign_in, path, {"labels": wanted}, etag=read.etag))
         if read["status"] == "snoozed" and st.button("Wake it up"):
-            client.patch(sign_in, path, {"snoozed_until": None}, etag=read.etag)
-            st.rerun()
+            states.tried(lambda: client.patch(sign_in, path, {"snoozed_until": None}, etag=read.etag))
         if read["status"] == "open":
             for label, sleep in _SLEEPS.items():
                 if st.button(f"Sleep: {label.lower()}"):
                     until = (datetime.now(UTC) + sleep).isoformat()
-                    client.patch(sign_in, path, {"snoozed_until": until}, etag=read.etag)
-                    st.rerun()
+                    states.tried(partial(client.patch, sign_in, path, {"snoozed_until": until}, etag=read.etag))
 
 
-def _answer(sign_in: SignIn, path: str, *, is_closed: bool) -> None:
-    key = st.session_state.setdefault("inbox-key", str(uuid4()))
-    canned = {one["title"]: one["text"] for one in client.get_all(sign_in, "/v1/canned-replies")}
-    start = st.selectbox("Begin with", ["", *canned], format_func=lambda one: one or "Nothing") if canned else ""
-    with st.form("inbox-answer", clear_on_submit=True):
-        text = st.text_area("Message", value=canned.get(start, ""))
-        send, note, end = st.columns(3)
-        is_sent = send.form_submit_button("Send", type="primary")
-        is_noted = note.form_submit_button("Keep as a note")
-        is_ended = end.form_submit_button("Reopen" if is_closed else "Close")
-    if (is_sent or is_noted) and text.strip():
-        client.post(sign_in, f"{path}/{'messages' if is_sent else 'notes'}", {"text": text}, key=key)
-        st.session_state["inbox-key"] = str(uuid4())
-        st.rerun()
-    if is_ended:
-        client.post(sign_in, f"{path}/{'reopen' if is_closed else 'close'}")
-        st.rerun()
-
-
-def _instant(text: str) -> str:
-    return datetime.fromisoformat(text).strftime("%d %b %Y, %H:%M UTC")
+def _at(instant: str, zone: ZoneInfo) -> str:
+    return money.moment(datetime.fromisoformat(instant), zone)

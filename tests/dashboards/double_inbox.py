@@ -19,6 +19,9 @@ def inbox_of_one() -> Row:
         "subject": "400 seats",
         "status": "open",
         "assignee_id": None,
+        "team_id": None,
+        "contact_id": "k1",
+        "deal_id": None,
         "unread_count": 1,
         "labels": ["pricing"],
         "snoozed_until": None,
@@ -42,6 +45,7 @@ def inbox_of_one() -> Row:
         "state": "connecting",
         "reason": "code_needed",
         "until": None,
+        "lease_until": None,
         "user_id": None,
         "team_id": None,
         "daily_limit": 200,
@@ -76,6 +80,7 @@ def inbox_of_one() -> Row:
         "rental_calls": [],
         "others": [],
         "confirmed": [],
+        "canned": [{"id": "k1", "title": "Prices", "text": "Our prices"}],
     }
 
 
@@ -109,7 +114,14 @@ def serve_inbox(app: FastAPI, inbox: Row) -> None:  # noqa: C901 # a list of ans
             inbox["messages"].append(made)
         elif what == "close":
             inbox["conversation"]["status"] = "closed"
+        elif what == "seen":
+            inbox["conversation"]["unread_count"] = 0
         return {}
+
+    @app.post("/v1/conversations", status_code=201)
+    def start(body: Row) -> Row:
+        inbox["started"] = body
+        return {**inbox["conversation"]}
 
     @app.put("/v1/conversations/c1/presence")
     def be_present() -> Row:
@@ -132,7 +144,13 @@ def serve_inbox(app: FastAPI, inbox: Row) -> None:  # noqa: C901 # a list of ans
 
     @app.get("/v1/canned-replies")
     def list_canned_replies() -> Row:
-        return page({"title": "Prices", "text": "Our prices"})
+        return page(*inbox["canned"])
+
+    @app.post("/v1/canned-replies", status_code=201)
+    def keep_canned_reply(body: Row) -> Row:
+        made = {"id": "k2", **body}
+        inbox["canned"].append(made)
+        return made
 
     @app.get("/v1/bd-accounts")
     def list_accounts() -> Row:
@@ -140,11 +158,18 @@ def serve_inbox(app: FastAPI, inbox: Row) -> None:  # noqa: C901 # a list of ans
 
     @app.get("/v1/bd-accounts/a1/health")
     def read_health() -> Row:
-        return {"health": 0.5, "sent_today": 3, "budget": 97, "signs": {"flood_wait": 1}}
+        people = {"written_to": 20, "answered": 9}
+        return {"health": 0.5, "sent_today": 3, "budget": 97, "signs": {"flood_wait": 1}, **people}
+
+    @app.get("/v1/bd-accounts/a1/assignments")
+    def list_assignments() -> Row:
+        ended = {"started_at": "2026-11-20T10:00:00Z", "ended_at": "2026-11-21T10:00:00Z"}
+        return page({"id": "h1", "user_id": "u0", "team_id": None, **ended})
 
     @app.get("/v1/bd-accounts/a1/days")
     def list_days() -> Row:
-        day = {"day": "2026-11-20", "provider": 100, "stored": 99, "missing": inbox["missing"], "healed": 0}
+        counts = {"provider": 100, "stored": 97, "missing": inbox["missing"], "healed": 0}
+        day = {"day": "2026-11-20", **counts, "filtered": {"copy": 2}, "failed": {"payload_too_large": 1}}
         return page(day)
 
     @app.get("/v1/rental-offers")

@@ -20,7 +20,7 @@ def press(page: AppTest, label: str) -> None:
 def test_shows_what_strangers_wrote_as_text(open_page: Callable[..., AppTest]) -> None:
     page = open_page("inbox")
     assert HOSTILE in texts(page)
-    assert "File: offer.pdf (12 bytes)" in texts(page)
+    assert "File: offer.pdf (12 bytes), not kept here" in texts(page)
     assert not any("script" in element.value for element in page.markdown)
 
 
@@ -33,8 +33,25 @@ def test_answers_notes_and_closes(open_page: Callable[..., AppTest], double: Dou
     page.text_area[0].set_value("Ask Kim")
     press(page, "Keep as a note")
     assert double.inbox["messages"][-1]["direction"] == "note"
+    page.text_area[0].set_value("As every time")
+    press(page, "Keep to use again")
+    assert double.inbox["canned"][-1] == {"id": "k2", "title": "As every time", "text": "As every time"}
+    page.button(key="open-c1").click().run()
+    assert double.inbox["conversation"]["unread_count"] == 0
     press(page, "Close")
     assert double.inbox["conversation"]["status"] == "closed"
+
+
+def test_a_conversation_is_begun_from_an_account_that_works(open_page: Callable[..., AppTest], double: Double) -> None:
+    double.inbox["account"] |= {"state": "active", "reason": None}
+    page = open_page("inbox")
+    to = next(one for one in page.text_input if one.label == "Handle or number, as @ada")
+    to.set_value(" @ben ")
+    page.text_area[0].set_value("Shall we talk?")
+    press(page, "Send")
+    expected = {"account_id": "a1", "address": "@ben", "subject": None, "text": "Shall we talk?"}
+    assert double.inbox["started"] == expected
+    assert page.query_params["id"] == "c1"
 
 
 def test_an_account_says_what_it_waits_for_and_what_is_missing(
@@ -59,6 +76,11 @@ def test_an_account_is_given_to_somebody(open_page: Callable[..., AppTest], doub
     who.select_index(1).run()
     assert not page.exception
     assert double.inbox["account"]["user_id"] is not None
+    next(one for one in page.selectbox if one.label == "Team").select_index(1).run()
+    assert not page.exception
+    assert double.inbox["account"]["team_id"] == "t1"
+    assert any("No connector holds it now" in one.value for one in page.caption)
+    assert page.dataframe[1].value.to_dict("records")[0]["Person"] == "Mara"
 
 
 def test_accounts_are_ordered_renewed_and_handed_back(open_page: Callable[..., AppTest], double: Double) -> None:
