@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -99,13 +99,49 @@ def _files(stack: Stack) -> Iterator[bytes]:
             yield path.read_bytes()
 
 
-def _found_in(parts: Iterator[bytes]) -> set[str]:
-    forms = {one: (one.lower().encode(), one.lower().encode("utf-16-le")) for one in CANARIES}
+def _found_in(parts: Iterator[bytes], canaries: Collection[str] = CANARIES) -> set[str]:
+    forms = {
+        one: (one.lower().encode(), one.lower().encode("utf-16-le"), one.encode().hex().encode()) for one in canaries
+    }
     found: set[str] = set()
     for part in parts:
         lower = part.lower()
         found |= {one for one, written in forms.items() if any(form in lower for form in written)}
     return found
+
+
+#: What an account signs in with.
+SECRETS = {name: f"CANARYSECRET{name}" for name in ("session", "password", "access_token", "refresh_token", "code")}
+
+
+def _sign_in_with_secrets(client: httpx.Client) -> None:
+    """As administrators and connectors do, and as somebody does who makes a mistake."""
+    body = {"channel": "telegram", "name": "Ours", "address": "+4930123"}
+    account = client.post("/v1/bd-accounts", json=body).raise_for_status().json()["id"]
+    path = f"/v1/bd-accounts/{account}"
+    client.post(f"{path}/secret", json={"values": SECRETS}).raise_for_status()
+    key = {"name": "Channels", "scopes": ["accounts:read", "accounts:write", "channels:write"], "role": "admin"}
+    service = {"Authorization": f"Bearer {client.post('/v1/api-keys', json=key).raise_for_status().json()['key']}"}
+    held = client.post(f"{path}/lease", json={"holder": "one"}, headers=service).raise_for_status().json()
+    found = client.post(f"{path}/connection", json={"epoch": held["epoch"]}, headers=service).raise_for_status().json()
+    assert found["secret"] == SECRETS
+    for wrong in ({"values": SECRETS | {"password": {"not": SECRETS["password"]}}}, {"secret": SECRETS}):
+        assert client.post(f"{path}/secret", json=wrong).status_code == 422
+    client.post(f"{path}/state", json={"state": "active"}, headers=service).raise_for_status()
+
+
+@pytest.mark.slow  # reads all that the stack holds; tests/channels/test_mail.py has the quick form
+def test_a13_secrets_of_accounts_are_in_no_store(sluice: SluiceStack) -> None:
+    home = Home(sluice.home)
+    stack = Stack(home, sluice.ports, home.secrets())
+    with closing(sluice.sign_up("secrets")) as client:
+        organization_id = client.get("/v1/me").raise_for_status().json()["organization"]["id"]
+        _sign_in_with_secrets(client)
+        raw = stack.home.warehouse / "raw" / "events"
+        eventually(lambda: "bd_account.connected" in _told_in(raw, organization_id), what="the warehouse knows")
+    assert _found_in(_dump(stack), ["secrets@example.org"]), "a dump is searched for what it holds"
+    for store in (_dump, _topics, _raw, _marts, _files):
+        assert _found_in(store(stack), SECRETS.values()) == set(), store.__name__
 
 
 @pytest.mark.slow  # reads all that the stack holds; tests/api/privacy has the quick form

@@ -2,6 +2,7 @@
 
 from tests.mutations.access import ACCESS
 from tests.mutations.delivery import DELIVERY
+from tests.mutations.inbox import INBOX
 from tests.mutations.money import MONEY
 from tests.mutations.mutation import Edit, Mutation
 from tests.mutations.outreach import OUTREACH
@@ -9,6 +10,7 @@ from tests.mutations.outreach import OUTREACH
 MUTATIONS = (
     *ACCESS,
     *DELIVERY,
+    *INBOX,
     *MONEY,
     *OUTREACH,
     Mutation(
