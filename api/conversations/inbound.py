@@ -119,16 +119,15 @@ async def _read(unit: UnitOfWork, account_id: UUID, epoch: int, batch: Sequence[
     addresses = [incoming.address.lower() for incoming in batch]
     given = {"account_id": account_id, "provider_ids": list(named)}
     keys = [key for incoming in batch for key in (incoming.thread_key, *incoming.aliases)]
-    account, [threads, messages] = await accounts.lock_account(
-        unit,
-        account_id,
-        records.THREADS.bind(**given, thread_keys=keys, addresses=addresses),
-        records.KNOWN.bind(**given),
+    account, [threads] = await accounts.lock_account(
+        unit, account_id, records.THREADS.bind(**given, thread_keys=keys, addresses=addresses)
     )
     expect_holder(account, epoch, unit.now)
-    contacts, found = await unit.fetch_all(
+    contacts, found, messages = await unit.fetch_all(
         linking.contacts_at(account.channel, addresses),
         records.NAMELESS.bind(account_id=account_id, thread_ids=[row.id for row in threads]),
+        # after those without a name: what its sender tells meanwhile to be sent has one by now, or waits for us
+        records.KNOWN.bind(**given),
     )
     ours = records.messages(found)
     known = {one.provider_id: one for one in records.messages(messages) if one.provider_id}

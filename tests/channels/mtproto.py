@@ -34,6 +34,14 @@ PRIME = bytes.fromhex(
     "d8e3b92fcc5b"
 )
 GENERATOR = 3
+#: Say how a request is meant, and change nothing of what is asked.
+_WRAPPERS = (
+    functions.InvokeWithLayerRequest,
+    functions.InitConnectionRequest,
+    functions.InvokeAfterMsgRequest,
+    functions.InvokeAfterMsgsRequest,
+    functions.InvokeWithoutUpdatesRequest,
+)
 
 
 class RpcError(Exception):
@@ -158,7 +166,7 @@ class MtprotoServer:
             await self._request(session, message_id, body)
 
     async def _request(self, session: Session, message_id: int, request: Any) -> None:
-        while hasattr(request, "query"):  # layers, first connections, requests after others
+        while isinstance(request, _WRAPPERS):
             request = request.query
         try:
             answer = await self._answer(session, request)

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from api.conversations import enclosing
 from contracts.access import Role
 from tests.api.crm.conftest import Crm, Member, assert_problem
 
@@ -183,6 +184,32 @@ class TestSending:
         await take_in(owner, held, mail(9, provider_id=job["provider_id"], direction="out"))
         shown = (await owner.get(f"/v1/conversations/{taken['conversation_id']}/messages")).json()["items"]
         assert len(shown) == 2
+
+    async def test_files_go_with_a_message_where_the_channel_takes_them(
+        self, crm: Crm, owner: Member, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        held = await account(owner)
+        [taken] = await take_in(owner, held, mail(1))
+        path = f"/v1/conversations/{taken['conversation_id']}/messages"
+        about = {"message_id": taken["message_id"]}
+        file = (await owner.http.post("/v1/files", files={"file": ("offer.pdf", b"%PDF-1.4")}, data=about)).json()
+        reply = await owner.made(path, {"text": "Our offer", "file_ids": [file["id"]]})
+        described = {"name": "offer.pdf", "type": file["media_type"], "size": 8, "file_id": file["id"]}
+        assert reply["details"]["attachments"] == [described]
+        [job] = await claim(owner, held)
+        assert job["files"] == [described]
+        unknown = await owner.post(path, {"text": "x", "file_ids": [taken["message_id"]]})
+        assert_problem(unknown, 422, "unknown_reference")
+        monkeypatch.setattr(enclosing, "LARGEST_TOGETHER", 7)
+        assert_problem(await owner.post(path, {"text": "x", "file_ids": [file["id"]]}), 422, "files_too_large")
+        rep = crm.member(owner.organization_id, Role.REP)
+        assert (await rep.get(f"/v1/files/{file['id']}")).status_code == 404
+        conversation = f"/v1/conversations/{taken['conversation_id']}"
+        await owner.patch(conversation, {"assignee_id": str(rep.user_id)}, version=1)
+        assert (await rep.get(f"/v1/files/{file['id']}")).status_code == 200
+        other = await account(owner, channel="x", address="@us")
+        body = {"account_id": other["id"], "address": "@ada", "text": "x", "file_ids": [file["id"]]}
+        assert_problem(await owner.post("/v1/conversations", body), 422, "files_not_taken")
 
     async def test_what_a_dead_connector_left_is_unknown_until_somebody_decides(self, crm: Crm, owner: Member) -> None:
         held = await account(owner)
