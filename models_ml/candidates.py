@@ -37,6 +37,8 @@ _WORTH = 0.002
 _SLOPE_VARIANCE = 0.3**2
 _TINY = 1e-12
 _BOLD, _BOLDER = 1.0, 100.0
+#: So much of the base rate's loss.
+_LITTLE = 0.5
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,12 @@ def candidates(features: tuple[Feature, ...], monotone: Mapping[str, int]) -> li
     return found
 
 
-def bolder(chosen: Trial, monotone: Mapping[str, int]) -> list[Candidate]:
-    """Where the least restrained linear model did best: one with hardly any, for what is all but certain."""
+def bolder(trials: list[Trial], monotone: Mapping[str, int]) -> list[Candidate]:
+    """Where the least restrained linear model leaves little unexplained: one with hardly any restraint."""
+    chosen = choose(trials)
     is_boldest = chosen.candidate.name == _logistic(_BOLD, monotone).name
-    return [_logistic(_BOLDER, monotone)] if is_boldest else []
+    is_sure = chosen.loss < _LITTLE * trials[0].loss
+    return [_logistic(_BOLDER, monotone)] if is_boldest and is_sure else []
 
 
 def _logistic(strength: float, monotone: Mapping[str, int]) -> Candidate:

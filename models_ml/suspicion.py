@@ -216,6 +216,8 @@ def _is_one_sided(column: Column, codes: np.ndarray, won: np.ndarray) -> str | N
 def _is_there_for_one(column: Column, won: np.ndarray) -> str | None:
     """Filled in for most of one outcome and hardly any of the other."""
     there = column.values.is_not_null().to_numpy()
+    if won.all() or not won.any():
+        return None
     shares = [float(there[won == side].mean()) for side in (1, 0)]
     if len(won) < _PURE_ROWS or 0.5 + abs(shares[0] - shares[1]) / 2 < _KNOWS_BY_PRESENCE:
         return None

@@ -141,7 +141,7 @@ def _judge(
     everything = {column.name: column for column in columns}
     if len(trials) == 1:
         return Judged(None, won, split, None, tuple(trials), everything, time)
-    trials += [try_out(more, features, matrix, won, split) for more in bolder(choose(trials), settings.monotone)]
+    trials += [try_out(more, features, matrix, won, split) for more in bolder(trials, settings.monotone)]
     chosen = choose(trials)
     # what loses against the base rate is still judged on the last rows, so that the card shows how it would have done
     best = chosen if chosen.candidate.fit else min(trials[1:], key=lambda trial: trial.loss)
