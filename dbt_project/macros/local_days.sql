@@ -38,3 +38,17 @@
             and {{ instant }} >= {{ days }}.starts_at
             and {{ instant }} < {{ days }}.ends_at
 {%- endmacro %}
+
+{#- From when to when each organization has days that are over: what happened in them, and what was known of it at their
+    ends, changes no more. -#}
+{% macro finished_days() -%}
+    select
+        organization_id,
+        max(day) as last_day,
+        min(starts_at) as first_start,
+        min(ends_at) as first_end,
+        max(ends_at) as last_end
+    from {{ ref('dim_dates') }}
+    where ends_at <= (select max(through) from {{ ref('warehouse_freshness') }})
+    group by organization_id
+{%- endmacro %}

@@ -36,7 +36,7 @@ def _features(warehouse: WarehouseSettings) -> dict[tuple[Any, ...], tuple[Any, 
     return found
 
 
-def test_features_of_an_instant_are_those_that_were_built_without_its_future(
+def test_golden_8_features_of_an_instant_are_those_that_were_built_without_its_future(
     whole_warehouse: WarehouseSettings, tmp_path: Path, target_path: Path
 ) -> None:
     """The history up to any instant gives the same features for instants before it: nothing later reaches them.
@@ -85,7 +85,7 @@ def _present(
     return rows, touched
 
 
-def test_a_planted_future_field_and_a_target_echo_are_caught() -> None:
+def test_golden_8_a_planted_future_field_and_a_target_echo_are_caught() -> None:
     chance = np.random.default_rng(0)
     rows = 3_000
     start = datetime(2025, 1, 1)  # noqa: DTZ001

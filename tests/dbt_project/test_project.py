@@ -20,6 +20,16 @@ _ENGINE_SYNTAX = re.compile(
 )
 
 
+#: A relation that is named by its schema, instead of by ref or source.
+_HARD_CODED = re.compile(r"\b(?:from|join)\s+(?:raw|staging|main|published)\.\w+", re.IGNORECASE)
+
+#: Marts over facts and dimensions.
+_SUMMED_UP = {f"{name}_daily" for name in ("forecast", "funnel", "pipeline", "team_performance")} | {
+    "lead_features",
+    "warehouse_freshness",
+}
+
+
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     path = parse_manifest(target_path=tmp_path_factory.mktemp("manifest"))
@@ -84,6 +94,37 @@ def test_only_staging_reads_raw(models: list[dict[str, Any]]) -> None:
         if any(parent.startswith("source.sluice.raw.") for parent in model["depends_on"]["nodes"])
     ]
     assert [model["name"] for model in readers] == ["stg_events"]
+
+
+def test_what_dbts_evaluator_asks_of_a_project(manifest: dict[str, Any], models: list[dict[str, Any]]) -> None:
+    """Of dbt_project_evaluator's rules those that no other test here holds."""
+    layers = {"staging": "stg_", "intermediate": "int_"}
+    reads = {model["name"]: _read_models(manifest, model) for model in models}
+    for model in models:
+        name, layer = model["name"], model["fqn"][1]
+        assert name.startswith(layers.get(layer, ("fct_", "dim_"))) or name in _SUMMED_UP, name
+        assert model["depends_on"]["nodes"], f"{name} reads nothing"
+        assert not _HARD_CODED.search(_without_comments(model["raw_code"])), name
+        if layer == "staging":
+            assert all(read.startswith("stg_") for read in reads[name]), name
+        elif layer == "intermediate":
+            assert not any(read in _SUMMED_UP for read in reads[name]), name
+        assert model["original_file_path"].split("/")[1] == layer
+        assert (PROJECT_DIR / model["patch_path"].partition("://")[2]).parent.name == Path(model["path"]).parent.name
+    read_sources = {node for model in models for node in model["depends_on"]["nodes"]}
+    assert set(manifest["sources"]) <= read_sources
+    public = {node["unique_id"] for node in models if node["access"] == "public"}
+    assert all(set(one["depends_on"]["nodes"]) <= public for one in manifest["exposures"].values())
+    used = {read for names in reads.values() for read in names} | {mart.value for mart in Mart}
+    assert {model["name"] for model in models} - used == set(), "nobody reads these"
+
+
+def _read_models(manifest: dict[str, Any], model: dict[str, Any]) -> set[str]:
+    return {manifest["nodes"][one]["name"] for one in model["depends_on"]["nodes"] if one.startswith("model.")}
+
+
+def _without_comments(code: str) -> str:
+    return re.sub(r"--[^\n]*", "", code)
 
 
 def test_contracts_are_enforced_on_everything_published(models: list[dict[str, Any]]) -> None:

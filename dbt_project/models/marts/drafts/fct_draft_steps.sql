@@ -123,56 +123,21 @@ steps as (
     where type = 'ai.draft.rejected'
 ),
 
--- the first time counts
-firsts as (
+facts as (
     select
         organization_id,
         draft_id,
         step,
         place,
-        min(occurred_at) as entered_at,
-        min(recorded_at) as learned_at
+        occurred_at as entered_at,
+        recorded_at as learned_at,
+        cast(null as timestamp with time zone) as unlearned_at
     from steps
-    group by organization_id, draft_id, step, place
 ),
 
-ordered as (
-    select
-        *,
-        row_number() over (
-            partition by organization_id, draft_id
-            order by entered_at, place
-        ) as step_number,
-        lead(step) over (
-            partition by organization_id, draft_id
-            order by entered_at, place
-        ) as next_step,
-        lead(entered_at) over (
-            partition by organization_id, draft_id
-            order by entered_at, place
-        ) as left_at,
-        lead(learned_at) over (
-            partition by organization_id, draft_id
-            order by entered_at, place
-        ) as left_learned_at
-    from firsts
+known as (
+    {{ known_steps('facts', 'draft_id') }}
 )
-
--- as it was known before the next step was
-select
-    organization_id,
-    draft_id,
-    step_number,
-    step,
-    cast(null as text) as next_step,
-    entered_at,
-    cast(null as timestamp with time zone) as left_at,
-    learned_at as known_from,
-    left_learned_at as known_to
-from ordered
-where left_learned_at is null or left_learned_at > learned_at
-
-union all
 
 select
     organization_id,
@@ -182,7 +147,6 @@ select
     next_step,
     entered_at,
     left_at,
-    case when left_learned_at > learned_at then left_learned_at else learned_at end as known_from,
-    cast(null as timestamp with time zone) as known_to
-from ordered
-where left_learned_at is not null
+    known_from,
+    known_to
+from known

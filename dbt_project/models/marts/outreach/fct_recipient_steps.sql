@@ -22,24 +22,10 @@ sends as (
 
 failures as (
     select
-        organization_id,
-        recipient_id,
-        touch_id,
-        case when reason = 'bounced' then 'bounced' else 'failed' end as step,
-        occurred_at,
-        recorded_at
+        *,
+        case when reason = 'bounced' then 'bounced' else 'failed' end as step
     from events
     where type = 'campaign.step.failed' and is_unknown = 'false'
-),
-
-bounces as (
-    select
-        organization_id,
-        touch_id,
-        min(recorded_at) as recorded_at
-    from failures
-    where step = 'bounced'
-    group by organization_id, touch_id
 ),
 
 first_sends as (
@@ -103,16 +89,6 @@ moves as (
     where changes.type = 'deal.stage.changed' and changes.occurred_at > first_sends.occurred_at
 ),
 
--- what failed and was sent after all did not fail
-undone as (
-    select
-        organization_id,
-        touch_id,
-        min(recorded_at) as recorded_at
-    from sends
-    group by organization_id, touch_id
-),
-
 facts as (
     select
         organization_id,
@@ -126,32 +102,7 @@ facts as (
 
     union all
 
-    select
-        organization_id,
-        recipient_id,
-        'sent' as step,
-        2 as place,
-        occurred_at as entered_at,
-        recorded_at as learned_at,
-        cast(null as timestamp with time zone) as unlearned_at
-    from sends
-
-    union all
-
-    select
-        sends.organization_id,
-        sends.recipient_id,
-        'delivered' as step,
-        3 as place,
-        sends.occurred_at as entered_at,
-        sends.recorded_at as learned_at,
-        bounces.recorded_at as unlearned_at
-    from sends
-    inner join touches
-        on sends.organization_id = touches.organization_id and sends.touch_id = touches.touch_id
-    left join bounces
-        on sends.organization_id = bounces.organization_id and sends.touch_id = bounces.touch_id
-    where touches.channel is not null
+    {{ delivery_facts('recipient_id', 8) }}
 
     union all
 
@@ -204,21 +155,6 @@ facts as (
         recorded_at as learned_at,
         cast(null as timestamp with time zone) as unlearned_at
     from moves
-
-    union all
-
-    select
-        failures.organization_id,
-        failures.recipient_id,
-        failures.step,
-        8 as place,
-        failures.occurred_at as entered_at,
-        failures.recorded_at as learned_at,
-        case when failures.step = 'failed' and undone.recorded_at > failures.recorded_at then undone.recorded_at end
-            as unlearned_at
-    from failures
-    left join undone
-        on failures.organization_id = undone.organization_id and failures.touch_id = undone.touch_id
 
     union all
 

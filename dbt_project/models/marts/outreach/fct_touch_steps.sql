@@ -10,26 +10,16 @@ touches as (
 ),
 
 sends as (
-    select
-        organization_id,
-        touch_id,
-        min(occurred_at) as occurred_at,
-        min(recorded_at) as recorded_at
-    from events
+    select * from events
     where type = 'campaign.step.sent'
-    group by organization_id, touch_id
 ),
 
 failures as (
     select
-        organization_id,
-        touch_id,
-        case when reason = 'bounced' then 'bounced' else 'failed' end as step,
-        min(occurred_at) as occurred_at,
-        min(recorded_at) as recorded_at
+        *,
+        case when reason = 'bounced' then 'bounced' else 'failed' end as step
     from events
     where type = 'campaign.step.failed' and is_unknown = 'false'
-    group by organization_id, touch_id, case when reason = 'bounced' then 'bounced' else 'failed' end
 ),
 
 moves as (
@@ -55,35 +45,7 @@ facts as (
 
     union all
 
-    select
-        organization_id,
-        touch_id,
-        'sent' as step,
-        2 as place,
-        occurred_at as entered_at,
-        recorded_at as learned_at,
-        cast(null as timestamp with time zone) as unlearned_at
-    from sends
-
-    union all
-
-    select
-        sends.organization_id,
-        sends.touch_id,
-        'delivered' as step,
-        3 as place,
-        sends.occurred_at as entered_at,
-        sends.recorded_at as learned_at,
-        failures.recorded_at as unlearned_at
-    from sends
-    inner join touches
-        on sends.organization_id = touches.organization_id and sends.touch_id = touches.touch_id
-    left join failures
-        on
-            sends.organization_id = failures.organization_id
-            and sends.touch_id = failures.touch_id
-            and failures.step = 'bounced'
-    where touches.channel is not null
+    {{ delivery_facts('touch_id', 6) }}
 
     union all
 
@@ -121,22 +83,6 @@ facts as (
             and touches.deal_id = moves.deal_id
             and touches.occurred_at < moves.occurred_at
     group by touches.organization_id, touches.touch_id
-
-    union all
-
-    -- what failed and was sent after all did not fail
-    select
-        failures.organization_id,
-        failures.touch_id,
-        failures.step,
-        6 as place,
-        failures.occurred_at as entered_at,
-        failures.recorded_at as learned_at,
-        case when failures.step = 'failed' and sends.recorded_at > failures.recorded_at then sends.recorded_at end
-            as unlearned_at
-    from failures
-    left join sends
-        on failures.organization_id = sends.organization_id and failures.touch_id = sends.touch_id
 
     union all
 

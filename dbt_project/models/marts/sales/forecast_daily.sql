@@ -2,25 +2,8 @@ with all_days as (
     {{ days_by_utc_day() }}
 ),
 
--- days that are over: what happened by their end, and what was known of it then, changes no more
-days as (
-    select
-        dates.organization_id,
-        dates.day,
-        dates.starts_at,
-        dates.ends_at
-    from {{ ref('dim_dates') }} as dates
-    where dates.ends_at <= (select max(through) from {{ ref('warehouse_freshness') }})
-),
-
 spans as (
-    select
-        days.organization_id,
-        max(days.day) as last_day,
-        min(days.starts_at) as first_start,
-        max(days.ends_at) as last_end
-    from days
-    group by days.organization_id
+    {{ finished_days() }}
 ),
 
 -- a deal's closing, and its amount then, from when they were known until they were known otherwise

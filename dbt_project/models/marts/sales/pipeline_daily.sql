@@ -2,24 +2,8 @@ with all_days as (
     {{ days_by_utc_day() }}
 ),
 
--- days that are over: what happened at their end, and what was known of it then, changes no more
-days as (
-    select
-        dates.organization_id,
-        dates.day,
-        dates.ends_at
-    from {{ ref('dim_dates') }} as dates
-    where dates.ends_at <= (select max(through) from {{ ref('warehouse_freshness') }})
-),
-
 spans as (
-    select
-        days.organization_id,
-        max(days.day) as last_day,
-        min(days.ends_at) as first_end,
-        max(days.ends_at) as last_end
-    from days
-    group by days.organization_id
+    {{ finished_days() }}
 ),
 
 -- visits to an open stage
