@@ -139,8 +139,8 @@ def period(organization: Organization, today: date) -> tuple[PeriodName, Period]
     if name is not PeriodName.CUSTOM:
         return name, periods.named(name, today, fiscal_start_month=month)
     usual = periods.named(DEFAULT_PERIOD, today, fiscal_start_month=month)
-    links.restore("from", usual.start, _day)
-    links.restore("to", usual.end, _day)
+    links.restore("from", usual.start, read_day)
+    links.restore("to", usual.end, read_day)
     start: date = st.date_input("From", key="from", format="YYYY-MM-DD", persist_state="session")
     end: date = st.date_input("Up to, not including", key="to", format="YYYY-MM-DD", persist_state="session")
     if end <= start:
@@ -164,7 +164,7 @@ def as_of(organization: Organization, now: datetime) -> datetime | None:
     )
     if mode == "now":
         return None
-    links.restore("as_of", _first_useful(organization, now), _minute)
+    links.restore("as_of", _first_useful(organization, now), read_minute)
     chosen: datetime = st.datetime_input("As known at", key="as_of", format="YYYY-MM-DD", persist_state="session")
     return chosen.replace(tzinfo=organization.zone)
 
@@ -244,19 +244,19 @@ def scope_bar(who: SignIn, organization: Organization, known: list[Pipeline], *,
     return Scope(of, name, days, known_at, theirs)
 
 
-def whose(who: SignIn) -> Whose:
+def whose(who: SignIn, label: str = "Whose deals", key: str = "whose") -> Whose:
     """The control for a person or team whose deals alone are asked about."""
-    teams = {f"team:{key}": f"Team {name}" for key, name in client.teams(who).items()}
-    people = {f"owner:{key}": name for key, name in client.people(who).items()}
+    teams = {f"team:{one}": f"Team {name}" for one, name in client.teams(who).items()}
+    people = {f"owner:{one}": name for one, name in client.people(who).items()}
     names = {"": "Everybody"} | frames.distinct(teams) | frames.distinct(people)
-    links.restore("whose", "", links.one_of(list(names)))
-    if links.chosen("whose") not in names:
-        links.choose("whose", "")
+    links.restore(key, "", links.one_of(list(names)))
+    if links.chosen(key) not in names:
+        links.choose(key, "")
     chosen = st.selectbox(
-        "Whose deals",
+        label,
         list(names),
         format_func=names.__getitem__,
-        key="whose",
+        key=key,
         help="Deals that are theirs, as known; of a team, its people's and those of the teams below it.",
         persist_state="session",
     )
@@ -304,14 +304,16 @@ def _inside(label: str) -> str:
     return label[0].lower() + label[1:]
 
 
-def _day(text: str) -> date | None:
+def read_day(text: str) -> date | None:
+    """A day of an address; None where it is none."""
     try:
         return date.fromisoformat(text)
     except ValueError:
         return None
 
 
-def _minute(text: str) -> datetime | None:
+def read_minute(text: str) -> datetime | None:
+    """An instant of an address, to the minute; None where it is none."""
     try:
         return datetime.fromisoformat(text).replace(tzinfo=None)
     except ValueError:

@@ -71,6 +71,16 @@ def before(period: Period) -> Period:
     return Period(period.start - (period.end - period.start), period.start)
 
 
+def year_before(period: Period) -> Period:
+    """The same days a year before; of a leap day its month's last."""
+
+    def shifted(day: date) -> date:
+        month = add_months(day, -12)
+        return min(month + timedelta(days=day.day - 1), add_months(month, 1) - timedelta(days=1))
+
+    return Period(shifted(period.start), shifted(period.end))
+
+
 def month_of(text: str) -> Period:
     """The month that a metric's group names: `2026-08`."""
     start = date.fromisoformat(f"{text[:7]}-01")

@@ -6,21 +6,29 @@ from typing import Any
 from dashboards import money
 
 
-def difference(total: Mapping[str, Any], what: str) -> str:
-    """For example: `Won of all fell from 31 % (62 of 200) to 24 % (48 of 200), by 7.0 points. …`"""
+def difference(total: Mapping[str, Any], what: str, *, between: tuple[str, str] | None = None) -> str:
+    """For example: `Won of all fell from 31 % (62 of 200) to 24 % (48 of 200), by 7.0 points. …`
+
+    Where two stand beside each other, and not one after the other, `between` says what they are called.
+    """
     now, before = total.get("conversion"), total.get("conversion_earlier")
     if now is None or before is None:
-        return f"{what}: one of the two periods has no deals, so that there is nothing to compare."
+        return f"{what}: one of the two has no deals, so that there is nothing to compare."
     part, whole = ("won", "cohort") if "cohort" in total else ("entered", "entered_before")
     numbers = [
         f"{money.share(rate)} ({money.count(total[part + suffix])} of {money.count(total[whole + suffix])})"
         for rate, suffix in ((before, "_earlier"), (now, ""))
     ]
     points = money.points(now - before)
+    if points is None and between is not None:
+        return f"{what}: {between[0]} {numbers[1]}, {between[1]} {numbers[0]}: no difference."
     if points is None:
         return f"{what} stayed at {numbers[1]}; it was {numbers[0]}."
-    verb = "rose" if now > before else "fell"
     size = points.lstrip("+-").replace(" pts", " points")
+    if between is not None:
+        apart = f"{size} {'more' if now > before else 'less'}"
+        return f"{what}: {between[0]} {numbers[1]}, {between[1]} {numbers[0]}, {apart}. {certainty(total)}"
+    verb = "rose" if now > before else "fell"
     return f"{what} {verb} from {numbers[0]} to {numbers[1]}, by {size}. {certainty(total)}"
 
 
@@ -31,8 +39,8 @@ def certainty(total: Mapping[str, Any]) -> str:
         return ""
     between = f"between {money.points(low) or '0 pts'} and {money.points(high) or '0 pts'}"
     if total.get("is_chance"):
-        return f"That could be chance: with 95 % confidence the true change lies {between}, so it may be none."
-    return f"That is hardly chance: with 95 % confidence the true change lies {between}."
+        return f"That could be chance: with 95 % confidence the true difference lies {between}, so it may be none."
+    return f"That is hardly chance: with 95 % confidence the true difference lies {between}."
 
 
 def cause(groups: Sequence[Mapping[str, Any]], names: Mapping[str, str], by: str) -> str:

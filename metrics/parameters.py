@@ -125,26 +125,31 @@ def _field_id(text: str) -> UUID:
 
 
 class Whose(BaseModel):
-    """Whose facts count, of those that the viewer sees: one person's, or those of a team's people."""
+    """Whose facts count, of those that the viewer sees: one person's, those of a team's people, or everybody's."""
 
     model_config = ConfigDict(frozen=True)
 
-    kind: Literal["owner", "team"]
-    id: UUID
+    kind: Literal["owner", "team", "everybody"]
+    id: UUID | None = None
 
     def __str__(self) -> str:
         """As it is written in a parameter."""
-        return f"{self.kind}:{self.id}"
+        return self.kind if self.id is None else f"{self.kind}:{self.id}"
+
+
+_EVERYBODY = Whose(kind="everybody")
 
 
 def _read_whose(value: object) -> object:
     if not isinstance(value, str):
         return value
+    if value == _EVERYBODY.kind:
+        return _EVERYBODY
     kind, _, whose = value.partition(":")
     try:
-        return Whose(kind=kind, id=UUID(whose))
-    except ValueError:
-        raise ValueError("must be owner:<user_id> or team:<team_id>") from None
+        return Whose(kind={"owner": "owner", "team": "team"}[kind], id=UUID(whose))
+    except (KeyError, ValueError):
+        raise ValueError("must be owner:<user_id>, team:<team_id> or everybody") from None
 
 
 def _read_currency(value: object) -> object:
@@ -189,6 +194,8 @@ class Parameters(BaseModel):
     before_from: Day | None = None
     before_to: Day | None = None
     whose: Annotated[Whose | None, BeforeValidator(_read_whose)] = None
+    before_whose: Annotated[Whose | None, BeforeValidator(_read_whose)] = None
+    before_as_of: Annotated[datetime | date | None, BeforeValidator(_read_instant)] = None
 
     @property
     def custom_group(self) -> UUID | None:

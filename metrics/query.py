@@ -3,6 +3,7 @@
 `answer` computes figures, `rows` (`metrics.rows`) lists the facts behind one of them; both read the same `facts`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -11,7 +12,7 @@ from metrics.cells import Cells, compile_cells
 from metrics.compile import Statement
 from metrics.kinds import kind_of
 from metrics.parameters import Parameters, Unit
-from metrics.question import Question, ask, version_of
+from metrics.question import Question, ask, ask_before, version_of
 from metrics.reader import Reader, Session
 from metrics.registry import Definition
 from metrics.viewer import Viewer
@@ -45,7 +46,7 @@ def answer(reader: Reader, definition: Definition, parameters: Parameters, *, vi
     with reader.session() as session:
         question = ask(session, definition, parameters, viewer=viewer, now=now)
         cells = _cells(session, question)
-        rows, totals = _shape(session, question, cells)
+        rows, totals = _shape(session, question, cells, lambda: ask_before(session, question, viewer=viewer, now=now))
         others = _other_currencies(session, question, cells)
         version = version_of(session, definition)
     return Answer(
@@ -64,8 +65,10 @@ def answer(reader: Reader, definition: Definition, parameters: Parameters, *, vi
     )
 
 
-def _shape(session: Session, question: Question, cells: Cells) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows and totals; of a metric that compares, with the cells of the period before."""
+def _shape(
+    session: Session, question: Question, cells: Cells, before: Callable[[], Question]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows and totals; of a metric that compares, with the cells of what it is compared with."""
     kind = kind_of(question.definition)
     if kind.survey is not None:
         found = session.fetch(compile_facts(session, question).compile(kind.survey.query()))
@@ -75,7 +78,7 @@ def _shape(session: Session, question: Question, cells: Cells) -> tuple[list[dic
         return kind.series.shape(question, cells, answers), kind.totals(question, cells)
     if kind.compare is None:
         return kind.shape(question, cells), kind.totals(question, cells)
-    return kind.compare(question, cells, _cells(session, question.before()))
+    return kind.compare(question, cells, _cells(session, before()))
 
 
 def _cells(session: Session, question: Question) -> Cells:

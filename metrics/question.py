@@ -82,11 +82,18 @@ class Question:
         return replace(self, first_day=first, end_day=end)
 
     @property
+    def is_of_others_before(self) -> bool:
+        """Whether what it is compared with differs by more than its period."""
+        return self.parameters.before_whose is not None or self.parameters.before_as_of is not None
+
+    @property
     def before_period(self) -> tuple[date, date]:
         """First day of the period before, and the day after its last one. Whole months have whole months before."""
         asked = self.parameters.before_from, self.parameters.before_to
         if asked[0] is not None and asked[1] is not None:
             return asked[0], asked[1]
+        if self.is_of_others_before:
+            return self.first_day, self.end_day
         if self.first_day.day == self.end_day.day == 1:
             months = (self.end_day.year - self.first_day.year) * 12 + self.end_day.month - self.first_day.month
             return add_months(self.first_day, -months), self.first_day
@@ -114,6 +121,8 @@ class Question:
             "stalled_days": p.stalled_days,
             "before_from": self.before_period[0].isoformat(),
             "before_to": self.before_period[1].isoformat(),
+            "before_whose": str(p.before_whose) if p.before_whose else None,
+            "before_as_of": str(p.before_as_of) if p.before_as_of else None,
         }
         asked = {"whose": str(p.whose)} if p.whose else {}
         return {name: values[name] for name in self.definition.parameters} | asked
@@ -171,6 +180,16 @@ def ask(session: Session, definition: Definition, parameters: Parameters, *, vie
         is_valued=is_valued,
         is_converted=is_converted,
     )
+
+
+def ask_before(session: Session, question: Question, *, viewer: Viewer, now: datetime) -> Question:
+    """What a question is compared with. Raises as `ask`."""
+    p = question.parameters
+    if not question.is_of_others_before:
+        return question.before()
+    first, end = question.before_period
+    others = {"as_of": p.before_as_of or p.as_of, "whose": p.before_whose or p.whose, "start": first, "end": end}
+    return ask(session, question.definition, p.model_copy(update=others), viewer=viewer, now=now)
 
 
 def _has_rates(session: Session, viewer: Viewer, as_of: datetime) -> bool:
@@ -250,7 +269,7 @@ def _needs_teams(definition: Definition, parameters: Parameters) -> bool:
 
 def _narrowed(viewer: Viewer, whose: Whose | None, teams: Teams) -> Viewer:
     """The viewer of those facts alone that are asked about; nobody sees more by asking."""
-    if whose is None:
+    if whose is None or whose.id is None:
         return viewer
     owners = teams.people_of(whose.id) if whose.kind == "team" else frozenset({whose.id})
     seen = viewer.owner_ids

@@ -53,6 +53,10 @@ async def _given(
     at: Annotated[Text, Query(description="The instant that a stock speaks of; as_of if left out.")] = None,
     before_from: Annotated[Text, Query(description="First day of the period to compare with.")] = None,
     before_to: Annotated[Text, Query(description="The day after its last one.")] = None,
+    before_whose: Annotated[
+        Text, Query(description="Whose deals to compare with: owner:<user_id>, team:<team_id> or everybody.")
+    ] = None,
+    before_as_of: Annotated[Text, Query(description="When what it is compared with was known.")] = None,
     stalled_days: Annotated[Text, Query(description="Days in a stage without a target of its own; 30.")] = None,
     whose: Annotated[
         Text, Query(description="owner:<user_id> or team:<team_id>: of what you see only theirs; any metric takes it.")
@@ -81,6 +85,8 @@ async def _given(
         at,
         before_from,
         before_to,
+        before_whose,
+        before_as_of,
         stalled_days,
         whose,
         version,

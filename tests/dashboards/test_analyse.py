@@ -116,6 +116,14 @@ def test_the_compare_page_says_whether_it_could_be_chance(open_page: Open, doubl
     said = words(open_page("compare"))
     assert "fell from 31 % (62 of 200) to 24 % (48 of 200), by 7.0 points" in said
     assert "That could be chance" in said
+    for address, asked in (
+        ({"against_what": "year", "period": "last_quarter"}, {"before_from", "before_to"}),
+        ({"against_what": "whose", "before_whose": "owner:u0"}, {"before_whose"}),
+        ({"against_what": "then"}, {"before_as_of"}),
+    ):
+        said = words(open_page("compare", **address))
+        assert asked == {name for name in double.questions("/v1/metrics/conversion_change")[-1] if "before" in name}
+    assert "Won of all: as known 24 % (48 of 200), earlier 31 % (62 of 200), 7.0 points less" in said
     assert sentences.certainty(TOTAL | {"low": -0.1, "high": -0.01, "is_chance": False}).startswith("That is hardly")
 
 

@@ -58,7 +58,9 @@ def test_counts_what_was_paid_for_accounts(ask_built: Callable[[EventLog], Asker
     assert costs(group_by="month") == [("2026-01", 1, 7_500), ("2026-02", 1, 2_500)]
 
 
-def test_counts_days_of_which_everything_is_there_as_it_was_known(ask_built: Callable[[EventLog], Asker]) -> None:
+def test_golden_13_counts_days_of_which_everything_is_there_as_it_was_known(
+    ask_built: Callable[[EventLog], Asker],
+) -> None:
     asker = ask_built(_STORY.log)
     period: dict[str, Any] = {"start": BEGINNING.date(), "end": (BEGINNING + days(60)).date()}
 

@@ -183,6 +183,28 @@ class TestChange:
             assert effects == pytest.approx(total["difference"])
             assert total["low"] < total["difference"] < total["high"]
 
+    def test_people_teams_and_instants_are_compared_over_one_period(
+        self, log: EventLog, pipeline: Pipeline, ask: Ask
+    ) -> None:
+        ada, bob = log.user(), log.user()
+        for number, owner in enumerate([ada] * 4 + [bob] * 6):
+            deal = log.deal(pipeline, at=BEGINNING, owner_id=owner)
+            if number % 2 == 0:
+                log.win(deal, at=BEGINNING + days(2), recorded=BEGINNING + days(2 if owner == ada else 40))
+        asked: dict[str, Any] = {"pipeline_id": pipeline.id, **PERIOD}
+
+        def whole(**given: Any) -> tuple[int, ...]:
+            answer = ask(log).answer("conversion_change", **asked, **given)
+            assert (answer.parameters["before_from"], answer.parameters["before_to"]) == ("2026-01-01", "2026-04-01")
+            total = answer.totals[0]
+            return tuple(total[name] for name in ("won", "cohort", "won_earlier", "cohort_earlier"))
+
+        assert whole(whose=f"owner:{ada}", before_whose=f"owner:{bob}") == (2, 4, 3, 6)
+        assert whole(whose=f"owner:{ada}", before_whose="everybody") == (2, 4, 5, 10)
+        assert whole(before_as_of=(BEGINNING + days(9)).isoformat()) == (5, 10, 2, 10)
+        with pytest.raises(ParameterError, match="before_whose"):
+            ask(log).answer("conversion_change", **asked, before_whose="bob")
+
     def test_the_interval_is_newcombes(self) -> None:
         # method 10 of Newcombe 1998, example a: 56/70 against 48/80
         low, high = newcombe(Share(56, 70), Share(48, 80)) or (0.0, 0.0)
