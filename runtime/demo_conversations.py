@@ -42,6 +42,7 @@ def add(owner: Caller) -> None:
         seen = [_message(number, one) for number, one in enumerate(writers)]
         taken = owner.call("POST", "/v1/messages/inbound", json={**held, "messages": seen})["messages"]
         _answer(owner, held, [one["conversation_id"] for one in taken])
+        _compare(owner, path, held["epoch"], seen)
     for title, text in _CANNED:
         owner.call("POST", "/v1/canned-replies", json={"title": title, "text": text})
 
@@ -67,6 +68,17 @@ def _message(number: int, contact: dict[str, Any]) -> dict[str, Any]:
         "text": text,
         "occurred_at": (datetime.now(UTC) - timedelta(hours=3 + 7 * number)).isoformat(),
     }
+
+
+def _compare(owner: Caller, path: str, epoch: int, seen: list[dict[str, Any]]) -> None:
+    """Each day's ledger: of one day a copy was left out."""
+    by_day: dict[str, list[str]] = {}
+    for message in seen:
+        by_day.setdefault(message["occurred_at"][:10], []).append(message["provider_id"])
+    for day, names in by_day.items():
+        filtered = {"copy": 1} if day == min(by_day) else {}
+        body = {"epoch": epoch, "provider_ids": names, "filtered": filtered}
+        owner.call("POST", f"{path}/days/{day}", json=body)
 
 
 def _answer(owner: Caller, held: dict[str, Any], conversations: list[str]) -> None:

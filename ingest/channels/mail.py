@@ -30,7 +30,8 @@ _log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_IDLE_SECONDS, _COMPARE_SECONDS = 5.0, 60.0
+#: What is missing is noticed within a minute, the look at it included.
+_IDLE_SECONDS, _COMPARE_SECONDS = 5.0, 45.0
 _COMPARED_DAYS = 3
 _SMTP_SECONDS = 30
 #: Lines of 998 characters are allowed (RFC 5322). At 78 a long link in a header would be encoded, and be none any more.

@@ -19,7 +19,8 @@ from ingest.channels.telegram_files import as_media, received, requests
 _log = logging.getLogger(__name__)
 
 _BATCH = 100
-_COMPARE_SECONDS = 60.0
+#: What is missing is noticed within a minute, the look at it included.
+_COMPARE_SECONDS = 45.0
 _COMPARED_DAYS = 3
 
 #: The account is no more.
