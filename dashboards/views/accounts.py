@@ -252,7 +252,7 @@ def _new(sign_in: SignIn) -> None:
     channel = st.selectbox("Channel", [*_CHANNELS], format_func=_CHANNELS.__getitem__)
     is_bot = False
     if channel == "telegram":
-        is_bot = st.segmented_control("How", list(_WAYS), default="person", format_func=_WAYS.__getitem__) == "bot"
+        is_bot = st.radio("How", list(_WAYS), format_func=_WAYS.__getitem__, horizontal=True) == "bot"
         if is_bot:
             st.caption("In Telegram: Settings, Telegram Business, Chatbots. It answers customers; it begins nothing.")
     with st.form("new-account", clear_on_submit=True):

@@ -210,15 +210,20 @@ class Api:
 
     async def keep_files(self, message_id: str, files: Sequence[tuple[str, bytes]]) -> None:
         """Keep files beside the message that they came with, each once; whether that is allowed is logged."""
+        about = {"message_id": message_id}
         try:
-            kept = (await self._get("/v1/files", {"message_id": message_id, "limit": 100}))["items"]
-            known = {one["sha256"] for one in kept}
-            for name, content in files:
-                if sha256(content).hexdigest() not in known:
-                    about = {"message_id": message_id}
-                    self._read(await self._http.post("/v1/files", data=about, files={"file": (name, content)}))
+            kept = (await self._get("/v1/files", {**about, "limit": 100}))["items"]
         except RefusedError as refused:
             _log.warning("files of message %s are not kept: %s", message_id, refused)
+            return
+        known = {one["sha256"] for one in kept}
+        for name, content in files:
+            if sha256(content).hexdigest() in known:
+                continue
+            try:
+                self._read(await self._http.post("/v1/files", data=about, files={"file": (name, content)}))
+            except RefusedError as refused:  # too large, or harmful: the others are kept all the same
+                _log.warning("a file of message %s is not kept: %s", message_id, refused)
 
     async def compare_day(self, held: Held, day: str, provider_ids: Sequence[str], **left_out: Json) -> list[str]:
         """All that the provider has of a day; answers what is missing here and can be handed in."""

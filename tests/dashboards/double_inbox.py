@@ -156,6 +156,11 @@ def serve_inbox(app: FastAPI, inbox: Row) -> None:  # noqa: C901 # a list of ans
     def list_accounts() -> Row:
         return page(inbox["account"])
 
+    @app.post("/v1/bd-accounts", status_code=201)
+    def add_account(body: Row) -> Row:
+        inbox["added"] = body
+        return {**inbox["account"], **body}
+
     @app.get("/v1/bd-accounts/a1/health")
     def read_health() -> Row:
         people = {"written_to": 20, "answered": 9}

@@ -70,6 +70,23 @@ def test_an_account_says_what_it_waits_for_and_what_is_missing(
     assert double.inbox["account"]["daily_limit"] == 40
 
 
+def test_a_business_bot_is_added_and_asks_for_its_token(open_page: Callable[..., AppTest], double: Double) -> None:
+    double.inbox["account"]["settings"] = {"business_bot": True}
+    double.inbox["account"]["reason"] = "token_needed"
+    page = open_page("accounts")
+    token = next(one for one in page.text_input if one.label.startswith("Token of the bot"))
+    token.set_value("7:token")
+    press(page, "Keep")
+    assert double.inbox["secret"] == {"bot_token": "7:token"}
+    next(one for one in page.selectbox if one.label == "Channel").set_value("telegram").run()
+    next(one for one in page.radio if one.label == "How").set_value("bot").run()
+    next(one for one in page.text_input if one.label == "Name").set_value("Helper")
+    next(one for one in page.text_input if one.label == "Name of the bot, as @helper").set_value("@helper")
+    press(page, "Add")
+    added = double.inbox["added"]
+    assert (added["channel"], added["address"], added["settings"]) == ("telegram", "@helper", {"business_bot": True})
+
+
 def test_an_account_is_given_to_somebody(open_page: Callable[..., AppTest], double: Double) -> None:
     page = open_page("accounts")
     who = next(one for one in page.selectbox if one.label == "Who works with it")
