@@ -12,6 +12,7 @@ import psycopg
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from sqlalchemy import text
@@ -22,7 +23,6 @@ from api.edge.documentation import complete
 from api.edge.hardening import Hardening
 from api.edge.problems import install_problem_handlers, problem_response
 from api.edge.reference import POLICY, reference_page
-from api.edge.routing import LARGEST_BODY
 from api.edge.services import Services, build_services
 from api.edge.telemetry import RequestFigures, Telemetry
 from api.kernel.errors import NotFound, Unavailable
@@ -52,7 +52,6 @@ def create_app(
         title="Sluice",
         version="1",
         description=_DESCRIPTION,
-        max_body_size=LARGEST_BODY,
         lifespan=_lifespan,
         docs_url=None,
         redoc_url=None,
@@ -64,11 +63,16 @@ def create_app(
     # routes at once, not routers in a router: those look for a request's route twice, in all of them
     for router in (*_slices(), _operations(services, registry)):
         app.router.routes.extend(router.routes)
+    app.state.spelled_paths = frozenset(route.path for route in _routes(app) if not route.param_convertors)
     install_problem_handlers(app)
     app.add_middleware(Hardening)
     app.add_middleware(Telemetry, figures=RequestFigures(registry))
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app
+
+
+def _routes(app: FastAPI) -> Iterator[APIRoute]:
+    return (route for route in app.router.routes if isinstance(route, APIRoute))
 
 
 def _slices() -> Iterator[APIRouter]:

@@ -17,9 +17,11 @@ from typing import Any
 import uvicorn
 import uvloop
 from fastapi import FastAPI
+from fastapi.responses import JSONResponse
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.edge.logs import log_as_json
+from api.kernel.errors import InvalidRequest
 from api.main import create_app
 from contracts.settings import ApiSettings, DatabaseSettings, WarehouseSettings
 
@@ -30,8 +32,6 @@ _HEAD_SECONDS = 15
 _GRACE_SECONDS = 10
 #: Connections that another worker should take are anybody's when it has taken none for so long.
 _YIELD_SECONDS, _LOOK_AGAIN_SECONDS = 0.25, 0.01
-#: WebSockets: clients only ever send tokens, and compressing would need memory for each of thousands.
-SOCKETS: dict[str, Any] = {"ws": "websockets-sansio", "ws_max_size": 16 * 1024, "ws_per_message_deflate": False}
 _NOT_SERVING = 2**31 - 1
 
 
@@ -194,6 +194,19 @@ class _Protocol(HttpToolsProtocol):
         self._forget_deadline()
         super().on_headers_complete()
 
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP, or has a longer address than any, is told so as anything else that is wrong."""
+        body = JSONResponse(InvalidRequest(msg).problem()).body
+        head = (
+            "HTTP/1.1 400 Bad Request",
+            "Content-Type: application/problem+json",
+            f"Content-Length: {len(body)}",
+            "Cache-Control: no-store",
+            "Connection: close",
+        )
+        self.transport.write("\r\n".join((*head, "", "")).encode() + bytes(body))
+        self.transport.close()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is due any more."""
         self._forget_deadline()
@@ -209,6 +222,16 @@ class _Protocol(HttpToolsProtocol):
             self._deadline = None
 
 
+#: How connections are spoken on. By WebSockets clients only ever send tokens; compressing would need memory for each of
+#: thousands.
+SOCKETS: dict[str, Any] = {
+    "http": _Protocol,
+    "ws": "websockets-sansio",
+    "ws_max_size": 16 * 1024,
+    "ws_per_message_deflate": False,
+}
+
+
 async def _serve(listening: _Listening, stop: threading.Event) -> None:
     log_as_json()
     settings = ApiSettings()
@@ -216,7 +239,6 @@ async def _serve(listening: _Listening, stop: threading.Event) -> None:
     gc.freeze()  # the collector need not look through the app again while requests wait
     config = uvicorn.Config(
         app,
-        http=_Protocol,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 from pydantic.config import JsonDict
 
-from api.edge.fields import ShortName, ShortText
+from api.edge.fields import ShortName, ShortText, Whole
 from contracts.channels import AccountState, Channel
 
 _EXAMPLE: JsonDict = {
@@ -32,7 +32,7 @@ class AccountCreate(BaseModel):
     channel: Channel
     name: ShortName
     address: ShortText = Field(description="E-mail address, phone number or handle.")
-    daily_limit: int = Field(default=200, ge=0, le=100_000, description="Messages a day when nothing is wrong.")
+    daily_limit: Whole = Field(default=200, ge=0, le=100_000, description="Messages a day when nothing is wrong.")
     user_id: UUID | None = Field(default=None, description="Who works with it.")
     team_id: UUID | None = None
     settings: Settings = Field(default_factory=dict)
@@ -45,7 +45,7 @@ class AccountUpdate(BaseModel):
 
     # only fields that were sent count; none of them takes null
     name: ShortName = ""
-    daily_limit: int = Field(default=200, ge=0, le=100_000)
+    daily_limit: Whole = Field(default=200, ge=0, le=100_000)
     settings: Settings = Field(default_factory=dict)
 
 
@@ -114,7 +114,7 @@ class StateReport(BaseModel):
 
     state: AccountState
     reason: ReasonCode | None = None
-    seconds: int | None = Field(default=None, ge=0, le=10 * 86_400, description="How long to wait.")
+    seconds: Whole | None = Field(default=None, ge=0, le=10 * 86_400, description="How long to wait.")
 
     @model_validator(mode="after")
     def _wait_is_known(self) -> "StateReport":
@@ -144,7 +144,7 @@ class Holding(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"epoch": 1}]})
 
-    epoch: int = Field(ge=0)
+    epoch: Whole = Field(ge=0)
 
 
 class SecretWrite(BaseModel):
@@ -171,5 +171,5 @@ class CursorWrite(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"epoch": 1, "cursor": {"uid": 7}}]})
 
-    epoch: int = Field(ge=0)
+    epoch: Whole = Field(ge=0)
     cursor: dict[str, Any]

@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from api.billing.plans import Interval
 from api.edge.entitlements import Limit
-from api.edge.fields import body_like
+from api.edge.fields import Flag, Whole, body_like
 
 _MOST_SEATS = 10_000
 
@@ -28,8 +28,8 @@ class CheckoutCreate(_Body):
 
     plan: Literal["team", "business"]
     interval: Interval = Interval.MONTH
-    seats: int = Field(ge=1, le=_MOST_SEATS)
-    pays_usage: bool = Field(default=False, description="Whether use beyond the plan is paid for, and so allowed.")
+    seats: Whole = Field(ge=1, le=_MOST_SEATS)
+    pays_usage: Flag = Field(default=False, description="Whether use beyond the plan is paid for, and so allowed.")
 
 
 class SubscriptionChange(_Body):
@@ -39,9 +39,9 @@ class SubscriptionChange(_Body):
 
     plan: Literal["team", "business"] | None = None
     interval: Interval | None = None
-    seats: int | None = Field(default=None, ge=1, le=_MOST_SEATS)
-    cancels_at_period_end: bool | None = None
-    pays_usage: bool | None = None
+    seats: Whole | None = Field(default=None, ge=1, le=_MOST_SEATS)
+    cancels_at_period_end: Flag | None = None
+    pays_usage: Flag | None = None
 
 
 class TaxIdCreate(_Body):

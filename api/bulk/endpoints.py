@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.bulk import records, rules
 from api.edge.dependencies import CurrentCaller, RecordWriter, Unit
+from api.edge.fields import Flag
 from api.edge.pages import Page, PageOf, read_page
 from api.edge.routing import problems, slice_router
 from api.kernel.caller import Caller
@@ -56,8 +57,8 @@ class BulkCreate(BaseModel):
     kind: Literal["deal", "contact", "company"] = "deal"
     filter: Annotated[list[Any], Field(max_length=20, description="Conditions, as the `filter` of lists takes them.")]
     action: BulkAction
-    run_rules: bool = Field(default=False, description="Whether rules of automation see these changes.")
-    dry_run: bool = Field(default=False, description="Only say how many it would be.")
+    run_rules: Flag = Field(default=False, description="Whether rules of automation see these changes.")
+    dry_run: Flag = Field(default=False, description="Only say how many it would be.")
 
 
 class BulkRead(BaseModel):

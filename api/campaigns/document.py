@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from api.conversations.schemas import Words
-from api.edge.fields import ShortText
+from api.edge.fields import Real, ShortText, Whole
 from contracts.channels import Channel
 
 _MOST_STEPS, _MOST_VARIANTS = 20, 5
@@ -28,18 +28,18 @@ class Variant(_Part):
     html: Annotated[Words, Field(max_length=100_000)] | None = Field(
         default=None, description="A mail's other form; `text` is for those who read no HTML. Scripts and images go."
     )
-    weight: int = Field(default=1, ge=1, le=100, description="Its part of those who are not held out.")
+    weight: Whole = Field(default=1, ge=1, le=100, description="Its part of those who are not held out.")
 
 
 class Step(_Part):
     """One step of the sequence."""
 
     kind: Literal["email", "telegram", "task"] = "email"
-    wait_days: float = Field(default=0.0, ge=0, le=365, description="After the step before, or the start.")
+    wait_days: Real = Field(default=0.0, ge=0, le=365, description="After the step before, or the start.")
     when: str = Field(default="", max_length=2_000, description="CEL; empty: always.")
     otherwise: Literal["skip", "stop"] = Field(default="skip", description="What becomes of those whom `when` leaves.")
     variants: list[Variant] = Field(min_length=1, max_length=_MOST_VARIANTS)
-    hold_out_percent: int = Field(default=0, ge=0, le=50, description="Who gets nothing in this step, to compare with.")
+    hold_out_percent: Whole = Field(default=0, ge=0, le=50, description="Who gets nothing here, to compare with.")
 
     @model_validator(mode="after")
     def _has_subjects(self) -> "Step":
@@ -74,9 +74,9 @@ class Hours(_Part):
 class Pace(_Part):
     """How many recipients get a message of the campaign on a day, on top of what each account bears."""
 
-    first_day: int = Field(default=50, ge=1, le=100_000)
-    growth_percent: int = Field(default=25, ge=0, le=200, description="How much more on each day.")
-    most: int = Field(default=1_000, ge=1, le=100_000)
+    first_day: Whole = Field(default=50, ge=1, le=100_000)
+    growth_percent: Whole = Field(default=25, ge=0, le=200, description="How much more on each day.")
+    most: Whole = Field(default=1_000, ge=1, le=100_000)
 
 
 Steps = Annotated[list[Step], Field(max_length=_MOST_STEPS)]

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
 from api.campaigns.document import Hours, Pace, Step, Steps
-from api.edge.fields import Instant, LongText, ShortName, ShortText
+from api.edge.fields import Flag, Instant, LongText, ShortName, ShortText, Whole
 from contracts.channels import AccountState, Channel
 from contracts.events.campaigns import LegalBasis
 
@@ -20,7 +20,7 @@ _STEP: JsonDict = {
 _Note = Annotated[LongText, Field(max_length=2_000, description="Why that ground holds.")]
 _Filter = Annotated[list[Any], Field(max_length=20, description="Conditions, as the `filter` of lists takes them.")]
 _Accounts = Annotated[list[UUID], Field(max_length=50, description="Accounts to send from.")]
-_AwayDays = Annotated[int, Field(ge=1, le=60, description="How long whoever is away is left alone.")]
+_AwayDays = Annotated[Whole, Field(ge=1, le=60, description="How long whoever is away is left alone.")]
 
 
 class CampaignCreate(BaseModel):
@@ -39,7 +39,7 @@ class CampaignCreate(BaseModel):
     steps: Steps = []
     hours: Hours = Hours()
     pace: Pace = Pace()
-    stops_company: bool = Field(default=True, description="One who answers ends it for their company.")
+    stops_company: Flag = Field(default=True, description="One who answers ends it for their company.")
     away_days: _AwayDays = 7
 
 
@@ -58,7 +58,7 @@ class CampaignUpdate(BaseModel):
     steps: Steps = []
     hours: Hours = Hours()
     pace: Pace = Pace()
-    stops_company: bool = True
+    stops_company: Flag = True
     away_days: _AwayDays = 7
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, EmailStr, Field, StringConstraints, computed_field
 from pydantic.config import JsonDict
 
-from api.edge.fields import CustomValues, ExternalId, Label, Name, PhoneNumber
+from api.edge.fields import CustomValues, ExternalId, Flag, Label, Name, PhoneNumber
 from api.kernel import phones
 from api.kernel.tags import Tags
 
@@ -28,7 +28,7 @@ class EmailAddress(BaseModel):
 
     type: Literal["work", "personal", "other"] = "work"
     value: EmailStr
-    is_primary: bool = Field(default=False, description="Of several without one, the first is.")
+    is_primary: Flag = Field(default=False, description="Of several without one, the first is.")
 
 
 class Phone(BaseModel):
@@ -38,7 +38,7 @@ class Phone(BaseModel):
 
     type: Literal["work", "mobile", "personal", "other"] = "work"
     value: PhoneNumber
-    is_primary: bool = Field(default=False, description="Of several without one, the first is.")
+    is_primary: Flag = Field(default=False, description="Of several without one, the first is.")
 
 
 class Handle(BaseModel):

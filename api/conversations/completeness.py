@@ -19,6 +19,7 @@ from api.bd_accounts.connectors import Connector
 from api.bd_accounts.rules import LeaseLost, expect_holder
 from api.db.statements import compiled, is_one_of
 from api.edge.dependencies import CurrentCaller, Unit
+from api.edge.fields import Day, Whole
 from api.edge.pages import Page, PageOf, read_page
 from api.edge.routing import problems, slice_router
 from api.kernel.errors import NotFound
@@ -77,7 +78,7 @@ class DayCompare(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"epoch": 1, "provider_ids": ["<a1@acme.example>"]}]}
     )
 
-    epoch: int = Field(ge=0)
+    epoch: Whole = Field(ge=0)
     provider_ids: list[Annotated[str, StringConstraints(min_length=1, max_length=1000)]] = Field(max_length=10_000)
     filtered: _Counts = Field(default_factory=dict, description="Left out on purpose, by reason.")
     failed: _Counts = Field(default_factory=dict, description="Could not be taken in, by reason.")
@@ -121,7 +122,7 @@ async def list_bd_account_days(
 
 @router.post("/{account_id}/days/{day}", responses=problems(NotFound, LeaseLost))
 async def compare_bd_account_day(
-    account_id: UUID, day: date, body: DayCompare, caller: Connector, unit: Unit
+    account_id: UUID, day: Day, body: DayCompare, caller: Connector, unit: Unit
 ) -> DayAnswer:
     """Compare a day with what is stored; the ledger keeps what was found."""
     wanted = list(dict.fromkeys(body.provider_ids))

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.config import JsonDict
 
 from api.conversations.schemas import LONGEST_TEXT, Html, Subject
-from api.edge.fields import Instant, ShortText
+from api.edge.fields import Flag, Instant, ShortText, Whole
 from contracts.channels import Channel, Direction, MessageKind, SendState
 
 LARGEST_BATCH = 200
@@ -35,7 +35,7 @@ class Attachment(BaseModel):
 
     name: str = Field(max_length=300)
     type: str = Field(max_length=200)
-    size: int = Field(ge=0)
+    size: Whole = Field(ge=0)
     part: str | None = Field(
         default=None, pattern=r"^[1-9]\d{0,3}(\.[1-9]\d{0,3}){0,19}$", description="Of a mail: its number, as 2.1."
     )
@@ -49,7 +49,7 @@ class Bounced(BaseModel):
     provider_id: ProviderId
     address: str | None = Field(default=None, max_length=320)
     status: str = Field(default="", max_length=20)
-    is_hard: bool = False
+    is_hard: Flag = False
 
 
 class MessageSeen(BaseModel):
@@ -84,7 +84,7 @@ class InboundBatch(BaseModel):
     )
 
     account_id: UUID
-    epoch: int = Field(ge=0, description="Of the lease.")
+    epoch: Whole = Field(ge=0, description="Of the lease.")
     messages: list[MessageSeen] = Field(min_length=1, max_length=LARGEST_BATCH)
 
 
@@ -136,7 +136,7 @@ class ChangeBatch(BaseModel):
     )
 
     account_id: UUID
-    epoch: int = Field(ge=0)
+    epoch: Whole = Field(ge=0)
     changes: list[MessageChange] = Field(min_length=1, max_length=LARGEST_BATCH)
 
 
@@ -153,8 +153,8 @@ class SendsAsk(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"account_id": _ACCOUNT, "epoch": 1}]})
 
     account_id: UUID
-    epoch: int = Field(ge=0)
-    limit: int = Field(default=10, ge=1, le=100)
+    epoch: Whole = Field(ge=0)
+    limit: Whole = Field(default=10, ge=1, le=100)
 
 
 class SendFile(BaseModel):
@@ -206,11 +206,11 @@ class SendResult(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"epoch": 1, "state": "sent", "provider_id": "12"}]}
     )
 
-    epoch: int = Field(ge=0)
+    epoch: Whole = Field(ge=0)
     state: Literal[SendState.SENT, SendState.FAILED, SendState.UNKNOWN, SendState.QUEUED]
     provider_id: ProviderId | None = None
     reason: ReasonCode | None = None
-    seconds: int = Field(default=0, ge=0, le=10 * 86_400)
+    seconds: Whole = Field(default=0, ge=0, le=10 * 86_400)
 
 
 class SendRead(BaseModel):

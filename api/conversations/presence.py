@@ -13,6 +13,7 @@ from sqlalchemy import text
 from api.conversations import records
 from api.db.statements import compiled
 from api.edge.dependencies import RecordWriter, Unit
+from api.edge.fields import Flag
 from api.edge.routing import problems, slice_router
 from api.kernel.errors import NotFound
 from api.kernel.hints import LIVE
@@ -67,7 +68,7 @@ class PresenceWrite(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"is_typing": True}]})
 
-    is_typing: bool = False
+    is_typing: Flag = False
 
 
 class Present(BaseModel):

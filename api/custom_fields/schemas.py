@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from api.edge.fields import Label, ShortName, storable
+from api.edge.fields import Flag, Label, ShortName, Whole, storable
 from api.kernel.computed import LONGEST_EXPRESSION
 from api.kernel.custom import FieldType
 
@@ -57,9 +57,9 @@ class CustomFieldCreate(BaseModel):
     name: ShortName
     type: FieldType
     choices: Choices = []
-    is_required: bool = Field(default=False, description="New records need a value.")
-    is_unique: bool = Field(default=False, description="No two records have the same value.")
-    is_personal: bool | None = Field(
+    is_required: Flag = Field(default=False, description="New records need a value.")
+    is_unique: Flag = Field(default=False, description="No two records have the same value.")
+    is_personal: Flag | None = Field(
         default=None,
         description="Whether a value may tell who somebody is: it then stays out of events and figures. Default for"
         " texts and links yes, else no.",
@@ -75,11 +75,11 @@ class CustomFieldUpdate(BaseModel):
     # only fields that were sent count
     name: ShortName = ""
     choices: Choices = []
-    is_required: bool = False
-    is_personal: bool = False
+    is_required: Flag = False
+    is_personal: Flag = False
     expression: Expression = ""
-    is_retired: bool = Field(default=False, description="A retired field is filled no more; records keep its values.")
-    position: int = Field(default=0, ge=0, le=10_000)
+    is_retired: Flag = Field(default=False, description="A retired field is filled no more; records keep its values.")
+    position: Whole = Field(default=0, ge=0, le=10_000)
 
 
 class ChoiceRead(BaseModel):

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from api.edge.fields import CurrencyCode, CustomValues, ExternalId, Instant, Label, MinorAmount, Name
+from api.edge.fields import CurrencyCode, CustomValues, Date, ExternalId, Instant, Label, MinorAmount, Name
 from api.kernel.tags import Tags
 from contracts.events.envelope import ActorKind, Envelope, Event
 from contracts.stages import StageKind
@@ -69,7 +69,7 @@ class DealCreate(_Body):
     company_id: UUID | None = None
     contact_id: UUID | None = None
     source: Label | None = None
-    close_date: date | None = Field(default=None, description="Day on which it is expected to close.")
+    close_date: Date | None = Field(default=None, description="Day on which it is expected to close.")
     external_id: ExternalId | None = Field(default=None, description="Its id in another system, unique here.")
     tags: Tags = []
     custom: CustomValues = {}
@@ -88,7 +88,7 @@ class DealUpdate(_Body):
     company_id: UUID | None = None
     contact_id: UUID | None = None
     source: Label | None = None
-    close_date: date | None = None
+    close_date: Date | None = None
     tags: Tags = []
     custom: CustomValues = {}
     occurred_at: OccurredAt = None

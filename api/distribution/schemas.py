@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
-from api.edge.fields import Label, ShortName
+from api.edge.fields import Flag, Label, ShortName
 from api.organizations.schemas import TimeZone
 
 _EXAMPLE: JsonDict = {
@@ -75,11 +75,11 @@ class DistributionRuleCreate(BaseModel):
     fallback_user_id: UUID | None = Field(
         default=None, description="Who gets what no member can take; left out, such a deal waits for an owner."
     )
-    is_automatic: bool = Field(
+    is_automatic: Flag = Field(
         default=False,
         description="Also for new deals that name no owner. Otherwise only where `owner_id` is `distribute`.",
     )
-    is_active: bool = True
+    is_active: Flag = True
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:

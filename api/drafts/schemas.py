@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from api.drafts.prompts import LONGEST_TEXT
 from api.drafts.rules import DraftState
-from api.edge.fields import body_like
+from api.edge.fields import Flag, Whole, body_like
 from contracts.events.drafts import DraftKind
 
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_TEXT)]
@@ -64,10 +64,10 @@ class PolicyBody(_Body):
         json_schema_extra={"examples": [{"monthly_budget": 5_000_000, "hides_people": True, "link_hosts": []}]},
     )
 
-    monthly_budget: Annotated[int, Field(ge=0, le=10**15)] | None = Field(
+    monthly_budget: Annotated[Whole, Field(ge=0, le=10**15)] | None = Field(
         default=None, description="Micro-dollars a calendar month; null: as much as the operator allows."
     )
-    hides_people: bool | None = Field(
+    hides_people: Flag | None = Field(
         default=None, description="Whether the model sees placeholders instead of people; null: as the operator has it."
     )
     link_hosts: list[_Host] = Field(

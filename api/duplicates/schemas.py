@@ -6,6 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.edge.fields import Flag
+
 _ID, _OTHER = "0192f0c1-2a3b-7c4d-8e5f-0a1b2c3d4e5f", "0192f0c1-2a3b-7c4d-8e5f-0a1b2c3d4e60"
 
 
@@ -35,7 +37,7 @@ class Verdict(BaseModel):
 
     kind: Literal["contacts", "companies"]
     ids: Annotated[list[UUID], Field(min_length=2, max_length=2)]
-    are_distinct: bool = Field(default=True, description="False lists the pair again.")
+    are_distinct: Flag = Field(default=True, description="False lists the pair again.")
 
 
 class MergeRequest(BaseModel):

@@ -7,11 +7,12 @@ import re
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, Field, Strict, StringConstraints
 
 from contracts.instants import FIRST_YEAR, LAST_YEAR
 from contracts.money import LARGEST_AMOUNT_MINOR, MINOR_DIGITS
 
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _RFC_3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-5][0-9]([.][0-9]+)?)?([Zz]|[+-][0-9:]{4,6})?"
 )
@@ -48,6 +49,18 @@ def _text_only(value: object) -> object:
     return value
 
 
+def _day_only(value: object) -> object:
+    if not isinstance(value, date) and not (isinstance(value, str) and _DAY.fullmatch(value)):
+        raise ValueError("must be a day, for example 2026-05-01")
+    return value
+
+
+def _number_only(value: object) -> object:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ValueError("must be a number")  # 1 is neither true nor "1"
+    return value
+
+
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(storable)]
 #: Of things that people set up: teams, pipelines, stages.
 ShortName = Annotated[
@@ -70,8 +83,15 @@ CurrencyCode = Annotated[
     AfterValidator(_in_use),
     Field(description="ISO 4217 code.", examples=["EUR"]),
 ]
-#: A day of the calendar that figures can speak of.
-Day = Annotated[date, Field(ge=date(1970, 1, 1), le=date(2200, 1, 1))]
+#: A day of the calendar, as text: a number would be one since 1970.
+Date = Annotated[date, BeforeValidator(_day_only), Field(ge=date(FIRST_YEAR, 1, 1), le=date(LAST_YEAR, 12, 31))]
+#: One that figures can speak of.
+Day = Annotated[date, BeforeValidator(_day_only), Field(ge=date(1970, 1, 1), le=date(2200, 1, 1))]
+#: What JSON calls a number or a boolean, and nothing that could be read as one: no "5", no true for 1, no 0 for false.
+NUMBER_ONLY = BeforeValidator(_number_only)
+Whole = Annotated[int, NUMBER_ONLY]
+Real = Annotated[float, NUMBER_ONLY]
+Flag = Annotated[bool, Strict()]
 CountryCode = Annotated[
     str, StringConstraints(pattern=r"^[A-Z]{2}$"), Field(description="ISO 3166-1 alpha-2 code.", examples=["DE"])
 ]

@@ -7,12 +7,17 @@ than any network that people work over.
 import asyncio
 import time
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.edge.problems import too_large
 
 #: A part of a body comes within so many seconds, and the whole of it at this rate once the first seconds have passed.
 _PART_SECONDS, _FIRST_SECONDS, _BYTES_PER_SECOND = 15.0, 15.0, 1_000.0
+
+_TOO_LARGE = 413
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -44,7 +49,17 @@ class Hardening:
                     headers.setdefault(name, value)
             await send(message)
 
-        await self._app(scope, _Body(receive).receive, send_hardened)
+        is_replaced = False
+
+        async def send_problem_instead(message: Message) -> None:
+            nonlocal is_replaced
+            if not is_replaced and _is_too_large_in_plain_text(message):
+                is_replaced = True
+                await too_large(Request(scope))(scope, receive, send_hardened)
+            elif not is_replaced:
+                await send_hardened(message)
+
+        await self._app(scope, _Body(receive).receive, send_problem_instead)
 
 
 class _Body:
@@ -75,6 +90,13 @@ class _Body:
         if not self._is_whole and late > 0 and self._bytes < late * _BYTES_PER_SECOND:
             raise _too_slow()
         return message
+
+
+def _is_too_large_in_plain_text(message: Message) -> bool:
+    """Whether this begins what Starlette puts in the place of any answer to a body that says to be too large."""
+    if message["type"] != "http.response.start" or message["status"] != _TOO_LARGE:
+        return False
+    return Headers(raw=message["headers"]).get("content-type", "").startswith("text/plain")
 
 
 def _too_slow() -> HTTPException:

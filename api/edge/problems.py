@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 from starlette.routing import Match
 
 from api.edge.languages import ENGLISH, language_of, translated
@@ -52,6 +53,11 @@ def problem_response(
     document = translated(error.problem(), language) | {"instance": instance, "correlation_id": correlation_id}
     headers = {"Content-Language": language, "Vary": "Accept-Language", **error.headers}
     return JSONResponse(document, status_code=error.status, headers=headers, media_type=_MEDIA_TYPE)
+
+
+def too_large(request: Request) -> JSONResponse:
+    """The answer to a body that is larger than its path takes."""
+    return _answer(request, PayloadTooLarge(request.scope.get(MAX_BODY_SIZE_SCOPE_KEY, LARGEST_BODY)))
 
 
 def install_problem_handlers(app: FastAPI) -> None:

@@ -18,6 +18,8 @@ from pydantic import BaseModel
 from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import Scope
 
 from api.edge import idempotency
 from api.edge.permissions import PERMISSIONS
@@ -53,13 +55,25 @@ class TransactionRoute(APIRoute):
     #: what it learned in a unit of its own; what makes repeating it safe is the key it gives that service.
     waits_for_others = False
 
+    def __init__(self, *args: Any, max_body_size: int | None = None, **more: Any) -> None:  # noqa: ANN401 # FastAPI's
+        # of the route, not of the application: around that nobody makes problems of ours of what it refuses
+        self.largest_body = max_body_size or LARGEST_BODY
+        super().__init__(*args, max_body_size=self.largest_body, **more)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """As any route does; but a path that is spelled out somewhere is nobody's id."""
+        match, child = super().matches(scope)
+        if match is not Match.NONE and self.param_convertors and scope["path"] in scope["app"].state.spelled_paths:
+            return Match.NONE, {}
+        return match, child
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap FastAPI's handler: commit after the answer is rendered, before it is sent."""
         answer = super().get_route_handler()
         waits_for_others, is_resource = self.waits_for_others, _is_resource(self.response_model)
         permission = PERMISSIONS.get(self.name)
         is_open = permission is not None and permission.is_open
-        is_large = (self.max_body_size or 0) > LARGEST_BODY
+        is_large = self.largest_body > LARGEST_BODY
         fields = get_flat_params(self.dependant)
         parameters = frozenset(field.alias for field in fields if isinstance(field.field_info, Query))
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
-from api.edge.fields import CurrencyCode, Day
+from api.edge.fields import NUMBER_ONLY, CurrencyCode, Day
 from contracts.money import LARGEST_AMOUNT_MINOR
 
 Measure = Literal["won_amount", "deals_won"]
@@ -48,7 +48,7 @@ class GoalCreate(BaseModel):
     team_id: UUID | None = None
     measure: Measure
     starts_on: FirstDay
-    months: Literal[1, 3] = Field(description="1 for a month, 3 for a quarter.")
+    months: Annotated[Literal[1, 3], NUMBER_ONLY] = Field(description="1 for a month, 3 for a quarter.")
     target: Target
     currency: CurrencyCode | None = Field(default=None, description="Of an amount.")
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, EmailStr, Field, JsonValue
 
-from api.edge.fields import Name, ShortText, body_like
+from api.edge.fields import Flag, Name, ShortText, body_like
 from api.organizations.schemas import OrganizationRead, OrganizationSettings
 from contracts.access import RecordScope, Role
 
@@ -362,7 +362,7 @@ class UserUpdate(BaseModel):
     record_scope: RecordScope = Field(
         default=RecordScope.OWN, description="Left out while the role changes: what is usual for the new role."
     )
-    is_active: bool = Field(default=True, description="`false` ends all their sign-ins at once.")
+    is_active: Flag = Field(default=True, description="`false` ends all their sign-ins at once.")
     password: NewPassword = Field(default="", description="A new password; ends all their sign-ins.")
 
 

@@ -8,7 +8,7 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
-from api.edge.fields import CurrencyCode, Name
+from api.edge.fields import CurrencyCode, Flag, Name
 
 
 @cache
@@ -58,7 +58,7 @@ class OrganizationUpdate(BaseModel):
     currency: CurrencyCode = ""
     week_start: WeekStart = 1
     fiscal_year_start_month: FiscalMonth = 1
-    requires_second_factor: bool = Field(
+    requires_second_factor: Flag = Field(
         default=False, description="Whether people who have no second factor can do nothing but set one up."
     )
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonValue
 
-from api.edge.fields import ShortName
+from api.edge.fields import Flag, ShortName
 from api.pipelines.rules import LARGEST_NUMBER, missing_kinds
 from contracts.stages import StageKind
 
@@ -120,7 +120,7 @@ class PipelineUpdate(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "New business, Europe"}]})
 
     name: ShortName | None = None
-    is_active: bool | None = None
+    is_active: Flag | None = None
 
     @model_validator(mode="after")
     def _keep_what_a_pipeline_must_have(self) -> Self:

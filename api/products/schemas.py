@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from api.edge.fields import CurrencyCode, MinorAmount, Name, ShortName
+from api.edge.fields import CurrencyCode, Flag, MinorAmount, Name, ShortName
 
 
 class ProductCreate(BaseModel):
@@ -23,7 +23,7 @@ class ProductCreate(BaseModel):
     code: ShortName | None = Field(default=None, description="Unique here, in any case.")
     unit_price_minor: MinorAmount | None = Field(default=None, description="Left out: each line says its own.")
     currency: CurrencyCode | None = Field(default=None, description="Default the organization's.")
-    is_active: bool = True
+    is_active: Flag = True
 
 
 class ProductUpdate(ProductCreate):

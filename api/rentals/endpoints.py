@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.edge.dependencies import Administrator, CurrentCaller, Unit
 from api.edge.entitlements import Limit, PlanLimitReached, require_room
+from api.edge.fields import Whole
 from api.edge.pages import Page, PageOf, read_page
 from api.edge.routing import OutsideRoute, problems, slice_router
 from api.identity.callers import TheServices
@@ -71,9 +72,9 @@ class RentalOrder(BaseModel):
     channel: Channel
     title: str = Field(min_length=1, max_length=200)
     kind: Literal["purchase", "rent"]
-    price_minor: int = Field(ge=0, le=10**12, description="Of a rent, each month.")
+    price_minor: Whole = Field(ge=0, le=10**12, description="Of a rent, each month.")
     currency: Currency
-    months: int | None = Field(default=None, ge=1, le=36, description="How long a rent lasts; paid at once.")
+    months: Whole | None = Field(default=None, ge=1, le=36, description="How long a rent lasts; paid at once.")
     user_id: UUID | None = Field(default=None, description="Who works with it.")
 
     @model_validator(mode="after")
@@ -88,7 +89,7 @@ class RentalRenewal(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"months": 3}]})
 
-    months: int = Field(ge=1, le=36)
+    months: Whole = Field(ge=1, le=36)
 
 
 class RentalRead(BaseModel):

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from api.edge.fields import body_like
+from api.edge.fields import Flag, Real, Whole, body_like
 from api.kernel.actions import ActionKind, action_kinds
 from contracts.events.envelope import Event
 from contracts.events.registry import EVENTS
@@ -60,15 +60,15 @@ class OnScore(_Part):
 
     kind: Literal["score"] = "score"
     subject: Literal["deal", "contact"] = "deal"
-    above: float = Field(gt=0, lt=1)
-    hysteresis: float = Field(default=0.05, ge=0, lt=1)
+    above: Real = Field(gt=0, lt=1)
+    hysteresis: Real = Field(default=0.05, ge=0, lt=1)
 
 
 class OnTimeInStage(_Part):
     """A deal stands in a stage (None: any open one) for so many days; once per stay."""
 
     kind: Literal["time_in_stage"] = "time_in_stage"
-    days: float = Field(gt=0, le=3650)
+    days: Real = Field(gt=0, le=3650)
     stage_id: UUID | None = None
 
 
@@ -76,7 +76,7 @@ class OnNoActivity(_Part):
     """Nobody did anything about an open deal for so many days; once per silence. What rules do is no activity."""
 
     kind: Literal["no_activity"] = "no_activity"
-    days: float = Field(gt=0, le=3650)
+    days: Real = Field(gt=0, le=3650)
 
 
 class OnSchedule(_Part):
@@ -141,7 +141,7 @@ class Figure(_Part):
     figure: str = Field(examples=["win_rate"])
     parameters: dict[str, str] = Field(default={}, max_length=20)
     group: str | None = Field(default=None, description="The group of the answer, with a group_by.")
-    days: int = Field(default=90, ge=1, le=3650)
+    days: Whole = Field(default=90, ge=1, le=3650)
 
 
 class Document(_Part):
@@ -155,19 +155,19 @@ class Document(_Part):
         default={}, max_length=5, description="Figures that the condition names as metric.<name>."
     )
     actions: list[Action] = Field(min_length=1, max_length=10)
-    debounce_minutes: float = Field(
+    debounce_minutes: Real = Field(
         default=0,
         ge=0,
         le=1_440,
         description="Of several events in a row on a record the last counts, once none followed it for so long.",
     )
-    cool_down_hours: float = Field(default=0, ge=0, le=8760, description="Not again on the same record for so long.")
-    most_per_hour: int = Field(default=1_000, ge=1, le=100_000, description="More firings are only logged.")
-    hold_days: float = Field(
+    cool_down_hours: Real = Field(default=0, ge=0, le=8760, description="Not again on the same record for so long.")
+    most_per_hour: Whole = Field(default=1_000, ge=1, le=100_000, description="More firings are only logged.")
+    hold_days: Real = Field(
         default=30, ge=0, le=3650, description="How long a person's word holds after they undid what the rule did."
     )
     window: Window | None = None
-    on_imports: bool = Field(default=False, description="Whether it also fires on what imports bring.")
+    on_imports: Flag = Field(default=False, description="Whether it also fires on what imports bring.")
 
     @model_validator(mode="after")
     def _storable(self) -> "Document":

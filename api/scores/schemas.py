@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from api.edge.fields import Instant, body_like
+from api.edge.fields import Instant, Real, Whole, body_like
 
 Subject = Literal["deal", "contact"]
 State = Literal["shadow", "promoted", "retired"]
@@ -52,7 +52,7 @@ class ScoreModelCreate(_Body):
     card: CardGiven
     data_version: _Text
     code_version: _Text
-    horizon_days: Annotated[int, Field(ge=1, le=3650)]
+    horizon_days: Annotated[Whole, Field(ge=1, le=3650)]
 
 
 class ScoreModelRead(BaseModel):
@@ -93,7 +93,7 @@ class ReasonGiven(_Body):
 
     column: _Text
     words: Annotated[str, Field(max_length=300)]
-    effect: Annotated[float, Field(allow_inf_nan=False)]
+    effect: Annotated[Real, Field(allow_inf_nan=False)]
 
 
 class ScoreGiven(_Body):
@@ -101,7 +101,7 @@ class ScoreGiven(_Body):
 
     deal_id: UUID | None = None
     contact_id: UUID | None = None
-    score: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+    score: Annotated[Real, Field(ge=0, le=1, allow_inf_nan=False)]
     reasons: Annotated[list[ReasonGiven], Field(max_length=20)] = []
     scored_at: Annotated[Instant, Field(description="The instant whose facts it was made of.")]
 

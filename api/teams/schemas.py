@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.edge.fields import Instant, ShortName
+from api.edge.fields import Flag, Instant, ShortName
 
 _OCCURRED_AT = Field(default=None, description="Since when it is true; default now, may lie in the past.")
 
@@ -30,7 +30,7 @@ class TeamUpdate(BaseModel):
     name: ShortName = ""
     parent_team_id: UUID | None = None
     manager_id: UUID | None = None
-    is_active: bool = Field(default=True, description="`false` closes the team: its memberships end.")
+    is_active: Flag = Field(default=True, description="`false` closes the team: its memberships end.")
     occurred_at: Instant | None = _OCCURRED_AT
 
 

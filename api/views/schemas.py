@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.edge.fields import ShortName, ShortText
+from api.edge.fields import Flag, ShortName, ShortText
 
 _Filter = Annotated[list[Any], Field(max_length=20, description="Conditions, as the `filter` of lists takes them.")]
 _Columns = Annotated[list[ShortText], Field(max_length=50, description="Fields to show, in order.")]
@@ -35,7 +35,7 @@ class ViewCreate(BaseModel):
     sort: ShortText | None = None
     columns: _Columns = []
     team_id: UUID | None = Field(default=None, description="A team that it is shared with.")
-    is_shared: bool = Field(default=False, description="Whether everybody has it.")
+    is_shared: Flag = Field(default=False, description="Whether everybody has it.")
 
 
 class ViewUpdate(BaseModel):
@@ -49,7 +49,7 @@ class ViewUpdate(BaseModel):
     sort: ShortText | None = None
     columns: _Columns = []
     team_id: UUID | None = None
-    is_shared: bool = False
+    is_shared: Flag = False
 
 
 class ViewRead(BaseModel):

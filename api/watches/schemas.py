@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
-from api.edge.fields import Name, ShortText
+from api.edge.fields import Flag, Name, Real, ShortText
 from api.watches.periods import Period
 
 _EXAMPLE: JsonDict = {
@@ -19,7 +19,7 @@ _EXAMPLE: JsonDict = {
     "threshold": 25000000,
 }
 #: A figure: amounts in minor units, shares between 0 and 1. As large as doubles are exact.
-Figure = Annotated[float, Field(ge=-(10**15), le=10**15, allow_inf_nan=False)]
+Figure = Annotated[Real, Field(ge=-(10**15), le=10**15, allow_inf_nan=False)]
 Question = Annotated[
     dict[ShortText, ShortText],
     Field(
@@ -45,7 +45,7 @@ class WatchCreate(BaseModel):
     margin: Annotated[Figure, Field(ge=0)] = Field(
         default=0.0, description="An alarm is over once the figure is back by more than this."
     )
-    by_mail: bool = Field(default=True, description="Whether alarms are mailed; webhooks get them as events.")
+    by_mail: Flag = Field(default=True, description="Whether alarms are mailed; webhooks get them as events.")
     digest: Literal["daily", "weekly"] | None = Field(
         default=None, description="Whether the figure is part of the mail in the morning, each day or on Mondays."
     )
@@ -67,7 +67,7 @@ class WatchUpdate(BaseModel):
     direction: Literal["above", "below"] | None = None
     threshold: Figure | None = None
     margin: Annotated[Figure, Field(ge=0)] = 0.0
-    by_mail: bool = True
+    by_mail: Flag = True
     digest: Literal["daily", "weekly"] | None = None
 
 

@@ -227,7 +227,7 @@ class TestProblems:
 
         for content in (b" " * 3_000_000, stream()):
             answer = await owner.post("/v1/teams", content=content, headers={"Content-Type": "application/json"})
-            assert answer.status_code == 413
+            assert_problem(answer, 413, "payload_too_large")
 
     async def test_without_a_token_is_401(self, api: Api) -> None:
         answer = await api.http.get("/v1/me")

@@ -1,11 +1,13 @@
 """The API as a process."""
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import ExitStack, suppress
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 
 import httpx
@@ -25,6 +27,8 @@ def test_f7_serves_and_stops_cleanly_when_told(database: Database, tmp_path: Pat
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=5) as client:
             eventually(lambda: _says(client, "/readyz", 200), what="it is ready")
             assert client.get("/v1/me").status_code == 401
+            assert _asked(port, b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n") == "invalid_request"
+            assert _asked(port, b"\x16\x03\x01 no HTTP\r\n\r\n") == "invalid_request"
             process.send_signal(signal.SIGTERM)
             eventually(lambda: _says(client, "/readyz", 503), what="not ready, before nobody listens any more")
             assert client.get("/healthz").status_code == 200
@@ -62,6 +66,16 @@ def test_workers_share_connections_evenly_come_back_when_killed_and_end_with_the
         process.communicate(timeout=20)
     _, alive = psutil.wait_procs(replaced, timeout=30)
     assert not alive
+
+
+def _asked(port: int, request: bytes) -> str:
+    """The code of the problem that bytes which are no request are answered with."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(request)
+        answer = HTTPResponse(connection)
+        answer.begin()
+        assert (answer.status, answer.headers["Content-Type"]) == (400, "application/problem+json")
+        return str(json.loads(answer.read())["code"])
 
 
 def _start(database: Database, folder: Path, *, workers: int) -> tuple[subprocess.Popen[str], int]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import uvicorn
 
+from api.serve import SOCKETS
 from contracts.access import Role
 from runtime.process import free_port
 from tests.conftest import Database
@@ -34,7 +35,7 @@ def served(database: Database, **settings: Any) -> Iterator[Served]:
     async def serve() -> None:
         api = await start_api(database, access_token_seconds=7200, **settings)
         found.update(await _people(api))
-        server = uvicorn.Server(uvicorn.Config(api.app, port=port, log_level="error", lifespan="off"))
+        server = uvicorn.Server(uvicorn.Config(api.app, port=port, log_level="error", lifespan="off", **SOCKETS))
         servers.append(server)
         started.set()
         await server.serve()

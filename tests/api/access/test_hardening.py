@@ -44,6 +44,16 @@ async def test_405_names_every_method_of_the_path(owner: Account) -> None:
     assert (answer.status_code, answer.headers["Allow"]) == (405, "DELETE, GET, PATCH")
 
 
+async def test_a_path_that_is_spelled_out_is_no_id(owner: Account) -> None:
+    for method, path, allowed in (
+        ("DELETE", "/v1/api-keys/scopes", "GET"),
+        ("PUT", "/v1/exchange-rates/import", "POST"),
+        ("GET", "/v1/imports/preview", "POST"),
+    ):
+        answer = await owner.call(method, path)
+        assert (answer.status_code, answer.headers["Allow"]) == (405, allowed)
+
+
 async def test_thousands_of_mistakes_are_told_briefly(owner: Account) -> None:
     answer = await owner.post("/v1/companies", json={"name": "x"} | {f"unknown{n}": 1 for n in range(20_000)})
     assert answer.status_code == 422
