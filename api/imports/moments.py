@@ -1,24 +1,55 @@
 """Reading dates and times, a column at a time: what its cells prove of the order of day and month, then each cell.
 
 Where cells prove an order, or the import says one, it holds for the whole column; else a cell that could be two days is
-refused. Dots are an order of their own: 03.04.2025 is the third of April wherever people write so.
+refused. Dots are an order of their own: 03.04.2025 is the third of April wherever people write so. A month that is
+written out leaves nothing to prove.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from typing import Literal
 
 import polars as pl
+from babel.dates import get_month_names
 
 from api.imports.evidence import Evidence, Verdict, judge
 
 _CLOCK = (
-    r"(?:[T ] *(?P<hour>[01]?[0-9]|2[0-3]):(?P<minute>[0-5][0-9])"
+    r"(?:,?[T ] *(?P<hour>[01]?[0-9]|2[0-3]):(?P<minute>[0-5][0-9])"
     r"(?::(?P<second>[0-5][0-9])(?P<fraction>\.[0-9]{1,9})?)?"
     r" *(?P<half>AM|PM)?)? *(?P<zone>Z|UTC|GMT|[+-][01][0-9](?::?[0-5][0-9])?)?$"
 )
 _YEAR_FIRST = r"^(?P<year>[0-9]{4})[-/.](?P<one>[0-9]{1,2})(?P<mark>[-/.])(?P<two>[0-9]{1,2})" + _CLOCK
 _YEAR_LAST = r"^(?P<one>[0-9]{1,2})(?P<mark>[-/.])(?P<two>[0-9]{1,2})[-/.](?P<year>[0-9]{4})" + _CLOCK
+_WEEKDAY = r"(?:(?:MON|TUE|TUES|WED|WEDNES|THU|THUR|THURS|FRI|SAT|SATUR|SUN)(?:DAY)?\.?,? +)?"
+_NAMED_CLOCK = r"(?:,? AT)?" + _CLOCK
+_MONTH_NAMED = (
+    rf"^{_WEEKDAY}(?P<month>\p{{L}}{{3,10}})\.?[-/ ]+(?P<day>[0-9]{{1,2}})(?:ST|ND|RD|TH)?,?[-/ ]+(?P<year>[0-9]{{4}})"
+    + _NAMED_CLOCK
+)
+_DAY_NAMED = (
+    rf"^{_WEEKDAY}(?P<day>[0-9]{{1,2}})(?:ST|ND|RD|TH|ER|º|\.)?[-/ ]*(?:DE |OF )?(?P<month>\p{{L}}{{3,10}})\.?"
+    r"(?:,? DE |,?[-/ ]+)(?P<year>[0-9]{4})(?: Г\.?)?" + _NAMED_CLOCK
+)
+#: In no two of these languages a word names different months.
+_LANGUAGES = ("en", "de", "fr", "es", "it", "pt", "nl", "ru")
 _MONTHS = 12
+
+
+@cache
+def _month_words() -> dict[str, str]:
+    """Names of months, in capitals, and their numbers."""
+    widths: tuple[Literal["wide", "abbreviated"], ...] = ("wide", "abbreviated")
+    contexts: tuple[Literal["format", "stand-alone"], ...] = ("format", "stand-alone")
+    words = {
+        name.upper().rstrip("."): f"{number:02}"
+        for language in _LANGUAGES
+        for width in widths
+        for context in contexts
+        for number, name in get_month_names(width, context, language).items()
+    }
+    return words | {"SEPT": "09", "MÄR": "03"}
 
 
 def order_evidence(cell: pl.Expr, row: pl.Expr) -> dict[str, pl.Expr]:
@@ -52,9 +83,10 @@ def moment(cell: pl.Expr, verdict: Verdict) -> Moment:
     """How to read cells of a column."""
     text = cell.str.to_uppercase()
     early, late = text.str.extract_groups(_YEAR_FIRST), text.str.extract_groups(_YEAR_LAST)
+    named = [text.str.extract_groups(form) for form in (_MONTH_NAMED, _DAY_NAMED)]
 
     def part(name: str) -> pl.Expr:
-        return pl.coalesce(early.struct.field(name), late.struct.field(name))
+        return pl.coalesce(*(form.struct.field(name) for form in (early, late)), *_of_named(named, name))
 
     one, two = part("one"), part("two")
     is_late, has_dots = late.struct.field("year").is_not_null(), part("mark") == "."
@@ -65,6 +97,7 @@ def moment(cell: pl.Expr, verdict: Verdict) -> Moment:
     either = is_late & ~first_is_day & ~first_is_month & (one.cast(pl.Int32) != two.cast(pl.Int32))
     is_refused = _refused(verdict, either=either, has_dots=has_dots, first_is_day=first_is_day, is_month=first_is_month)
     month, day = pl.when(is_day_first).then(two).otherwise(one), pl.when(is_day_first).then(one).otherwise(two)
+    month, day = pl.coalesce(month, _named_month(named)), pl.coalesce(day, *_of_named(named, "day"))
     canonical = pl.concat_str(
         part("year"), pl.lit("-"), month.str.zfill(2), pl.lit("-"), day.str.zfill(2), pl.lit("T"), _clock(part)
     )
@@ -75,6 +108,15 @@ def moment(cell: pl.Expr, verdict: Verdict) -> Moment:
     unzoned = pl.when(zone.is_null()).then(canonical)
     naive = unzoned.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", strict=False, time_unit="us")
     return Moment(zoned, naive, is_refused)
+
+
+def _of_named(named: list[pl.Expr], name: str) -> list[pl.Expr]:
+    return [] if name in ("one", "two", "mark") else [form.struct.field(name) for form in named]
+
+
+def _named_month(named: list[pl.Expr]) -> pl.Expr:
+    word = pl.coalesce(*(form.struct.field("month") for form in named))
+    return word.replace_strict(_month_words(), default=None, return_dtype=pl.String)
 
 
 def _refused(

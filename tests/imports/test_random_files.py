@@ -78,7 +78,9 @@ def _habit(random: Random) -> _Habit:
         encoding=random.choice(["utf-8", "utf-8-sig", "utf-16", "cp1252", "cp1251", "utf-16-le"]),
         decimal=decimal,
         group=random.choice(["", " ", "\u00a0", "'", "." if decimal == "," else ","]),
-        date_format=random.choice(["%Y-%m-%d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%Y/%m/%d", "%d-%m-%Y"]),
+        date_format=random.choice(
+            ["%Y-%m-%d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%Y/%m/%d", "%d-%m-%Y", "%B %d, %Y", "%d-%b-%Y"]
+        ),
         sign=random.choice(["column", "before", "after", "code"]),
         with_separator_line=random.random() < 0.2,
         line=random.choice(["\n", "\r\n"]),

@@ -125,6 +125,19 @@ class TestColumns:
         assert [(row, field) for row, field, _ in await errors_of(importer, done)] == [("2", "created_at")]
         assert done["counts"]["created"] == 2
 
+    async def test_a_month_that_is_written_out_is_read_in_any_order(self, importer: Importer) -> None:
+        cells = ["January 20, 2024", "Sat, 20 Jan 2024 09:15:00 +0000", "20. Januar 2024", "20-JAN-2024",
+                 "20 janv. 2024 09:15", "20 de enero de 2024", "20 января 2024 г.", "Jan. 20th 2024 at 9:15 AM",
+                 "1/20/2024, 9:15:00 AM", "Foo 20, 2024", "about 20 Jan 2024", "30 Feb 2024", "20 Jan 24",
+                 "05.03.23"]  # fmt: skip
+        body = "external_id;stage;created_at\n" + "".join(f"{n:02};New;{cell}\n" for n, cell in enumerate(cells))
+        done = await importer.run({"deals": body})
+        found = importer.rows("select distinct created_at::date::text as day from deals")
+        assert [row["day"] for row in found] == ["2024-01-20"]
+        assert [int(row) - 2 for row, _, _ in await errors_of(importer, done)] == [9, 10, 11, 12, 13]
+        hours = importer.rows("select external_id from deals where extract(hour from created_at) = 9 order by 1")
+        assert [row["external_id"] for row in hours] == ["01", "04", "07", "08"]
+
     async def test_currency_signs_and_signs_of_amounts_are_read(self, importer: Importer) -> None:
         cells = ['"$1,000.00"', "£500", '"¥90,000"', '"R$ 15,000.00"', "90 000 ₽", '"1,000.00 USD"', "($33.52)", "-50",
                  "kr 10", "5 apples", "--5"]  # fmt: skip
