@@ -24,7 +24,7 @@ from orchestration.build.dbt import DbtError, Project, file_times, forget_projec
 from orchestration.build.lock import build_lock
 from orchestration.build.parts import EVENTS
 from orchestration.build.progress import read_progress
-from orchestration.build.raw_state import RawState, RawWatch, watch_raw
+from orchestration.build.raw_state import RawState, RawWatch, generation_of, watch_raw
 from orchestration.defs.assets import Record
 from orchestration.instance import open_instance
 from orchestration.publish import discard_damaged, is_damaged, last_publication
@@ -141,12 +141,17 @@ class Refresher:
         if version is None or version == (self._done.version if self._done else self._published_version):
             return None
         state = self.watch.state()
-        if state is None or state.row_count == 0:
-            return None
+        if state is None or (state.row_count == 0 and not self._was_rewritten(state)):
+            return None  # empty, and nobody emptied it on purpose: readers keep what they have
         if self._done is not None and replace(state, version="") == replace(self._done, version=""):
             self._done = state  # compacted, or only offsets moved
             return None
         return state
+
+    def _was_rewritten(self, state: RawState) -> bool:
+        """Whether raw was rewritten since the last publication, as when its only organization was deleted."""
+        last = last_publication(self.warehouse.url)
+        return last is not None and state.generation > generation_of(last.raw_version)
 
     @cached_property
     def _published_version(self) -> str | None:

@@ -35,6 +35,28 @@ MUTATIONS = (
         ("tests/api/live/test_live.py::test_a12_numbers_have_no_gap_whatever_the_order_of_commits",),
     ),
     Mutation(
+        "live_takes_a_snapshots_bound_for_the_newest_transaction",
+        (
+            Edit(
+                "api/live/records.py",
+                "pg_current_xact_id()::text::bigint as newest",
+                "pg_snapshot_xmax(pg_current_snapshot())::text::bigint as newest",
+            ),
+        ),
+        ("tests/api/live/test_live.py::test_a12_a_hole_is_kept_for_whom_a_snapshot_does_not_know_yet",),
+    ),
+    Mutation(
+        "figures_of_an_organization_outlive_it",
+        (
+            Edit(
+                "orchestration/refresh.py",
+                "state.generation > generation_of(last.raw_version)",
+                "state.generation < generation_of(last.raw_version)",
+            ),
+        ),
+        ("tests/orchestration/test_refresh.py::TestFailingCheck::test_g3_t8_of_the_only_organization_nothing_stays",),
+    ),
+    Mutation(
         "live_tells_of_records_of_others",
         (
             Edit(

@@ -256,13 +256,20 @@ class TestFailingCheck:
         assert accepted is not None
         assert accepted.event_count == len(rows.events)
 
-    def test_g3_raw_rewritten_from_postgresql_is_built_anew_and_published_though_it_has_fewer_events(
-        self, refreshed: Installation
-    ) -> None:
+    def test_g3_t8_of_the_only_organization_nothing_stays(self, refreshed: Installation) -> None:
+        """Raw that was rewritten on purpose is built anew, and published though it holds fewer events, or none."""
+        organizations = {event.organization_id for event in refreshed.log.events}
         with closing(open_sink(refreshed.warehouse.settings)) as sink:
-            sink.amend([event.id for event in refreshed.log.events[1:]], iter([]))
+            assert sink.forget(organizations) == len(refreshed.log.events)
         assert refreshed.refresher.refresh_if_due() is True
-        assert published_rows(refreshed, "select count(*) from fct_deals") == [(0,)]
+        last = last_publication(refreshed.url)
+        assert last is not None
+        assert last.event_count == 0
+        of_tenants = published_rows(
+            refreshed, "select table_name from duckdb_columns() where column_name = 'organization_id'"
+        )
+        assert Mart.FCT_DEALS.value in {name for (name,) in of_tenants}
+        assert {name: last.row_counts.get(str(name)) for (name,) in of_tenants if last.row_counts.get(str(name))} == {}
         assert refreshed.refresher.refresh_if_due() is None
 
     def test_it_is_not_hammered(self, installation: Installation) -> None:

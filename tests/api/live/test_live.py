@@ -12,7 +12,9 @@ import websockets
 from uuid_utils.compat import uuid7
 
 from api.edge.security import AccessClaims, AccessTokens, Signer, draw_key
-from api.live import channels, door, endpoints
+from api.kernel.database import Database as Pool
+from api.live import channels, door, endpoints, worker
+from api.live import numbering as numbering_of_holes
 from api.live.numbering import Holes
 from contracts.access import RecordScope, Role
 from tests.api.live.conftest import Live, numbering
@@ -270,3 +272,53 @@ async def test_a12_numbers_have_no_gap_whatever_the_order_of_commits(
     for aggregate, version in told:
         of_each.setdefault(aggregate, []).append(version)
     assert all(versions == sorted(versions) for versions in of_each.values())
+
+
+async def test_a12_a_hole_is_kept_for_whom_a_snapshot_does_not_know_yet(
+    api_database: Database, owner: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A position is drawn a moment before its transaction has a number, which may be the newest of all."""
+    monkeypatch.setattr(numbering_of_holes, "_YOUNG_SECONDS", 0.0)
+    pool = Pool(api_database.worker_url)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(pool.close)
+        late, soon = [
+            await stack.enter_async_context(await psycopg.AsyncConnection.connect(api_database.admin_url))
+            for _ in range(2)
+        ]
+        [high] = await _of(soon, "select max(position) from event_log")
+        holes = Holes(high)
+        await _of(soon, _DRAWN)  # the first is written to the log, which needs a transaction's number
+        [position] = await _of(late, _DRAWN)
+        [after] = await _of(soon, _DRAWN)
+        await _insert(soon, owner, after)
+        await soon.commit()
+        await worker.number(pool, holes)
+        assert position in holes.positions
+        await _insert(late, owner, position)
+        for _ in range(3):
+            await worker.number(pool, holes)
+        assert position in holes.positions, "given up while it is still to come"
+        await late.commit()
+        await worker.number(pool, holes)
+        assert position not in holes.positions
+        [numbered] = await _of(soon, f"select count(*) from live_events where position in ({position}, {after})")
+        assert numbered == 2
+
+
+_DRAWN = "select nextval(pg_get_serial_sequence('public.event_log', 'position'))"
+
+
+async def _of(connection: psycopg.AsyncConnection, query: str) -> tuple[int, ...]:
+    [row] = await (await connection.execute(query.encode())).fetchall()
+    return tuple(row)
+
+
+async def _insert(connection: psycopg.AsyncConnection, owner: Account, position: int) -> None:
+    await connection.execute(
+        "insert into event_log (position, event_id, organization_id, type, version, aggregate_type, aggregate_id,"
+        " aggregate_version, occurred_at, actor, correlation_id, data) overriding system value values"
+        " (%s, gen_random_uuid(), %s, 'contact.created', 1, 'contact', gen_random_uuid(), 1, now(), 'system',"
+        " gen_random_uuid(), '{}')",
+        (position, owner.organization_id),
+    )
