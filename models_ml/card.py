@@ -29,6 +29,25 @@ _LEVEL, _LEVEL_SURE, _SLOPES = 1.4, 3.3, (0.5, 2.0)
 _DIGITS = 6
 
 
+_FIGURES = (
+    *("auc", "average_precision", "brier", "brier_reference", "calibration", "lift", "drift", "slices"),
+    "top_features",
+)
+
+
+def card_of_nothing(reason: str) -> Card:
+    """The card of what could not be judged at all."""
+    return {
+        "verdict": "abstains",
+        "reasons": [reason],
+        **dict.fromkeys(("target", "model", "rows", "window")),
+        **{name: [] for name in ("leaks", "identifiers", "warnings")},
+        "duplicates": 0,
+        "left_out": {},
+        **dict.fromkeys(_FIGURES),
+    }
+
+
 @dataclass(frozen=True)
 class Judged:
     """A fitted model with the rows it is judged by; without a split or a model nothing could be judged."""
@@ -66,19 +85,7 @@ def write_card(
         "left_out": _left_out(suspicion),
         "warnings": _warnings(columns, time, outcome),
     }
-    card |= dict.fromkeys(
-        (
-            "auc",
-            "average_precision",
-            "brier",
-            "brier_reference",
-            "calibration",
-            "lift",
-            "drift",
-            "slices",
-            "top_features",
-        )
-    )
+    card |= dict.fromkeys(_FIGURES)
     refusals = _one_sided(outcome) + _floor(judged)
     if judged.model is not None and judged.split is not None and judged.matrix is not None:
         card |= _figures(judged, suspicion)

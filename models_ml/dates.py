@@ -49,12 +49,32 @@ _LOOKS_LIKE = (
     r"^(?i)(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,?\s+)?"
     rf"(?:\d{{1,4}}[-/. ]|\d{{1,2}}(?:st|nd|rd|th)\s|{_MONTH}[\s\d]|\d{{4}}-?q[1-4]$|\d{{8}}T\d{{4}})"
 )
+#: Months that do not begin as in English: German, Dutch, French, Spanish, Italian, Portuguese, Russian.
+_OTHER_LANGUAGES = {
+    "Jan": "ene|gen|янв",
+    "Feb": "fév|fev|фев",
+    "Mar": "mär|mrz|maa|мар",
+    "Apr": "avr|abr|апр",
+    "May": "mai|mag|mei|мая|май",
+    "Jun": "juin|giu|июн",
+    "Jul": "juil|lug|июл",
+    "Aug": "aoû|aou|ago|авг",
+    "Sep": "set|сен",
+    "Oct": "okt|ott|out|окт",
+    "Nov": "ноя",
+    "Dec": "déc|dez|dic|дек",
+}
 _COMPACT = r"^((?:19|20)\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"
 #: One spelling for what is meant alike; months and quarters are their first days.
 _SPELLINGS = (
     (_WEEKDAY, ""),
+    (r"(?i)\s+de\s+", " "),
+    *(
+        (rf"(?i)([\d\s.]|^)(?:{others})[\p{{L}}]*\.?(\s|$)", f"${{1}}{month}$2")
+        for month, others in _OTHER_LANGUAGES.items()
+    ),
     (r"^(\d{1,2})(?:st|nd|rd|th)\b|(\s\d{1,2})(?:st|nd|rd|th)\b", "$1$2"),
-    (r"(?i)\b(jan|feb|mar|apr|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?", "$1"),
+    (r"(?i)\b(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?", "$1"),
     (r"^(\d{1,2})\. ([A-Za-z])", "$1 $2"),
     (r"([A-Za-z]{3} \d{1,2}|\d{4}|\b\d{1,2}), ", "$1 "),
     (r"\s+(?:UTC|GMT|Z)$", "Z"),

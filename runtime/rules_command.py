@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from api.kernel.errors import CrmError
 from api.rules import conditions
@@ -90,7 +91,8 @@ def _show(console: Console, answer: schemas.BacktestRead) -> None:
     )
     table = Table("when", "record", "now", "people did next")
     for one in answer["firings"][:_SHOWN]:
-        table.add_row(one["at"][:19], one["subject_id"], one["status_now"] or "–", one["next_by_people"] or "–")
+        record = Text(one["subject_title"] or one["subject_id"])
+        table.add_row(one["at"][:19], record, one["status_now"] or "–", one["next_by_people"] or "–")
     if answer["firings"]:
         console.print(table)
         console.print(f"{min(_SHOWN, answer['fired']):,} of {answer['fired']:,} shown; --json has more.")

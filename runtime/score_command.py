@@ -15,6 +15,7 @@ from rich.text import Text
 
 from contracts.settings import WarehouseSettings
 from metrics.reader import open_reader
+from models_ml.card import card_of_nothing
 from models_ml.columns import Column, columns_of
 from models_ml.errors import ScoringError, UnknownColumnError
 from models_ml.outcome import OPEN, Outcome, read_outcome
@@ -59,24 +60,36 @@ def score_csv(
     ] = None,
 ) -> None:
     """Train on any labelled CSV, judge the model on rows it never saw, and say whether its scores may be used."""
-    console = Console(highlight=False)
-    frame = read_csv(file)
-    target = find_column(frame, target)
-    time = find_column(frame, time) if time else None
-    if time == target:
-        raise UnknownColumnError(f"Column {target} cannot be both the target and the time.")
-    outcome, columns = read_outcome(target, frame[target]), columns_of(frame.drop(target))
-    allowed, left_out = (frozenset(find_column(frame, name) for name in names or []) for names in (allow, without))
-    trained = train(columns, outcome, Settings(time=time, allowed=allowed, without=left_out))
+    allowed, left_out = frozenset(allow or ()), frozenset(without or ())
+    try:
+        trained, columns, outcome = _judge(file, target, Settings(time=time, allowed=allowed, without=left_out))
+    except ScoringError as error:
+        if json_output:  # whoever reads the card finds the reason there, too
+            print(json.dumps({"file": file.name, **card_of_nothing(str(error))}, indent=2, ensure_ascii=False))
+        raise
     shown = {"file": file.name, **trained.card}
     if card:
         card.write_text(json.dumps(shown, indent=2, ensure_ascii=False) + "\n")
     if json_output:
         print(json.dumps(shown, indent=2, ensure_ascii=False))
     else:
-        print_card(console, shown)
+        print_card(Console(highlight=False), shown)
     if scores:
         _write_scores(scores, trained, columns, outcome)
+
+
+def _judge(file: Path, target: str, given: Settings) -> tuple[Trained, list[Column], Outcome]:
+    """What can be learned from a file; columns are named as people name them."""
+    frame = read_csv(file)
+    target = find_column(frame, target)
+    time = find_column(frame, given.time) if given.time else None
+    if time == target:
+        raise UnknownColumnError(f"Column {target} cannot be both the target and the time.")
+    allowed, left_out = (
+        frozenset(find_column(frame, name) for name in names) for names in (given.allowed, given.without)
+    )
+    outcome, columns = read_outcome(target, frame[target]), columns_of(frame.drop(target))
+    return train(columns, outcome, Settings(time=time, allowed=allowed, without=left_out)), columns, outcome
 
 
 _Of = Annotated[Literal["deal", "contact"], typer.Option("--of", help="What is scored: deals, or contacts (leads).")]

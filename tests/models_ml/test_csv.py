@@ -204,6 +204,10 @@ class TestForms:
         [
             (["2024-03", "2024-04"], datetime(2024, 3, 1)),  # noqa: DTZ001
             (["March 2024", "Apr. 2024"], datetime(2024, 3, 1)),  # noqa: DTZ001
+            (["1. März 2024", "24. Dezember 2024"], datetime(2024, 3, 1)),  # noqa: DTZ001
+            (["1 de marzo de 2024", "3 de mayo de 2024"], datetime(2024, 3, 1)),  # noqa: DTZ001
+            (["1 марта 2024", "24 декабря 2024"], datetime(2024, 3, 1)),  # noqa: DTZ001
+            (["1 mars 2024", "14 juil. 2024", "2 août 2024"], datetime(2024, 3, 1)),  # noqa: DTZ001
             (["2024-Q2", "2024Q3"], datetime(2024, 4, 1)),  # noqa: DTZ001
             (["2024-03-01T12:00:00+02:00", "2024-03-02 12:00:00-0500"], datetime(2024, 3, 1, 10)),  # noqa: DTZ001
         ],
@@ -327,8 +331,12 @@ class TestDirtyFiles:
     ) -> None:
         file = tmp_path / "bad.csv"
         file.write_text(text)
-        with pytest.raises(ScoringError, match=says.replace("(", r"\(")):
-            judge(file, target, *more)
+        ran = CliRunner().invoke(app, ["csv", str(file), "--target", target, "--json", *more])
+        assert isinstance(ran.exception, ScoringError)
+        card = json.loads(ran.output)
+        assert (card["verdict"], card["reasons"]) == ("abstains", [str(ran.exception)])
+        assert says in card["reasons"][0]
+        assert {"auc", "brier", "leaks", "identifiers", "duplicates", "window"} <= card.keys()
 
 
 def olist(folder: Path) -> Path:
