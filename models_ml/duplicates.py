@@ -13,7 +13,8 @@ import polars as pl
 from models_ml.columns import Column
 
 _RICH = 2.0
-_MOSTLY = 0.45
+#: Of kinds that nearly all rows share, few combinations come: that they come again says nothing.
+_DIFFERENT = 0.3
 
 
 def repeated(columns: list[Column], won: np.ndarray, *, identifiers: set[str], unlike: set[str]) -> np.ndarray:
@@ -32,16 +33,18 @@ def repeated(columns: list[Column], won: np.ndarray, *, identifiers: set[str], u
 
 
 def _all_but_one(parts: list[pl.Series], outcome: pl.Series) -> Iterator[list[pl.Series]]:
-    """A copy may have been touched: without which column more rows are equal, though most are not."""
+    """A copy may have been touched: without which column more rows are equal."""
     whole = _fold([*parts, outcome])
     different = whole.n_unique()
     for place, part in enumerate(parts):
-        if _MOSTLY * len(whole) <= (whole ^ part).n_unique() < different:
+        if (whole ^ part).n_unique() < different:
             yield parts[:place] + parts[place + 1 :]
 
 
 def _are_rich(parts: list[pl.Series], outcome: pl.Series) -> bool:
     whole = _fold([*parts, outcome])
+    if whole.n_unique() < _DIFFERENT * len(whole):
+        return False
     pairs = _equal_pairs(whole)
     return pairs > 0 and all(_equal_pairs(whole ^ without) <= _RICH * pairs for without in parts)
 
