@@ -5,27 +5,38 @@ from typing import Any
 
 import streamlit as st
 
-from dashboards import client, states
+from dashboards import client, forms, record, states
+from dashboards.forms import People, Shown
 from dashboards.session import SignIn
 
-_VERBS = {"tag": "Tag", "assign": "Assign", "distribute": "Distribute by the rules", "delete": "Delete"}
-_OF_DEALS = "distribute"
+_VERBS = {
+    "tag": "Tag",
+    "untag": "Take tags off",
+    "set": "Set a field",
+    "assign": "Assign",
+    "move": "Move to a stage",
+    "distribute": "Distribute by the rules",
+    "delete": "Delete",
+}
+_OF_DEALS = frozenset({"move", "distribute"})
+_PLURALS = {"contact": "contacts", "company": "companies"}
+#: What can be set besides custom fields.
+_FIELDS = {
+    "contact": (Shown("source", "Source"),),
+    "company": (Shown("industry", "Industry"), Shown("country", "Country")),
+    "deal": (Shown("source", "Source"), Shown("close_in_days", "Days until it closes", "number")),
+}
 _STATES = {"running": "at work", "undoing": "being undone", "done": "done", "stopped": "stopped", "undone": "undone"}
 
 
 def show(who: SignIn, kind: str, conditions: Sequence[Any]) -> None:
     """Draw them for the records of a kind that these conditions let through."""
     with st.expander("Change all of these"):
-        verbs = [one for one in _VERBS if kind == "deal" or one != _OF_DEALS]
-        what = st.selectbox("What", verbs, format_func=_VERBS.__getitem__)
-        given: dict[str, Any] = {}
-        if what == "tag":
-            words = st.text_input("Tags to put on, separated by commas", key="bulk tags")
-            given = {"add": [one.strip() for one in words.split(",") if one.strip()]}
-        elif what == "assign":
-            people = {one["id"]: one["name"] for one in client.get_all(who, "/v1/users") if one.get("is_active", True)}
-            given = {"user_id": st.selectbox("To", list(people), format_func=people.__getitem__)}
-        body = {"kind": kind, "filter": list(conditions), "action": {"do": f"{kind}.{what}", "with": given}}
+        verbs = [one for one in _VERBS if kind == "deal" or one not in _OF_DEALS]
+        what = st.selectbox("What", verbs, format_func=_VERBS.__getitem__, key=f"bulk verb {kind}")
+        given = _parameters(who, kind, what)
+        verb = "tag" if what == "untag" else what
+        body = {"kind": kind, "filter": list(conditions), "action": {"do": f"{kind}.{verb}", "with": given}}
         left, right = st.columns(2)
         if left.button("How many?"):
             _tried(lambda: _say(client.post(who, "/v1/bulk", {**body, "dry_run": True}).body))
@@ -34,6 +45,40 @@ def show(who: SignIn, kind: str, conditions: Sequence[Any]) -> None:
         jobs = client.get(who, "/v1/bulk", {"limit": 20})["items"]
         for job in [one for one in jobs if one["kind"] == kind][:5]:
             _job(who, job)
+
+
+def _parameters(who: SignIn, kind: str, what: str) -> dict[str, Any]:
+    """What is to be done with, as people choose it."""
+    match what:
+        case "tag" | "untag":
+            words = st.text_input("Tags, separated by commas", key="bulk tags")
+            return {"add" if what == "tag" else "remove": [one.strip() for one in words.split(",") if one.strip()]}
+        case "assign":
+            people = {one["id"]: one["name"] for one in client.get_all(who, "/v1/users") if one.get("is_active", True)}
+            return {"user_id": st.selectbox("To", list(people), format_func=people.__getitem__)}
+        case "move":
+            stages = {stage.id: f"{one.name}: {stage.name}" for one in client.pipelines(who) for stage in one.stages}
+            target = st.selectbox("Stage", list(stages), format_func=stages.__getitem__)
+            reason = st.text_input("Why, if they are lost", key="bulk reason").strip()
+            return {"stage_id": target, **({"reason": reason} if reason else {})}
+        case "set":
+            return _fields(who, kind)
+        case _:
+            return {}
+
+
+def _fields(who: SignIn, kind: str) -> dict[str, Any]:
+    """One field and what it is to hold; nothing empties it."""
+    plain = {one.name: one for one in _FIELDS[kind]}
+    custom = {one["id"]: one for one in record.custom_fields(who, _PLURALS[kind])} if kind in _PLURALS else {}
+    names = {name: one.label for name, one in plain.items()}
+    names |= {key: str(one["name"]) for key, one in custom.items() if one["type"] != forms.COMPUTED}
+    chosen = st.selectbox("Field", list(names), format_func=names.__getitem__, key=f"bulk field {kind}")
+    if chosen in plain:
+        return forms.draw([plain[chosen]], {}, f"bulk {chosen}").values
+    people = {one["id"]: one["name"] for one in client.get_all(who, "/v1/users")}
+    known = People({None: "Nobody", **people}, currency=client.me(who).organization.currency)
+    return {"custom": forms.draw_custom([custom[chosen]], {}, f"bulk {chosen}", known).values}
 
 
 def _say(found: dict[str, Any]) -> None:

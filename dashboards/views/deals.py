@@ -99,7 +99,7 @@ def _all(who: SignIn, me: Me, pipelines: list[Pipeline]) -> None:
     left, middle, right = st.columns([2, 2, 1], vertical_alignment="bottom")
     chosen = left.selectbox("Pipeline", list(names), format_func=lambda key: names[key])
     q = middle.text_input("Search", placeholder="Part of a title")
-    shape = right.segmented_control("As", ["Board", "List"], default="Board")
+    shape = right.segmented_control("As", ["Board", "List"], default="List" if "view" in st.query_params else "Board")
     pipeline = next(one for one in pipelines if one.id == chosen)
     if shape == "List":
         _list(who, me, pipeline, q)

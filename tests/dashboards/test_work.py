@@ -337,3 +337,16 @@ def test_a_team_is_renamed_and_somebody_taken_out(opened: Open, who: session.Sig
     by_area = matrix.set_index("Area")
     assert (by_area.loc["Audit", "Owner"], by_area.loc["Audit", "Rep"]) == ("reads", "–")
     assert by_area.loc["Deals", "Rep"] == "reads and writes"
+
+
+def test_a_field_of_all_is_set_as_a_bulk_change(opened: Open, who: session.SignIn) -> None:
+    field = {"record_kind": "company", "name": "Region", "type": "text"}
+    region = client.post(who, "/v1/custom-fields", field)["id"]
+    client.post(who, "/v1/companies", {"name": "Acme"})
+    page = opened("companies")
+    page.selectbox(key="bulk verb company").select("set").run()
+    page.selectbox(key="bulk field company").select(region).run()
+    next(one for one in page.text_input if one.label == "Region").input("North").run()
+    press(page, "Change them")
+    [job] = client.get(who, "/v1/bulk")["items"]
+    assert job["action"] == {"do": "company.set", "with": {"custom": {region: "North"}}}

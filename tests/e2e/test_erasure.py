@@ -1,4 +1,4 @@
-"""C-6: whoever was erased is in no store of the running product: PostgreSQL, Kafka, raw, marts, logs, files, states."""
+"""C-6, A-13: whoever was erased, and no secret, is in any store of the running product: PostgreSQL to logs."""
 
 import json
 import os
@@ -160,3 +160,37 @@ def test_c6_canaries_of_who_was_erased_are_in_no_store(sluice: SluiceStack) -> N
     for store in (_dump, _topics, _raw, _marts, _files):
         assert _found_in(store(stack)) == set(), store.__name__
     assert organization_id.encode() in b"".join(_topics(stack)), "all topics were read"
+
+
+def _give_secrets(client: httpx.Client) -> list[str]:
+    """What people sign in with, and what programs of theirs do; given, refused, and shown once."""
+
+    def made(path: str, **body: Any) -> dict[str, Any]:
+        found: dict[str, Any] = client.post(path, json=body).raise_for_status().json()
+        return found
+
+    given = [f"CanarySecret{number} of a long phrase" for number in range(2)]
+    user = {"email": "keeper@example.org", "name": "Keeper", "password": given[0], "role": "rep"}
+    made("/v1/users", **user)
+    client.post("/v1/users", json={**user, "role": "emperor", "password": given[1]})
+    client.post("/v1/auth/login", json={"email": user["email"], "password": given[1]})
+    login = client.post("/v1/auth/login", json={"email": user["email"], "password": given[0]}).raise_for_status().json()
+    hook = made("/v1/webhooks", url="https://example.com/hook")
+    key = made("/v1/api-keys", name="Nightly", scopes=["deals:read"])["key"]
+    client.get("/v1/deals", headers={"Authorization": f"Bearer {key}"}).raise_for_status()
+    seed = made("/v1/me/second-factor")["seed"]
+    return [*given, login["access_token"], login["refresh_token"], hook["secret"], key, seed]
+
+
+@pytest.mark.slow  # as above; the quick forms are of each kind of secret
+def test_a13_secrets_of_people_and_programs_are_in_no_store(sluice: SluiceStack) -> None:
+    home = Home(sluice.home)
+    stack = Stack(home, sluice.ports, home.secrets())
+    client = sluice.sign_up("keys")
+    with closing(client):
+        organization_id = client.get("/v1/me").raise_for_status().json()["organization"]["id"]
+        secrets = _give_secrets(client)
+        raw = stack.home.warehouse / "raw" / "events"
+        eventually(lambda: "user.created" in _told_in(raw, organization_id), what="the warehouse knows")
+    for store in (_dump, _topics, _raw, _marts, _files):
+        assert _found_in(store(stack), secrets) == set(), store.__name__
