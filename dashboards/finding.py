@@ -88,10 +88,15 @@ def draw(who: SignIn, me: Me, kind: str, fields: Fields) -> Asked:
     known = {name: one for name, one in known.items() if one.kind != forms.COMPUTED}
     asked: Asked = st.session_state.setdefault(f"finding {kind}", Asked())
     asked.custom = custom
+    listed = client.ask_all(who, lambda cursor: views.list_views(record_kind=kind, limit=100, cursor=cursor))  # type: ignore[arg-type] # one of its kinds
+    saved: dict[str, ViewRead] = {one["id"]: one for one in listed}
+    wanted = st.query_params.get("view")
+    if wanted is not None and wanted in saved and asked.view_id != wanted:
+        _take(asked, saved[wanted])
     count = len(asked.conditions)
-    with st.expander(f"Filter, sort and views ({count} conditions)" if count else "Filter, sort and views"):
-        saved = client.ask_all(who, lambda cursor: views.list_views(record_kind=kind, limit=100, cursor=cursor))  # type: ignore[arg-type] # one of its kinds
-        _choose(asked, {one["id"]: one for one in saved})
+    noun = "condition" if count == 1 else "conditions"
+    with st.expander(f"Filter, sort and views ({count} {noun})" if count else "Filter, sort and views"):
+        _choose(asked, saved)
         _conditions(me, asked, known)
         _add(me, asked, known, kind)
         _order(asked, known, kind)
@@ -100,9 +105,6 @@ def draw(who: SignIn, me: Me, kind: str, fields: Fields) -> Asked:
 
 
 def _choose(asked: Asked, saved: Mapping[str, ViewRead]) -> None:
-    wanted = st.query_params.get("view")
-    if wanted is not None and wanted in saved and asked.view_id != wanted:
-        _take(asked, saved[wanted])
     names: dict[str | None, str] = {None: "No view"} | {key: one["name"] for key, one in saved.items()}
     place = list(names).index(asked.view_id) if asked.view_id in names else 0
     chosen = st.selectbox("View", list(names), place, format_func=lambda one: states.plain(names[one]))

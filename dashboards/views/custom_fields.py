@@ -43,7 +43,8 @@ def _of_kind(who: SignIn, kind: str, fields: list[dict[str, Any]]) -> None:
             {
                 "Name": field["name"],
                 "Holds": _TYPES[field["type"]],
-                "Choices": field.get("expression") or ", ".join(choice["label"] for choice in field["choices"]),
+                "Choices, or how it is computed": field.get("expression")
+                or ", ".join(choice["label"] for choice in field["choices"]),
                 "Required": field["is_required"],
                 "Unique": field["is_unique"],
                 "Personal": field["is_personal"],
