@@ -156,6 +156,20 @@ def test_velocity_multiplies_what_it_names(log: EventLog, pipeline: Pipeline, as
     assert row["velocity_minor_per_day"] == 2 * 0.5 * 1_000 / 10
 
 
+def test_a_sales_cycle_runs_from_creation_to_the_winning(log: EventLog, pipeline: Pipeline, ask: Ask) -> None:
+    for number, took in enumerate((4, 6, 10)):
+        deal = log.deal(pipeline, at=BEGINNING + days(number))
+        log.win(deal, at=BEGINNING + days(number + took))
+    again = log.deal(pipeline, at=BEGINNING)
+    log.win(again, at=BEGINNING + days(1))
+    log.reopen(again, pipeline.stages[1], at=BEGINNING + days(2))
+    log.win(again, at=BEGINNING + days(20))
+    log.lose(log.deal(pipeline, at=BEGINNING), at=BEGINNING + days(1))
+    log.win(log.deal(pipeline, at=BEGINNING), at=BEGINNING + days(120))  # after the period
+    row = ask(log).answer("sales_cycle_days", pipeline_id=pipeline.id, **PERIOD).rows[0]
+    assert (row["deals_won"], row["median_days"], row["p90_days"]) == (4, 8.0, 17.0)
+
+
 class TestChange:
     def test_effects_of_rate_and_mix_add_up_to_the_difference(
         self, log: EventLog, pipeline: Pipeline, ask: Ask

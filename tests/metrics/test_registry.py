@@ -16,6 +16,11 @@ def test_a_definition_changes_only_with_its_version() -> None:
     assert published.wrong() == []
 
 
+def test_every_metric_has_a_test_that_asks_it_by_name() -> None:
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    assert [name for name in definitions() if f'"{name}"' not in tests] == []
+
+
 def test_definitions_offer_only_what_exists() -> None:
     aliases = {"from": "start", "to": "end"}
     for metric in definitions().values():
