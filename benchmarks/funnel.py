@@ -150,7 +150,7 @@ def _fill_facts(connection: duckdb.DuckDBPyConnection, deals: int, organizations
             from range({deals}) as r(i)
         )
         select i, n + 1 as entry_number, case when n < opens then n when fate = 1 then 5 else 6 end as stage,
-            created_at + interval '1 hour' * (n * (24 + hash(i, n) % 200)) as entered_at, created_at
+            created_at + interval '1 hour' * (n * 224 + hash(i, n) % 200) as entered_at, created_at
         from deal, range(6) as s(n) where n < opens or (n = opens and fate > 0)
         """
     )
