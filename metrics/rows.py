@@ -86,10 +86,10 @@ def rows(
         fetched = session.fetch(_compile_rows(session, question, cell, measure, after=after, limit=limit + 1))
         version = version_of(session, definition)
     count, amount_minor = fetched[0][:2]
-    found = _whole([record[2:] for record in fetched if record[2] is not None], limit)
+    found, has_more = _paged([record[2:] for record in fetched if record[2] is not None], limit)
     return Page(
         items=[_item(record, question, measure) for record in found],
-        has_more=len(fetched) > limit,
+        has_more=has_more,
         last_id=found[-1][0] if found else None,
         count=count,
         amount_minor=int(amount_minor) if question.is_valued else None,
@@ -103,12 +103,14 @@ def rows(
     )
 
 
-def _whole(records: list[tuple[Any, ...]], limit: int) -> list[tuple[Any, ...]]:
-    """The first records, without those of a fact whose others would be on the next page: it goes on after an id."""
-    if len(records) <= limit:
-        return records
-    ended = [record for record in records[:limit] if record[0] != records[limit][0]]
-    return ended or records[:limit]
+def _paged(records: list[tuple[Any, ...]], limit: int) -> tuple[list[tuple[Any, ...]], bool]:
+    """The records of the first `limit` facts, and whether there are more. What is counted of a fact several times (it
+    left a stage to two others) stays on one page, since the next one goes on after an id.
+    """
+    ids = list(dict.fromkeys(record[0] for record in records))
+    if len(ids) <= limit:
+        return records, False
+    return [record for record in records if record[0] != ids[-1]], True
 
 
 def measure_of(definition: Definition, parameters: Parameters, cell: CellAddress) -> Figure:
@@ -169,10 +171,14 @@ def _compile_rows(
     shown = ", ".join(f"d.{column}" for column in question.entity.rows)
     counted = ", ".join(f"b.{column}" for column in _COUNTED.split(", "))
     statement.step(
-        "page",
-        f"select b.subject_id, {shown}, {counted}\n"
-        f"from behind b join subjects d on d.subject_id = b.subject_id\n{following}"
+        "paged",
+        f"select distinct b.subject_id from behind b\n{following}"
         f"order by b.subject_id limit {statement.bind(limit, 'bigint')}",
+    )
+    statement.step(
+        "page",
+        f"select b.subject_id, {shown}, {counted} from behind b\n"
+        "join paged p on p.subject_id = b.subject_id join subjects d on d.subject_id = b.subject_id",
     )
     return statement.compile("select total.*, page.* from total left join page on true order by page.subject_id")
 

@@ -110,6 +110,14 @@ class TestExitPaths:
             "exit_paths", "exits", pipeline_id=pipeline.id, stage_id=talk.id, group=str(lost.id), **PERIOD
         )
         assert [item["deal_id"] for item in page.items] == [str(gone.id)]
+        # what left to two stages is there twice, on one page however short
+        listed, after, whole = list[str](), None, {"pipeline_id": pipeline.id, "group_by": "none", **PERIOD}
+        while after is not None or not listed:
+            page = asker.rows("exit_paths", "exits", stage_id=talk.id, limit=1, after=after, **whole)
+            listed += [item["deal_id"] for item in page.items]
+            after = page.last_id if page.has_more else None
+        assert sorted(listed) == sorted([str(back.id), str(back.id), str(gone.id)])
+        assert page.count == 3
 
 
 def _name(stage_id: str, pipeline: Pipeline) -> str:
