@@ -69,6 +69,7 @@ _OAUTH = {
 _SIGN_INS = {"": "Password", "google": "Google (OAuth 2.0)", "microsoft": "Microsoft (OAuth 2.0)"}
 #: How a Telegram account is connected: as its person's own program, or by a bot that they let answer for them.
 _WAYS = {"person": "By its number and a code", "bot": "By a business bot"}
+_LOOK_SECONDS = 5.0
 _SECURITY = {"tls": "TLS from the start", "starttls": "STARTTLS", "none": "None"}
 
 
@@ -88,6 +89,22 @@ def _accounts(sign_in: SignIn, me: Me) -> None:
     if not found:
         st.info("No account yet. Add a mailbox or a Telegram number below.")
     _new(sign_in)
+    _watch(sign_in, _standing(found))
+
+
+def _standing(found: list[dict[str, Any]]) -> dict[str, tuple[str, str | None]]:
+    return {account["id"]: (account["state"], account["reason"]) for account in found}
+
+
+@st.fragment(run_every=_LOOK_SECONDS)
+def _watch(sign_in: SignIn, drawn: dict[str, tuple[str, str | None]]) -> None:
+    """Show what an account waits for as soon as it does: whoever connects one has its code in hand."""
+    try:
+        found = client.get_all(sign_in, "/v1/bd-accounts")
+    except client.ApiError:
+        return  # the next look tells, and whatever the person does says what is wrong
+    if _standing(found) != drawn:
+        st.rerun()
 
 
 @dataclass(frozen=True)
@@ -126,7 +143,10 @@ def _account(sign_in: SignIn, me: Me, account: dict[str, Any], known: Known) -> 
             st.error("Messages are missing here. They are asked for again every minute.")
         if any(day["failed"] for day in days):
             st.error("Some messages could not be taken in. Read them where they came from.")
-        _secret(sign_in, path, account)
+        if account["state"] == "banned":
+            st.warning(_WAITS["account_banned"])
+        else:
+            _secret(sign_in, path, account)
         _assign(sign_in, path, account, known)
         if account["channel"] == "x":
             st.caption("X tells of news at this path of the API, once its app's consumer secret is kept here:")

@@ -201,6 +201,11 @@ def serve_inbox(app: FastAPI, inbox: Row) -> None:  # noqa: C901 # a list of ans
         inbox["account"] |= body | {"version": inbox["account"]["version"] + 1}
         return {**inbox["account"]}
 
+    @app.post("/v1/bd-accounts/a1/state")
+    def report(body: Row) -> Row:
+        inbox["account"] |= {"reason": None, **body, "version": inbox["account"]["version"] + 1}
+        return {**inbox["account"]}
+
     @app.patch("/v1/bd-accounts/a1")
     def change_account(body: Row) -> Row:
         inbox["account"] |= body

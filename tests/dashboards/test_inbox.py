@@ -61,6 +61,7 @@ def test_an_account_says_what_it_waits_for_and_what_is_missing(
     page = open_page("accounts")
     assert "Telegram has sent a code. Enter it here." in [warning.value for warning in page.warning]
     assert [metric.value for metric in page.metric] == ["50%", "3", "97"]
+    assert "1 payload too large" in page.dataframe[0].value["Failed"].to_list()
     assert "Messages are missing here" in page.error[0].value
     page.text_input[0].set_value("12345")
     press(page, "Keep")
@@ -85,6 +86,19 @@ def test_a_business_bot_is_added_and_asks_for_its_token(open_page: Callable[...,
     press(page, "Add")
     added = double.inbox["added"]
     assert (added["channel"], added["address"], added["settings"]) == ("telegram", "@helper", {"business_bot": True})
+
+
+def test_a_banned_account_asks_for_nothing_and_can_be_put_away(
+    open_page: Callable[..., AppTest], double: Double
+) -> None:
+    double.inbox["account"] |= {"state": "banned", "reason": "account_banned"}
+    page = open_page("accounts")
+    assert "Its provider has closed it for good." in page.warning[0].value
+    assert "Keep" not in [button.label for button in page.button]
+    press(page, "Put it away")
+    assert double.inbox["account"]["state"] == "revoked"
+    press(page, "Connect it again")
+    assert double.inbox["account"]["state"] == "connecting"
 
 
 def test_an_account_is_given_to_somebody(open_page: Callable[..., AppTest], double: Double) -> None:
