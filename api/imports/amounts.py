@@ -35,9 +35,12 @@ _MEANT = {**_SIGNS, **_SHARED, **_CODES}
 
 _BLANK = "[\\s\u00a0\u202f\u2009]"
 _SIGN = r"[^0-9.,'’()+\-−\s\u00a0\u202f\u2009][^0-9,'’()+\-−\s\u00a0\u202f\u2009]{0,5}"
+#: Behind the mark, in the place of the cents: 500,- is no debt.
+_DASHES = "[-–—]{1,2}"
 _FORM = (
     rf"^(?P<open>\()?{_BLANK}*(?P<minus>[-+−])?{_BLANK}*(?P<before>{_SIGN})?{_BLANK}*(?P<inner>[-+−])?{_BLANK}*"
-    rf"(?P<number>[.,]?[0-9](?:[0-9.,'’\s\u00a0\u202f\u2009]*[0-9])?[.,]?){_BLANK}*(?P<after>{_SIGN})?{_BLANK}*"
+    rf"(?P<number>[.,]?[0-9](?:[0-9.,'’\s\u00a0\u202f\u2009]*[0-9])?(?:[.,](?:{_DASHES})?)?){_BLANK}*"
+    rf"(?P<after>{_SIGN})?{_BLANK}*"
     r"(?P<trailing>-)?(?P<close>\))?$"
 )
 _BLANK_GROUPS = rf"^[0-9]{{1,3}}((?:{_BLANK}[0-9]{{3}})+|(?:['’][0-9]{{3}})+)([.,][0-9]*)?$"
@@ -107,9 +110,24 @@ def amount(cell: pl.Expr, verdict: Verdict) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
 
 
 def sign_of(cell: pl.Expr) -> pl.Expr:
-    """The currency sign or code that stands beside a number, in capitals."""
-    groups = cell.str.extract_groups(_FORM)
-    return pl.coalesce(groups.struct.field("before"), groups.struct.field("after")).str.to_uppercase()
+    """The currency sign or code that stands beside a number, in capitals; of two the one that says more, or both as one
+    that nothing means: the k of $5k is not passed over.
+    """
+    groups = _groups(cell)
+    before, after = (groups.struct.field(name).str.to_uppercase() for name in ("before", "after"))
+    return (
+        pl.when(before.is_null() | after.is_null() | (before == after))
+        .then(pl.coalesce(before, after))
+        .when(_is_among(after, meant_by(before)))
+        .then(after)
+        .when(_is_among(before, meant_by(after)))
+        .then(before)
+        .otherwise(before + after)
+    )
+
+
+def _is_among(code: pl.Expr, codes: pl.Expr) -> pl.Expr:
+    return (" " + codes + " ").str.contains(" " + code + " ", literal=True).fill_null(value=False)
 
 
 def meant_by(sign: pl.Expr) -> pl.Expr:
@@ -157,7 +175,8 @@ def _raw_number(cell: pl.Expr) -> pl.Expr:
     groups = _groups(cell)
     is_balanced = groups.struct.field("open").is_null() == groups.struct.field("close").is_null()
     signs = (groups.struct.field(name).is_not_null().cast(pl.Int8) for name in _SIGN_PLACES)
-    return pl.when(is_balanced & (pl.sum_horizontal(*signs) <= 1)).then(groups.struct.field("number"))
+    number = groups.struct.field("number").str.replace(f"{_DASHES}$", "")
+    return pl.when(is_balanced & (pl.sum_horizontal(*signs) <= 1)).then(number)
 
 
 def _has_blank_groups(cell: pl.Expr) -> pl.Expr:

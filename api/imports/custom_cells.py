@@ -23,6 +23,7 @@ from api.kernel import custom
 from api.kernel.custom import BadCustomValue, Custom, Definition, FieldType
 from api.kernel.unit_of_work import Row as Found
 from api.models.custom_field import CustomUniqueValue
+from contracts.money import MINOR_DIGITS
 
 Row = Mapping[str, Any]
 
@@ -140,6 +141,8 @@ def _number(digits: str) -> int | float:
 
 def _money(cells: CustomCells, column: CustomColumn, digits: str, row: Row) -> dict[str, Any]:
     currency = row.get(column.currency) or cells.currency
+    if currency not in MINOR_DIGITS:
+        raise BadCellError(column.name, f"What stands beside the number, {currency!r}, is no currency, or several.")
     return {"amount_minor": minor_of(digits, currency), "currency": currency}
 
 

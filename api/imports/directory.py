@@ -21,7 +21,7 @@ from contracts.stages import StageKind
 
 _CLOSED = re.compile(
     r"closed|(?:^|\W|_)(?:won|lost|win|loss|churned|cancell?ed|abandoned|disqualified|rejected)(?:$|\W|_)"
-    r"|gewonnen|verloren|abgeschlossen|abgelehnt|gagn[ée]|perdue?s?\b|ganad[ao]|perdid[ao]|cerrad[ao]"
+    r"|gewonnen|verloren|(?:ab)?geschlossen|abgelehnt|gesloten|gagn[ée]|perdue?s?\b|ganad[ao]|perdid[ao]|cerrad[ao]|fechad[ao]|chius[ao]"
     r"|выигран|проигран|закрыт|успешно|реализован|отказ",
     re.IGNORECASE,
 )

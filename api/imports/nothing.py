@@ -6,35 +6,14 @@ from api.imports.presets import Column, ValueKind
 
 #: No name of anything, whatever the column.
 _ALWAYS = frozenset(
-    [
-        "#n/a",
-        "#n/d",
-        "#nv",
-        "#null!",
-        "n/a",
-        "n.a.",
-        "null",
-        "(null)",
-        "<null>",
-        "[null]",
-        "\\n",
-        "--",
-        "---",
-        "–",
-        "—",
-        "-",
-        "(blank)",
-        "(empty)",
-        "(none)",
-        "(no",
-        "value)",
-        "--none--",
-        "(leer)",
-        "(vide)",
-        "#н/д",
+    (
+        *("#n/a", "#n/d", "#nv", "#null!", "#н/д", "n/a", "n.a.", "not available"),
+        *("null", "(null)", "<null>", "[null]", "\\n", "--", "---", "–", "—", "-"),
+        *("(blank)", "(empty)", "(none)", "--none--", "(no value)", "no value", "(leer)", "(vide)"),
+        *("[blank]", "[empty]", "[none]", "<na>", "<none>", "<empty>", "&nbsp;"),
         "000000000000000aaa",
-    ]
-) | {"(no value)", "no value", "not available"}
+    )
+)
 #: Names of something at times.
 _USUALLY = frozenset(("na", "nan", "nil", "none", "undefined"))
 _NOBODY = frozenset(

@@ -71,12 +71,13 @@ def with_whole_values(
 def with_currencies(
     values: pl.DataFrame, text: pl.DataFrame, custom: Sequence[CustomColumn], rules: ReadingRules
 ) -> pl.DataFrame:
-    """In which currency amounts of custom fields are, where a sign says so."""
+    """In which currency amounts of custom fields are, where a sign says so; the sign itself where it says none."""
     amounts = [one for one in custom if one.column.kind is ValueKind.AMOUNT]
     nothing = pl.lit(None, pl.String)
     return values.with_columns(
-        text.select(currency_of(sign_of(pl.col(one.name)), nothing, rules.currency).alias(one.currency)).to_series()
+        text.select(pl.coalesce(currency_of(sign, nothing, rules.currency), sign).alias(one.currency)).to_series()
         for one in amounts
+        for sign in [sign_of(pl.col(one.name))]
     )
 
 

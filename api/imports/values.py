@@ -28,6 +28,9 @@ _CLOCK_TOLERANCE = timedelta(minutes=2)
 _ADDRESS = r"[\p{L}0-9._%+'&*/=?^`{|}~!#$-]{1,64}@(?:[\p{L}0-9](?:[\p{L}0-9-]{0,61}[\p{L}0-9])?\.)+[\p{L}0-9-]{2,63}"
 _NAME_BEFORE = rf"^[^@<>()]*[<(]\s*(?P<address>{_ADDRESS})\s*[>)]$"
 _BLANKS = " \t\r\n\u00a0\u2009\u202f\ufeff\u200b"
+#: As spreadsheets show long numbers: several ids are written so.
+_ROUNDED = r"^[0-9][.,][0-9]+[eE]\+[0-9]+$"
+_BETWEEN_PEOPLE = r"[;|]|\s[/&+]\s"
 _PAST_STATUS = r"(?i)\s*\((?:deactivated|inactive|disabled|former|deleted)(?: user)?\)$"
 
 
@@ -87,7 +90,10 @@ def read(column: Column, rules: ReadingRules) -> Reading:
 
 def _text(cell: pl.Expr, column: Column, _rules: ReadingRules) -> Reading:
     too_long = cell.str.len_chars() > column.max_length
-    return Reading(cell, ((too_long, f"The text is longer than {column.max_length} characters.", "Shorten it."),))
+    faults = [(too_long, f"The text is longer than {column.max_length} characters.", "Shorten it.")]
+    if column.name.endswith("external_id"):
+        faults.append((cell.str.contains(_ROUNDED), "A spreadsheet rounded this id.", "Export the column as text."))
+    return Reading(cell, tuple(faults))
 
 
 def _email(cell: pl.Expr, _column: Column, _rules: ReadingRules) -> Reading:
@@ -105,7 +111,7 @@ def _email(cell: pl.Expr, _column: Column, _rules: ReadingRules) -> Reading:
 def _user(cell: pl.Expr, _column: Column, _rules: ReadingRules) -> Reading:
     """An e-mail address, alone or beside a name, or a name."""
     has_at = cell.str.contains("@", literal=True)
-    several = _has_several(cell)
+    several = _has_several(cell) | (~has_at & cell.str.contains(_BETWEEN_PEOPLE)).fill_null(value=False)
     name = cell.str.replace(_PAST_STATUS, "")
     value = pl.when(has_at).then(_address_in(cell)).otherwise(name)
     return Reading(

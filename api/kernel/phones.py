@@ -4,6 +4,7 @@ The country is that of the organization's time zone; where that has none (UTC), 
 Whether a number can be one is judged by its length alone: ranges are opened faster than libraries are told.
 """
 
+import re
 from functools import cache, lru_cache
 from importlib.resources import files
 
@@ -12,6 +13,10 @@ from phonenumbers import NumberParseException, PhoneNumberFormat, ValidationResu
 
 #: With the country's code; no country has shorter ones.
 _FEWEST_DIGITS = 7
+
+
+#: What programs add that take a number for one to count with: its nought would be another digit.
+_FLOAT = re.compile(r"(?<=[0-9])\.0$")
 
 
 class BadPhoneError(ValueError):
@@ -38,7 +43,7 @@ def e164(text: str, region: str | None) -> str:
         BadPhoneError: it is none, or lacks what says of which country it is.
     """
     try:
-        number = phonenumbers.parse(text, region)
+        number = phonenumbers.parse(_FLOAT.sub("", text), region)
     except NumberParseException as error:
         if error.error_type == NumberParseException.INVALID_COUNTRY_CODE and not text.strip().startswith("+"):
             raise BadPhoneError("Write it with its country code, for example +49 30 1234567.") from error

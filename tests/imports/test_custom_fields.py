@@ -31,6 +31,7 @@ def _file(email: str, key: str = "external_id,name") -> str:
         f'1,Acme,smb,"north; South",DE-1,"1,250.5",$99.50,2026-05-01,https://a.example/,{email}\n'
         f"2,Bolt,,,DE-2,,,,,\n"
         "3,Third,Huge,,,,,,,\n4,Fourth,,,de-1,,,,,\n5,Fifth,,,,many,,,,\n6,Sixth,,,,,,,ftp://x,\n7,Last,,,,,,,,ghost@x.example\n"
+        "8,Eighth,,,,,5k,,,\n9,Ninth,,,,,kr 5,,,\n"
     )
 
 
@@ -51,6 +52,8 @@ async def test_columns_named_like_fields_fill_them_and_exports_bring_them_back(i
         "This is no amount",
         "a web address",
         "such user",
+        "'K', is no currency",
+        "'KR', is no currency",
     ):
         assert words in errors
     acme = _custom(importer, "companies", "name")["Acme"]

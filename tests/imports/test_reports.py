@@ -97,6 +97,7 @@ class TestHowAFileIsWritten:
 class TestColumns:
     async def test_all_cells_of_a_column_say_how_it_is_written(self, importer: Importer) -> None:
         body = _HEADINGS + '1,,New,12.500,03/04/2026\n2,,New,"980,50",13/04/2026\n3,,New,1.250.000,28/02/2026\n'
+        body += '4,,New,"500,-",03/04/2026\n5,,New,"1.000,-- €",03/04/2026\n'
         shown = await preview(importer, {"deals": body})
         [file] = shown["files"]
         assert len(file["guesses"]) == 2
@@ -104,10 +105,10 @@ class TestColumns:
         assert any("day_first" in one for one in file["guesses"])
         await importer.run({"deals": body})
         assert {key: value for key, (value, _) in amounts(importer).items()} == {
-            "1": 1250000, "2": 98050, "3": 125000000,
+            "1": 1250000, "2": 98050, "3": 125000000, "4": 50000, "5": 100000,
         }  # fmt: skip
         days = importer.rows("select created_at::date::text as day from deals order by external_id")
-        assert [row["day"] for row in days] == ["2026-04-03", "2026-04-13", "2026-02-28"]
+        assert [row["day"] for row in days] == ["2026-04-03", "2026-04-13", "2026-02-28", "2026-04-03", "2026-04-03"]
 
     async def test_what_could_be_either_is_refused_until_an_option_says_it(self, importer: Importer) -> None:
         body = _HEADINGS + "1,,New,12.500,03/04/2026\n2,,New,5,05/05/2026\n"
@@ -140,17 +141,19 @@ class TestColumns:
 
     async def test_currency_signs_and_signs_of_amounts_are_read(self, importer: Importer) -> None:
         cells = ['"$1,000.00"', "£500", '"¥90,000"', '"R$ 15,000.00"', "90 000 ₽", '"1,000.00 USD"', "($33.52)", "-50",
-                 "kr 10", "5 apples", "--5"]  # fmt: skip
+                 "kr 10", "5 apples", "--5", "$5k", '"$1,000.00 CAD"', "US$5.00 USD", "500.–", "-7.-"]  # fmt: skip
         body = "external_id,stage,amount\n" + "".join(f"{n},New,{cell}\n" for n, cell in enumerate(cells))
         done = await importer.run({"deals": body})
         assert amounts(importer) == {
             "0": (100000, "USD"), "1": (50000, "GBP"), "2": (90000, "JPY"), "3": (1500000, "BRL"),
             "4": (9000000, "RUB"), "5": (100000, "USD"), "6": (-3352, "USD"), "7": (-5000, "USD"),
+            "12": (100000, "CAD"), "13": (500, "USD"), "14": (50000, "USD"), "15": (-700, "USD"),
         }  # fmt: skip
         assert [(row, field) for row, field, _ in await errors_of(importer, done)] == [
             ("10", "amount"),
             ("11", "amount"),
             ("12", "amount"),
+            ("13", "amount"),
         ]
 
     async def test_words_for_nothing_are_nothing(self, importer: Importer) -> None:
@@ -173,16 +176,27 @@ class TestColumns:
             "5,New,1,2026-01-01,,@name,\n6,New,1,2026-01-01,,Ben Roy (Deactivated User),\n"
             '7,New,1,2026-01-01,,"a@x.example, b@x.example",\n8,New,1,2026-01-01,,Ana Weber (ana@x.example),\n'
             "9,New,1,2026-01-01,,Ana <ana@x.example>,ZZZ\n10,New,9999999999999999999999,2026-01-01,,,\n"
+            "11,New,1,2026-01-01,,Ana Weber / Ben Roy,\n"
         )
         done = await importer.run({"deals": body}, create_missing=True)
         assert done["state"] == "completed", done
         assert [(row, field) for row, field, _ in await errors_of(importer, done)] == [
             ("2", "amount"), ("3", "amount"), ("4", "created_at"), ("5", "created_at"), ("6", "owner_email"),
             ("8", "owner_email"), ("10", "currency"), ("11", "amount"),
+            ("12", "owner_email"),
         ]  # fmt: skip
         owners = importer.rows("select name, email from users where name <> 'Robin Owner' order by name")
         assert [row["email"] for row in owners if row["name"] == "ana"] == ["ana@x.example"]
         assert [row["name"] for row in owners] == ["Ben Roy", "ana"]
+
+    async def test_what_spreadsheets_make_of_long_numbers_is_no_other_number(self, importer: Importer) -> None:
+        organization = importer.account.organization_id
+        await importer.account.patch(f"/v1/organizations/{organization}", json={"time_zone": "Europe/Berlin"})
+        body = "external_id,name,phone\n1,Ada,+4930123456.0\n2,Bo,1.23E+10\n1.23457E+12,Cy,\n1.5E,Di,\n"
+        done = await importer.run({"contacts": body})
+        found = importer.rows("select external_id, phone from contacts order by external_id")
+        assert [tuple(row.values()) for row in found] == [("1", "+4930123456"), ("1.5E", None), ("2", "1.23E+10")]
+        assert [(row, field) for row, field, _ in await errors_of(importer, done)] == [("4", "external_id")]
 
     async def test_clocks_that_jump(self, importer: Importer) -> None:
         organization = importer.account.organization_id
