@@ -58,7 +58,7 @@ ACCESS = (
                 "where = [f\"organization_id <> {self.bind(self._organization_id, 'uuid')} or true\", *conditions]",
             ),
         ),
-        ("tests/api/metrics/test_metrics.py::test_t7_another_organization_gets_nothing",),
+        ("tests/api/metrics/test_metrics.py::TestWhoSeesWhat::test_t7_another_organization_gets_nothing",),
     ),
     Mutation(
         "any_password_is_taken",
