@@ -135,8 +135,8 @@ def known_through(session: Session, organization_id: UUID, subject: Subject) -> 
     statement = Statement(session.dialect, organization_id)
     for number, mart in enumerate(subject.known_by):
         statement.mart(f"known_{number}", mart, columns="known_from, known_to")
-    parts = [f"select greatest(known_from, known_to) as at from known_{n}" for n in range(len(subject.known_by))]
-    [[newest]] = session.fetch(statement.compile(f"select max(at) from ({' union all '.join(parts)}) as known"))
+    parts = [f"select greatest(known_from, known_to) as newest from known_{n}" for n in range(len(subject.known_by))]
+    [[newest]] = session.fetch(statement.compile(f"select max(newest) from ({' union all '.join(parts)}) as known"))
     return newest if isinstance(newest, datetime) else None
 
 

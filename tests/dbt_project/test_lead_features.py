@@ -14,7 +14,7 @@ from models_ml.columns import columns_of
 from models_ml.outcome import read_outcome
 from models_ml.training import Settings, train
 from orchestration.build.database import open_build
-from orchestration.scoring import DEALS, changed_ids, read_features
+from orchestration.scoring import DEALS, changed_ids, known_through, read_features
 from tests.dbt_project.conftest import HISTORY
 from tests.random_history import random_history
 from tests.warehouse_builder import build_warehouse, duckdb_warehouse, publish_warehouse
@@ -82,6 +82,7 @@ def _present(
             features = read_features(session, one, is_present=True)
             rows |= {(str(one), row[0]): row[1:] for row in features.iter_rows()}
             touched |= {(str(one), str(deal)) for deal in changed_ids(session, one, DEALS, since=since)}
+            assert known_through(session, one, DEALS) is not None
     return rows, touched
 
 
