@@ -33,7 +33,7 @@ INBOX = (
         (
             Edit(
                 "api/bd_accounts/connectors.py",
-                "sealed = secrets.seal(unit.context.organization_id, _purpose(account_id), kept)",
+                "sealed = secrets.seal(unit.context.organization_id, records.purpose_of(account_id), kept)",
                 "sealed = kept.encode()",
             ),
         ),
@@ -66,7 +66,7 @@ INBOX = (
             Edit(
                 "ingest/channels/telegram_chats.py",
                 'number = int.from_bytes(UUID(send_id).bytes[8:], "big") + place',
-                'number = int.from_bytes(UUID(send_id).bytes[8:], "big") + place + id(object())',
+                'number = int.from_bytes(UUID(send_id).bytes[8:], "big") + place + datetime.now(UTC).microsecond',
             ),
         ),
         (f"{_CHANNELS}/test_telegram.py::test_c1_an_answer_that_was_lost_is_asked_again_and_sent_once",),
