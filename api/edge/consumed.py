@@ -130,8 +130,7 @@ PASS_OVER = compiled(
     text(_SET_ASIDE.format(at="clock_timestamp()", reason="null", which="e.event_id = any(cast(:event_ids as uuid[]))"))
 )
 
-# who will commit an event at a position seen now has a transaction by now: with those gone, nothing comes before it.
-# Ours is above all of them; a snapshot's xmax is above those that have ended alone
+# our own transaction is above all that are under way; a snapshot's xmax is above those that have ended alone
 HORIZON = compiled(
     text("""
 select coalesce(pg_sequence_last_value(pg_get_serial_sequence('public.event_log', 'position')), 0) as position,

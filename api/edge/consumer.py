@@ -29,6 +29,7 @@ from api.db.pipeline import Connection, Row
 from api.db.statements import Statement, compiled
 from api.edge import consumed
 from api.edge.feed import Feed, Message
+from api.edge.settling import Settling
 from api.kernel.context import Context
 from api.kernel.database import Database, begun
 from api.kernel.unit_of_work import Opening, UnitOfWork
@@ -172,7 +173,7 @@ class _Consumption:
     _sweep_at: float = 0.0
     _settle_at: float = 0.0
     _unsettled: int = 0
-    _mark: Row | None = None
+    _settling: Settling = field(default_factory=Settling)
 
     async def run(self, stop: threading.Event) -> None:
         """Consume until `stop` is set."""
@@ -354,12 +355,9 @@ class _Consumption:
         """Forget what is consumed up to a position that nothing can come before any more."""
         self._settle_at, self._unsettled = monotonic() + _SETTLE_SECONDS, 0
         [seen] = await self.ask(consumed.HORIZON)
-        if self._mark is not None and self._mark.newest > seen.oldest:
-            return  # a transaction of then is still under way
-        if self._mark is not None and self._mark.position:
-            await self._write(consumed.SETTLE, types=self.types, position=self._mark.position)
+        if settled := self._settling.take(seen):
+            await self._write(consumed.SETTLE, types=self.types, position=settled)
             await self.ask(consumed.FORGET, consumer=self.consumer)
-        self._mark = seen
 
 
 def _read(message: Message) -> Envelope[Event] | None:

@@ -21,6 +21,7 @@ from api.db.statements import compiled
 from api.edge import consumed
 from api.edge.consumer import BEHIND_A_PARKED, consume
 from api.edge.feed import Feed
+from api.edge.settling import Settling
 from api.kernel.database import Database as Pool
 from api.kernel.unit_of_work import UnitOfWork
 from bus.memory import MemoryBroker
@@ -272,22 +273,25 @@ async def test_a_settled_position_waits_for_transactions_that_may_still_commit_b
             await world.until(lambda: len(world.effects()) == 2)
 
 
-async def test_a_settled_position_waits_for_the_newest_transaction_of_all(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """None that began later has ended: a snapshot's own bounds do not tell that this one is under way."""
-    monkeypatch.setattr("api.edge.consumer._SETTLE_SECONDS", 0.05)
-    await _begun(world)
-    async with world.consuming():
-        world.write(new_id(), 1)
-        await world.until(
-            lambda: world.row("select settled_position = (select max(position) from event_log) from consumers")[0]
-        )
-        with psycopg.connect(world.database.app_url) as connection:
-            insert_event(connection, new_id(), 1, organization_id=world.organization_id)
-            await asyncio.sleep(0.5)
-            connection.commit()
-        await world.until(lambda: len(world.effects()) == 2)
+async def test_a_settled_position_waits_for_whom_a_snapshot_does_not_know_yet(world: World) -> None:
+    """A position is drawn a moment before its transaction has a number, which may be the newest of all."""
+    pool, settling = Pool(world.database.worker_url), Settling()
+
+    async def look() -> int:
+        async with pool.unit(None) as unit:
+            [seen] = await unit.fetch(consumed.HORIZON)
+        return settling.take(seen)
+
+    drawn = "select nextval(pg_get_serial_sequence('public.event_log', 'position'))"
+    world.row(drawn)  # the first is written to the log, which needs a transaction's number
+    with psycopg.connect(world.database.admin_url) as late:
+        [position] = late.execute(drawn).fetchone() or (0,)
+        assert await look() == 0
+        late.execute("create table something (n int)")
+        assert [one for one in [await look() for _ in range(4)] if one >= position] == []
+        late.commit()
+    assert max([await look() for _ in range(3)]) >= position
+    await pool.close()
 
 
 async def test_who_lost_the_lease_does_nothing_more(world: World) -> None:

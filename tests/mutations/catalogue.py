@@ -132,6 +132,17 @@ MUTATIONS = (
         ("tests/api/test_consumer.py",),
     ),
     Mutation(
+        "a_consumer_settles_what_a_snapshot_does_not_know_yet",
+        (
+            Edit(
+                "api/edge/consumed.py",
+                "pg_current_xact_id()::text::bigint as newest",
+                "pg_snapshot_xmax(pg_current_snapshot())::text::bigint as newest",
+            ),
+        ),
+        ("tests/api/test_consumer.py::test_a_settled_position_waits_for_whom_a_snapshot_does_not_know_yet",),
+    ),
+    Mutation(
         "a_rule_acts_on_what_it_has_acted_on",
         (
             Edit(
