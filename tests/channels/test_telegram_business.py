@@ -5,7 +5,7 @@ from typing import Any
 import pytest_asyncio
 from telethon import functions, types
 
-from ingest.channels.telegram_chats import Chats
+from ingest.channels.telegram_chats import Chats, random_id
 from tests.channels.conftest import Connecting, Connection, soon
 from tests.channels.telegram_people import Person
 from tests.channels.telegram_server import TelegramServer
@@ -76,6 +76,14 @@ async def test_a_token_that_is_no_good_is_said(connecting: Connecting, server: T
             return bool((await connection.account())["reason"] == "sign_in_refused")
 
         await soon(refused)
+
+
+def test_c1_a_send_has_the_same_random_ids_whichever_connector_asks() -> None:
+    one, other = "0192f0c1-2a3b-7c4d-8e5f-0a1b2c3d4e5f", "0192f0c1-2a3b-7c4d-ffff-ffffffffffff"
+    assert [random_id(one, place) for place in (0, 1, 0, 1)] == [
+        -8187814485713662369, -8187814485713662368, -8187814485713662369, -8187814485713662368,
+    ]  # fmt: skip
+    assert (random_id(other), random_id(other, 1)) == (-1, 0)
 
 
 def test_what_is_sent_is_known_by_the_name_under_which_it_is_read() -> None:

@@ -69,7 +69,7 @@ INBOX = (
                 'number = int.from_bytes(UUID(send_id).bytes[8:], "big") + place + datetime.now(UTC).microsecond',
             ),
         ),
-        (f"{_CHANNELS}/test_telegram.py::test_c1_an_answer_that_was_lost_is_asked_again_and_sent_once",),
+        (f"{_CHANNELS}/test_telegram_business.py::test_c1_a_send_has_the_same_random_ids_whichever_connector_asks",),
     ),
     Mutation(
         "an_order_is_gone_on_with_by_whoever_stood_still",
