@@ -142,7 +142,7 @@ def _account(sign_in: SignIn, me: Me, account: dict[str, Any], known: Known) -> 
         if sum(day["missing"] for day in days):
             st.error("Messages are missing here. They are asked for again every minute.")
         if any(day["failed"] for day in days):
-            st.error("Some messages could not be taken in. Read them where they came from.")
+            st.warning("Some messages could not be taken in. Read them where they came from.")
         if account["state"] == "banned":
             st.warning(_WAITS["account_banned"])
         else:
