@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 _BACK_OFF_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 _LOOK_SECONDS = 2.0  # between two looks at the models
-_REST, _LONGEST_REST_SECONDS = 0.25, 10.0  # between two updates, as a share of the one before
+_REST, _LONGEST_REST_SECONDS = 0.1, 10.0  # between two updates, as a share of the one before
 
 
 @dataclass
