@@ -12,7 +12,7 @@ from telethon import errors, events, functions, types, utils
 
 from ingest.channels.api import Api, Held, Json
 from ingest.channels.telegram_chats import Chats
-from ingest.channels.telegram_files import received
+from ingest.channels.telegram_files import described, received
 
 _KINDS = (
     types.UpdateBotBusinessConnect,
@@ -103,7 +103,6 @@ class Business(Chats):
         sender = utils.get_peer_id(message.from_id) if message.from_id else customer
         known, writer = people.get(customer), people.get(sender)
         handle = f"@{known.username}" if known is not None and known.username else None
-        file = message.file
         return {
             "provider_id": f"{connection}:{message.id}",
             "thread_key": f"{connection}:{customer}",
@@ -112,11 +111,7 @@ class Business(Chats):
             "sender": utils.get_display_name(writer)[:640] or None if writer is not None else None,
             "text": message.message or "",
             "occurred_at": message.date.isoformat(),
-            "attachments": [
-                {"name": (file.name or "file")[:300], "type": file.mime_type or "unknown", "size": file.size or 0}
-            ]
-            if file
-            else [],
+            "attachments": described(message.file),
             "payload": {"message": message.to_json()},
         }
 

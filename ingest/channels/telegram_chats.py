@@ -14,7 +14,7 @@ from uuid import UUID
 from telethon import errors, events, types, utils
 
 from ingest.channels.api import Api, Held, Json, RefusedError
-from ingest.channels.telegram_files import as_media, received, requests
+from ingest.channels.telegram_files import as_media, described, received, requests
 
 _log = logging.getLogger(__name__)
 
@@ -210,7 +210,6 @@ class Chats:
         is_person = isinstance(chat, types.User)
         aliases = [f"@{chat.username}"] if getattr(chat, "username", None) else []
         aliases += [f"+{chat.phone.lstrip('+')}"] if getattr(chat, "phone", None) else []
-        file = message.file
         return {
             "provider_id": _name(message),
             "thread_key": str(message.chat_id),
@@ -221,11 +220,7 @@ class Chats:
             "subject": None if is_person else utils.get_display_name(chat)[:1000] or None,
             "text": message.message or "",
             "occurred_at": message.date.isoformat(),
-            "attachments": [
-                {"name": (file.name or "file")[:300], "type": file.mime_type or "unknown", "size": file.size or 0}
-            ]
-            if file
-            else [],
+            "attachments": described(message.file),
             "payload": {"message": message.to_json()},
         }
 

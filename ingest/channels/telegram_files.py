@@ -53,3 +53,10 @@ def requests(peer: Any, text: str, media: list[Any], ids: list[int]) -> list[Any
         for one, number in zip(left, ids[1:], strict=False)
     ]
     return asked
+
+
+def described(file: Any) -> list[Json]:  # noqa: ANN401 # Telethon has no types
+    """What a message's file is, without what is in it; nothing where it has none."""
+    if not file:
+        return []
+    return [{"name": (file.name or "file")[:300], "type": file.mime_type or "unknown", "size": file.size or 0}]
