@@ -194,11 +194,7 @@ class Record:
                 self._waiting.pop(key, None)  # it failed, and passes again, before anybody was told
                 continue
             self._waiting[key] = event
-            before = self._latest.get(key)
-            if isinstance(event, dg.AssetCheckEvaluation):
-                self._is_urgent |= not event.passed or (
-                    isinstance(before, dg.AssetCheckEvaluation) and not before.passed
-                )
+            self._is_urgent |= _is_failure(event) or _is_failure(self._latest.get(key))
 
     def tell_if_due(self) -> None:
         """Tell Dagster of what waits, unless it was told a moment ago."""
