@@ -1,4 +1,8 @@
-"""Statements of conversations, messages and sends."""
+"""Statements of conversations, messages and sends.
+
+Whoever locks several things locks them in one order: the account, conversations, messages, sends; several of a kind by
+their ids. Connectors tell, claim and take in at the same time, and none may wait for another that waits for it.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -91,7 +95,9 @@ _MESSAGE = compiled(_messages.where(MessageRow.id == bindparam("message_id")))
 _of_account = MessageRow.account_id == bindparam("account_id")
 #: Messages that the provider's ids name, among them those that a new one refers to.
 KNOWN = compiled(
-    _messages.where(_of_account, is_one_of(MessageRow.provider_id, "provider_ids")).with_for_update(key_share=True),
+    _messages.where(_of_account, is_one_of(MessageRow.provider_id, "provider_ids"))
+    .order_by(MessageRow.id)
+    .with_for_update(key_share=True),
     is_prepared=False,
 )
 #: Conversations of an account by their threads, by messages in them, or by whom they are with of late.
@@ -135,7 +141,8 @@ _one_message = MessageRow.id == bindparam("message_id")
 LOCKED_MESSAGE = compiled(_messages.where(_one_message).with_for_update(key_share=True))
 SEND_OF_MESSAGE = compiled(_sends.where(SendRow.message_id == bindparam("message_id")).with_for_update())
 SENDS_OF_MESSAGES = compiled(
-    _sends.where(is_one_of(SendRow.message_id, "message_ids")).with_for_update(), is_prepared=False
+    _sends.where(is_one_of(SendRow.message_id, "message_ids")).order_by(SendRow.id).with_for_update(),
+    is_prepared=False,
 )
 LOCKED_SEND = compiled(_sends.where(SendRow.id == bindparam("send_id")).with_for_update())
 MESSAGE_OF_SEND = compiled(
@@ -146,12 +153,21 @@ MESSAGE_OF_SEND = compiled(
         .scalar_subquery()
     ).with_for_update(key_share=True)
 )
+_of_its_message = and_(SendRow.organization_id == MessageRow.organization_id, SendRow.message_id == MessageRow.id)
 CONVERSATION_OF_SEND = compiled(
     _conversations.where(
         ConversationRow.id
         == select(MessageRow.conversation_id)
-        .join(SendRow, and_(SendRow.organization_id == MessageRow.organization_id, SendRow.message_id == MessageRow.id))
+        .join(SendRow, _of_its_message)
         .where(MessageRow.organization_id == _organization, SendRow.id == bindparam("send_id"))
+        .scalar_subquery()
+    )
+)
+CONVERSATION_OF_MESSAGE = compiled(
+    _conversations.where(
+        ConversationRow.id
+        == select(MessageRow.conversation_id)
+        .where(MessageRow.organization_id == _organization, _one_message)
         .scalar_subquery()
     )
 )
@@ -166,12 +182,18 @@ QUEUED_SENDS = compiled(
 _CONSENT = "hashtextextended('opt-outs:' || cast(cast(:organization_id as uuid) as text), 0)"
 CLAIMING = compiled(text(f"select pg_advisory_xact_lock_shared({_CONSENT}) as held"))
 OPTING_OUT = compiled(text(f"select pg_advisory_xact_lock({_CONSENT}) as held"))
-#: Sends that a connector before this one left behind.
-ORPHANS = compiled(
-    _sends.where(
-        SendRow.account_id == bindparam("account_id"), SendRow.state == "sending", SendRow.epoch < bindparam("epoch")
-    ).with_for_update()
+_is_orphan = and_(
+    SendRow.account_id == bindparam("account_id"), SendRow.state == "sending", SendRow.epoch < bindparam("epoch")
 )
+#: Sends that a connector before this one left behind, and their messages, to be locked before them.
+ORPHANED_MESSAGES = compiled(
+    _messages.where(
+        MessageRow.id.in_(select(SendRow.message_id).where(SendRow.organization_id == _organization, _is_orphan))
+    )
+    .order_by(MessageRow.id)
+    .with_for_update(key_share=True)
+)
+ORPHANS = compiled(_sends.where(_is_orphan).order_by(SendRow.id).with_for_update())
 _is_suppressed = (
     select(Suppression.reason)
     .where(
@@ -182,9 +204,11 @@ _is_suppressed = (
     .limit(1)
     .scalar_subquery()
 )
-#: Sends whose time has come, oldest first, with what is in the way of each.
+#: Sends whose time has come, oldest first, with what is in the way of each. Their messages are locked with them: where
+#: somebody else has either, both are left for the next claim.
 WAITING = compiled(
     select(*columns_of(Send, SendRow), _is_suppressed.label("suppressed"))
+    .join(MessageRow, _of_its_message)
     .join(BdAccount, and_(BdAccount.organization_id == SendRow.organization_id, BdAccount.id == SendRow.account_id))
     .where(
         SendRow.organization_id == _organization,
@@ -195,7 +219,7 @@ WAITING = compiled(
     )
     .order_by(SendRow.not_before, SendRow.id)
     .limit(bindparam("row_limit"))
-    .with_for_update(of=SendRow, skip_locked=True)
+    .with_for_update(of=(MessageRow, SendRow), key_share=True, skip_locked=True)
 )
 #: What connectors wait for a hint of; the account's id follows.
 SENDS_OF = "sends:"
@@ -206,7 +230,8 @@ from sends where organization_id = :organization_id and account_id = :account_id
 """)
 )
 MESSAGES_BY_ID = compiled(
-    _messages.where(is_one_of(MessageRow.id, "ids")).with_for_update(key_share=True), is_prepared=False
+    _messages.where(is_one_of(MessageRow.id, "ids")).order_by(MessageRow.id).with_for_update(key_share=True),
+    is_prepared=False,
 )
 CONVERSATIONS_BY_ID = compiled(_conversations.where(is_one_of(ConversationRow.id, "ids")), is_prepared=False)
 #: What theirs in a conversation came last: an answer by mail refers to it.
@@ -309,11 +334,28 @@ async def lock_send(unit: UnitOfWork, send_id: UUID) -> Underway:
         NotFound: there is none.
     """
     one = {"send_id": send_id}
-    sends, messages, conversations = await unit.fetch_all(
-        LOCKED_SEND.bind(**one), MESSAGE_OF_SEND.bind(**one), CONVERSATION_OF_SEND.bind(**one)
+    found = _underway(
+        await unit.fetch_all(MESSAGE_OF_SEND.bind(**one), LOCKED_SEND.bind(**one), CONVERSATION_OF_SEND.bind(**one))
     )
-    if not sends:
+    if found is None:
         raise NotFound("send")
+    return found
+
+
+async def lock_send_of(unit: UnitOfWork, message_id: UUID) -> Underway | None:
+    """The send of a message, with what belongs to it; none where it was received, or written elsewhere."""
+    one = {"message_id": message_id}
+    return _underway(
+        await unit.fetch_all(
+            LOCKED_MESSAGE.bind(**one), SEND_OF_MESSAGE.bind(**one), CONVERSATION_OF_MESSAGE.bind(**one)
+        )
+    )
+
+
+def _underway(answers: Sequence[list[Row]]) -> Underway | None:
+    messages, sends, conversations = answers
+    if not sends:
+        return None
     return Underway(
         only(Conversation, conversations, "conversation"), only(Message, messages, "message"), as_state(Send, sends[0])
     )

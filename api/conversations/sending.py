@@ -203,9 +203,10 @@ async def claim_sends(unit: UnitOfWork, account_id: UUID, epoch: int, *, limit: 
     Raises:
         NotFound, LeaseLost: as they say.
     """
-    account, [left, _, *condition] = await accounts.lock_account(
+    account, [_, left, _, *condition] = await accounts.lock_account(
         unit,
         account_id,
+        records.ORPHANED_MESSAGES.bind(account_id=account_id, epoch=epoch),
         records.ORPHANS.bind(account_id=account_id, epoch=epoch),
         # whoever wants no more waits for claims that began before, and later ones know it
         records.CLAIMING.bind(),
@@ -289,7 +290,11 @@ async def opt_out(unit: UnitOfWork, channel: Channel, addresses: Iterable[str], 
 
 async def withdraw(unit: UnitOfWork, message_ids: Collection[UUID]) -> None:
     """What of these messages nobody has claimed yet is not sent."""
-    waiting = records.sends(await unit.fetch(records.QUEUED_SENDS, message_ids=sorted(message_ids)))
+    wanted = sorted(message_ids)
+    _, queued = await unit.fetch_all(
+        records.MESSAGES_BY_ID.bind(ids=wanted), records.QUEUED_SENDS.bind(message_ids=wanted)
+    )
+    waiting = records.sends(queued)
     if not waiting:
         return
     messages, conversations = await _belonging(unit, waiting)
@@ -335,10 +340,11 @@ async def decide(unit: UnitOfWork, message: Message, decision: str) -> Message:
     """What a person decides about a send that failed or is unknown: `retry` or `confirm`.
 
     Raises:
-        NothingToRetry: it is neither.
+        NothingToRetry: it is neither, or was not sent from here.
     """
-    [row] = await unit.fetch(records.SEND_OF_MESSAGE, message_id=message.id)
-    found = await records.lock_send(unit, row.id)
+    found = await records.lock_send_of(unit, message.id)
+    if found is None:
+        raise sends.NothingToRetry(message.state)
     by_hand = found.conversation.channel is Channel.LINKEDIN
     if decision == "retry":
         after = sends.retry(found.send, unit.now)

@@ -36,7 +36,7 @@ class NothingToRetry(Conflict):
 
     code = "nothing_to_retry"
 
-    def __init__(self, state: SendState) -> None:
+    def __init__(self, state: str) -> None:
         super().__init__(f"This message is {state}; only what failed or is unknown can be decided about.")
 
 
