@@ -31,7 +31,8 @@ _SHARED: Mapping[str, str] = {
 }
 _CODES = {code: code for code in MINOR_DIGITS}
 _MEANT_FIRST = {sign: codes.split()[0] for sign, codes in _SIGNS.items()} | _CODES
-_MEANT = {**_SIGNS, **_SHARED, **_CODES}
+#: Signs and codes, in capitals, and the currencies that each can mean.
+MEANT = {**_SIGNS, **_SHARED, **_CODES}
 
 _BLANK = "[\\s\u00a0\u202f\u2009]"
 _SIGN = r"[^0-9.,'’()+\-−\s\u00a0\u202f\u2009][^0-9,'’()+\-−\s\u00a0\u202f\u2009]{0,5}"
@@ -132,7 +133,7 @@ def _is_among(code: pl.Expr, codes: pl.Expr) -> pl.Expr:
 
 def meant_by(sign: pl.Expr) -> pl.Expr:
     """The codes that a sign can mean, separated by blanks; null for none."""
-    return sign.replace_strict(_MEANT, default=None, return_dtype=pl.String)
+    return sign.replace_strict(MEANT, default=None, return_dtype=pl.String)
 
 
 def currency_of(sign: pl.Expr, given: pl.Expr, default: str) -> pl.Expr:

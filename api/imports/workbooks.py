@@ -8,19 +8,16 @@ import csv
 import json
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import openpyxl
-import pyarrow as pa
 import pyarrow.parquet as pq
-from openpyxl.utils.exceptions import InvalidFileException
 
 from api.edge.cells import guard
 from api.imports.problems import FileProblem
+from api.imports.sheets import UnreadableWorkbookError, sheets, sound, written
 
 #: How their names end.
 WORKBOOKS = frozenset({".xlsx", ".xlsm", ".parquet"})
@@ -28,7 +25,7 @@ _ZIP_MAGIC, _PARQUET_MAGIC = b"PK\x03\x04", b"PAR1"
 #: Bytes of a workbook when it is unpacked: a small file can hold very much of nothing.
 LARGEST_UNPACKED = 1 << 30
 _ROWS_AT_ONCE = 5_000
-_BROKEN = (zipfile.BadZipFile, InvalidFileException, KeyError, ValueError, OSError, SyntaxError, pa.ArrowException)
+_BROKEN = (zipfile.BadZipFile, NotImplementedError, UnreadableWorkbookError)
 
 Cells = Iterable[Sequence[Any]]
 
@@ -61,25 +58,24 @@ def _workbook(name: str, path: Path, notes: list[str]) -> Iterator[Sequence[Any]
     with zipfile.ZipFile(path) as archive:
         if sum(part.file_size for part in archive.infolist()) > LARGEST_UNPACKED:
             raise FileProblem(name, "The workbook is too large.", "Save the sheet as CSV (UTF-8) and try again.")
-    # by its contents: what is called otherwise is refused by name
-    with path.open("rb") as stream, closing(openpyxl.load_workbook(stream, read_only=True, data_only=True)) as book:
-        headings: Sequence[Any] | None = None
-        for sheet in book.worksheets:
-            if sheet.sheet_state != "visible":
-                continue
-            rows = iter(sheet.iter_rows(values_only=True))
-            first = next(rows, ())
-            if headings is None:
-                headings = first
-                yield first
-            elif first != headings:
-                if any(cell is not None for cell in first):
-                    notes.append(f"{name}: not read: the sheet {sheet.title!r}, whose headings are others.")
-                continue
-            yield from rows
+    headings: Sequence[Any] | None = None
+    for title, rows in sheets(path):
+        first = next(rows, [])
+        if headings is None:
+            headings = first
+            yield first
+        elif first != headings:
+            if any(cell is not None for cell in first):
+                notes.append(f"{name}: not read: the sheet {title!r}, whose headings are others.")
+            continue
+        yield from rows
 
 
 def _parquet(_name: str, path: Path, _notes: list[str]) -> Iterator[Sequence[Any]]:
+    return sound(_batches(path))
+
+
+def _batches(path: Path) -> Iterator[Sequence[Any]]:
     with pq.ParquetFile(path) as file:
         yield file.schema_arrow.names
         for batch in file.iter_batches(_ROWS_AT_ONCE):
@@ -98,19 +94,11 @@ def as_text(value: Any) -> str:  # noqa: ANN401 # whatever a cell holds
     return next((write(value) for kind, write in _WRITERS.items() if isinstance(value, kind)), str(value))
 
 
-def _number(value: float | Decimal) -> str:
-    digits = f"{Decimal(f'{value:.15g}') if isinstance(value, float) else value:f}"
-    whole, point, decimals = digits.partition(".")
-    decimals = decimals.rstrip("0")
-    # three digits behind a point could be thousands
-    return f"{whole}.{decimals}{'0' if len(decimals) == 3 else ''}" if point and decimals else whole
-
-
 _WRITERS: Mapping[type, Callable[[Any], str]] = {
     bool: lambda value: "true" if value else "false",
     int: str,
-    float: _number,
-    Decimal: _number,
+    float: written,
+    Decimal: written,
     date: lambda value: str(value.isoformat()),
     bytes: lambda value: str(value.decode("utf-8", errors="replace")),
     list: lambda value: json.dumps(value, default=str, ensure_ascii=False),
