@@ -221,9 +221,11 @@ async def batches(
     unit: UnitOfWork, what: ExportedList, *, owners: Owners, viewer_id: UUID | None
 ) -> AsyncIterator[list[Sequence[Any]]]:
     """The cells of all rows of a list that a viewer sees, column by column, some thousands at a time."""
-    given: dict[str, Any] = {"owners": None if owners is None else list(owners)}
-    if owners is not None and what.is_by_viewer:
-        given["viewer_id"] = viewer_id
+    given: dict[str, Any] = {}
+    if owners is not None and what.listing.is_narrowed_by("owners"):  # products, stages and people everybody sees
+        given["owners"] = list(owners)
+        if what.is_by_viewer:
+            given["viewer_id"] = viewer_id
     after: list[Any] | None = None
     while True:
         [rows] = await unit.fetch_all(what.listing.bind(given, after=after, limit=_AT_ONCE))

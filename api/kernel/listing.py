@@ -31,6 +31,10 @@ class Listing:
         self._query, self._filters, self._newest_first = query, dict(filters), newest_first
         self._statements: dict[tuple[frozenset[str], bool], Statement] = {}
 
+    def is_narrowed_by(self, name: str) -> bool:
+        """Whether the list has this filter."""
+        return name in self._filters
+
     def bind(
         self, given: Mapping[str, object], *, after: Sequence[object] | None, limit: int, ask: Ask | None = None
     ) -> Bound:
