@@ -116,6 +116,11 @@ class WarehouseSettings(Settings):
         pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$",
         description="The same of each process that answers from the published marts; what it has read counts as well.",
     )
+    warehouse_kept_days: int = Field(
+        default=7,
+        ge=0,
+        description="The version of the figures with which a day (UTC) ended can be asked by name for so many days.",
+    )
 
     @field_validator("warehouse_url")
     @classmethod

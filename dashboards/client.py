@@ -12,7 +12,9 @@ from typing import Any, cast
 import httpx
 import streamlit as st
 
+from contracts.calls import metrics
 from contracts.calls.call import Answer, Call
+from contracts.calls.schemas import WarehouseVersionRead
 from dashboards import transport
 from dashboards.answers import DealsAnswer, FiguresAnswer, Freshness, FunnelAnswer, Me, Pipeline, TeamAnswer
 from dashboards.session import SignIn
@@ -230,6 +232,12 @@ def _names(sign_in: SignIn, path: str) -> dict[str, str]:
 def freshness(sign_in: SignIn) -> Freshness:
     """How fresh and how sound the figures are, not older than two seconds."""
     return Freshness.model_validate(_kept_briefly(sign_in, "/v1/freshness", ()))
+
+
+def kept_versions(sign_in: SignIn) -> list[WarehouseVersionRead]:
+    """The versions of the figures that can be asked by name, not older than a minute."""
+    found: list[WarehouseVersionRead] = _kept_a_minute(sign_in, metrics.list_warehouse_versions().path, ())["items"]
+    return found
 
 
 def funnel(sign_in: SignIn, parameters: Parameters, *, version: str | None = None) -> FunnelAnswer:

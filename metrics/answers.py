@@ -7,21 +7,23 @@ bounded. Threads that ask the same at the same time wait for one computation.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from contracts.settings import FIGURES_MEMORY_LIMIT
+from contracts.warehouse import Part
 from metrics import query
+from metrics.errors import UnknownVersionError
 from metrics.explain import Explanation, explain
 from metrics.parameters import Parameters
-from metrics.publication import PublishedVersion
+from metrics.publication import PublishedVersion, parse_version
 from metrics.query import Answer
 from metrics.question import through_of
-from metrics.reader import Reader, open_reader
+from metrics.reader import KeptVersion, Reader, VersionedReader, open_reader
 from metrics.registry import Definition
 from metrics.restatements import Restatement, restatements
 from metrics.rows import CellAddress, Page, rows
@@ -101,7 +103,9 @@ class Figures:
         self._url = warehouse_url
         self._memory_limit = memory_limit
         self._lock = threading.Lock()
-        self._reader: Reader | None = None
+        self._reader: VersionedReader | None = None
+        self._asked: PublishedVersion | None = None
+        self._pinned: Reader | None = None
         self._cache = AnswerCache(kept_answers)
 
     def current(self) -> PublishedVersion:
@@ -110,18 +114,49 @@ class Figures:
         Raises:
             WarehouseNotReadyError: nothing is published yet.
         """
-        return self._open().current()
+        return self._read().current()
+
+    @property
+    def asked_version(self) -> PublishedVersion | None:
+        """The version that was asked by its name."""
+        return self._asked
+
+    def now(self) -> datetime:
+        """What answers take for now: of a version that was asked by name, when it was published."""
+        return datetime.now(UTC) if self._asked is None else self._asked.published_at
+
+    def kept_versions(self) -> list[KeptVersion]:
+        """The versions that can be asked by name, newest first."""
+        return self._open().kept()
+
+    def at(self, name: str, parts: Collection[Part] = ()) -> "Figures":
+        """The figures of one version, asked by its name, or of a kept one with the same `parts`.
+
+        What they answer is kept with the other answers.
+
+        Raises:
+            UnknownVersionError: there cannot have been such a version.
+            VersionGoneError: it is not kept any more.
+        """
+        try:
+            version = parse_version(name)
+        except ValueError:
+            raise UnknownVersionError from None
+        figures = Figures(self._url)
+        figures._asked, figures._pinned = version, self._open().at(version, parts)
+        figures._cache = self._cache
+        return figures
 
     def through(self, viewer: Viewer) -> datetime | None:
         """Newest `recorded_at` of the organization in the current version."""
-        with self._open().session() as session:
+        with self._read().session() as session:
             return through_of(session, viewer)
 
     def answer(self, definition: Definition, parameters: Parameters, *, viewer: Viewer, now: datetime) -> Answer:
         """As `metrics.query.answer`, from the table where it was answered before."""
-        reader = self._open()
+        reader = self._read()
         return self._cache.get(
-            _question(definition, parameters, viewer=viewer, now=now),
+            self._key(definition, parameters, viewer=viewer, now=now),
             reader.current(),
             lambda: query.answer(reader, definition, parameters, viewer=viewer, now=now),
         )
@@ -130,11 +165,11 @@ class Figures:
         self, definition: Definition, parameters: Parameters, *, viewer: Viewer, now: datetime
     ) -> KeptAnswer | None:
         """The newest answer that was computed before, without computing one."""
-        return self._cache.kept(_question(definition, parameters, viewer=viewer, now=now))
+        return self._cache.kept(self._key(definition, parameters, viewer=viewer, now=now))
 
     def explain(self, definition: Definition, parameters: Parameters, *, viewer: Viewer, now: datetime) -> Explanation:
         """As `metrics.explain.explain`."""
-        return explain(self._open(), definition, parameters, viewer=viewer, now=now)
+        return explain(self._read(), definition, parameters, viewer=viewer, now=now)
 
     def rows(
         self,
@@ -148,7 +183,7 @@ class Figures:
         after: UUID | None = None,
     ) -> Page:
         """As `metrics.rows.rows`."""
-        return rows(self._open(), definition, parameters, cell, viewer=viewer, now=now, limit=limit, after=after)
+        return rows(self._read(), definition, parameters, cell, viewer=viewer, now=now, limit=limit, after=after)
 
     def restatements(
         self,
@@ -163,7 +198,7 @@ class Figures:
     ) -> Restatement:
         """As `metrics.restatements.restatements`."""
         return restatements(
-            self._open(), definition, parameters, cell, earlier=earlier, viewer=viewer, now=now, most=most
+            self._read(), definition, parameters, cell, earlier=earlier, viewer=viewer, now=now, most=most
         )
 
     def close(self) -> None:
@@ -173,7 +208,14 @@ class Figures:
                 self._reader.close()
                 self._reader = None
 
-    def _open(self) -> Reader:
+    def _key(self, definition: Definition, parameters: Parameters, *, viewer: Viewer, now: datetime) -> Key:
+        question = _question(definition, parameters, viewer=viewer, now=now)
+        return question if self._asked is None else (*question, self._asked)
+
+    def _read(self) -> Reader:
+        return self._pinned or self._open()
+
+    def _open(self) -> VersionedReader:
         with self._lock:
             if self._reader is None:
                 self._reader = open_reader(self._url, memory_limit=self._memory_limit)

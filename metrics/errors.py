@@ -6,7 +6,10 @@ MetricError
 ├── ParameterError              a parameter is wrong: `field` says which
 ├── UnknownPipelineError        no such pipeline in the organization, as known at that instant
 ├── TooExpensiveError           an answer needs more time or memory than it may take
-└── WarehouseNotReadyError      nothing published yet, or the organization is not in it yet
+├── WarehouseNotReadyError      nothing published yet, or the organization is not in it yet
+└── VersionError                a version of the warehouse that is asked by name cannot answer
+    ├── UnknownVersionError     there never was one of that name
+    └── VersionGoneError        it is not kept any more, or lacks what is asked
 """
 
 
@@ -55,3 +58,18 @@ class TooExpensiveError(MetricError):
 
 class WarehouseNotReadyError(MetricError):
     """There is no published version to read, or it does not hold the organization yet."""
+
+
+class VersionError(MetricError):
+    """A published version that is asked by name cannot answer."""
+
+
+class UnknownVersionError(VersionError):
+    """There never was a version of this name."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no such version of the figures.")
+
+
+class VersionGoneError(VersionError):
+    """The version is not kept any more, or does not hold what is asked."""

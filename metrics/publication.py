@@ -6,12 +6,15 @@ be taken back to become a newer version (`take`), under another name, so that no
 PostgreSQL: schema `published`, and one row in `published.current_version`, which also serves as the lock between
 readers (shared) and the swap (exclusive).
 Beside each version lies its record: what it was made of, and how far each part (a group at one speed) of it is.
+The version with which a day (UTC) ended is kept for some days, to be asked again by its name: a copy in
+`published/kept`, or in a schema of its own (`schema_of`).
 """
 
 import fcntl
 import json
 import os
 import re
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +30,8 @@ from contracts.warehouse import PUBLISHED_SCHEMA, Part, duckdb_folder
 _FORMAT = "%Y%m%dT%H%M%S%fZ"
 _NAME = re.compile(r"^\d{8}T\d{12}Z$")
 _CURRENT = "CURRENT"
+#: ioctl that makes a file share another one's blocks until either is written (Linux: Btrfs, XFS, and others).
+_FICLONE = 0x40049409
 
 
 @dataclass(frozen=True)
@@ -92,15 +97,89 @@ def warehouse_folder(warehouse_url: str) -> Path:
     return folder
 
 
-class PublishedFolder:
-    """The published versions of a DuckDB warehouse."""
+class VersionFiles:
+    """Versions as files of a folder, each with its record."""
 
-    def __init__(self, warehouse: Path) -> None:
-        self.root = warehouse / "published"
+    def __init__(self, root: Path) -> None:
+        self.root = root
 
     def path_of(self, version: PublishedVersion) -> Path:
         """The version's file."""
         return self.root / f"{version.version}.duckdb"
+
+    def versions(self) -> list[PublishedVersion]:
+        """All versions whose files are there, oldest first."""
+        names = sorted(path.stem for path in self.root.glob("*.duckdb") if _NAME.match(path.stem))
+        return [parse_version(name) for name in names]
+
+    def hold(self, version: PublishedVersion) -> BinaryIO:
+        """Keep a version's file from being taken back, until the answer is closed; to be called before opening it.
+
+        Raises:
+            FileNotFoundError: the version is no longer there; CURRENT names a newer one.
+        """
+        path = self.path_of(version)
+        file = path.open("rb")
+        if not _lock(file, fcntl.LOCK_SH) or not _is_at(file, path):
+            file.close()
+            raise FileNotFoundError(path)
+        return file
+
+    def record(self, version: PublishedVersion) -> dict[str, Any] | None:
+        """What a version was made of; None where nothing says so."""
+        try:
+            record: dict[str, Any] = json.loads(self._record_path(version).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        record["through"] = datetime.fromisoformat(record["through"]) if record["through"] else None
+        return record
+
+    def write_record(self, version: PublishedVersion, record: str) -> None:
+        """Say in JSON what a version is made of; to be done before anybody is pointed to it."""
+        replace_file(self._record_path(version), record)
+
+    def remove(self, version: PublishedVersion) -> None:
+        """Delete a version. A reader that still holds its file keeps reading it: it goes when that one lets go."""
+        self.path_of(version).unlink(missing_ok=True)
+        self._record_path(version).unlink(missing_ok=True)
+        self._damage_path(version).unlink(missing_ok=True)
+
+    def _damage_path(self, version: PublishedVersion) -> Path:
+        return self.path_of(version).with_suffix(".damaged")
+
+    def _record_path(self, version: PublishedVersion) -> Path:
+        return self.path_of(version).with_suffix(".json")
+
+
+class PublishedFolder(VersionFiles):
+    """The published versions of a DuckDB warehouse."""
+
+    def __init__(self, warehouse: Path) -> None:
+        super().__init__(warehouse / "published")
+
+    @property
+    def kept(self) -> VersionFiles:
+        """The versions with which days ended; nobody takes them back before `prune_kept` says so."""
+        return VersionFiles(self.root / "kept")
+
+    def keep(self, version: PublishedVersion) -> None:
+        """Put a copy of a version among the kept ones: it becomes nothing newer."""
+        kept = self.kept
+        kept.root.mkdir(parents=True, exist_ok=True)
+        for leftover in kept.root.glob("*.tmp"):
+            leftover.unlink()
+        draft = kept.root / f"{version.version}.duckdb.tmp"
+        if not clone_file(self.path_of(version), draft):
+            shutil.copyfile(self.path_of(version), draft)
+        record = self._record_path(version)
+        if record.is_file():
+            kept.write_record(version, record.read_text(encoding="utf-8"))
+        draft.rename(kept.path_of(version))
+
+    def find(self, version: PublishedVersion) -> VersionFiles | None:
+        """Where a version lies now; None where it is not kept any more."""
+        places: tuple[VersionFiles, ...] = (self, self.kept)
+        return next((place for place in places if place.path_of(version).is_file()), None)
 
     def current(self) -> PublishedVersion | None:
         """The version readers open now; None before the first one."""
@@ -140,40 +219,7 @@ class PublishedFolder:
             self.point_to(older)
         else:
             (self.root / _CURRENT).unlink(missing_ok=True)
-        self.path_of(version).unlink(missing_ok=True)
-        self._record_path(version).unlink(missing_ok=True)
-        self._damage_path(version).unlink(missing_ok=True)
-
-    def versions(self) -> list[PublishedVersion]:
-        """All versions whose files are there, oldest first."""
-        names = sorted(path.stem for path in self.root.glob("*.duckdb") if _NAME.match(path.stem))
-        return [parse_version(name) for name in names]
-
-    def hold(self, version: PublishedVersion) -> BinaryIO:
-        """Keep a version's file from being taken back, until the answer is closed; to be called before opening it.
-
-        Raises:
-            FileNotFoundError: the version is no longer there; CURRENT names a newer one.
-        """
-        path = self.path_of(version)
-        file = path.open("rb")
-        if not _lock(file, fcntl.LOCK_SH) or not _is_at(file, path):
-            file.close()
-            raise FileNotFoundError(path)
-        return file
-
-    def record(self, version: PublishedVersion) -> dict[str, Any] | None:
-        """What a version was made of; None where nothing says so."""
-        try:
-            record: dict[str, Any] = json.loads(self._record_path(version).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        record["through"] = datetime.fromisoformat(record["through"]) if record["through"] else None
-        return record
-
-    def write_record(self, version: PublishedVersion, record: str) -> None:
-        """Say in JSON what a version is made of; to be done before anybody is pointed to it."""
-        replace_file(self._record_path(version), record)
+        self.remove(version)
 
     def take(self, version: PublishedVersion, draft: Path) -> bool:
         """Take a version's file back as `draft`; false where somebody reads it or locks do not work."""
@@ -194,16 +240,18 @@ class PublishedFolder:
         current = self.current()
         doomed = [version for version in self.versions()[:-keep] if version != current]
         for version in doomed:
-            self.path_of(version).unlink(missing_ok=True)
-            self._record_path(version).unlink(missing_ok=True)
-            self._damage_path(version).unlink(missing_ok=True)
+            self.remove(version)
         return doomed
 
-    def _damage_path(self, version: PublishedVersion) -> Path:
-        return self.path_of(version).with_suffix(".damaged")
 
-    def _record_path(self, version: PublishedVersion) -> Path:
-        return self.path_of(version).with_suffix(".json")
+def clone_file(source: Path, target: Path) -> bool:
+    """Make `target` a copy that shares the blocks of `source`; false where the file system cannot."""
+    with source.open("rb") as read, target.open("wb") as written:
+        try:
+            fcntl.ioctl(written, _FICLONE, read.fileno())
+        except OSError:
+            return False
+    return True
 
 
 def _lock(file: BinaryIO, kind: int) -> bool:
@@ -243,6 +291,12 @@ def replace_file(path: Path, text: str) -> None:
 
 _VERSION_TABLE = f"{PUBLISHED_SCHEMA}.current_version"
 _RECORDS_TABLE = f"{PUBLISHED_SCHEMA}.publications"
+_KEPT_TABLE = f"{PUBLISHED_SCHEMA}.kept_versions"
+
+
+def schema_of(version: PublishedVersion) -> str:
+    """PostgreSQL's schema with the marts of a kept version."""
+    return f"{PUBLISHED_SCHEMA}_{version.version.lower()}"
 
 
 def prepare_postgres(connection: psycopg.Connection[Any]) -> None:
@@ -254,6 +308,8 @@ def prepare_postgres(connection: psycopg.Connection[Any]) -> None:
         "code_version text not null, raw_version text)"
     )
     connection.execute(f"alter table {_RECORDS_TABLE} add column if not exists parts jsonb not null default '{{}}'")
+    connection.execute(f"alter table {_RECORDS_TABLE} add column if not exists checks jsonb not null default '{{}}'")
+    connection.execute(f"create table if not exists {_KEPT_TABLE} (version text primary key)")
     connection.execute(
         f"create table if not exists {_VERSION_TABLE} "
         "(only_row boolean primary key default true check (only_row), version text not null)"
@@ -298,3 +354,12 @@ def read_postgres_parts(connection: psycopg.Connection[Any], version: PublishedV
         f"select to_jsonb(record) from {_RECORDS_TABLE} as record where version = %s", (version.version,)
     ).fetchone()
     return found[0] if found else None
+
+
+def read_postgres_kept(connection: psycopg.Connection[Any]) -> list[PublishedVersion]:
+    """The versions that have a schema of their own, oldest first."""
+    try:
+        rows = connection.execute(f"select version from {_KEPT_TABLE} order by version").fetchall()
+    except psycopg.errors.UndefinedTable:
+        return []
+    return [parse_version(row[0]) for row in rows]

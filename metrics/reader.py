@@ -1,8 +1,8 @@
 """Opens published versions of the warehouse, read-only, and nothing else.
 
-A session sees exactly one version. DuckDB: one read-only connection per version, a cursor per session; a new version
-is opened when CURRENT names it, and the old one closes with its last session. PostgreSQL: one transaction, in which
-the version's row is locked against the swap.
+A session sees exactly one version: the current one, or one that is kept and asked by its name (`at`). DuckDB: one
+read-only connection per version, a cursor per session; a new version is opened when CURRENT names it, and the old one
+closes with its last session. PostgreSQL: one transaction, in which the version's row is locked against the swap.
 """
 
 import atexit
@@ -10,9 +10,9 @@ import logging
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -26,15 +26,18 @@ from contracts.settings import FIGURES_MEMORY_LIMIT
 from contracts.warehouse import Mart, Part
 from metrics.compile import Compiled
 from metrics.dialect import DUCKDB, POSTGRES, Dialect
-from metrics.errors import TooExpensiveError, WarehouseNotReadyError
+from metrics.errors import TooExpensiveError, UnknownVersionError, VersionGoneError, WarehouseNotReadyError
 from metrics.publication import (
     PublishedFolder,
     PublishedPart,
     PublishedVersion,
+    VersionFiles,
     is_duckdb,
     part_in,
+    read_postgres_kept,
     read_postgres_parts,
     read_postgres_version,
+    schema_of,
     warehouse_folder,
 )
 
@@ -42,6 +45,14 @@ _log = logging.getLogger(__name__)
 
 #: A statement (in DuckDB the few of a session) that takes longer is broken off: nobody waits for its answer any more.
 STATEMENT_LIMIT = timedelta(seconds=30)
+
+
+@dataclass(frozen=True)
+class KeptVersion:
+    """A version that can be asked by name, with its record; None where it has none."""
+
+    version: PublishedVersion
+    record: Mapping[str, Any] | None
 
 
 class Session(Protocol):
@@ -91,6 +102,41 @@ class Reader(Protocol):
         ...
 
 
+class VersionedReader(Reader, Protocol):
+    """A reader that also gives readers of the versions that are kept."""
+
+    def kept(self) -> list[KeptVersion]:
+        """The versions that can be asked by name, newest first: the current one and those that ended the last days."""
+        ...
+
+    def at(self, version: PublishedVersion, parts: Collection[Part] = ()) -> Reader:
+        """A reader of one version, as long as this one lives and that is kept.
+
+        Where it is gone, a later one does in which none of the `parts` that are read had changed since.
+
+        Raises:
+            UnknownVersionError: there cannot have been such a version.
+            VersionGoneError: it is not kept any more.
+        """
+        ...
+
+
+def _same_in(kept: Iterable[KeptVersion], version: PublishedVersion, parts: Collection[Part]) -> PublishedVersion:
+    """The first kept version that is the asked one, or of which the `parts` are as they were in that."""
+    later = sorted((one for one in kept if one.version.version >= version.version), key=lambda one: one.version.version)
+    if not later:
+        raise UnknownVersionError
+    found = later[0]
+    changed = [part_in(found.record, part, whole=found.version).version.version for part in parts]
+    if found.version != version and (not parts or max(changed) > version.version):
+        raise VersionGoneError(_GONE)
+    return found.version
+
+
+_GONE = "This version of the figures is not kept any more."
+_LACKS = "This version of the figures does not hold what is asked."
+
+
 @dataclass(frozen=True)
 class DuckDBSession:
     """Reads through a cursor of its own."""
@@ -133,7 +179,7 @@ class _Opened:
         FileNotFoundError: the version is gone.
     """
 
-    def __init__(self, version: PublishedVersion, folder: PublishedFolder, *, memory_limit: str) -> None:
+    def __init__(self, version: PublishedVersion, folder: VersionFiles, *, memory_limit: str) -> None:
         self.version = version
         self.sessions = 0
         self._hold = folder.hold(version)
@@ -181,16 +227,26 @@ class DuckDBReader:
             raise WarehouseNotReadyError("No version of the warehouse has been published yet.")
         return version
 
+    def kept(self) -> list[KeptVersion]:
+        """The current version and those of earlier days."""
+        current = self.current()
+        return [KeptVersion(current, self._folder.record(current)), *self._in(self._folder.kept)]
+
+    def at(self, version: PublishedVersion, parts: Collection[Part] = ()) -> Reader:
+        """A reader of one version, which opens its file for each session."""
+        found = _same_in([*self.kept(), *self._in(self._folder)], version, parts)
+        return _KeptDuckDBReader(self._folder, found, memory_limit=self._memory_limit)
+
+    def _in(self, files: VersionFiles) -> list[KeptVersion]:
+        return [KeptVersion(version, files.record(version)) for version in reversed(files.versions())]
+
     @contextmanager
     def session(self) -> Iterator[DuckDBSession]:
         """A session on the version that CURRENT names."""
         opened = self._acquire()
-        cursor = opened.connection.cursor()
-        timer = threading.Timer(STATEMENT_LIMIT.total_seconds(), cursor.interrupt)
-        timer.daemon = True
-        timer.start()
         try:
-            yield DuckDBSession(version=opened.version, cursor=cursor, record=opened.record)
+            with _limited(opened) as session:
+                yield session
         except (duckdb.CatalogException, duckdb.BinderException) as error:
             # a group whose first build fails has no marts, whatever the others have; a definition may be newer
             _log.warning("not published yet: %s", error)
@@ -203,8 +259,6 @@ class DuckDBReader:
             self._report(opened.version, error)
             raise WarehouseNotReadyError("The figures' file is damaged; the version before answers now.") from error
         finally:
-            timer.cancel()
-            cursor.close()
             self._release(opened)
 
     def close(self) -> None:
@@ -246,6 +300,62 @@ class DuckDBReader:
                 opened.close()
 
 
+@contextmanager
+def _limited(opened: _Opened) -> Iterator[DuckDBSession]:
+    """A session whose statements are broken off where they take too long."""
+    cursor = opened.connection.cursor()
+    timer = threading.Timer(STATEMENT_LIMIT.total_seconds(), cursor.interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield DuckDBSession(version=opened.version, cursor=cursor, record=opened.record)
+    finally:
+        timer.cancel()
+        cursor.close()
+
+
+@dataclass(frozen=True)
+class _KeptDuckDBReader:
+    """Reads one version, wherever it lies; few ask for it, so nothing stays open."""
+
+    folder: PublishedFolder
+    version: PublishedVersion
+    memory_limit: str
+
+    def current(self) -> PublishedVersion:
+        """The version."""
+        return self.version
+
+    @contextmanager
+    def session(self) -> Iterator[DuckDBSession]:
+        """A session on the version."""
+        with closing(self._open()) as opened:
+            try:
+                with _limited(opened) as session:
+                    yield session
+            except (duckdb.CatalogException, duckdb.BinderException) as error:
+                raise VersionGoneError(_LACKS) from error
+            except (duckdb.InterruptException, duckdb.OutOfMemoryException) as error:
+                raise TooExpensiveError from error
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _open(self) -> _Opened:
+        for _ in range(_OPENING_ATTEMPTS):  # it may be moved, or be copied, in this instant
+            place = self.folder.find(self.version)
+            if place is None:
+                break
+            try:
+                return _Opened(self.version, place, memory_limit=self.memory_limit)
+            except FileNotFoundError:
+                continue
+            except duckdb.Error as error:
+                _log.exception("kept version %s cannot be read", self.version.version)
+                raise VersionGoneError(_GONE) from error
+        raise VersionGoneError(_GONE)
+
+
 @dataclass(frozen=True)
 class PostgresSession:
     """Reads inside one transaction."""
@@ -284,16 +394,31 @@ class PostgresReader:
         with self.session() as session:
             return session.version
 
+    def kept(self) -> list[KeptVersion]:
+        """The current version and those of earlier days."""
+        with self.session() as session:
+            versions = [session.version, *reversed(read_postgres_kept(session.connection))]
+            return [KeptVersion(one, read_postgres_parts(session.connection, one)) for one in versions]
+
+    def at(self, version: PublishedVersion, parts: Collection[Part] = ()) -> Reader:
+        """A reader of one version, which has a schema of its own."""
+        return _KeptPostgresReader(self, _same_in(self.kept(), version, parts))
+
     @contextmanager
-    def session(self) -> Iterator[PostgresSession]:
-        """A session on the version that is current when it starts."""
+    def session(self, kept: PublishedVersion | None = None) -> Iterator[PostgresSession]:
+        """A session on the version that is current when it starts, or on a kept one."""
         try:
             with self._pool.connection() as connection, connection.transaction():
                 connection.execute("set transaction read only")
                 version = read_postgres_version(connection)
                 if version is None:
                     raise WarehouseNotReadyError("No version of the warehouse has been published yet.")
-                yield PostgresSession(version=version, connection=connection)
+                dialect = POSTGRES
+                if kept is not None and kept != version:
+                    if kept not in read_postgres_kept(connection):
+                        raise VersionGoneError(_GONE)
+                    version, dialect = kept, replace(POSTGRES, schema=schema_of(kept))
+                yield PostgresSession(version=version, connection=connection, dialect=dialect)
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
             # a group whose first build fails has no marts, whatever the others have; a definition may be newer
             _log.warning("not published yet: %s", error)
@@ -308,7 +433,33 @@ class PostgresReader:
         self._pool.close()
 
 
-def open_reader(warehouse_url: str, *, memory_limit: str = FIGURES_MEMORY_LIMIT) -> Reader:
+@dataclass(frozen=True)
+class _KeptPostgresReader:
+    """Reads the schema of one version."""
+
+    whole: PostgresReader
+    version: PublishedVersion
+
+    def current(self) -> PublishedVersion:
+        """The version."""
+        return self.version
+
+    @contextmanager
+    def session(self) -> Iterator[PostgresSession]:
+        """A session on the version."""
+        try:
+            with self.whole.session(self.version) as session:
+                yield session
+        except WarehouseNotReadyError as error:
+            if isinstance(error.__cause__, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
+                raise VersionGoneError(_LACKS) from error
+            raise
+
+    def close(self) -> None:
+        """The whole one's connections are used."""
+
+
+def open_reader(warehouse_url: str, *, memory_limit: str = FIGURES_MEMORY_LIMIT) -> VersionedReader:
     """A reader of the warehouse at `duckdb:///folder` or `postgresql://…`, whose server has limits of its own."""
     if is_duckdb(warehouse_url):
         return DuckDBReader(warehouse_folder(warehouse_url), memory_limit=memory_limit)

@@ -2,6 +2,7 @@
 of it in the status that people read.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from orchestration.build.project import Project
 from orchestration.build.raw_state import RawState, generation_of, read_raw_state
 from orchestration.publish import Publication, bytes_of, last_publication, publish
 from orchestration.publish.checks import QUICK_CHECKS, Finding, check_build
+from orchestration.publish.keeping import Keeping
 from orchestration.warehouse import Warehouse
 
 #: How checks begin that hold a part: `expectations of <part>: <what>`.
@@ -121,7 +123,16 @@ def _update(
             now=datetime.now(UTC),
             raw_version=raw_version,
             unsound=done.unsound,
+            kept=Keeping(days=warehouse.settings.warehouse_kept_days, forgets=_was_rewritten(raw_version, published)),
+            checks=_count_checks(warehouse.status, done),
         )
+
+
+def _count_checks(store: StatusStore, done: Update) -> dict[str, int]:
+    """How many checks stand how, with what this update found."""
+    now = datetime.now(UTC)
+    checks = merge_checks(store.read().checks, [*_of_tests(done, now), *_of_findings(done, now)])
+    return dict(Counter(check.status.value for check in checks))
 
 
 def _is_look_due(warehouse: Warehouse, project: Project, without: Collection[Part]) -> bool:

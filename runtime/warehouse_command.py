@@ -15,15 +15,28 @@ from uuid import UUID
 import duckdb
 import psycopg
 import typer
+from psycopg import sql
 from rich.console import Console
 from rich.table import Table
 
 from contracts.settings import WarehouseSettings
 from contracts.warehouse import PUBLISHED_SCHEMA, Mart, duckdb_folder
-from metrics.errors import ParameterError, UnknownMetricError, UnknownPipelineError, WarehouseNotReadyError
+from metrics.errors import (
+    ParameterError,
+    UnknownMetricError,
+    UnknownPipelineError,
+    VersionError,
+    WarehouseNotReadyError,
+)
 from metrics.explain import explain, with_literals
 from metrics.parameters import read
-from metrics.publication import PublishedFolder
+from metrics.publication import (
+    PublishedFolder,
+    PublishedVersion,
+    parse_version,
+    read_postgres_kept,
+    schema_of,
+)
 from metrics.reader import open_reader
 from metrics.registry import Definition, definition_of, definitions
 from metrics.viewer import Viewer
@@ -59,6 +72,9 @@ def warehouse_command(
     context: typer.Context,
     statement: Annotated[str | None, typer.Option("-c", "--command", help="Run this and end.")] = None,
     *,
+    version: Annotated[
+        str | None, typer.Option(help="A kept version of the figures; `sluice warehouse versions` lists them.")
+    ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="All rows as CSV, not a table of the first ones.")] = False,
 ) -> None:
     """Ask the published marts in SQL: a shell, or -c, or statements from standard input. Nothing can be changed."""
@@ -66,12 +82,12 @@ def warehouse_command(
         return
     url = _warehouse_url()
     show = _write_csv if as_csv else _print_table
-    with _opened(url) as (version, run):
+    with _opened(url, version) as (name, run):
         if statement is not None or not sys.stdin.isatty():
             for result in run(statement if statement is not None else sys.stdin.read()):
                 show(result)
             return
-        console.print(f"Version {version}, read-only. Marts: {', '.join(mart.value for mart in Mart)}.")
+        console.print(f"Version {name}, read-only. Marts: {', '.join(mart.value for mart in Mart)}.")
         console.print("Statements end with a semicolon; Ctrl-D ends the shell.")
         for text in _typed():
             try:
@@ -81,23 +97,38 @@ def warehouse_command(
                 console.print(str(error).strip(), style="red", markup=False)
 
 
+@app.command("versions")
+def versions_command() -> None:
+    """List the versions of the figures that can be asked by name, the newest first."""
+    with closing(open_reader(_warehouse_url())) as reader:
+        for number, kept in enumerate(reader.kept()):
+            checks = (kept.record or {}).get("checks") or {}
+            stood = ", ".join(f"{count} {state}" for state, count in sorted(checks.items())) or "none noted"
+            when = "current" if number == 0 else f"until {kept.version.published_at:%Y-%m-%d}"
+            print(f"{kept.version.version}  {when}  checks: {stood}")
+
+
 def sql_command(
     metric: Annotated[str, typer.Argument(help="A metric's name.")],
     given: Annotated[list[str] | None, typer.Argument(help="Its parameters: from=2026-01-01 group_by=owner …")] = None,
     *,
     organization: Annotated[UUID | None, typer.Option(help="Needed where the warehouse holds several.")] = None,
+    warehouse_version: Annotated[str | None, typer.Option(help="Ask a kept version of the figures.")] = None,
     literal: Annotated[bool, typer.Option("--literal", help="Values in their places, to paste elsewhere.")] = False,
 ) -> None:
     """Show the SQL of a metric as it runs now, with its parameters, over all records of an organization."""
     definition, parameters = _question(metric, given or [])
     url = _warehouse_url()
-    with closing(open_reader(url)) as reader:
+    with closing(open_reader(url)) as whole:
         viewer = Viewer(organization_id=organization or _only_organization(url))
         try:
-            found = explain(reader, definition, parameters, viewer=viewer, now=datetime.now(UTC))
+            named = _parse(warehouse_version) if warehouse_version else None
+            reader = whole.at(named) if named else whole
+            now = named.published_at if named else datetime.now(UTC)
+            found = explain(reader, definition, parameters, viewer=viewer, now=now)
         except UnknownPipelineError as error:
             raise WarehouseCommandError("This organization has no such pipeline.") from error
-        except (ParameterError, WarehouseNotReadyError) as error:
+        except (ParameterError, VersionError, WarehouseNotReadyError) as error:
             raise WarehouseCommandError(str(error)) from error
     print(f"-- {metric} version {definition.version}, {definition.definition}")
     print(f"-- warehouse version {found.answer.warehouse_version}, as of {found.answer.as_of.isoformat()}")
@@ -137,24 +168,45 @@ def _only_organization(url: str) -> UUID:
     return ids[0]
 
 
+def _parse(version: str) -> PublishedVersion:
+    try:
+        return parse_version(version)
+    except ValueError as error:
+        raise WarehouseCommandError(f"{error}; `sluice warehouse versions` lists them.") from error
+
+
+_NOT_KEPT = "This version of the figures is not kept; `sluice warehouse versions` lists those that are."
+
+
 @contextmanager
-def _opened(url: str) -> Iterator[tuple[str, _Run]]:
-    """The published version's name, and what runs statements on it."""
-    folder = duckdb_folder(url)
+def _opened(url: str, asked: str | None = None) -> Iterator[tuple[str, _Run]]:
+    """The name of the published version, or of the kept one that is asked, and what runs statements on it."""
+    folder, named = duckdb_folder(url), _parse(asked) if asked else None
     if folder is None:
-        with psycopg.connect(url, options=f"-c search_path={PUBLISHED_SCHEMA} -c TimeZone=UTC") as server:
+        with psycopg.connect(url, options="-c TimeZone=UTC") as server:
             server.read_only = True
-            row = server.execute("select version from current_version").fetchone()
-            yield str(row[0]) if row else "none", lambda text: _run_on_postgres(server, text)
+            row = server.execute(f"select version from {PUBLISHED_SCHEMA}.current_version").fetchone()
+            version = named or (parse_version(row[0]) if row else None)
+            schema = PUBLISHED_SCHEMA
+            if row and named and named.version != row[0]:
+                if named not in read_postgres_kept(server):
+                    raise WarehouseCommandError(_NOT_KEPT)
+                schema = schema_of(named)
+            server.execute(sql.SQL("set search_path to {}").format(sql.Identifier(schema)))
+            server.commit()
+            yield version.version if version else "none", lambda text: _run_on_postgres(server, text)
         return
     published = PublishedFolder(folder)
-    version = published.current()
+    version = named or published.current()
     if version is None:
         raise WarehouseCommandError("No version of the warehouse has been published yet.")
+    place = published.find(version)
+    if place is None:
+        raise WarehouseCommandError(_NOT_KEPT)
     settings: dict[str, str | bool | int | float | list[str]] = {"enable_external_access": "false"}
     with (
-        published.hold(version),
-        duckdb.connect(published.path_of(version), read_only=True, config=settings) as file,
+        place.hold(version),
+        duckdb.connect(place.path_of(version), read_only=True, config=settings) as file,
     ):
         yield version.version, lambda text: _run_on_duckdb(file, text)
 

@@ -140,7 +140,12 @@ _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
     ("imports:read", ADMINISTRATORS, False, "list_imports read_import read_import_errors list_learned_headings"),
     ("imports:write", ADMINISTRATORS, False, "start_import show_import_preview revert_import forget_learned_heading"),
     ("live:read", EVERYBODY, True, "list_live_events"),
-    ("metrics:read", EVERYBODY, True, "list_metrics read_metric list_metric_rows download_metric_rows read_freshness"),
+    (
+        "metrics:read",
+        EVERYBODY,
+        True,
+        "list_metrics read_metric list_metric_rows download_metric_rows read_freshness list_warehouse_versions",
+    ),
     ("metrics:read", EVERYBODY, True, "list_restatements"),
     ("organization:read", EVERYBODY, False, "list_organizations read_organization list_picklist_values"),
     ("organization:read", EVERYBODY, False, "read_organization_deletion"),

@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -16,13 +17,29 @@ from starlette.concurrency import run_in_threadpool
 
 from api.edge.services import Services
 from api.kernel.errors import InvalidCursor
-from api.metrics.errors import FigureTooExpensive, InvalidParameter, UnknownMetric, WarehouseNotReady
+from api.metrics.errors import (
+    FigureTooExpensive,
+    InvalidParameter,
+    UnknownMetric,
+    UnknownWarehouseVersion,
+    WarehouseNotReady,
+    WarehouseVersionGone,
+)
+from contracts.warehouse import Group, Mart, Part, Speed
 from metrics.answers import Figures
-from metrics.errors import ParameterError, TooExpensiveError, UnknownMetricError, WarehouseNotReadyError
+from metrics.errors import (
+    ParameterError,
+    TooExpensiveError,
+    UnknownMetricError,
+    UnknownVersionError,
+    VersionGoneError,
+    WarehouseNotReadyError,
+)
 from metrics.explain import Explanation
 from metrics.kinds import KINDS
 from metrics.parameters import Parameters, read
 from metrics.query import Answer
+from metrics.reader import KeptVersion
 from metrics.registry import Definition, definition_of
 from metrics.restatements import Restatement
 from metrics.rows import CellAddress, Page
@@ -36,6 +53,9 @@ _log = logging.getLogger("sluice.api")
 #: how old that one's version may be.
 PATIENCE = timedelta(milliseconds=50)
 OLDEST_KEPT = timedelta(minutes=1)
+
+#: What every answer reads: organizations, people, teams.
+_SHARED = Part(Group.SHARED, Speed.LIVE)
 
 
 def read_question(name: str, given: Mapping[str, str]) -> tuple[Definition, Parameters]:
@@ -111,6 +131,21 @@ def figures_of(services: Services) -> Figures:
     return services.figures
 
 
+async def at_version(services: Services, name: str, given: dict[str, str]) -> Services:
+    """The services as of the version of the warehouse that is `given` by name, which is taken out."""
+    asked = given.pop("warehouse_version", "")
+    if not asked:
+        return services
+    figures = figures_of(services)
+    try:
+        mart = Mart.named(definition_of(name).entity.mart)
+        parts = {_SHARED, *([Part(mart.group, mart.speed)] if mart else [])}
+        with _problems(services):
+            return replace(services, figures=await run_in_threadpool(figures.at, asked, parts))
+    except UnknownMetricError:
+        raise UnknownMetric from None
+
+
 async def find_answer(
     services: Services,
     definition: Definition,
@@ -127,7 +162,7 @@ async def find_answer(
     """
     figures = figures_of(services)
     compute = partial(figures.answer, definition, parameters, viewer=viewer, now=now)
-    with _problems():
+    with _problems(services):
         kept, version = await run_in_threadpool(
             lambda: (figures.kept(definition, parameters, viewer=viewer, now=now), figures.current())
         )
@@ -138,12 +173,18 @@ async def find_answer(
         return await _in_time(_in_figure_thread(services, compute), otherwise=kept.answer)
 
 
+async def find_versions(services: Services) -> list[KeptVersion]:
+    """The versions that can be asked by name, newest first."""
+    with _problems(services):
+        return await run_in_threadpool(figures_of(services).kept_versions)
+
+
 async def explain_answer(
     services: Services, definition: Definition, parameters: Parameters, *, viewer: Viewer, now: datetime
 ) -> Explanation:
     """The answer from the current version of the warehouse, computed now, with its statements."""
     explain = figures_of(services).explain
-    with _problems():
+    with _problems(services):
         return await _in_figure_thread(services, partial(explain, definition, parameters, viewer=viewer, now=now))
 
 
@@ -160,7 +201,7 @@ async def find_rows(
 ) -> Page:
     """The facts behind a figure, from the current version of the warehouse."""
     rows = figures_of(services).rows
-    with _problems():
+    with _problems(services):
         return await _in_figure_thread(
             services, partial(rows, definition, parameters, cell, viewer=viewer, now=now, limit=limit, after=after)
         )
@@ -179,23 +220,34 @@ async def find_restatements(
 ) -> Restatement:
     """What changed a figure since it was known at `earlier`."""
     ask = figures_of(services).restatements
-    with _problems():
+    with _problems(services):
         return await _in_figure_thread(
             services, partial(ask, definition, parameters, cell, earlier=earlier, viewer=viewer, now=now, most=most)
         )
 
 
 @contextmanager
-def _problems() -> Iterator[None]:
+def _problems(services: Services) -> Iterator[None]:
     """What the warehouse finds wrong with a question is the caller's to know."""
     try:
         yield
+    except UnknownVersionError:
+        raise UnknownWarehouseVersion from None
+    except VersionGoneError as error:
+        raise gone(services, str(error)) from error
     except ParameterError as error:
         raise InvalidParameter(error) from error
     except TooExpensiveError as error:
         raise FigureTooExpensive(str(error)) from error
     except WarehouseNotReadyError as error:
+        if services.figures is not None and services.figures.asked_version is not None:  # it will not come to hold more
+            raise gone(services, "This version of the figures does not hold what is asked.") from error
         raise WarehouseNotReady(str(error)) from error
+
+
+def gone(services: Services, reason: str) -> WarehouseVersionGone:
+    """A version by name that cannot answer, with how long versions are kept."""
+    return WarehouseVersionGone(reason, days=services.warehouse.warehouse_kept_days if services.warehouse else 0)
 
 
 def _in_figure_thread(services: Services, compute: Callable[[], T]) -> asyncio.Future[T]:

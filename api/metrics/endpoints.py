@@ -1,4 +1,5 @@
 """`/v1/metrics`: definitions, figures, and the facts behind them. `/v1/freshness`: how fresh the figures are.
+`/v1/warehouse-versions`: which versions of them can be asked by name.
 
 Parameters are read by the metric's own definition, so that one of another metric is refused and not ignored; they are
 declared here for the documentation.
@@ -16,16 +17,40 @@ from api.edge.routing import problems, slice_router
 from api.edge.services import services_of
 from api.kernel.errors import InvalidCursor, NotFound
 from api.metrics import arrow, download, service
-from api.metrics.errors import FigureTooExpensive, InvalidParameter, UnknownMetric, WarehouseNotReady
+from api.metrics.asking import at_version
+from api.metrics.errors import (
+    FigureTooExpensive,
+    InvalidParameter,
+    UnknownMetric,
+    UnknownWarehouseVersion,
+    WarehouseNotReady,
+    WarehouseVersionGone,
+)
 from api.metrics.explaining import MetricExplanation, explain_metric
-from api.metrics.schemas import FactsBehind, FreshnessRead, MetricAnswer, MetricRead, RestatementsRead
+from api.metrics.schemas import (
+    FactsBehind,
+    FreshnessRead,
+    MetricAnswer,
+    MetricRead,
+    RestatementsRead,
+    WarehouseVersionRead,
+)
 
 metrics_router = slice_router(prefix="/metrics", tags=["metrics"])
+versions_router = slice_router(prefix="/warehouse-versions", tags=["metrics"])
 freshness_router = slice_router(prefix="/freshness", tags=["metrics"])
 
 _PAGE_FIELDS = frozenset({"limit", "cursor"})
 _CELL_FIELDS = frozenset({"measure", "stage_id", "group", "owner_id", "team_id"})
-_ERRORS = (NotFound, UnknownMetric, InvalidParameter, WarehouseNotReady, FigureTooExpensive)
+_ERRORS = (
+    NotFound,
+    UnknownMetric,
+    UnknownWarehouseVersion,
+    WarehouseVersionGone,
+    InvalidParameter,
+    WarehouseNotReady,
+    FigureTooExpensive,
+)
 
 Text = Annotated[str | None, Query(max_length=100)]
 
@@ -62,6 +87,9 @@ async def _given(
         Text, Query(description="owner:<user_id> or team:<team_id>: of what you see only theirs; any metric takes it.")
     ] = None,
     version: Annotated[Text, Query(description="A version of the definition; the present one if left out.")] = None,
+    warehouse_version: Annotated[
+        Text, Query(description="A kept version of the figures by its name, asked as if it were its day.")
+    ] = None,
     names: Annotated[
         Text, Query(description="today adds names of people and deals as they are now; then (with as_of) does not.")
     ] = None,
@@ -90,6 +118,7 @@ async def _given(
         stalled_days,
         whose,
         version,
+        warehouse_version,
         names,
     )
     return dict(request.query_params)
@@ -144,13 +173,14 @@ async def read_metric(
     While a new version of the warehouse is being asked, the answer may be from one of the minute before; the answer
     says from which.
     """
+    services = await at_version(services_of(request), name, given)
     if explain:
-        found = await explain_metric(unit, caller, services=services_of(request), name=name, given=given)
+        found = await explain_metric(unit, caller, services=services, name=name, given=given)
         return JSONResponse(found.model_dump(mode="json"), headers={"Cache-Control": "no-store"})
     answer = await service.answer_metric(
         unit,
         caller,
-        services=services_of(request),
+        services=services,
         name=name,
         given=given,
         is_patient="no-cache" in cache_control.lower(),
@@ -182,10 +212,9 @@ async def list_restatements(
 ) -> RestatementsRead:
     """List the facts that changed a figure between two instants of knowledge; they add up to the difference."""
     del from_as_of, to_as_of
+    services = await at_version(services_of(request), name, given)
     asked = {field: value for field, value in given.items() if field not in _CELL_FIELDS}
-    return await service.list_restatements(
-        unit, caller, services=services_of(request), name=name, given=asked, cell=cell
-    )
+    return await service.list_restatements(unit, caller, services=services, name=name, given=asked, cell=cell)
 
 
 def _of_today(answer: service.Answered) -> dict[str, str]:
@@ -203,8 +232,9 @@ async def download_metric_rows(
 
     Amounts are in whole units; a text that a spreadsheet would run as a formula begins with an apostrophe.
     """
+    services = await at_version(services_of(request), name, given)
     asked = {field: value for field, value in given.items() if field not in _CELL_FIELDS}
-    file = await download.write_facts(unit, caller, services=services_of(request), name=name, given=asked, cell=cell)
+    file = await download.write_facts(unit, caller, services=services, name=name, given=asked, cell=cell)
     return StreamingResponse(
         download.chunks(file),
         media_type="text/csv; charset=utf-8",
@@ -217,9 +247,10 @@ async def list_metric_rows(
     name: str, request: Request, given: Given, cell: Cell, page: Page, caller: CurrentCaller, unit: Unit
 ) -> FactsBehind:
     """List the facts behind one figure, for most metrics deals; their count, or their sum, is the figure."""
+    services = await at_version(services_of(request), name, given)
     asked = {field: value for field, value in given.items() if field not in _CELL_FIELDS | _PAGE_FIELDS}
     return await service.list_facts_behind(
-        unit, caller, services=services_of(request), name=name, given=asked, cell=cell, page=page
+        unit, caller, services=services, name=name, given=asked, cell=cell, page=page
     )
 
 
@@ -229,4 +260,11 @@ async def read_freshness(request: Request, caller: CurrentCaller, unit: Unit) ->
     return await service.read_freshness(unit, caller, services=services_of(request))
 
 
-routers = (metrics_router, freshness_router)
+@versions_router.get("")
+async def list_warehouse_versions(request: Request, caller: CurrentCaller) -> PageOf[WarehouseVersionRead]:
+    """List the versions of the figures that metrics answer from by name (`?warehouse_version=`), the newest first."""
+    del caller  # signed in is all it takes
+    return PageOf(items=await service.list_versions(services_of(request)), next_cursor=None)
+
+
+routers = (metrics_router, freshness_router, versions_router)

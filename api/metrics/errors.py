@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api.kernel.errors import NotFound, Unavailable, Unprocessable
+from api.kernel.errors import CrmError, NotFound, Unavailable, Unprocessable
 from metrics.errors import ParameterError
 
 
@@ -31,6 +31,30 @@ class InvalidParameter(Unprocessable):
         """The problem document, with the parameter's name."""
         wrong = {"parameter": self.field, "in": "query", "code": self.code, "detail": self.detail}
         return super().problem() | {"errors": [wrong]}
+
+
+class WarehouseVersionGone(CrmError):
+    """The version of the figures that is asked by name is not kept any more, or does not hold what is asked."""
+
+    status, code, title = 410, "warehouse_version_gone", "Not kept any more"
+
+    def __init__(self, reason: str, *, days: int) -> None:
+        if days:
+            super().__init__(
+                f"{reason} The version with which a day (UTC) ended is kept for {days} days; /v1/warehouse-versions"
+                " lists those that can be asked."
+            )
+        else:
+            super().__init__(f"{reason} None is kept; /v1/warehouse-versions lists those that can be asked.")
+
+
+class UnknownWarehouseVersion(NotFound):
+    """There never was a version of the figures of that name."""
+
+    code = "unknown_warehouse_version"
+
+    def __init__(self) -> None:
+        super().__init__("version of the figures")
 
 
 class UnknownMetric(NotFound):

@@ -1,7 +1,7 @@
 """How an answer was computed: its statements as they ran, for `explain=true`."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -11,7 +11,7 @@ from api.kernel.caller import Caller
 from api.kernel.errors import NotFound
 from api.kernel.unit_of_work import UnitOfWork
 from api.kernel.visibility import owners_seen
-from api.metrics.asking import explain_answer, read_question
+from api.metrics.asking import explain_answer, figures_of, read_question
 from metrics.errors import UnknownPipelineError
 from metrics.explain import as_json
 from metrics.viewer import Viewer
@@ -46,7 +46,7 @@ async def explain_metric(
     definition, parameters = read_question(name, asked)
     viewer = Viewer(organization_id=caller.organization_id, owner_ids=await owners_seen(unit, caller))
     try:
-        found = await explain_answer(services, definition, parameters, viewer=viewer, now=datetime.now(UTC))
+        found = await explain_answer(services, definition, parameters, viewer=viewer, now=figures_of(services).now())
     except UnknownPipelineError:
         raise NotFound("pipeline") from None
     answer = found.answer

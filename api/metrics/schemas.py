@@ -39,6 +39,19 @@ class MetricRead(BaseModel):
     changelog: list[VersionRead]
 
 
+class WarehouseVersionRead(BaseModel):
+    """A version of the figures that `?warehouse_version=` can ask for: the current one, or the one with which a day
+    (UTC) ended."""
+
+    version: str
+    published_at: datetime
+    is_current: bool
+    groups: list[GroupStatus] = Field(description="In which version each group's rows changed last, and how far it is.")
+    checks: dict[str, int] = Field(
+        description="How many checks of the data stood at ok, warn and failed when it was published."
+    )
+
+
 class Behind(BaseModel):
     """Everything that was recorded up to `through` is in the answer; `events_behind` later events are not."""
 

@@ -1,9 +1,9 @@
 """Answers for a caller: the warehouse's, with what only PostgreSQL knows: names, titles, what is behind."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +23,7 @@ from api.metrics.asking import (
     find_answer,
     find_restatements,
     find_rows,
+    find_versions,
     place_after,
     read_address,
     read_question,
@@ -42,12 +43,14 @@ from api.metrics.schemas import (
     RestatementsRead,
     Total,
     VersionRead,
+    WarehouseVersionRead,
 )
 from metrics.errors import ParameterError, TooExpensiveError, UnknownPipelineError, WarehouseNotReadyError
 from metrics.parameters import Parameters
 from metrics.publication import PublishedVersion
+from metrics.reader import KeptVersion
 from metrics.registry import Definition, definitions, registry
-from metrics.status import PipelineStatus, open_status_store
+from metrics.status import GroupStatus, PipelineStatus, open_status_store
 from metrics.viewer import Viewer
 
 #: Facts that a list of restatements names one by one.
@@ -101,9 +104,9 @@ async def answer_metric(
     definition, parameters, has_names = _read(name, given)
     figures_of(services)  # without a warehouse nothing else is worth asking
     viewer = await _viewer(unit, caller)
-    async with _whose_pipeline(unit, parameters):
+    async with _whose_pipeline(unit, parameters, services):
         answer = await find_answer(
-            services, definition, parameters, viewer=viewer, now=datetime.now(UTC), is_patient=is_patient
+            services, definition, parameters, viewer=viewer, now=figures_of(services).now(), is_patient=is_patient
         )
     ids = _ids(definition, answer.rows) if has_names else set()
     names, behind = await records.names_and_behind(unit, ids, answer.through)
@@ -174,8 +177,8 @@ async def facts_behind(
     if after is not None:
         after_id, parameters = continued(after, parameters)
     figures_of(services)
-    viewer, now = await _viewer(unit, caller), datetime.now(UTC)
-    async with _whose_pipeline(unit, parameters):
+    viewer, now = await _viewer(unit, caller), figures_of(services).now()
+    async with _whose_pipeline(unit, parameters, services):
         found = await find_rows(
             services, definition, parameters, address, viewer=viewer, now=now, limit=limit, after=after_id
         )
@@ -220,8 +223,8 @@ async def list_restatements(
         raise InvalidParameter(ParameterError("from_as_of", "is required, and to_as_of takes the place of as_of"))
     _, parameters = read_question(name, asked | {"as_of": later})
     address = read_address(definition, parameters, cell)
-    viewer, now = await _viewer(unit, caller), datetime.now(UTC)
-    async with _whose_pipeline(unit, parameters):
+    viewer, now = await _viewer(unit, caller), figures_of(services).now()
+    async with _whose_pipeline(unit, parameters, services):
         found = await find_restatements(
             services,
             definition,
@@ -265,6 +268,29 @@ async def read_freshness(unit: UnitOfWork, caller: Caller, *, services: Services
     )
 
 
+async def list_versions(services: Services) -> list[WarehouseVersionRead]:
+    """The versions of the figures that can be asked by name, newest first; none before the first one."""
+    with suppress(WarehouseNotReady):
+        current, *kept = await find_versions(services)
+        return [_describe_version(one, is_current=one is current) for one in (current, *kept)]
+    return []
+
+
+def _describe_version(kept: KeptVersion, *, is_current: bool) -> WarehouseVersionRead:
+    record = kept.record or {}
+    groups = [
+        GroupStatus(name=name, version=part["version"], through=part["through"])
+        for name, part in sorted(record.get("parts", {}).items())
+    ]
+    return WarehouseVersionRead(
+        version=kept.version.version,
+        published_at=kept.version.published_at,
+        is_current=is_current,
+        groups=groups,
+        checks=record.get("checks") or {},
+    )
+
+
 def _freshness(services: Services, viewer: Viewer) -> tuple[PublishedVersion | None, datetime | None, PipelineStatus]:
     if services.warehouse is None or services.figures is None:
         return None, None, PipelineStatus()
@@ -282,13 +308,14 @@ async def _viewer(unit: UnitOfWork, caller: Caller) -> Viewer:
 
 
 @asynccontextmanager
-async def _whose_pipeline(unit: UnitOfWork, parameters: Parameters) -> AsyncIterator[None]:
+async def _whose_pipeline(unit: UnitOfWork, parameters: Parameters, services: Services) -> AsyncIterator[None]:
     """A pipeline that the warehouse does not know may be on its way there; else there is none."""
     try:
         yield
     except UnknownPipelineError as error:
         pipeline_id = parameters.pipeline_id
-        if pipeline_id is not None and parameters.as_of is None and await records.has_pipeline(unit, pipeline_id):
+        is_of_now = parameters.as_of is None and figures_of(services).asked_version is None
+        if pipeline_id is not None and is_of_now and await records.has_pipeline(unit, pipeline_id):
             raise WarehouseNotReady("The warehouse does not hold this pipeline yet.") from error
         raise NotFound("pipeline") from error
 

@@ -37,6 +37,7 @@ def read_metric(
     stalled_days: str | None = None,
     whose: str | None = None,
     version: str | None = None,
+    warehouse_version: str | None = None,
     names: str | None = None,
 ) -> Call[schemas.MetricAnswer | schemas.MetricExplanation]:
     """Answer a metric, over the records you see. Repeats cheaply: the ETag stays while nothing in the answer
@@ -69,6 +70,7 @@ def read_metric(
             stalled_days=stalled_days,
             whose=whose,
             version=version,
+            warehouse_version=warehouse_version,
             names=names,
         ),
     )
@@ -101,6 +103,7 @@ def list_restatements(
     stalled_days: str | None = None,
     whose: str | None = None,
     version: str | None = None,
+    warehouse_version: str | None = None,
     names: str | None = None,
     measure: str | None = None,
     stage_id: str | None = None,
@@ -137,6 +140,7 @@ def list_restatements(
             stalled_days=stalled_days,
             whose=whose,
             version=version,
+            warehouse_version=warehouse_version,
             names=names,
             measure=measure,
             stage_id=stage_id,
@@ -172,6 +176,7 @@ def download_metric_rows(
     stalled_days: str | None = None,
     whose: str | None = None,
     version: str | None = None,
+    warehouse_version: str | None = None,
     names: str | None = None,
     measure: str | None = None,
     stage_id: str | None = None,
@@ -206,6 +211,7 @@ def download_metric_rows(
             stalled_days=stalled_days,
             whose=whose,
             version=version,
+            warehouse_version=warehouse_version,
             names=names,
             measure=measure,
             stage_id=stage_id,
@@ -241,6 +247,7 @@ def list_metric_rows(
     stalled_days: str | None = None,
     whose: str | None = None,
     version: str | None = None,
+    warehouse_version: str | None = None,
     names: str | None = None,
     measure: str | None = None,
     stage_id: str | None = None,
@@ -277,6 +284,7 @@ def list_metric_rows(
             stalled_days=stalled_days,
             whose=whose,
             version=version,
+            warehouse_version=warehouse_version,
             names=names,
             measure=measure,
             stage_id=stage_id,
@@ -292,3 +300,8 @@ def list_metric_rows(
 def read_freshness() -> Call[schemas.FreshnessRead]:
     """Say how fresh the figures are, and what the checks of the data say."""
     return Call("GET", "/v1/freshness")
+
+
+def list_warehouse_versions() -> Call[schemas.PageOfWarehouseVersionRead]:
+    """List the versions of the figures that metrics answer from by name (`?warehouse_version=`), the newest first."""
+    return Call("GET", "/v1/warehouse-versions")

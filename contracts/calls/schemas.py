@@ -2477,6 +2477,13 @@ class PageOfViewRead(TypedDict):
     next_cursor: str | None
 
 
+class PageOfWarehouseVersionRead(TypedDict):
+    """PageOfWarehouseVersionRead"""
+
+    items: list[WarehouseVersionRead]
+    next_cursor: str | None
+
+
 class PageOfWatchRead(TypedDict):
     """PageOfWatchRead"""
 
@@ -3642,6 +3649,18 @@ class Vocabulary(TypedDict):
     events: list[str]
     actions: list[ActionKindRead]
     deal_fields: list[str]
+
+
+class WarehouseVersionRead(TypedDict):
+    """A version of the figures that `?warehouse_version=` can ask for: the current one, or the one with which a day
+    (UTC) ended.
+    """
+
+    version: str
+    published_at: str
+    is_current: bool
+    groups: list[GroupStatus]
+    checks: dict[str, int]
 
 
 class WatchCreate(TypedDict):

@@ -1,11 +1,13 @@
 """The data-health page: whether the figures can be trusted right now, and what to do if not."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pandas as pd
 import streamlit as st
 
+from contracts.calls.schemas import WarehouseVersionRead
 from dashboards import client, comparison, money, states
 from dashboards.answers import Check, Freshness, Group, Me, Process, Refresh
 from dashboards.pages import Page
@@ -18,6 +20,7 @@ _FAR_BEHIND = 1000
 _PATIENCE = timedelta(minutes=1)
 _GOOD_STATES = frozenset({"running", "ready", "ok", "up", "starting"})
 _MARKS = {"ok": ":material/check_circle:", "warn": ":material/warning:", "failed": ":material/error:"}
+_ENDED = {"ok": "passed", "warn": "with a remark", "failed": "failed"}
 _ORDER = {"failed": 0, "warn": 1, "ok": 2}
 
 
@@ -38,6 +41,7 @@ def _live(who: SignIn, zone: ZoneInfo) -> None:
         st.header("Compared with what was entered", anchor=False)
         st.markdown(comparison.summary(fresh.reconciliation, zone))
         _checks(fresh.checks, zone)
+        _versions(client.kept_versions(who), zone)
         _processes(fresh.processes, zone)
 
 
@@ -175,6 +179,27 @@ def _checks(checks: list[Check], zone: ZoneInfo) -> None:
         ]
     )
     st.dataframe(frame, hide_index=True, key="checks", alt="Checks of the data and how they ended")
+
+
+def _versions(versions: Sequence[WarehouseVersionRead], zone: ZoneInfo) -> None:
+    """The figures as they stood when days ended: how they are asked again."""
+    st.header("Earlier versions of the figures", anchor=False)
+    earlier = [one for one in versions if not one["is_current"]]
+    if not earlier:
+        st.caption("None is kept yet: the first one is when a day (UTC) has ended.")
+        return
+    frame = pd.DataFrame(
+        [
+            {
+                "Published": money.moment(datetime.fromisoformat(one["published_at"]), zone),
+                "Version": one["version"],
+                "Checks": ", ".join(f"{count} {_ENDED.get(state, state)}" for state, count in one["checks"].items()),
+            }
+            for one in earlier
+        ]
+    )
+    st.dataframe(frame, hide_index=True, key="versions", alt="Kept versions of the figures, newest first")
+    st.caption("`warehouse_version=` asks any metric of one of them, as it answered then. Older ones are gone.")
 
 
 def _processes(processes: list[Process], zone: ZoneInfo) -> None:

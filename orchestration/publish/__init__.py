@@ -6,10 +6,11 @@ in `build` and `refresh`; where versions lie is in `metrics.publication`.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from importlib.metadata import version as distribution_version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import duckdb
@@ -26,6 +27,7 @@ from metrics.publication import (
 )
 from orchestration.build.progress import read_progress
 from orchestration.publish.journal import Built
+from orchestration.publish.keeping import Keeping
 from orchestration.publish.to_duckdb import PublishError as PublishError
 from orchestration.publish.to_duckdb import publish_to_folder
 from orchestration.publish.to_postgres import publish_to_postgres
@@ -37,13 +39,16 @@ where n.nspname = %s and c.relkind = 'r'
 
 #: Versions that stay on disk: a reader holds its file open only while it answers.
 KEPT_VERSIONS = 5
+#: Days that leave nothing behind.
+NOTHING_KEPT = Keeping(days=0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Publication:
     """What a published version was made of; stored beside its marts.
 
-    `parts` says by part (`str(Part)`) in which version its rows changed last, and through when it knows all events.
+    `parts` says by part (`str(Part)`) in which version its rows changed last, and through when it knows all events;
+    `checks` how many checks of the data ended how when it was published.
     """
 
     version: str
@@ -54,6 +59,7 @@ class Publication:
     code_version: str
     raw_version: str | None = None
     parts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    checks: Mapping[str, int] = field(default_factory=dict)
 
 
 def publish(
@@ -64,6 +70,8 @@ def publish(
     raw_version: str | None = None,
     unsound: Collection[Part] = (),
     keep: int = KEPT_VERSIONS,
+    kept: Keeping = NOTHING_KEPT,
+    checks: Mapping[str, int] = MappingProxyType({}),
 ) -> Publication:
     """Make the build, but for its unsound parts, the version that readers open. The caller holds the build lock.
 
@@ -98,13 +106,14 @@ def publish(
             "code_version": distribution_version("sluice"),
             "raw_version": raw_version,
             "parts": parts,
+            "checks": dict(checks),
         }
 
     if is_duckdb(warehouse_url):
         folder = PublishedFolder(warehouse_folder(warehouse_url))
-        record = publish_to_folder(warehouse_url, folder, sound=sound, describe=describe, now=now, keep=keep)
+        record = publish_to_folder(warehouse_url, folder, sound=sound, describe=describe, now=now, keep=keep, kept=kept)
     else:
-        record = publish_to_postgres(warehouse_url, sound=sound, describe=describe, now=now)
+        record = publish_to_postgres(warehouse_url, sound=sound, describe=describe, now=now, kept=kept)
     return Publication(**record)
 
 
@@ -163,4 +172,6 @@ def last_publication(warehouse_url: str) -> Publication | None:
         record = folder.record(current) if current else None
     else:
         record = read_postgres_record(warehouse_url)
-    return Publication(**record) if record else None
+    # a record may be of a newer version of Sluice, which was taken back
+    known = {one.name for one in fields(Publication)}
+    return Publication(**{name: value for name, value in record.items() if name in known}) if record else None

@@ -7,7 +7,6 @@ with the build, or there is none, all marts are written anew. The draft is synce
 crash leaves the current version as it was.
 """
 
-import fcntl
 import json
 import logging
 import os
@@ -21,7 +20,7 @@ from typing import Any
 import duckdb
 
 from contracts.warehouse import Mart
-from metrics.publication import PublishedFolder, PublishedVersion
+from metrics.publication import PublishedFolder, PublishedVersion, clone_file
 from orchestration.build.database import build_path, connect_file, transaction
 from orchestration.publish.journal import (
     Built,
@@ -38,11 +37,9 @@ from orchestration.publish.journal import (
     same_row,
     unnamed_growth,
 )
+from orchestration.publish.keeping import Keeping
 
 logger = logging.getLogger(__name__)
-
-#: ioctl that makes a file share another one's blocks until either is written (Linux: Btrfs, XFS, and others).
-_FICLONE = 0x40049409
 
 
 class PublishError(RuntimeError):
@@ -50,7 +47,14 @@ class PublishError(RuntimeError):
 
 
 def publish_to_folder(
-    url: str, folder: PublishedFolder, *, sound: Collection[Mart], describe: Describe, now: datetime, keep: int
+    url: str,
+    folder: PublishedFolder,
+    *,
+    sound: Collection[Mart],
+    describe: Describe,
+    now: datetime,
+    keep: int,
+    kept: Keeping,
 ) -> dict[str, Any]:
     """Make the sound marts of the build the current version, beside the others of the version before; its record.
 
@@ -67,6 +71,7 @@ def publish_to_folder(
         _require_marts(connection, sound)
         current = folder.current()
         version = next_version(connection, [*folder.versions(), *([current] if current else [])], now)
+        kept.keep_folder(folder, current, now=version.published_at)
         with transaction(connection):
             name_changes(connection, version.version, sound)
         draft = folder.root / f"{version.version}.duckdb.tmp"
@@ -116,7 +121,7 @@ def _begin_draft(
     versions, current = folder.versions(), folder.current()
     if current not in versions or not any(_is_complete(known, mart, current) for mart in Mart):
         return None
-    if _clone(folder.path_of(current), draft):
+    if clone_file(folder.path_of(current), draft):
         return current
     oldest = versions[0]
     # what is not sound can only be followed, not copied from the build
@@ -132,15 +137,6 @@ def _is_complete(known: dict[Mart, str | None], mart: Mart, after: PublishedVers
     """Whether the journal says all that became of a mart after a version."""
     since = known.get(mart)
     return since is not None and since <= after.version
-
-
-def _clone(source: Path, target: Path) -> bool:
-    with source.open("rb") as read, target.open("wb") as written:
-        try:
-            fcntl.ioctl(written, _FICLONE, read.fileno())
-        except OSError:
-            return False
-    return True
 
 
 def _catch_up(

@@ -37,17 +37,19 @@ from orchestration.publish.journal import (
     row_keys,
     same_row,
 )
+from orchestration.publish.keeping import Keeping, grant_reading
 
 logger = logging.getLogger(__name__)
 
 _DRAFT_SCHEMA = "publishing"
-_READER_ROLE = "sluice_reader"
 _LOCK_TIMEOUT = "1s"
 _SWAP_ATTEMPTS = 30
 _KEPT_RECORDS = 1000
 
 
-def publish_to_postgres(url: str, *, sound: Collection[Mart], describe: Describe, now: datetime) -> dict[str, Any]:
+def publish_to_postgres(
+    url: str, *, sound: Collection[Mart], describe: Describe, now: datetime, kept: Keeping
+) -> dict[str, Any]:
     """Make the sound marts of schema `build` what readers see, beside the others as they were; answers the record.
 
     Raises:
@@ -59,6 +61,8 @@ def publish_to_postgres(url: str, *, sound: Collection[Mart], describe: Describe
         current = read_postgres_version(connection)
         connection.commit()
         version = next_version(connection, [current] if current else [], now)
+        kept.keep_schema(connection, current, now=version.published_at)
+        connection.commit()
         name_changes(connection, version.version, sound)
         connection.commit()
         counts = _published_counts(connection, current)
@@ -191,23 +195,15 @@ def _swap(
     record_postgres_version(connection, version)
     connection.execute(
         f"insert into {PUBLISHED_SCHEMA}.publications "
-        "(version, through, event_count, row_counts, manifest_hash, code_version, raw_version, parts) "
+        "(version, through, event_count, row_counts, manifest_hash, code_version, raw_version, parts, checks) "
         "values (%(version)s, %(through)s, %(event_count)s, %(row_counts)s, %(manifest_hash)s, %(code_version)s, "
-        "%(raw_version)s, %(parts)s)",
-        record | {"row_counts": Jsonb(record["row_counts"]), "parts": Jsonb(record["parts"])},
+        "%(raw_version)s, %(parts)s, %(checks)s)",
+        record | {name: Jsonb(record[name]) for name in ("row_counts", "parts", "checks")},
     )
     connection.execute(
         f"delete from {PUBLISHED_SCHEMA}.publications where version not in "
-        f"(select version from {PUBLISHED_SCHEMA}.publications order by version desc limit %s)",
+        f"(select version from {PUBLISHED_SCHEMA}.publications order by version desc limit %s) "
+        f"and version not in (select version from {PUBLISHED_SCHEMA}.kept_versions)",
         (_KEPT_RECORDS,),
     )
-    _grant(connection)
-
-
-def _grant(connection: psycopg.Connection[Any]) -> None:
-    """Let the group role of readers see the marts, where the server has one."""
-    if connection.execute("select 1 from pg_roles where rolname = %s", (_READER_ROLE,)).fetchone() is None:
-        return
-    names = {"schema": sql.Identifier(PUBLISHED_SCHEMA), "reader": sql.Identifier(_READER_ROLE)}
-    connection.execute(sql.SQL("grant usage on schema {schema} to {reader}").format(**names))
-    connection.execute(sql.SQL("grant select on all tables in schema {schema} to {reader}").format(**names))
+    grant_reading(connection, PUBLISHED_SCHEMA)

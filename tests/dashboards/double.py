@@ -60,6 +60,7 @@ class Double:
     refresh: set[str] = field(default_factory=set)
     problems: dict[str, tuple[int, str, str]] = field(default_factory=dict)
     freshness: Row = field(default_factory=dict)
+    versions: list[Row] = field(default_factory=list)
     notes: dict[str, Row] = field(default_factory=dict)
     drafts: list[Row] = field(default_factory=draft_of_one)
     campaigns: list[Row] = field(default_factory=campaign_of_one)
@@ -194,6 +195,10 @@ def application(double: Double) -> FastAPI:
     @app.get("/v1/freshness")
     def freshness() -> Row:
         return double.freshness
+
+    @app.get("/v1/warehouse-versions")
+    def warehouse_versions() -> Row:
+        return {"items": double.versions, "next_cursor": None}
 
     return app
 

@@ -184,6 +184,18 @@ class TestDataHealth:
         assert not page.error
         assert metrics(page)["Checks passed"] == "4 of 4"
 
+    def test_lists_the_versions_that_can_be_asked_again(self, open_page: Open, double: Double) -> None:
+        assert "None is kept yet" in words(open_page("data_health"))
+        double.versions = [
+            {"version": name, "published_at": f"2026-11-{day}T23:59:00Z", "is_current": day == 22, "groups": [],
+             "checks": {"ok": 41, "failed": 1}}
+            for name, day in (("20261122T235900000000Z", 22), ("20261121T235900000000Z", 21))
+        ]  # fmt: skip
+        client._kept_a_minute.clear()
+        (shown,) = [frame.value for frame in open_page("data_health").dataframe if "Version" in frame.value]
+        assert list(shown["Version"]) == ["20261121T235900000000Z"]
+        assert list(shown["Checks"]) == ["41 passed, 1 failed"]
+
     def test_a_failure_stands_out_and_says_what_to_do(self, open_page: Open, double: Double) -> None:
         check = {"name": "deals_are_unique", "status": "failed", "message": "2 deals appear twice."}
         refresh = {"status": "failed", "started_at": "2026-11-22T10:00:00Z", "error": "Conversion error"}

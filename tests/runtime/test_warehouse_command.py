@@ -61,6 +61,24 @@ class TestWarehouse:
         assert ask("warehouse", "-c", "select 1").exit_code == 0
         assert folder.take(version, tmp_path / "draft.duckdb")  # nobody holds it any more
 
+    def test_opens_a_kept_version_by_its_name(self, ask: Callable[..., Result], tmp_path: Path) -> None:
+        folder = PublishedFolder(tmp_path)
+        version = folder.current()
+        assert version is not None
+        folder.keep(version)
+        log = EventLog()
+        log.organization()
+        publish_duckdb(tmp_path, log.events, at=version.published_at + timedelta(days=1))
+        folder.prune(keep=1)
+        listed = ask("warehouse", "versions").output.splitlines()
+        assert [line.split("  ")[:2] for line in listed][1] == [version.version, "until 2026-03-03"]
+        count = ("-c", "select count(*) as deals from fct_deals", "--csv")
+        assert ask("warehouse", *count).output == "deals\n0\n"
+        assert ask("warehouse", "--version", version.version, *count).output == "deals\n3\n"
+        asked = ask("sql", "bookings", "--warehouse-version", version.version)
+        assert f"warehouse version {version.version}" in asked.output
+        assert "is not kept" in str(ask("warehouse", "--version", "20200101T000000000000Z", *count).exception)
+
 
 class TestSql:
     def test_shows_what_runs_with_its_parameters(self, ask: Callable[..., Result]) -> None:
