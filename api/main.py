@@ -23,6 +23,7 @@ from api.edge.documentation import complete
 from api.edge.hardening import Hardening
 from api.edge.problems import install_problem_handlers, problem_response
 from api.edge.reference import POLICY, reference_page
+from api.edge.routing import ByPath
 from api.edge.services import Services, build_services
 from api.edge.telemetry import RequestFigures, Telemetry
 from api.kernel.errors import NotFound, Unavailable
@@ -64,6 +65,7 @@ def create_app(
     for router in (*_slices(), _operations(services, registry)):
         app.router.routes.extend(router.routes)
     app.state.spelled_paths = frozenset(route.path for route in _routes(app) if not route.param_convertors)
+    app.router.middleware_stack = ByPath(app.router)
     install_problem_handlers(app)
     app.add_middleware(Hardening)
     app.add_middleware(Telemetry, figures=RequestFigures(registry))

@@ -14,6 +14,8 @@ import psycopg
 from psycopg import AsyncConnection, pq
 from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
+from psycopg.types.json import set_json_loads
+from pydantic_core import from_json
 
 from api.db.statements import Bound, Statement
 from api.db.values import encoded
@@ -34,6 +36,7 @@ class Connection:
 
     def __init__(self, connection: AsyncConnection[Any]) -> None:
         self._psycopg, self._pgconn = connection, connection.pgconn
+        set_json_loads(from_json, connection)
         self._transformer = Transformer(connection)
         self._prepared: dict[Statement, bytes] = {}
         self._makers: dict[Statement, RowMaker] = {}
@@ -116,16 +119,17 @@ class Connection:
                 results.append(result)
 
     async def _wait(self, *, is_writing: bool = False) -> None:
-        loop, ready = asyncio.get_running_loop(), asyncio.Event()
-        loop.add_reader(self._pgconn.socket, ready.set)
+        loop, socket = asyncio.get_running_loop(), self._pgconn.socket
+        ready = loop.create_future()
+        loop.add_reader(socket, _tell, ready)
         if is_writing:
-            loop.add_writer(self._pgconn.socket, ready.set)
+            loop.add_writer(socket, _tell, ready)
         try:
-            await ready.wait()
+            await ready
         finally:
-            loop.remove_reader(self._pgconn.socket)
+            loop.remove_reader(socket)
             if is_writing:
-                loop.remove_writer(self._pgconn.socket)
+                loop.remove_writer(socket)
 
     async def _abandon(self) -> None:
         """Let the server stop what nobody waits for any more, and its locks go."""
@@ -164,6 +168,11 @@ class Connection:
         if maker is None or not statement.is_prepared:
             maker = self._makers[statement] = _row_maker(result)
         return self._transformer.load_rows(0, result.ntuples, maker)
+
+
+def _tell(ready: "asyncio.Future[None]") -> None:
+    if not ready.done():
+        ready.set_result(None)
 
 
 def _row_maker(result: pq.abc.PGresult) -> RowMaker:

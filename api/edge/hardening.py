@@ -7,7 +7,7 @@ than any network that people work over.
 import asyncio
 import time
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,15 +19,15 @@ _PART_SECONDS, _FIRST_SECONDS, _BYTES_PER_SECOND = 15.0, 15.0, 1_000.0
 
 _TOO_LARGE = 413
 
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     # answers hold tokens and people's data; what may be kept says so itself
-    "Cache-Control": "no-store",
-}
+    (b"cache-control", b"no-store"),
+]
 
 
 class Hardening:
@@ -42,24 +42,25 @@ class Hardening:
             await self._app(scope, receive, send)
             return
 
-        async def send_hardened(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
         is_replaced = False
 
-        async def send_problem_instead(message: Message) -> None:
+        async def send_hardened(message: Message) -> None:
             nonlocal is_replaced
-            if not is_replaced and _is_too_large_in_plain_text(message):
-                is_replaced = True
-                await too_large(Request(scope))(scope, receive, send_hardened)
-            elif not is_replaced:
+            if message["type"] == "http.response.start":
+                if not is_replaced and _is_too_large_in_plain_text(message):
+                    is_replaced = True
+                    await too_large(Request(scope))(scope, receive, send_hardened)
+                    return
+                headers = message["headers"] = list(message.get("headers", ()))
+                given = {name for name, _ in headers}
+                headers += (header for header in _HEADERS if header[0] not in given)
+            await send(message)
+
+        async def send_unless_replaced(message: Message) -> None:
+            if not is_replaced:
                 await send_hardened(message)
 
-        await self._app(scope, _Body(receive).receive, send_problem_instead)
+        await self._app(scope, _Body(receive).receive, send_unless_replaced)
 
 
 class _Body:

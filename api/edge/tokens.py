@@ -10,11 +10,18 @@ from api.kernel.errors import Unauthenticated
 
 
 def claims_of(request: HTTPConnection) -> AccessClaims:
-    """What the credentials claim.
+    """What the credentials claim; read once in a request.
 
     Raises:
         Unauthenticated: there are none, or they cannot be ours.
     """
+    known: AccessClaims | None = getattr(request.state, "claims", None)
+    if known is None:
+        known = request.state.claims = _read(request)
+    return known
+
+
+def _read(request: HTTPConnection) -> AccessClaims:
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not given.strip():
         raise Unauthenticated
