@@ -4,6 +4,7 @@ A secret may also come from a file that `SLUICE_…_FILE` names, as container en
 has a setting of its own, in which any character stands for itself.
 """
 
+import json
 import os
 import re
 from pathlib import Path
@@ -16,14 +17,28 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from pydantic_settings.exceptions import SettingsError
 
 _PREFIX = "SLUICE_"
+# an address of IPv6 begins with a bracket, too
+_IS_JSON = re.compile(r"\s*\[(?![0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\])")
 _UNESCAPED_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 def _parts(given: object) -> object:
-    return [part.strip() for part in given.split(",") if part.strip()] if isinstance(given, str) else given
+    if not isinstance(given, str):
+        return given
+    return _listed(given) if _IS_JSON.match(given) else [part.strip() for part in given.split(",") if part.strip()]
 
 
-#: A text with commas, as its parts.
+def _listed(given: str) -> list[str]:
+    try:
+        parts = json.loads(given)
+    except ValueError:
+        parts = None
+    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+        raise ValueError("it begins like a list in JSON and is none of texts; write the texts with commas between them")
+    return parts
+
+
+#: A text with commas, as its parts; a list of texts in JSON is the same.
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parts)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_parts)]
 

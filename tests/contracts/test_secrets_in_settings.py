@@ -8,7 +8,16 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr, ValidationError
 from pydantic_settings.exceptions import SettingsError
 
-from contracts.settings import DatabaseSettings, KafkaSettings, SecretSettings, WarehouseSettings
+from contracts.settings import (
+    ChannelSettings,
+    DatabaseSettings,
+    KafkaSettings,
+    OperatorSettings,
+    OutgoingSettings,
+    ScoringSettings,
+    SecretSettings,
+    WarehouseSettings,
+)
 
 _HARD = "p@s/s#w?o%r:d%20 [x]&=+'\"\\ü"
 
@@ -79,3 +88,30 @@ def test_a_warehouse_of_another_kind_is_refused_in_a_sentence(monkeypatch: pytes
     monkeypatch.setenv("SLUICE_WAREHOUSE_URL", url)
     with pytest.raises(ValidationError, match="begin with duckdb:///"):
         WarehouseSettings()
+
+
+class TestLists:
+    """Settings of several texts take them with commas between them, or as a list in JSON."""
+
+    @pytest.mark.parametrize("given", ["slk_one, slk_two", '["slk_one", "slk_two"]', ' [ "slk_one","slk_two" ]'])
+    def test_either_way_is_the_same(self, monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+        for name in ("SCORES_KEYS", "CHANNELS_KEYS", "SECRET_KEYS_BEFORE", "OUTGOING_ALLOW"):
+            monkeypatch.setenv(f"SLUICE_{name}", given)
+        keys = (SecretStr("slk_one"), SecretStr("slk_two"))
+        assert (ScoringSettings().scores_keys, ChannelSettings().channels_keys) == (keys, keys)
+        assert SecretSettings(secret_key=SecretStr("k" * 40)).secret_keys_before == keys
+        assert OutgoingSettings().outgoing_allow == ("slk_one", "slk_two")
+
+    @pytest.mark.parametrize("given", ["[slk_one]", '["slk_one"', '[{"key": "slk_one"}]', '["slk_one", 2]'])
+    def test_what_is_no_list_of_texts_is_refused_with_a_sentence_and_shown_nowhere(
+        self, monkeypatch: pytest.MonkeyPatch, given: str
+    ) -> None:
+        monkeypatch.setenv("SLUICE_SCORES_KEYS", given)
+        with pytest.raises(ValidationError, match="write the texts with commas between them") as refused:
+            ScoringSettings()
+        assert "slk_one" not in str(refused.value)
+
+    def test_an_address_of_ipv6_is_no_list(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SLUICE_DAGSTER_HOSTS", "[::1]:3000,sluice.example")
+        monkeypatch.setenv("SLUICE_DAGSTER_TOKEN", "t" * 40)
+        assert OperatorSettings().dagster_hosts == ("[::1]:3000", "sluice.example")
