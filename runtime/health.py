@@ -7,17 +7,25 @@ from pathlib import Path
 import psycopg
 
 from runtime.process import answers
-from runtime.processes import PROCESSES
+from runtime.processes import PROCESSES, SCORER
 
 #: A process that has not reported for this long is taken for stuck.
 _SILENCE = timedelta(seconds=60)
+
+_REPORT = "select updated_at, state, detail ->> 'error' from process_status where process = %s"
 
 
 def ailment(name: str) -> str | None:
     """What the process lacks; None when it answers, or has reported lately."""
     process = PROCESSES.get(name)
     if process is not None and process.port is not None:
-        return None if answers(f"http://127.0.0.1:{process.port()}{process.path}", timeout=5) else "does not answer"
+        if not answers(f"http://127.0.0.1:{process.port()}{process.path}", timeout=5):
+            return "does not answer"
+        program = process.program()
+        if program is None or process.reports_to is None:
+            return None
+        found = _silence(program, process.reports_to().get_secret_value())
+        return f"its {program} {found}" if found else None
     if process is not None and process.reports_to is not None:
         return _silence(name, process.reports_to().get_secret_value())
     if process is not None and process.touches is not None:
@@ -39,12 +47,13 @@ def _stillness(path: Path | None) -> str | None:
 def _silence(name: str, url: str) -> str | None:
     try:
         with psycopg.connect(url, connect_timeout=5) as connection:
-            row = connection.execute("select updated_at from process_status where process = %s", [name]).fetchone()
+            row = connection.execute(_REPORT, [name]).fetchone()
     except psycopg.Error as error:
         return str(error)
     if row is None or datetime.now(UTC) - row[0] > _SILENCE:
         return f"has not reported since {row[0] if row else 'the start'}"
-    return None
+    _, state, why = row
+    return f"fails: {why}" if state == "failing" and name == SCORER else None
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from contracts.settings import (
     OperatorSettings,
     OrchestrationSettings,
     RelayDatabaseSettings,
+    ScoringSettings,
     WarehouseSettings,
     WorkerSettings,
 )
@@ -38,7 +39,7 @@ class Process:
     """One of our processes. `settings` are those it gets in the embedded stack: credentials that it uses, no others.
 
     It works when it answers `path` on `port`, or when it has reported lately in the database `reports_to`, or when it
-    `touches` a file.
+    `touches` a file; and when the `program` of its that reports, if it has such a one, has done so and does not fail.
     `is_background`: nobody waits for it, so it takes the processors that the others leave.
     """
 
@@ -50,6 +51,7 @@ class Process:
     touches: Callable[[], Path | None] | None = None
     port: Callable[[], int] | None = None
     reports_to: Callable[[], SecretStr] | None = None
+    program: Callable[[], str | None] = lambda: None
     is_background: bool = False
     parts: str = ""  # help for `--only`, where a process may do a part of its work
 
@@ -58,6 +60,8 @@ def _event_log() -> SecretStr:
     return RelayDatabaseSettings().database_relay_url
 
 
+#: The program of Dagster's process that scores what changes, as it calls itself in its reports.
+SCORER = "scorer"
 _TRANSPORT = ("DATABASE_RELAY_URL", "KAFKA_BOOTSTRAP_SERVERS", "WAREHOUSE_URL")
 _MODELS = ("DATABASE_RELAY_URL", "WAREHOUSE_URL", "DAGSTER_HOME", "DBT_TARGET_PATH")
 
@@ -97,6 +101,7 @@ PROCESSES: Mapping[str, Process] = {
             "dagster", "Dagster's web server, daemon and code server.", "orchestration.serve",
             (*_MODELS, "API_URL", "DAGSTER_PORT", "DAGSTER_TOKEN", "DATABASE_WORKER_URL"), path=HEALTH_PATH,
             port=lambda: OrchestrationSettings().dagster_port,
+            reports_to=_event_log, program=lambda: SCORER if ScoringSettings().scores_keys else None,
             is_background=True,
         ),
         Process(

@@ -12,7 +12,7 @@ import psycopg
 from rich.table import Table
 
 from runtime.home import Home
-from runtime.processes import PROCESSES
+from runtime.processes import PROCESSES, SCORER
 from runtime.stack import Stack, StackError, adopt_environment, known_stack, lock_holder
 
 
@@ -25,6 +25,8 @@ def read_status(home: Home) -> dict[str, Any]:
     for row in state["processes"]:
         row["memory_mb"] = _memory_mb(row["pid"])
         row["detail"] = details.get(row["name"], {})
+        if row["name"] == "dagster" and SCORER in details:  # a program of that process
+            row["detail"] = {f"{SCORER} {name}": value for name, value in details[SCORER].items()}
         if row["memory_mb"] is None:
             row["state"] = "dead"
     return {"running": True, **state}

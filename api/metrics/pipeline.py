@@ -38,6 +38,7 @@ _FIGURES = {
         "sluice_loader_behind_events",
         "Messages of its partitions that are not in the warehouse yet.",
     ),
+    ("scorer", "behind_seconds"): ("sluice_scores_behind_seconds", "For how long scores have not followed the deals."),
 }
 
 
@@ -74,6 +75,8 @@ def alarms(reports: Iterable[Report]) -> list[Alarm]:
     for report in reports:
         if report.process == "relay":
             found += _relay_alarms(report.detail)
+        if report.process == "scorer" and report.state != "stopped":
+            found += _scorer_alarms(report)
     return found
 
 
@@ -97,6 +100,18 @@ def _relay_alarms(detail: dict[str, Any]) -> list[Alarm]:
             )
         )
     return found
+
+
+def _scorer_alarms(report: Report) -> list[Alarm]:
+    if report.silent_seconds <= SILENT_SECONDS and float(report.detail.get("behind_seconds") or 0) <= LATE_SECONDS:
+        return []
+    return [
+        Alarm(
+            name="scores_are_not_renewed",
+            message="Scores do not follow what changes: the scorer fails, or says nothing.",
+            advice="`./sluice status` says why. A key in SLUICE_SCORES_KEYS may have been revoked.",
+        )
+    ]
 
 
 def render_figures(reports: Iterable[Report]) -> bytes:

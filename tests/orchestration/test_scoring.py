@@ -265,6 +265,25 @@ def test_the_scorer_survives_a_warehouse_that_is_away_and_tries_what_failed_now_
     monkeypatch.setenv("SLUICE_WAREHOUSE_URL", f"duckdb:///{tmp_path}/warehouse")
     monkeypatch.setenv("SLUICE_DAGSTER_HOME", str(tmp_path))
     monkeypatch.setattr("orchestration.scorer.features_version", look)
-    monkeypatch.setattr("orchestration.scorer.score_all", lambda *_: tried.append(len(looks)))  # none goes well
+
+    def score(*_: object) -> str | None:
+        tried.append(len(looks))
+        return "deals are not scored: the key is refused" if len(tried) == 1 else None
+
+    said: list[tuple[str, str | None]] = []
+
+    def say(_self: object, state: str, *, error: str | None = None, **_detail: object) -> None:
+        if (state, error) not in said[-1:]:
+            said.append((state, error))
+
+    monkeypatch.setenv("SLUICE_DATABASE_RELAY_URL", "postgresql://nobody@127.0.0.1:1/none")
+    monkeypatch.setattr("orchestration.scorer.score_all", score)
+    monkeypatch.setattr("orchestration.scorer.Heartbeat.say", say)
     run(Stop())
     assert tried == [4, 1]  # once for each version, not at each look
+    assert said == [
+        ("failing", "the warehouse cannot be looked at: starting up"),
+        ("failing", "deals are not scored: the key is refused"),
+        ("running", None),
+        ("stopped", None),
+    ]

@@ -106,16 +106,20 @@ class TestFreshness:
         detail = '{"pending": 1234, "oldest_pending_seconds": 95.5, "parked": 3}'
         with psycopg.connect(database.relay_url, autocommit=True) as connection:
             connection.execute("insert into process_status values ('relay', 'running', %s)", (detail,))
+            late = '{"behind_seconds": 31, "error": "the API refuses the key"}'
+            connection.execute("insert into process_status values ('scorer', 'failing', %s)", (late,))
         raised = {alarm["name"]: alarm["message"] for alarm in (await owner.read("/v1/freshness"))["alarms"]}
         assert raised == {
             "events_wait_to_be_published": "The oldest event that waits has done so for 96 seconds.",
             "events_are_parked": "Some events cannot be published, or wait behind one that cannot.",
+            "scores_are_not_renewed": "Scores do not follow what changes: the scorer fails, or says nothing.",
         }
         figures = (await owner.get("/metrics")).text
         assert 'sluice_outbox_oldest_pending_seconds{process="relay"} 95.5' in figures
         assert 'sluice_outbox_parked_events{process="relay"} 3.0' in figures
         assert 'sluice_process_state{process="relay",state="running"} 1.0' in figures
+        assert 'sluice_scores_behind_seconds{process="scorer"} 31.0' in figures
         rules = (PROJECT / "deploy" / "prometheus" / "alerts.yml").read_text()
         named = set(re.findall(r"expr: .*?(sluice_\w+)", rules))
-        assert len(named) == 5
+        assert len(named) == 6
         assert named <= set(re.findall(r"^# TYPE (\w+) gauge", figures, re.MULTILINE))
