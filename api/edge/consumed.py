@@ -31,23 +31,30 @@ returning c.since, c.settled_position
 """)
 )
 
-_LEFT = f"""
-select e.position, e.event_id, e.organization_id, e.aggregate_id
-from event_log e join consumers c on c.consumer = :consumer
-where e.position > c.settled_position and e.recorded_at >= c.since and {_TYPES.format("e")}
+# each part is a predicate of its own, so that it is read in the order of its index and only as far as is asked for
+_RECORDED = f"""
+from event_log e
+where e.position > (select settled_position from consumers where consumer = :consumer)
+  and e.recorded_at >= (select since from consumers where consumer = :consumer) and {_TYPES.format("e")}
   and not exists (
     select from consumed_events d
     where d.organization_id = e.organization_id and d.consumer = :consumer and d.event_id = e.event_id
       and (d.consumed_at is not null or d.parked_reason is not null)
   )
-union
-select d.position, d.event_id, d.organization_id, d.aggregate_id from consumed_events d
-where d.consumer = :consumer and d.consumed_at is null and d.parked_reason is null
 """
-#: The oldest events that are left, in the order of the log: what says whether they are worth being read.
+_RELEASED = """
+from consumed_events d where d.consumer = :consumer and d.consumed_at is null and d.parked_reason is null
+"""
+#: The oldest events that are left behind a position, in the order of the log: what says whether they are worth being
+#: read.
 LEFT = compiled(
     text(f"""
-with waiting as materialized (select * from ({_LEFT}) w order by position limit :most)
+with waiting as materialized (
+    (select e.position {_RECORDED} and e.position > :after order by e.position limit :most)
+    union
+    (select d.position {_RELEASED} and d.position > :after order by d.position limit :most)
+    order by position limit :most
+)
 select e.position, e.event_id as id, e.type, e.organization_id, e.occurred_at
 from waiting w join event_log e on e.position = w.position order by w.position
 """)
@@ -142,7 +149,8 @@ SETTLE = compiled(
     text(f"""
 update consumers set settled_position = :position, updated_at = clock_timestamp()
 where consumer = :consumer and token = :token and settled_position < :position
-  and not exists (select from ({_LEFT}) w where w.position <= :position)
+  and not exists (select {_RECORDED} and e.position <= :position)
+  and not exists (select {_RELEASED} and d.position <= :position)
 """)
 )
 FORGET = compiled(

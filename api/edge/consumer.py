@@ -61,6 +61,8 @@ BEHIND_A_PARKED = "waits for an earlier event of its aggregate"
 
 _SEVERAL = 4
 _BATCH = 500
+#: Events that are glanced at together: what is nobody's business, an import's above all, is over in few statements.
+_GLANCED = 4_000
 _REMEMBERED = 20_000
 _ATTEMPTS = 3
 _SWEEP_SECONDS, _SWEEP_ALONE_SECONDS = 5.0, 0.3
@@ -171,6 +173,8 @@ class _Consumption:
     token: UUID = field(default_factory=uuid7)
     _recent: OrderedDict[UUID, None] = field(default_factory=OrderedDict)
     _sweep_at: float = 0.0
+    #: Up to where this sweep has looked; the next one begins anew, for what commits late stands before that.
+    _swept: int = 0
     _settle_at: float = 0.0
     _unsettled: int = 0
     _settling: Settling = field(default_factory=Settling)
@@ -196,11 +200,16 @@ class _Consumption:
 
     async def _left(self) -> list[Envelope[Event]]:
         """What the event log holds that is not consumed."""
-        rows = await self.ask(consumed.LEFT, consumer=self.consumer, types=self.types, most=_BATCH)
-        if len(rows) < _BATCH:
+        most = _BATCH if self.glance is None else _GLANCED
+        rows = await self.ask(consumed.LEFT, consumer=self.consumer, types=self.types, after=self._swept, most=most)
+        if len(rows) < most:
             self._sweep_at = monotonic() + (_SWEEP_SECONDS if self.feed.is_up else _SWEEP_ALONE_SECONDS)
+        self._swept = rows[-1].position if len(rows) == most else 0
         worth = await self._glanced([Glimpse(*row[1:]) for row in rows])
-        positions = [row.position for row in rows if row.id in worth]
+        wanted = [row.position for row in rows if row.id in worth]
+        positions = wanted[:_BATCH]
+        if len(wanted) > _BATCH:  # each is a transaction: the sweep goes on behind those
+            self._sweep_at, self._swept = 0.0, positions[-1]
         events = []
         for row in await self.ask(consumed.WHOLE, positions=positions) if positions else ():
             try:
@@ -266,7 +275,7 @@ class _Consumption:
         async with several:
             for event in chain:
                 if not await self._handle(event):
-                    self._sweep_at = 0.0  # something before it is left
+                    self._sweep_at, self._swept = 0.0, 0  # something before it is left
                     return
 
     async def _handle(self, event: Envelope[Event]) -> bool:
