@@ -97,3 +97,48 @@ async def test_an_older_version_that_writes_the_row_keeps_its_channels(crm: Crm,
     found = (await owner.get(f"/v1/contacts/{made['id']}")).json()
     assert values(found, "emails") == [("work", "new@acme.example", True)]
     assert values(found, "phones") == [("work", "(030) 12-34", True)]
+
+
+async def test_many_contacts_that_one_statement_makes_and_changes_keep_what_goes_with_each(
+    crm: Crm, owner: Member
+) -> None:
+    people = [f"Person {number}" for number in range(40)]
+    with psycopg.connect(crm.admin_url) as admin:
+        admin.execute(
+            "insert into contacts (organization_id, id, version, name, email, phone, custom)"
+            " select %s, uuidv7(), 1, n, lower(replace(n, ' ', '')) || '@made.example', '+4930' || (1000000 + o), '{}'"
+            " from unnest(%s::text[]) with ordinality as x (n, o)",
+            (owner.organization_id, people),
+        )
+        admin.commit()
+        made = (await owner.get("/v1/contacts", params={"limit": 50, "q": "Person"})).json()["items"]
+        assert sorted(one["name"] for one in made) == sorted(people)
+        assert all(
+            values(one, "emails") == [("work", one["email"], True)]
+            and values(one, "phones") == [("work", one["phone"], True)]
+            for one in made
+        )
+        # a first of one row, whose plans are kept; of the others every second has another address
+        admin.execute("update contacts set version = 2 where id = %s", (made[0]["id"],))
+        admin.execute(
+            "update contacts set email = case when phone like '%%2' then null else md5(email) || '@new.example' end,"
+            " phone = case when phone like '%%1' then null else phone end where name like 'Person %%5'"
+            " or phone like '%%2' or phone like '%%1'"
+        )
+        admin.execute("delete from contacts where name = 'Person 38'")
+    after = {one["id"]: one for one in (await owner.get("/v1/contacts", params={"limit": 50})).json()["items"]}
+    assert len(after) == len(made) - 1
+    for one in after.values():
+        assert values(one, "emails") == ([("work", one["email"], True)] if one["email"] else [])
+        assert values(one, "phones") == ([("work", one["phone"], True)] if one["phone"] else [])
+        assert one["id"] in await _found(owner, one["email"] or one["phone"])
+    gone = [one for one in made if one["id"] not in after or one["email"] != after[one["id"]]["email"]]
+    assert len(gone) == 12 + 1
+    for one in gone:  # what nobody has any more
+        assert one["id"] not in await _found(owner, one["email"])
+
+
+async def _found(member: Member, q: str) -> list[str]:
+    """The contacts that have just this; a search finds what is like it too."""
+    hits = (await member.get("/v1/search", params={"q": q, "kind": "contact"})).json()["items"]
+    return [hit["id"] for hit in hits if hit["score"] >= 0.8]
