@@ -43,6 +43,8 @@ class Connection:
         self._names = 0
         #: Whether the server ended the session, not we.
         self.is_cut_off = False
+        #: Whether all of the statements that were sent last are with the server.
+        self.is_handed_over = True
 
     @property
     def is_idle(self) -> bool:
@@ -73,6 +75,7 @@ class Connection:
             for bound in statements
         ]
         self._pgconn.enter_pipeline_mode()
+        self.is_handed_over = False
         try:
             new = self._send(sent)
             results = await self._results()
@@ -105,6 +108,7 @@ class Connection:
         while pgconn.flush():
             await self._wait(is_writing=True)
             pgconn.consume_input()
+        self.is_handed_over = True
         while True:
             while pgconn.is_busy():
                 await self._wait()

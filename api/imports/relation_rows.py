@@ -23,6 +23,8 @@ from api.kernel.records import RecordKind
 from api.kernel.unit_of_work import Row as Found
 
 Row = Mapping[str, Any]
+#: New records that are written together.
+_SENT_AHEAD = 500
 _GIVE_ID = "Give the id that it was imported with, in the column external_id."
 
 
@@ -81,7 +83,7 @@ async def write_companies(batch: Batch, directory: Directory, rows: Sequence[Row
             "external_id": None if row["external_id"] in merged else row["external_id"],
         }
         wanted.append(_Wanted(id_, record, {**fields, **_tagged(record, names)}, made))
-    _write(batch, COMPANIES, wanted, entity=Entity.COMPANIES)
+    await _write(batch, COMPANIES, wanted, entity=Entity.COMPANIES)
 
 
 async def write_contacts(batch: Batch, directory: Directory, rows: Sequence[Row]) -> None:
@@ -125,7 +127,7 @@ async def write_contacts(batch: Batch, directory: Directory, rows: Sequence[Row]
         if record is not None:
             more = _with_known(record, fields, more)
         wanted.append(_Wanted(id_, record, {**fields, **more, **_tagged(record, names)}, made))
-    _write(batch, CONTACTS, wanted, entity=Entity.CONTACTS)
+    await _write(batch, CONTACTS, wanted, entity=Entity.CONTACTS)
 
 
 def _tagged(record: Found | None, names: Sequence[str]) -> dict[str, list[str]]:
@@ -187,9 +189,28 @@ def _grouped(pairs: Iterable[tuple[Any, Found]]) -> dict[Any, list[Found]]:
     return groups
 
 
-def _write(batch: Batch, kind: RecordKind, wanted: Sequence[_Wanted], *, entity: Entity) -> None:
+async def _write(batch: Batch, kind: RecordKind, wanted: Sequence[_Wanted], *, entity: Entity) -> None:
     """Create what is new, change what differs. An empty cell leaves what is known."""
     new = [one for one in wanted if one.record is None]
+    for start in range(0, len(new), _SENT_AHEAD):
+        _create(batch, kind, new[start : start + _SENT_AHEAD])
+        await batch.unit.send_ahead()  # PostgreSQL writes these while the next ones are made
+    batch.count(entity, RowResult.CREATED, rows=len(new))
+    known = [] if batch.options.on_duplicate == "skip" else [one for one in wanted if one.record is not None]
+    decided = [records.change(kind, one.state, _said(one.state, one.fields), custom=one.custom) for one in known]
+    changed = [decision for decision in decided if decision is not None]
+    records.write_changed(batch.unit, kind, changed)
+    for decision in changed:
+        if decision.beside:
+            kind.keep(batch.unit, decision.state["id"], decision.beside)  # type: ignore[arg-type]  # an id in each
+    for one in (*new, *known):
+        if one.custom is not None:
+            custom.claim(batch.unit, kind.noun, one.id, one.custom)
+    batch.count(entity, RowResult.UPDATED, rows=len(changed))
+    batch.count(entity, RowResult.UNCHANGED, rows=len(wanted) - len(new) - len(changed))
+
+
+def _create(batch: Batch, kind: RecordKind, new: Sequence[_Wanted]) -> None:
     own = [{name: one.fields[name] for name in one.fields if name not in kind.beside} for one in new]
     records.write_new(
         batch.unit,
@@ -207,19 +228,6 @@ def _write(batch: Batch, kind: RecordKind, wanted: Sequence[_Wanted], *, entity:
     for one in new:
         if "tags" in one.fields:
             tags.put_on(batch.unit, kind.noun, one.id, one.fields["tags"])
-    batch.count(entity, RowResult.CREATED, rows=len(new))
-    known = [] if batch.options.on_duplicate == "skip" else [one for one in wanted if one.record is not None]
-    decided = [records.change(kind, one.state, _said(one.state, one.fields), custom=one.custom) for one in known]
-    changed = [decision for decision in decided if decision is not None]
-    records.write_changed(batch.unit, kind, changed)
-    for decision in changed:
-        if decision.beside:
-            kind.keep(batch.unit, decision.state["id"], decision.beside)  # type: ignore[arg-type]  # an id in each
-    for one in (*new, *known):
-        if one.custom is not None:
-            custom.claim(batch.unit, kind.noun, one.id, one.custom)
-    batch.count(entity, RowResult.UPDATED, rows=len(changed))
-    batch.count(entity, RowResult.UNCHANGED, rows=len(wanted) - len(new) - len(changed))
 
 
 def _said(state: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ or with COMMIT, in the order in which it was asked for, events last. Whoever ope
 A unit that only reads holds a connection while it waits, and none in between.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -91,6 +92,7 @@ class UnitOfWork:
         self._events: list[dict[str, object]] = []
         self._problems: dict[str, Callable[[], CrmError]] = dict(_LOST_UPDATE)
         self._implied: dict[str, object] = {}
+        self._ahead: asyncio.Task[list[list[Row]]] | None = None
 
     @property
     def is_reading(self) -> bool:
@@ -191,6 +193,23 @@ class UnitOfWork:
         """Send what is queued, without committing it: constraints speak now."""
         await self._wait(())
 
+    async def send_ahead(self) -> None:
+        """Have PostgreSQL work on what is queued while the caller goes on; the next wait, of any kind, is for that too.
+
+        In bulk, by a unit that has fetched something. What is refused is raised by that next wait.
+        """
+        await self._caught_up()
+        self._ahead = asyncio.create_task(self._sent_and_answered(()))
+        await asyncio.sleep(0)
+        connection = self._connection
+        while not (self._ahead.done() or (connection is not None and connection.is_handed_over)):  # noqa: ASYNC110
+            await asyncio.sleep(0)  # a turn of the loop or two, in which the socket takes it
+
+    async def _caught_up(self) -> None:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            await ahead
+
     @asynccontextmanager
     async def part(self) -> AsyncIterator[None]:
         """A part that is sent by its end, and undone alone where it is refused. Parts hold no parts."""
@@ -218,6 +237,10 @@ class UnitOfWork:
     async def roll_back(self) -> None:
         """Undo what was done, if anything was."""
         self._queue, self._events = [], []
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.cancel()  # and with it the connection, if that is still at work
+            await asyncio.gather(ahead, return_exceptions=True)
         if self._connection is not None:
             if not (self._connection.is_idle or self._connection.is_lost):
                 with suppress(psycopg.Error):  # what is lost meanwhile rolls back by itself
@@ -226,6 +249,10 @@ class UnitOfWork:
 
     async def _wait(self, queries: Sequence[Bound], *, then_commit: bool = False) -> list[list[Row]]:
         """Send what is queued and `queries`, and wait for all of it."""
+        await self._caught_up()
+        return await self._sent_and_answered(queries, then_commit=then_commit)
+
+    async def _sent_and_answered(self, queries: Sequence[Bound], *, then_commit: bool = False) -> list[list[Row]]:
         opening, self._opening = self._opening, None
         before = self._way_in(opening)
         first = len(before)

@@ -75,6 +75,52 @@ class TestWriting:
         assert (event.actor, event.actor_id, event.correlation_id) == ("user", owner.user_id, context.correlation_id)
         assert event.occurred_at == event.recorded_at == now
 
+    async def test_what_is_sent_ahead_is_there_for_the_next_question_and_goes_with_the_rest(
+        self, database: Database, owner: Account
+    ) -> None:
+        context, rows = context_of(owner), [company(f"Acme {number} " + "x" * 180) for number in range(400)]
+        async with database.unit(context) as unit:
+            await unit.begin()
+            for first in range(0, 400, 100):
+                unit.insert(Company, *rows[first : first + 100])
+                for row in rows[first : first + 100]:
+                    unit.emit(created(), aggregate_id=row["id"], aggregate_version=1)
+                await unit.send_ahead()
+            unit.insert(Company, company("Last"))
+            assert len(await unit.fetch(NAMES)) == 401
+        async with database.reading(context) as unit:
+            assert len(await unit.fetch(LOG)) >= 400
+
+        async def give_up() -> None:
+            async with database.unit(context) as unit:
+                await unit.begin()
+                unit.insert(Company, company("Nobody's"))
+                await unit.send_ahead()
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await give_up()
+        async with database.reading(context) as unit:
+            assert len(await unit.fetch(NAMES)) == 401
+
+    async def test_what_is_refused_of_what_was_sent_ahead_is_told_at_the_next_wait(
+        self, database: Database, owner: Account
+    ) -> None:
+        context, row = context_of(owner), company("Acme", owner_id=uuid4())
+
+        async def write() -> None:
+            async with database.unit(context) as unit:
+                await unit.begin()
+                unit.explain({"fk_companies_owner_id": unknown("owner_id", "user")})
+                unit.insert(Company, row)
+                await unit.send_ahead()
+                unit.insert(Company, company("Behind it"))
+
+        with pytest.raises(UnknownReference):
+            await write()
+        async with database.reading(context) as unit:
+            assert await unit.fetch(NAMES) == []
+
     async def test_many_rows_keep_their_values_and_events_their_order(self, database: Database, owner: Account) -> None:
         strange = 'quotes " and \\ and {braces}, ümläut\n'
         rows = [company(f"{strange}{number}", country=None if number % 2 else "DE") for number in range(5)]
