@@ -16,24 +16,30 @@ from contracts.channels import Channel
 MOST_FILES = 10
 #: As a mail they become a third larger, and many servers take 25 MB.
 LARGEST_TOGETHER = 18_000_000
+#: What X takes, and how large: one of them with a message.
+_OF_X = {
+    "image/jpeg": 5_000_000,
+    "image/png": 5_000_000,
+    "image/webp": 5_000_000,
+    "image/gif": 15_000_000,
+    "video/mp4": LARGEST_TOGETHER,
+}
 
 
 class FilesNotTaken(Unprocessable):
-    """The channel takes no files from here."""
+    """X takes one picture or video with a message, and no other files."""
 
     code, pointer = "files_not_taken", "/file_ids"
-
-    def __init__(self, channel: Channel) -> None:
-        super().__init__(f"No files can be sent by {channel} from here. Send a link, or use another channel.")
+    detail = "X takes one picture or MP4 video with a message. Send a link, or use another channel."
 
 
 class FilesTooLarge(Unprocessable):
-    """Nobody's mail server takes that much."""
+    """Nobody's mail server takes that much, and X takes less."""
 
     code, pointer = "files_too_large", "/file_ids"
 
-    def __init__(self, size: int) -> None:
-        super().__init__(f"These files have {size:,} bytes together; {LARGEST_TOGETHER:,} can be sent at most.")
+    def __init__(self, size: int, most: int) -> None:
+        super().__init__(f"These files have {size:,} bytes together; {most:,} can be sent at most.")
 
 
 async def enclosed(
@@ -44,8 +50,6 @@ async def enclosed(
     Raises:
         UnknownReference, FilesNotTaken, FilesTooLarge: as they say.
     """
-    if file_ids and channel is Channel.X:
-        raise FilesNotTaken(channel)
     found: list[dict[str, Any]] = []
     for file_id in dict.fromkeys(file_ids):
         try:
@@ -54,6 +58,9 @@ async def enclosed(
             raise UnknownReference("file_ids", "file") from None
         named = {"name": file.name, "type": file.media_type, "size": file.size_bytes}
         found.append({**named, "file_id": str(file_id)})
-    if (size := sum(one["size"] for one in found)) > LARGEST_TOGETHER:
-        raise FilesTooLarge(size)
+    if channel is Channel.X and (len(found) > 1 or any(one["type"] not in _OF_X for one in found)):
+        raise FilesNotTaken
+    most = min([LARGEST_TOGETHER, *(_OF_X[one["type"]] for one in found if channel is Channel.X)])
+    if (size := sum(one["size"] for one in found)) > most:
+        raise FilesTooLarge(size, most)
     return found

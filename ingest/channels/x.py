@@ -18,7 +18,8 @@ from urllib.parse import quote
 import httpx
 
 from contracts.settings import ChannelSettings
-from ingest.channels.api import Api, Held, Json, wait_is_over
+from ingest.channels import x_files
+from ingest.channels.api import Api, Held, Json, RefusedError, wait_is_over
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +33,8 @@ _EVENTS = {
     "event_types": "MessageCreate",
     "max_results": 100,
     "dm_event.fields": "id,text,event_type,created_at,dm_conversation_id,attachments",
-    "expansions": "sender_id,participant_ids",
+    "expansions": "sender_id,participant_ids,attachments.media_keys",
+    "media.fields": "media_key,type,url,preview_image_url,variants",
     "user.fields": "name,username",
 }
 _TOO_OFTEN, _SIGNED_OUT = 429, 401
@@ -152,6 +154,7 @@ class Messages:
         self._newest = int(found["cursor"].get("newest", 0))
         self._look_seconds = float(found["account"]["settings"].get("look_seconds", _LOOK_SECONDS))
         self._users: dict[str, Json] = {}
+        self._media: dict[str, Json] = {}
         #: Events of the last look that lack what makes them one.
         self._odd = 0
         self._news = asyncio.Event()
@@ -201,9 +204,22 @@ class Messages:
 
     async def _hand_in(self, new: list[Json]) -> None:
         if new:
-            await self._api.take_in(self._held, [self._read(event) for event in reversed(new)])
+            await self._take_in(new[::-1])
             self._newest = int(new[0]["id"])
             await self._api.keep_cursor(self._held, {"newest": str(self._newest)})
+
+    async def _take_in(self, events: list[Json]) -> None:
+        """Hand in events, then the files that came with them: who dies in between hands them in again."""
+        answer = await self._api.take_in(self._held, [self._read(event) for event in events])
+        taken = {one["provider_id"]: one for one in answer}
+        for event in events:
+            one = taken.get(event["id"])
+            if one is None or not x_files.keys_of(event):
+                continue
+            if not one["is_new"] and await self._api.has_files(one["message_id"]):
+                continue
+            if files := await x_files.received(self._client, event, self._media):
+                await self._api.keep_files(one["message_id"], files)
 
     async def _compare(self, events: list[Json]) -> list[str]:
         by_day: dict[str, dict[str, Json]] = {}
@@ -217,7 +233,7 @@ class Messages:
             missing = await self._api.compare_day(self._held, day, list(found), failed=odd)
             if missing:
                 _log.warning("account %s: %s messages of %s were missing", self._held.id, len(missing), day)
-                await self._api.take_in(self._held, [self._read(found[one]) for one in sorted(missing, key=int)])
+                await self._take_in([found[one] for one in sorted(missing, key=int)])
                 await self._api.compare_day(self._held, day, list(found), failed=odd)
             healed += missing
         return healed
@@ -228,7 +244,9 @@ class Messages:
         params: Json = dict(_EVENTS)
         while True:
             page = await self._client.read("/2/dm_events", params)
-            self._users |= {user["id"]: user for user in page.get("includes", {}).get("users", ())}
+            included = page.get("includes") or {}
+            self._users |= {user["id"]: user for user in included.get("users", ())}
+            self._media |= {one["media_key"]: one for one in included.get("media", ()) if "media_key" in one}
             for event in page.get("data", ()):
                 if not _is_whole(event):
                     self._odd += 1
@@ -247,7 +265,6 @@ class Messages:
         others = [one for one in key.split("-") if one != self._our_id] if "-" in key else []
         other = self._users.get(others[0], {"id": others[0]}) if others else None
         handle = f"@{other['username']}" if other and "username" in other else None
-        media = event.get("attachments", {}).get("media_keys", ())
         return {
             "provider_id": event["id"],
             "thread_key": key,
@@ -257,7 +274,7 @@ class Messages:
             "sender": self._users.get(sender, {}).get("name"),
             "text": event.get("text", ""),
             "occurred_at": event["created_at"],
-            "attachments": [{"name": one, "type": "unknown", "size": 0} for one in media],
+            "attachments": x_files.described(event, self._media),
             "payload": {"event": event},
         }
 
@@ -283,13 +300,17 @@ class Messages:
             FloodError, SignedOutError: it certainly did not go.
         """
         try:
-            path = await self._path(job)
+            path, body = await self._path(job), await self._body(job)
         except httpx.HTTPStatusError:
             return {"state": "failed", "reason": "nobody_there"}
-        except (httpx.HTTPError, OddAnswerError):
+        except (RefusedError, x_files.NotTakenError) as refused:
+            return {"state": "failed", "reason": refused.reason}
+        except (FloodError, SignedOutError):
+            raise
+        except (httpx.HTTPError, OSError):  # the message itself certainly did not go
             return {"state": "queued", "seconds": 30}
         try:
-            answer = await self._client.ask("POST", path, json={"text": job["text"]})
+            answer = await self._client.ask("POST", path, json=body)
         except (httpx.ConnectError, httpx.ConnectTimeout):
             return {"state": "queued", "seconds": 30}
         except httpx.HTTPError:
@@ -299,6 +320,10 @@ class Messages:
         if answer.status_code >= 500:
             return {"state": "unknown", "reason": f"http_{answer.status_code}"}
         return {"state": "failed", "reason": f"http_{answer.status_code}"}
+
+    async def _body(self, job: Json) -> Json:
+        files = [await x_files.upload(self._client, *one) for one in await self._api.files_of(job)]
+        return {"text": job["text"]} | ({"attachments": [{"media_id": one} for one in files]} if files else {})
 
     async def _path(self, job: Json) -> str:
         key: str = job["thread_key"]

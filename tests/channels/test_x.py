@@ -255,3 +255,55 @@ class TestWebhook:
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running
+
+
+async def test_a_picture_goes_with_a_message_and_one_that_comes_is_kept(
+    connecting: Connecting, server: XServer
+) -> None:
+    png = b"\x89PNG\r\n\x1a\n" + bytes(1_200_000)  # two parts
+    connection = await account(connecting)
+    await connection.api.report(connection.held, "active")
+    begun = await write(connection, "Hello", address="@ada")
+    path = f"/v1/conversations/{begun['id']}/messages"
+    about = {"message_id": (await connection.owner.get(path)).json()["items"][0]["id"]}
+    http = connection.owner.http
+    picture = (await http.post("/v1/files", files={"file": ("offer.png", png)}, data=about)).json()
+    text = (await http.post("/v1/files", files={"file": ("offer.txt", b"An offer")}, data=about)).json()
+    for refused in ([text["id"]], [picture["id"], text["id"]]):
+        answer = await connection.owner.post(path, {"text": "Here it is", "file_ids": refused})
+        assert (answer.status_code, answer.json()["code"]) == (422, "files_not_taken")
+    await connection.owner.made(path, {"text": "Here it is", "file_ids": [picture["id"]]})
+    server.x.works = 2  # X says twice that it is not done
+    async with Reading(connection) as messages:
+        for job in await connection.api.claim(connection.held):
+            await connection.api.told(connection.held, job, **await messages.deliver(job))
+        [(id_, sent)] = server.x.media.items()
+        assert (sent["content"], sent["category"], sent["name"]) == (png, "dm_image", "offer.png")
+        assert server.x.events[-1]["attachments"] == {"media_keys": [f"3_{id_}"]}
+        server.x.media["7500"] = {"content": b"\xff\xd8\xffA photo", "size": 10, "name": "AbC1.jpg"}
+        server.x.say(ADA, "Look", media="7500")
+        await messages.look()
+    theirs = [one for one in await connection.messages() if one["direction"] == "in"]
+    assert [one["details"]["attachments"] for one in theirs] == [
+        [{"name": "AbC1.jpg", "type": "image/jpeg", "size": 0, "part": None}]
+    ]
+    [kept] = (await connection.owner.get("/v1/files", params={"message_id": theirs[0]["id"]})).json()["items"]
+    assert (await connection.owner.get(f"/v1/files/{kept['id']}/content")).content == b"\xff\xd8\xffA photo"
+
+
+async def test_a_picture_that_x_does_not_take_fails_its_message_and_nothing_is_sent(
+    connecting: Connecting, server: XServer
+) -> None:
+    connection = await account(connecting)
+    await connection.api.report(connection.held, "active")
+    begun = await write(connection, "Hello", address="@ada")
+    path = f"/v1/conversations/{begun['id']}/messages"
+    about = {"message_id": (await connection.owner.get(path)).json()["items"][0]["id"]}
+    given = {"file": ("offer.png", b"\x89PNG\r\n\x1a\nX")}
+    picture = (await connection.owner.http.post("/v1/files", files=given, data=about)).json()
+    await connection.owner.made(path, {"text": "Here it is", "file_ids": [picture["id"]]})
+    server.x.refuses = True
+    async with Reading(connection) as messages:
+        _, job = await connection.api.claim(connection.held)
+        assert await messages.deliver(job) == {"state": "failed", "reason": "file_http_400"}
+    assert server.x.events == []

@@ -5,9 +5,12 @@ State is ours: conversations of two, events with growing ids, tokens that end, a
 
 import gzip
 import json
+import re
 import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email import message_from_bytes
+from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from time import time
@@ -38,13 +41,17 @@ class X:
     hidden: set[str] = field(default_factory=set)
     events: list[Json] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
+    #: Files by the number that an upload has, as far as they came; how often X says that it still works on one.
+    media: dict[str, Json] = field(default_factory=dict)
+    works: int = 0
+    refuses: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def say(self, sender: str, text: str, *, to: str = US) -> Json:
-        """Somebody writes."""
+    def say(self, sender: str, text: str, *, to: str = US, media: str | None = None) -> Json:
+        """Somebody writes, with a file that was uploaded."""
         with self.lock:
             pair = "-".join(sorted((sender, to), key=int))
-            event = {
+            event: Json = {
                 "id": str(1_000 + len(self.events)),
                 "event_type": "MessageCreate",
                 "text": text,
@@ -52,8 +59,20 @@ class X:
                 "dm_conversation_id": pair,
                 "created_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             }
+            if media is not None:
+                event["attachments"] = {"media_keys": [f"3_{media}"]}
+                self.media[media]["dm"] = event["id"]
             self.events.append(event)
             return event
+
+    def included(self) -> list[Json]:
+        """The files of all messages, as a list of events includes them."""
+        place = "https://ton.x.com/1.1/ton/data/dm/{dm}/{id}/{name}"
+        return [
+            {"media_key": f"3_{id_}", "type": "photo", "url": place.format(dm=one["dm"], id=id_, name=one["name"])}
+            for id_, one in self.media.items()
+            if "dm" in one
+        ]
 
     def check(self, schema: Json, given: object, what: str) -> None:
         """Hold something against the specification; what is wrong fails the test in the end."""
@@ -86,6 +105,14 @@ def _handler(x: X) -> type[BaseHTTPRequestHandler]:  # noqa: C901 # a server's a
                 self._answer(200, body, "/2/users/by/username/{username}")
             elif url.path == "/2/dm_events":
                 self._list(query)
+            elif url.path == "/2/media/upload":
+                x.works -= 1
+                self._answer(200, self._worked(query["media_id"]), "/2/media/upload")
+            elif url.path.startswith("/2/dm_conversations/media/"):
+                *_, dm, id_, name = url.path.split("/")
+                one = x.media.get(id_, {})
+                is_there = (one.get("dm"), one.get("name")) == (dm, name)
+                self._say(200 if is_there else 404, one["content"] if is_there else b"", "application/octet-stream")
             else:
                 self._answer(404, {"title": "Not Found", "type": "about:blank"})
 
@@ -101,7 +128,44 @@ def _handler(x: X) -> type[BaseHTTPRequestHandler]:  # noqa: C901 # a server's a
                 return
             if self._is_refused():
                 return
-            self._send(json.loads(body))
+            if self.path.startswith("/2/media/upload/"):
+                self._upload(body)
+            else:
+                self._send(json.loads(body))
+
+        def _upload(self, body: bytes) -> None:
+            path = re.sub(r"(?<=upload)/\d+/", "/{id}/", self.path)
+            content = x.spec["paths"][path]["post"].get("requestBody", {}).get("content", {})
+            if path.endswith("initialize"):
+                given = json.loads(body)
+                x.check(content["application/json"]["schema"], given, path)
+                if x.refuses:
+                    self._answer(400, {"title": "Invalid Request", "type": "about:blank"})
+                    return
+                id_ = str(7_000 + len(x.media))
+                x.media[id_] = {"content": b"", "size": given["total_bytes"], "category": given["media_category"]}
+                self._answer(200, {"data": {"id": id_, "media_key": f"3_{id_}"}}, path, "post")
+                return
+            id_ = self.path.split("/")[4]
+            if path.endswith("append"):
+                head = b"Content-Type: " + self.headers["Content-Type"].encode() + b"\r\n\r\n"
+                parts = {
+                    part.get_param("name", header="content-disposition"): part
+                    for part in message_from_bytes(head + body, policy=HTTP).iter_parts()
+                }
+                words = {"media": "x", "segment_index": int(str(parts["segment_index"].get_payload()))}
+                x.check(content["multipart/form-data"]["schema"], words, path)
+                x.media[id_]["content"] += parts["media"].get_payload(decode=True)
+                x.media[id_]["name"] = parts["media"].get_filename()
+                self._answer(200, {"data": {"expires_at": 2_000_000_000}}, path, "post")
+            else:
+                self._answer(200, self._worked(id_), path, "post")
+
+        def _worked(self, id_: str) -> Json:
+            if len(x.media[id_]["content"]) != x.media[id_]["size"]:
+                x.broken.append("another size than was said")
+            state = "in_progress" if x.works > 0 else "succeeded"
+            return {"data": {"id": id_, "processing_info": {"state": state, "check_after_secs": 1}}}
 
         def _list(self, query: Json) -> None:
             self._check_query(query)
@@ -110,7 +174,7 @@ def _handler(x: X) -> type[BaseHTTPRequestHandler]:  # noqa: C901 # a server's a
             page, rest = seen[start : start + x.page], seen[start + x.page :]
             body: Json = {
                 "data": page,
-                "includes": {"users": list(USERS.values())},
+                "includes": {"users": list(USERS.values()), "media": x.included()},
                 "meta": {"result_count": len(page)},
             }
             if rest:
@@ -142,7 +206,8 @@ def _handler(x: X) -> type[BaseHTTPRequestHandler]:  # noqa: C901 # a server's a
             operation = x.spec["paths"][path]["post"]
             x.check(operation["requestBody"]["content"]["application/json"]["schema"], body, path)
             others = [parts[4]] if is_new else [one for one in parts[3].split("-") if one != US]
-            event = x.say(US, body["text"], to=others[0])
+            media = [one["media_id"] for one in body.get("attachments", ())]
+            event = x.say(US, body["text"], to=others[0], media=media[0] if media else None)
             if x.lose_next:
                 x.lose_next = False
                 self.close_connection = True
@@ -173,8 +238,11 @@ def _handler(x: X) -> type[BaseHTTPRequestHandler]:  # noqa: C901 # a server's a
                 content = x.spec["paths"][path][method]["responses"][str(status)]["content"]
                 x.check(content["application/json"]["schema"], body, path)
             raw = x.garbage.pop(0) if x.garbage else json.dumps(body).encode()
+            self._say(status, raw, "application/json", headers)
+
+        def _say(self, status: int, raw: bytes, kind: str, headers: dict[str, str] | None = None) -> None:
             self.send_response(status)
-            for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
+            for name, value in {"Content-Type": kind, **(headers or {})}.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(raw)))
             self.end_headers()

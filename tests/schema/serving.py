@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import uvicorn
 
 from api.serve import SOCKETS
@@ -45,6 +46,7 @@ def served(database: Database, **settings: Any) -> Iterator[Served]:
     thread.start()
     assert started.wait(300)
     eventually(lambda: servers[0].started, what="the API serves")
+    httpx.get(f"http://127.0.0.1:{port}/openapi.json", timeout=300).raise_for_status()  # made once, which takes a while
     try:
         yield Served(f"http://127.0.0.1:{port}", found)
     finally:
