@@ -68,6 +68,7 @@ class MessageSeen(BaseModel):
     text: AnyText = ""
     html: Html | None = None
     occurred_at: Instant
+    is_seen: Flag = Field(default=False, description="One of us has read it, in another program.")
     to: list[Annotated[str, StringConstraints(max_length=640)]] = Field(default_factory=list, max_length=500)
     references: list[ProviderId] = Field(default_factory=list, max_length=200)
     attachments: list[Attachment] = Field(default_factory=list, max_length=200)
@@ -106,11 +107,15 @@ class InboundAnswer(BaseModel):
 
 
 class MessageChange(BaseModel):
-    """What happened to a message that is known: edited, removed, or read by them up to it."""
+    """What happened to a message that is known.
+
+    `edited`, `removed`: by its writer. `read`: they read ours up to it. `seen`: one of us read theirs up to it, in
+    another program. `gone`: it lies no more where it was, moved or deleted by one of us; it stays here.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
-    change: Literal["edited", "removed", "read"]
+    change: Literal["edited", "removed", "read", "seen", "gone"]
     provider_id: ProviderId
     thread_key: ProviderId | None = None
     text: AnyText = ""

@@ -29,7 +29,7 @@ from api.conversations.html import as_text, safe
 from api.conversations.schemas import MessageRead
 from api.conversations.sending import Job
 from api.conversations.sends import SendNotUnderWay
-from api.conversations.state import Changes, Incoming, Message
+from api.conversations.state import Changes, Conversation, Incoming, Message
 from api.edge.dependencies import Unit
 from api.edge.routing import OutsideRoute, problems, slice_router
 from api.edge.services import services_of
@@ -53,11 +53,17 @@ async def take_in_messages(body: InboundBatch, caller: Connector, unit: Unit) ->
 @messages.post("/changes", responses=problems(NotFound, LeaseLost))
 async def change_messages(body: ChangeBatch, caller: Connector, unit: Unit) -> ChangeAnswer:
     """Take in what happened to known messages: edits, deletions, reading."""
-    named = records.KNOWN.bind(account_id=body.account_id, provider_ids=[one.provider_id for one in body.changes])
-    account, [rows] = await accounts.lock_account(unit, body.account_id, named)
+    named = [one.provider_id for one in body.changes]
+    seen = [one.provider_id for one in body.changes if one.change == "seen"]
+    account, [threads, rows] = await accounts.lock_account(
+        unit,
+        body.account_id,
+        records.THREADS.bind(account_id=body.account_id, provider_ids=seen, thread_keys=[], addresses=[]),
+        records.KNOWN.bind(account_id=body.account_id, provider_ids=named),
+    )
     expect_holder(account, body.epoch, unit.now)
     known = {one.provider_id: one for one in records.messages(rows) if one.provider_id}
-    changes: Changes = []
+    changes = await _seen(unit, records.conversations(threads), [known[one] for one in seen if one in known])
     payloads: list[tuple[UUID, dict[str, Any]]] = []
     unknown = []
     for one in body.changes:
@@ -77,16 +83,35 @@ async def change_messages(body: ChangeBatch, caller: Connector, unit: Unit) -> C
     return ChangeAnswer(changed=len(changes), unknown=unknown)
 
 
+async def _seen(unit: UnitOfWork, threads: list[Conversation], messages: list[Message]) -> Changes:
+    """What nobody has read yet in conversations that somebody read in another program, up to the newest of these."""
+    newest: dict[UUID, datetime] = {}
+    for one in messages:
+        newest[one.conversation_id] = max(one.occurred_at, newest.get(one.conversation_id, one.occurred_at))
+    unread = [one for one in threads if one.unread_count and one.id in newest]
+    asked = [records.RECEIVED_AFTER.bind(conversation_id=one.id, after=newest[one.id]) for one in unread]
+    answers = await unit.fetch_all(*asked) if asked else []
+    return [
+        change for thread, [row] in zip(unread, answers, strict=True) for change in rules.see_up_to(thread, row.count)
+    ]
+
+
 async def _changed(unit: UnitOfWork, account_id: UUID, message: Message, one: MessageChange) -> Changes:
     at = min(one.at, unit.now)
-    if one.change == "edited":
-        html = safe(one.html) if one.html else None
-        return rules.edit(message, text=one.text or (as_text(html) if html else ""), html=html, at=at, now=unit.now)
-    if one.change == "removed":
-        return rules.remove(message, at=at, now=unit.now)
-    if one.thread_key is None:
-        return rules.read(message, at=at, now=unit.now)
-    return await _read_up_to(unit, account_id, message, at)
+    match one.change:
+        case "edited":
+            html = safe(one.html) if one.html else None
+            return rules.edit(message, text=one.text or (as_text(html) if html else ""), html=html, at=at, now=unit.now)
+        case "removed":
+            return rules.remove(message, at=at, now=unit.now)
+        case "gone":
+            return rules.leave(message, at=at, now=unit.now)
+        case "seen":
+            return []
+        case "read" if one.thread_key is None:
+            return rules.read(message, at=at, now=unit.now)
+        case _:
+            return await _read_up_to(unit, account_id, message, at)
 
 
 async def _read_up_to(unit: UnitOfWork, account_id: UUID, newest: Message, at: datetime) -> Changes:
@@ -155,6 +180,7 @@ def _incoming(seen: MessageSeen) -> Incoming:
         html=html,
         details=details,
         occurred_at=seen.occurred_at,
+        is_seen=seen.is_seen,
     )
 
 

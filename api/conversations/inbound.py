@@ -195,7 +195,10 @@ def _unsettled(world: _World, incoming: Incoming) -> Message | None:
 
 
 def _settle(unit: UnitOfWork, world: _World, known: Message, incoming: Incoming) -> None:
-    """One of ours is there, so it was sent."""
+    """It is there again; one of ours was sent, then."""
+    if back := rules.come_back(known, unit.now):
+        world.apply(back)
+        known = world.messages.get(incoming.provider_id, known)
     send = world.sends.get(known.id)
     thread = world.threads.get(known.conversation_id)
     if known.direction is not Direction.OUT or send is None or thread is None:

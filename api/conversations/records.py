@@ -264,6 +264,16 @@ UNREAD_UP_TO = compiled(
         MessageRow.occurred_at <= bindparam("up_to"),
     ).with_for_update(key_share=True)
 )
+#: How many of theirs came into a conversation after an instant.
+RECEIVED_AFTER = compiled(
+    select(func.count().label("count")).where(
+        MessageRow.organization_id == _organization,
+        MessageRow.conversation_id == bindparam("conversation_id"),
+        MessageRow.direction == "in",
+        MessageRow.kind == "message",
+        MessageRow.occurred_at > bindparam("after"),
+    )
+)
 CANNED = Listing(select(CannedReply), filters={}, order=(CannedReply.id,))
 
 

@@ -107,10 +107,10 @@ def receive(conversation: Conversation, incoming: Incoming, now: datetime) -> Ch
         event: MessageReceived | MessageSent = MessageReceived(**facts, kind=incoming.kind)
     else:
         event = MessageSent(**facts, source=SendSource.ELSEWHERE, source_id=None, author_id=None)
-    return [*_touched(conversation, message, now), Change(None, message, event, at)]
+    return [*_touched(conversation, message, now, is_seen=incoming.is_seen), Change(None, message, event, at)]
 
 
-def _touched(conversation: Conversation, message: Message, now: datetime) -> Changes:
+def _touched(conversation: Conversation, message: Message, now: datetime, *, is_seen: bool) -> Changes:
     """The conversation after one more message."""
     is_news = message.direction is Direction.IN and message.kind is MessageKind.MESSAGE
     is_newest = message.occurred_at >= conversation.last_message_at
@@ -118,7 +118,7 @@ def _touched(conversation: Conversation, message: Message, now: datetime) -> Cha
         conversation,
         last_message_at=max(conversation.last_message_at, message.occurred_at),
         last_direction=message.direction if is_newest else conversation.last_direction,
-        unread_count=conversation.unread_count + 1 if is_news else conversation.unread_count,
+        unread_count=conversation.unread_count + (is_news and not is_seen),
     )
     changes: Changes = [Change(conversation, seen)]
     if is_news and conversation.status is not ConversationStatus.OPEN:
@@ -258,6 +258,13 @@ def see(conversation: Conversation) -> Changes:
     return [Change(conversation, replace(conversation, unread_count=0))] if conversation.unread_count else []
 
 
+def see_up_to(conversation: Conversation, later: int) -> Changes:
+    """One of us read it in another program, up to a message after which so many of theirs came."""
+    if conversation.unread_count <= later:
+        return []
+    return [Change(conversation, replace(conversation, unread_count=later))]
+
+
 def edit(message: Message, *, text: str, html: str | None, at: datetime, now: datetime) -> Changes:
     """Its writer changed its words; what it said before is among its payloads."""
     if (text, html) == (message.text, message.html):
@@ -276,6 +283,29 @@ def remove(message: Message, *, at: datetime, now: datetime) -> Changes:
     after = revised(message, now, removed_at=min(at, now))
     event = MessageUpdated(conversation_id=message.conversation_id, length=len(message.text), is_removed=True)
     return [Change(message, after, event)]
+
+
+def leave(message: Message, *, at: datetime, now: datetime) -> Changes:
+    """One of us moved or deleted it at the provider. What it says stays here."""
+    if "gone_at" in message.details:
+        return []
+    details = {**message.details, "gone_at": min(at, now).isoformat()}
+    return [_placed(message, details, now)]
+
+
+def come_back(message: Message, now: datetime) -> Changes:
+    """It lies again where it was."""
+    if "gone_at" not in message.details:
+        return []
+    return [_placed(message, {name: value for name, value in message.details.items() if name != "gone_at"}, now)]
+
+
+def _placed(message: Message, details: dict[str, Any], now: datetime) -> Change[Message]:
+    after = revised(message, now, details=details)
+    event = MessageUpdated(
+        conversation_id=message.conversation_id, length=len(message.text), is_removed=message.removed_at is not None
+    )
+    return Change(message, after, event)
 
 
 def read(message: Message, *, at: datetime, now: datetime) -> Changes:

@@ -94,6 +94,7 @@ class Incoming:
     html: str | None
     details: dict[str, Any]
     occurred_at: datetime
+    is_seen: bool = False
 
 
 @dataclass(frozen=True)

@@ -1731,9 +1731,9 @@ class MergedRead(TypedDict):
 
 
 class MessageChange(TypedDict):
-    """What happened to a message that is known: edited, removed, or read by them up to it."""
+    """What happened to a message that is known."""
 
-    change: Literal["edited", "removed", "read"]
+    change: Literal["edited", "removed", "read", "seen", "gone"]
     provider_id: str
     thread_key: NotRequired[str | None]
     text: NotRequired[str]
@@ -1782,6 +1782,7 @@ class MessageSeen(TypedDict):
     text: NotRequired[str]
     html: NotRequired[str | None]
     occurred_at: str
+    is_seen: NotRequired[bool]
     to: NotRequired[list[str]]
     references: NotRequired[list[str]]
     attachments: NotRequired[list[Attachment]]

@@ -187,7 +187,8 @@ def _message(sign_in: SignIn, message: dict[str, Any], zone: ZoneInfo, *, is_by_
 
 def _marks(message: dict[str, Any]) -> list[str]:
     """What became of it since."""
-    return [word for name, word in (("edited_at", "changed"), ("read_at", "read")) if message.get(name)]
+    marks = [word for name, word in (("edited_at", "changed"), ("read_at", "read")) if message.get(name)]
+    return [*marks, "no longer in the mailbox's folder"] if message["details"].get("gone_at") else marks
 
 
 def _files(sign_in: SignIn, message: dict[str, Any]) -> None:

@@ -33,6 +33,7 @@ T = TypeVar("T")
 #: What is missing is noticed within a minute, the look at it included.
 _IDLE_SECONDS, _COMPARE_SECONDS = 5.0, 45.0
 _COMPARED_DAYS = 3
+_TOLD_TOGETHER = 200
 _SMTP_SECONDS = 30
 #: Lines of 998 characters are allowed (RFC 5322). At 78 a long link in a header would be encoded, and be none any more.
 #: In seven bits no server on the way has to encode a mail anew, which would break its signature.
@@ -140,20 +141,38 @@ class MailReader:
         return is_behind
 
     async def _read_folder(self, place: Place) -> bool:
+        before = asdict(place)
+        await self._follow(place)
         batches = self._box.new(place)
         while batch := await self._do(next, batches, None):
-            await self._take_in(batch)
+            await self._take_in(batch, place)
             place.uid = batch[-1].uid
             await self._keep_place()
+        self._box.settle(place)
         if place.low <= 1:
+            if asdict(place) != before:
+                await self._keep_place()
             return False
         days = int(self._account["settings"].get("history_days", 365))
         since = (datetime.now(UTC) - timedelta(days=days)).date()
         older = await self._do(self._box.older, place, since=since)
-        await self._take_in(older)
+        await self._take_in(older, place)
         place.low = older[0].uid if older else 1
         await self._keep_place()
         return place.low > 1
+
+    async def _follow(self, place: Place) -> None:
+        """Tell of followed mails that left the folder, or that somebody read in another program."""
+        gone, seen = await self._do(self._box.changed, place)
+        elsewhere = {name for other in self._places.values() if other is not place for name in other.names.values()}
+        left = [uid for uid in gone if place.names[str(uid)] not in elsewhere]
+        at = datetime.now(UTC).isoformat()
+        kinds = [*(("seen", uid) for uid in seen), *(("gone", uid) for uid in left)]
+        changes = [{"change": kind, "provider_id": place.names[str(uid)], "at": at} for kind, uid in kinds]
+        for start in range(0, len(changes), _TOLD_TOGETHER):
+            await self._api.change(self._held, changes[start : start + _TOLD_TOGETHER])
+        place.forget(gone)
+        place.unseen = [uid for uid in place.unseen if uid not in seen]
 
     async def compare(self) -> list[str]:
         """Compare the last days with what is stored, and hand in what is missing; answers what was."""
@@ -177,18 +196,23 @@ class MailReader:
             uids = [known[name][1] for name in missing if known[name][0] == folder]
             await self._do(self._box.open, folder, Place())
             for part in await self._do(self._box.in_parts, uids):
-                await self._take_in(await self._do(self._box.fetch, part))
+                await self._take_in(await self._do(self._box.fetch, part), self._places.setdefault(folder, Place()))
         if missing:
             _log.warning("account %s: %s mails of %s were missing", self._held.id, len(missing), day)
             await self._api.compare_day(self._held, day.isoformat(), list(known), filtered=filtered)
         return missing
 
-    async def _take_in(self, mails: list[Mail]) -> None:
+    async def _take_in(self, mails: list[Mail], place: Place) -> None:
         address = str(self._account["address"])
         # by the thread: a mail of many parts takes seconds, in which the lease has to be renewed
-        read = [await self._do(read_mail, one.raw, ours=address, received_at=one.received_at) for one in mails]
+        read = [
+            await self._do(read_mail, one.raw, ours=address, received_at=one.received_at) | {"is_seen": one.is_seen}
+            for one in mails
+        ]
         taken = {one["provider_id"]: one["message_id"] for one in await self._api.take_in(self._held, read)}
         for mail, message in zip(mails, read, strict=True):
+            is_ours = message["direction"] == "out"
+            place.follow(mail.uid, message["provider_id"], is_seen=mail.is_seen or is_ours)
             if message.get("attachments") and not is_kept_whole(mail.raw) and message["provider_id"] in taken:
                 await self._api.keep_files(taken[message["provider_id"]], await self._do(files_of, mail.raw))
 

@@ -1,15 +1,17 @@
 """A mailbox by IMAP: what is new in a folder, what was there before, and what there is of a day. Blocking.
 
 A folder's mails are known by UIDs, which hold for as long as UIDVALIDITY does. `uid` is how far the future was read,
-`low` how far the past. With CONDSTORE a folder whose HIGHESTMODSEQ stands still is not looked into.
+`low` how far the past. With CONDSTORE a folder whose HIGHESTMODSEQ stands still is not looked into. With QRESYNC
+opening a folder also tells what vanished from it and what was read there since; without it both are asked for.
 """
 
 import imaplib
+import re
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes
 from typing import Any
@@ -21,7 +23,7 @@ from contracts.settings import OutgoingSettings
 from ingest.channels.mail_parsing import message_id
 from ingest.channels.reaching import open_socket
 
-__all__ = ["SEEN", "IMAPClientError", "LoginError", "Mail", "MailServer", "Mailbox", "Place"]
+__all__ = ["IMAPClientError", "LoginError", "Mail", "MailServer", "Mailbox", "Place"]
 
 #: Of a mail larger than this only the beginning is fetched: its words come first, files last.
 _LARGEST_MAIL = 30_000_000
@@ -30,6 +32,9 @@ _LARGEST_FETCH = 30_000_000
 _BATCH = 50
 _SECONDS = 60.0
 _HEADER = b"BODY[HEADER.FIELDS (MESSAGE-ID)]"
+#: So many of a folder's newest mails are remembered by their UIDs: what becomes of them is noted.
+_FOLLOWED = 500
+_UID, _FLAGS = re.compile(rb"\bUID (\d+)"), re.compile(rb"\bFLAGS \(([^)]*)\)")
 
 
 @dataclass(frozen=True)
@@ -86,16 +91,33 @@ class Mail:
     uid: int
     received_at: datetime
     raw: bytes
+    is_seen: bool = False
 
 
 @dataclass
 class Place:
-    """How far a folder was read."""
+    """How far a folder was read; the names of its newest mails by their UIDs, and which of them nobody has read."""
 
     uidvalidity: int = 0
     uid: int = 0
     low: int = 0
     modseq: int = 0
+    names: dict[str, str] = field(default_factory=dict)
+    unseen: list[int] = field(default_factory=list)
+
+    def follow(self, uid: int, name: str, *, is_seen: bool) -> None:
+        """Remember a mail for as long as it is among the newest."""
+        self.names[str(uid)] = name
+        if not is_seen and uid not in self.unseen:
+            self.unseen.append(uid)
+        if len(self.names) > _FOLLOWED:
+            self.forget({min(map(int, self.names))})
+
+    def forget(self, uids: Collection[int]) -> None:
+        """Follow these mails no longer."""
+        for uid in uids:
+            self.names.pop(str(uid), None)
+        self.unseen = [uid for uid in self.unseen if uid not in uids]
 
 
 class _Protocol(imaplib.IMAP4):
@@ -124,6 +146,19 @@ class _Client(IMAPClient):  # type: ignore[misc]  # it has no types
             connection = self.ssl_context.wrap_socket(connection, server_hostname=self.host)
         return _Protocol(connection, self.host)
 
+    def resync_folder(self, folder: str, place: Place) -> dict[bytes, Any]:
+        """Open a folder as `select_folder` does; the answer also tells what became of the mails that are followed."""
+        known = sorted(map(int, place.names))
+        since = f"(QRESYNC ({place.uidvalidity} {place.modseq} {known[0]}:{known[-1]}))"
+        protocol = self._imap  # what follows is imaplib's `select`, which takes no parameters
+        protocol.untagged_responses = {}
+        protocol.is_readonly = True
+        status, said = protocol._simple_command("EXAMINE", self._normalise_folder(folder), since)
+        self._checkok("examine", status, said)
+        protocol.state = "SELECTED"
+        found: dict[bytes, Any] = self._process_select_response(protocol.untagged_responses)
+        return found
+
 
 class Mailbox:
     """A connection to a mailbox that is signed in."""
@@ -144,6 +179,16 @@ class Mailbox:
         else:
             self._imap.login(server.username, server.password or "")
         self._has_idle = self._imap.has_capability("IDLE")
+        self._has_qresync = self._enabled(b"QRESYNC")
+        self._modseq = 0
+        self._told: dict[bytes, Any] | None = None
+
+    def _enabled(self, extension: bytes) -> bool:
+        if not (self._imap.has_capability("ENABLE") and self._imap.has_capability(extension.decode())):
+            return False
+        with suppress(IMAPClientError):
+            return extension in self._imap.enable(extension)
+        return False
 
     def close(self) -> None:
         """End the connection."""
@@ -166,14 +211,35 @@ class Mailbox:
 
     def open(self, folder: str, place: Place) -> bool:
         """Open a folder; whether there may be anything in it that `place` does not know. Begins anew where UIDs did."""
-        found = self._imap.select_folder(folder, readonly=True)
+        can_tell = self._has_qresync and place.modseq > 0 and bool(place.names)
+        found = self._imap.resync_folder(folder, place) if can_tell else self._imap.select_folder(folder, readonly=True)
         validity, following = int(found[b"UIDVALIDITY"]), int(found.get(b"UIDNEXT", 0))
-        modseq = int(found.get(b"HIGHESTMODSEQ", 0))
+        self._modseq, self._told = int(found.get(b"HIGHESTMODSEQ", 0)), found if can_tell else None
         if validity != place.uidvalidity:
             place.uidvalidity, place.uid, place.low, place.modseq = validity, following - 1, following, 0
-        changed = not modseq or modseq != place.modseq or place.low > 1
-        place.modseq = modseq
-        return changed
+            place.names, place.unseen = {}, []
+        return not self._modseq or self._modseq != place.modseq or place.low > 1
+
+    def changed(self, place: Place) -> tuple[list[int], list[int]]:
+        """Of the followed mails of the folder that is open, those that are no longer in it, and those read since."""
+        known = sorted(map(int, place.names))
+        if not known:
+            return [], []
+        if self._told is not None:
+            spans = [span for line in self._told.get(b"VANISHED", ()) for span in _spans(line)]
+            gone = [uid for uid in known if any(low <= uid <= high for low, high in spans)]
+            told = self._told.get(b"FETCH", ())
+            seen = {uid for line in told if (uid := _uid_of(line)) is not None and SEEN in _flags_of(line)}
+        else:
+            there = {*self._imap.search(["UID", f"{known[0]}:{known[-1]}"])}
+            gone = [uid for uid in known if uid not in there]
+            flags = self._imap.fetch([uid for uid in place.unseen if uid in there], ["FLAGS"])
+            seen = {uid for uid, said in flags.items() if SEEN in said.get(b"FLAGS", ())}
+        return gone, [uid for uid in place.unseen if uid in seen and uid not in gone]
+
+    def settle(self, place: Place) -> None:
+        """What the folder told when it was opened has been taken in."""
+        place.modseq = self._modseq
 
     def new(self, place: Place) -> Iterator[list[Mail]]:
         """Mails that came since, oldest first, in batches."""
@@ -209,9 +275,9 @@ class Mailbox:
         if not uids:
             return []
         part = f"BODY.PEEK[]<0.{_LARGEST_MAIL}>".encode()
-        found = self._imap.fetch(uids, [b"INTERNALDATE", part])
+        found = self._imap.fetch(uids, [b"INTERNALDATE", b"FLAGS", part])
         return [
-            Mail(uid, _aware(parts.get(b"INTERNALDATE")), parts[b"BODY[]<0>"])
+            Mail(uid, _aware(parts.get(b"INTERNALDATE")), parts[b"BODY[]<0>"], SEEN in parts.get(b"FLAGS", ()))
             for uid, parts in sorted(found.items())
             if parts.get(b"BODY[]<0>") is not None
         ]
@@ -229,6 +295,26 @@ class Mailbox:
                 size = int(said.get(b"RFC822.SIZE", 0))
             parts[-1].append(uid)
         return parts
+
+
+def _spans(line: bytes) -> list[tuple[int, int]]:
+    """The UIDs of a line of VANISHED: `(EARLIER) 41,43:116`."""
+    spans = []
+    for span in line.rpartition(b" ")[2].split(b","):
+        low, _, high = span.partition(b":")
+        if low.isdigit() and (high or low).isdigit():
+            spans.append((int(low), int(high or low)))
+    return spans
+
+
+def _uid_of(line: Any) -> int | None:  # noqa: ANN401 # bytes, or a pair where there is a literal
+    found = _UID.search(line) if isinstance(line, bytes) else None
+    return int(found[1]) if found else None
+
+
+def _flags_of(line: bytes) -> list[bytes]:
+    found = _FLAGS.search(line)
+    return found[1].split() if found else []
 
 
 def _aware(instant: datetime | None) -> datetime:

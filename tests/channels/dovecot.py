@@ -107,6 +107,7 @@ class Dovecot:
         folder.chmod(0o755)
         for part in ("run", "mail"):
             (folder / part).mkdir()
+        self._mails = folder / "mail"
         os.chown(folder / "mail", user.pw_uid, user.pw_gid)
         (folder / "users").write_text(f"{self.username}:{self.password}\n")
         (folder / "users").chmod(0o644)
@@ -152,6 +153,11 @@ class Dovecot:
                 if found := imap.search("ALL"):
                     imap.delete_messages(found)
                     imap.expunge()
+
+    def begin_anew(self) -> None:
+        """The same mails under another UIDVALIDITY, as after a restore."""
+        for kept in (self._mails / self.username).glob("dovecot*"):
+            kept.unlink()
 
     def stop(self) -> None:
         """End it."""

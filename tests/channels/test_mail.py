@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from imapclient import SEEN, IMAPClient
 
 from ingest.channels import mail
 from ingest.channels.mail import MailReader, deliver
@@ -159,6 +160,104 @@ async def test_other_uids_are_read_anew_and_doubled_never(connecting: Connecting
     dovecot.append(written(5))
     await read_all(connection)
     assert len(await connection.messages()) == 6
+
+
+def _with_extensions(monkeypatch: pytest.MonkeyPatch, extensions: str) -> list[list[str]]:
+    """A server with these; answers what it is asked to search for."""
+    asked: list[list[str]] = []
+    search = IMAPClient.search
+
+    def noting(self: IMAPClient, criteria: list[str], *more: Any) -> Any:
+        asked.append(criteria)
+        return search(self, criteria, *more)
+
+    monkeypatch.setattr(IMAPClient, "search", noting)
+    if "QRESYNC" not in extensions:
+        monkeypatch.setattr(Mailbox, "_enabled", lambda *_: False)
+    if "CONDSTORE" not in extensions:
+        selected = IMAPClient.select_folder
+
+        def plain(self: IMAPClient, folder: str, readonly: bool = False) -> dict[bytes, Any]:
+            return {key: said for key, said in selected(self, folder, readonly).items() if key != b"HIGHESTMODSEQ"}
+
+        monkeypatch.setattr(IMAPClient, "select_folder", plain)
+    return asked
+
+
+@pytest.mark.parametrize("extensions", ["CONDSTORE QRESYNC", "CONDSTORE", ""])
+async def test_what_was_deleted_and_read_while_nobody_looked_is_told(
+    connecting: Connecting, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch, extensions: str
+) -> None:
+    dovecot.append(*(written(number) for number in range(6)))
+    connection = await mailbox(connecting, dovecot)
+    asked = _with_extensions(monkeypatch, extensions)
+    await read_all(connection)
+    connection = await connection.again()
+    with dovecot.client() as imap:
+        imap.select_folder("INBOX")
+        first, second, third, *_ = sorted(imap.search("ALL"))
+        imap.add_flags([second, third], [SEEN])
+        imap.add_flags([third], [rb"\Flagged"])
+        imap.delete_messages([first])
+        imap.expunge()
+    dovecot.append(written(6))
+    asked.clear()
+    await read_all(connection)
+    if "QRESYNC" in extensions:
+        assert [criteria for criteria in asked if not criteria[1].endswith(":*")] == []
+    messages = {message["text"].strip(): message for message in await connection.messages()}
+    assert len(messages) == 7
+    assert {text for text, one in messages.items() if "gone_at" in one["details"]} == {"Text 0"}
+    assert messages["Text 0"]["removed_at"] is None  # its words stay, whoever tidies up a mailbox
+    threads = (await connection.owner.get("/v1/conversations")).json()["items"]
+    unread = {one["id"]: one["unread_count"] for one in threads}
+    assert {text for text, one in messages.items() if not unread[one["conversation_id"]]} == {"Text 1", "Text 2"}
+    before = {text: one["version"] for text, one in messages.items()}
+    connection = await connection.again()
+    await read_all(connection)  # told once
+    assert {one["text"].strip(): one["version"] for one in await connection.messages()} == before
+
+
+async def test_a_mail_that_comes_back_is_there_again_and_one_that_was_read_before_counts_as_read(
+    connecting: Connecting, dovecot: Dovecot
+) -> None:
+    with dovecot.client() as imap:
+        imap.append("INBOX", written(1), [SEEN])
+        imap.append("INBOX", written(2, References="<n1@acme.example>"))
+    connection = await mailbox(connecting, dovecot)
+    await read_all(connection)
+    [thread] = (await connection.owner.get("/v1/conversations")).json()["items"]
+    assert thread["unread_count"] == 1
+    with dovecot.client() as imap:
+        imap.select_folder("INBOX")
+        imap.delete_messages(imap.search("ALL"))
+        imap.expunge()
+    reader = await reading(connection)
+    await reader.read()
+    assert {"gone_at" in one["details"] for one in await connection.messages()} == {True}
+    dovecot.append(written(1))
+    await reader.read()
+    await reader.close()
+    assert ["gone_at" in one["details"] for one in await connection.messages()] == [False, True]
+
+
+async def test_nothing_is_told_to_be_gone_where_uids_begin_anew(connecting: Connecting, dovecot: Dovecot) -> None:
+    dovecot.append(*(written(number) for number in range(5)))
+    connection = await mailbox(connecting, dovecot)
+    await read_all(connection)
+    connection = await connection.again()
+    with dovecot.client() as imap:
+        before = imap.select_folder("INBOX")[b"UIDVALIDITY"]
+        imap.delete_messages(imap.search("ALL")[:1])
+        imap.expunge()
+    dovecot.begin_anew()
+    dovecot.append(written(5))
+    with dovecot.client() as imap:
+        assert imap.select_folder("INBOX")[b"UIDVALIDITY"] != before
+    await read_all(connection)
+    messages = await connection.messages()
+    assert sorted(one["text"].strip() for one in messages) == [f"Text {number}" for number in range(6)]
+    assert [one for one in messages if "gone_at" in one["details"]] == []
 
 
 async def test_one_of_100_that_was_dropped_is_noticed_and_healed(
