@@ -5,6 +5,7 @@ import re
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\0")
 #: With which a cell begins that `guard` has to look at; no other one changes.
 RISKY = frozenset((*_FORMULA_STARTS, "'"))
+_AS_TEXT = re.compile(r'="((?:[^"]|"")*)"', re.DOTALL)
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
@@ -15,5 +16,7 @@ def guard(cell: str) -> str:
 
 
 def unguard(cell: str) -> str:
-    """A cell as it was before it was guarded."""
+    """A cell as it was before it was guarded, or before a program wrote it as ="007" so that its noughts stay."""
+    if whole := _AS_TEXT.fullmatch(cell):
+        return whole[1].replace('""', '"')
     return cell[1:] if cell[:1] == "'" and cell[1:2] in {*_FORMULA_STARTS, "'"} else cell

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
@@ -230,13 +231,14 @@ def _deal_row(directory: Directory, row: Row, *, pipeline: KnownPipeline, relati
 
     named = find("stage", pipeline.stage)
     stage = _closed_stage(row, pipeline, named)
+    closed_at = _closed_at(row, stage)
     return DealRow(
         title=row["title"],
         stage=stage,
         closed_from=named if stage is not named else None,
         created_at=row["created_at"],
-        closed_at=row["closed_at"] or row["close_date_starts_at"],
-        is_closing_said=row["closed_at"] is not None,
+        closed_at=closed_at or row["close_date_starts_at"],
+        is_closing_said=closed_at is not None,
         close_date=row["close_date"],
         amount_minor=row["amount_minor"],
         currency=row["currency"],
@@ -246,6 +248,24 @@ def _deal_row(directory: Directory, row: Row, *, pipeline: KnownPipeline, relati
         source_id=find("source", partial(directory.value_id, "source")),
         lost_reason_id=find("lost_reason", partial(directory.value_id, "lost_reason")),
     )
+
+
+def _closed_at(row: Row, stage: StageRef) -> datetime | None:
+    """When the deal came to be what it is: of two moments, won and lost, that of its stage."""
+    said: datetime | None = row["closed_at_said"]
+    if said is not None or stage.kind is StageKind.OPEN:
+        return said or row["closed_at"]
+    of_stage: dict[str, datetime | None] = {kind: row[f"{kind}_at"] for kind in (StageKind.WON, StageKind.LOST)}
+    own = of_stage.pop(stage.kind)
+    [(other, at)] = of_stage.items()
+    if own is None and at is not None:
+        raise _RefusedRowError(
+            0,
+            f"{other}_at",
+            problem=f"{other}_at says when the deal was {other}, the stage is one of {stage.kind.value} deals.",
+            fix="Correct one of them.",
+        )
+    return own
 
 
 def _closed_stage(row: Row, pipeline: KnownPipeline, named: StageRef) -> StageRef:

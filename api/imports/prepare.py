@@ -33,9 +33,12 @@ ROW, FILE = "_row", "_file"
 #: How rows below a table begin that are none of its rows.
 _FOOTER = re.compile(
     r"^(?:grand |sub ?|report )?(?:totals?|sums?|summe|gesamt\w*|subtotal|average|count|record count|итого|всего)\b"
-    r"|^(?:confidential information|copyright |generated (?:by|on)|filtered by|report generated|as of )",
+    r"|^(?:confidential information|copyright |generated (?:by|on)|filtered by|report generated|as of )"
+    r"|^\(?[0-9]+ rows?(?: in set\b.*|\))",
     re.IGNORECASE,
 )
+#: Cells of a line that is drawn below headings or around a table: by psql, mysql, Markdown.
+_DRAWN = re.compile(r"[-+=|:\s]*(?:--|==)[-+=|:\s]*")
 
 
 @dataclass
@@ -145,8 +148,11 @@ def _frame(rows: Sequence[SourceRow], positions: dict[str, int], prepared: Prepa
 
 
 def _is_footer(row: SourceRow, positions: dict[str, int], columns: Iterable[Column]) -> bool:
-    """Whether a row below a table sums it up or signs it: it begins so, and lacks what every row must have."""
-    first = next((cell.strip() for cell in row.cells if cell.strip()), "")
+    """Whether a row sums a table up or signs it, and so lacks what every row must have, or is a line that is drawn."""
+    filled = [cell.strip() for cell in row.cells if cell.strip()]
+    if filled and all(_DRAWN.fullmatch(cell) for cell in filled):
+        return True
+    first = next(iter(filled), "")
     if (row.problem is not None and len(row.cells) == 0) or not _FOOTER.match(first):
         return False
     required = [positions[one.name] for one in columns if one.is_required and one.name in positions]

@@ -107,7 +107,9 @@ def _with_closing(values: pl.DataFrame, rules: ReadingRules) -> pl.DataFrame:
     either = pl.when(pl.col("status").is_null()).then(pl.coalesce("won_at", "lost_at"))
     starts = to_utc(pl.col("close_date").cast(pl.Datetime("us")), rules.time_zone)
     return values.with_columns(
-        pl.coalesce("closed_at", at, either).alias("closed_at"), starts.alias("close_date_starts_at")
+        pl.coalesce("closed_at", at, either).alias("closed_at"),
+        pl.coalesce("closed_at", at).alias("closed_at_said"),
+        starts.alias("close_date_starts_at"),
     )
 
 

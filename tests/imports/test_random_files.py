@@ -175,6 +175,8 @@ async def _try(importer: Importer, seed: int) -> bool:
         fact = by_id[row["external_id"]]
         if any(mark in odd for mark in _ODD) and fact.amount_minor is not None and row["amount_minor"] is None:
             continue  # "NaN" in the place of an amount is no amount
+        if "NaN" in odd and row["on"] > fact.on:
+            continue  # nor is it a day: such a deal is created when it is imported
         _check(row, fact, habit)
     return True
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.imports.conftest import Importer
 
+_LINE = "+-------------+-------+\n"
 _HEADINGS = "external_id,title,stage,amount,created_at\n"
 
 
@@ -45,6 +46,14 @@ def path_of(importer: Importer, external_id: str) -> list[tuple[str, str]]:
 
 
 class TestHowAFileIsWritten:
+    async def test_noughts_that_a_program_kept_by_a_formula_are_read(self, importer: Importer) -> None:
+        rows = '="007",="a ""b""",New,"=""1200""",2026-05-01\n="008",\'="c",New,5,2026-05-01\n'
+        done = await importer.run({"deals": _HEADINGS + rows})
+        assert done["counts"]["created"] == 2, await importer.errors(done["id"])
+        assert {deal: minor for deal, (minor, _) in amounts(importer).items()} == {"007": 120000, "008": 500}
+        assert importer.one("select title from deals where external_id = '007'") == 'a "b"'
+        assert importer.one("select title from deals where external_id = '008'") == '="c"'
+
     async def test_lines_above_the_headings_and_below_the_rows(self, importer: Importer) -> None:
         bodies = [
             "sep=;\r\nexternal_id;stage;title\r\na;New;x,y\r\n",
@@ -52,6 +61,9 @@ class TestHowAFileIsWritten:
             "Opportunities\nAs of 2026-05-01\n\nexternal_id,stage\nc,New\n\nGrand Totals (1),\nCopyright X,\n",
             '"external_id";"stage";"Betrag, EUR"\r\n"d";"New";"1200"\r\n',
             "external_id\tstage\ne\tNew\n",
+            " external_id | stage \n-------------+-------\n f           | New   \n(1 row)\n\n",
+            f"{_LINE}| external_id | stage |\n{_LINE}| g           | New   |\n{_LINE}1 row in set (0.00 sec)\n",
+            "| external_id | stage |\n|:---|-----:|\n| h | New |\n",
         ]
         for body in bodies:
             done = await importer.run({"deals": body})
@@ -341,3 +353,15 @@ async def test_inputs_of_reports_are_read_as_they_were_meant(importer: Importer,
         if "heading" not in path.name:
             shown = await preview(importer, {"deals": path.read_bytes()})
             assert shown["files"][0]["first_rows"][0]["title"] == "Größe", path
+
+
+_TWICE_CLOSED = (("a,Lost", "2026-03-01"), ("b,Won", "2026-03-01"), ("c,Lost", ""))
+
+
+async def test_of_two_moments_that_of_the_stage_counts(importer: Importer) -> None:
+    headings = "external_id,stage,created_at,won_at,lost_at\n"
+    rows = "".join(f"{deal},2026-01-01,2026-02-01,{lost}\n" for deal, lost in _TWICE_CLOSED)
+    done = await importer.run({"deals": headings + rows})
+    assert [(row, field) for row, field, _ in await errors_of(importer, done)] == [("4", "won_at")]
+    closed = importer.rows("select external_id, closed_at::date::text as day from deals order by external_id")
+    assert [(row["external_id"], row["day"][:7]) for row in closed] == [("a", "2026-03"), ("b", "2026-02")]
