@@ -71,8 +71,9 @@ class Unauthenticated(CrmError):
     """Credentials are missing or no longer good."""
 
     status, code, title = 401, "unauthenticated", "Not signed in"
+    detail = "Sign in and send the access token as 'Authorization: Bearer …'."
 
-    def __init__(self, detail: str = "Sign in and send the access token as 'Authorization: Bearer …'.") -> None:
+    def __init__(self, detail: str | None = None) -> None:
         super().__init__(detail, headers={"WWW-Authenticate": "Bearer"})
 
 

@@ -15,7 +15,7 @@ API = Path(__file__).parents[2] / "api"
 def titles_and_details() -> dict[str, set[str]]:
     """Of each code, the texts that its classes declare."""
     found: dict[str, set[str]] = {code: set() for code in error_kinds()}
-    for kind in _below(CrmError):
+    for kind in below(CrmError):
         found[kind.code] |= {kind.title} | ({kind.detail} if kind.detail != CrmError.detail else set())
     found[CrmError.code].add(CrmError.detail)
     return found
@@ -23,16 +23,17 @@ def titles_and_details() -> dict[str, set[str]]:
 
 def raised() -> set[str]:
     """The texts that are given where an error is raised, values as `{a}`, `{b}` …"""
-    names = {kind.__name__ for kind in _below(CrmError)} | {CrmError.__name__}
+    names = {kind.__name__ for kind in below(CrmError)} | {CrmError.__name__}
     return {
         text for path in sorted(API.rglob("*.py")) for text in _in_module(ast.parse(path.read_text()), names) if text
     }
 
 
-def _below(kind: type[CrmError]) -> Iterator[type[CrmError]]:
+def below(kind: type[CrmError]) -> Iterator[type[CrmError]]:
+    """All classes of errors below one."""
     for one in kind.__subclasses__():
         yield one
-        yield from _below(one)
+        yield from below(one)
 
 
 def _in_module(module: ast.Module, names: set[str]) -> Iterator[str]:

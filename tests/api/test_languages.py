@@ -5,7 +5,8 @@ import re
 import pytest
 
 from api.edge.languages import language_of, translate
-from tests.api.messages import raised, titles_and_details
+from api.kernel.errors import CrmError
+from tests.api.messages import below, raised, titles_and_details
 from tests.factories import Account
 
 _CYRILLIC = re.compile("[а-яё]", re.IGNORECASE)
@@ -27,6 +28,12 @@ def _in_russian(text: str) -> bool:
     filled = re.sub(r"\{(\w)\}", r"«\1»", text)  # as if it had values
     translation = translate(filled, "ru")
     return bool(_CYRILLIC.search(translation)) and set(re.findall("«.»", translation)) <= set(re.findall("«.»", filled))
+
+
+@pytest.mark.usefixtures("api")
+def test_an_error_that_has_a_text_of_its_own_says_it() -> None:
+    said = [kind for kind in below(CrmError) if "detail" in vars(kind) and "__init__" not in vars(kind)]
+    assert {kind.__name__: kind().detail for kind in said} == {kind.__name__: kind.detail for kind in said}
 
 
 async def test_a_problem_comes_in_the_language_asked_for(owner: Account) -> None:

@@ -202,7 +202,8 @@ class TestSecondFactor:
     ) -> None:
         await self._add(owner)
         assert (await login(api, owner.email, PASSWORD)).json()["code"] == "second_factor_needed"
-        assert (await login(api, owner.email, "wrong phrase")).json()["code"] == "wrong_credentials"
+        wrong = (await login(api, owner.email, "wrong phrase")).json()
+        assert (wrong["code"], wrong["detail"]) == ("wrong_credentials", "E-mail address or password is wrong.")
         assert (await login(api, owner.email, PASSWORD, code="000000")).status_code == 401
 
     async def test_a4_recovery_codes_are_good_once_each_and_kept_as_digests(
