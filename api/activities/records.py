@@ -107,6 +107,7 @@ def write(unit: UnitOfWork, changes: Iterable[Change]) -> None:
 SOURCES.append(
     Source(
         kinds=tuple(ActivityKind),
+        scope="activities:read",
         table="activities",
         at="x.took_place_at",
         kind="x.kind",

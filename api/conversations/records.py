@@ -390,6 +390,7 @@ def sends(rows: Sequence[Row]) -> list[Send]:
 SOURCES.append(
     Source(
         kinds=("message",),
+        scope="conversations:read",
         table="""(select m.*, c.deal_id, c.contact_id, cast(null as uuid) as company_id, c.assignee_id, c.channel
             from messages m join conversations c
                 on c.organization_id = m.organization_id and c.id = m.conversation_id)""",

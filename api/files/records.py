@@ -154,6 +154,7 @@ def write(unit: UnitOfWork, changes: Iterable[Change]) -> None:
 SOURCES.append(
     Source(
         kinds=("file",),
+        scope="files:read",
         table="files",
         at="x.created_at",
         kind="'file'",

@@ -1,6 +1,6 @@
 """What stands in a record's timeline: each slice declares its rows as a source, and `api.timeline` puts them together.
 
-    SOURCES.append(Source("call", table="calls", at="x.began_at", type="'call'", actor="x.user_id", data="…"))
+    SOURCES.append(Source(kinds=("call",), scope="calls:read", table="calls", at="x.began_at", …, data="…"))
 
 A slice does so where it is loaded. The table, called `x`, links to records by `deal_id`, `contact_id`, `company_id`.
 """
@@ -12,10 +12,12 @@ from dataclasses import dataclass
 class Source:
     """Rows of one table as items of a timeline: SQL of ours over `x`. `data` is JSON, `where` what else must hold.
 
-    `owner`: whose item it is, where seeing the record is not enough to see it.
+    `scope`: what a key needs to read such rows, here as elsewhere. `owner`: whose item it is, where seeing the record
+    is not enough to see it.
     """
 
     kinds: tuple[str, ...]
+    scope: str
     table: str
     at: str
     kind: str

@@ -110,6 +110,7 @@ def write(unit: UnitOfWork, changes: Iterable[Change]) -> None:
 SOURCES.append(
     Source(
         kinds=("task",),
+        scope="tasks:read",
         table="tasks",
         at="coalesce(x.completed_at, x.created_at)",
         kind="'task'",

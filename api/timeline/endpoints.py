@@ -1,5 +1,6 @@
 """`/v1/deals|contacts|companies/{id}/timeline`."""
 
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.companies.records import COMPANIES
 from api.contacts.records import CONTACTS
 from api.deals.records import DealTarget, read_deal
-from api.edge.dependencies import CurrentCaller, Unit
+from api.edge.dependencies import CurrentCaller, ScopeMissing, Unit
 from api.edge.pages import Page, PageOf, Pagination
 from api.edge.routing import problems, slice_router
 from api.kernel.caller import Caller
@@ -58,7 +59,7 @@ async def read_deal_timeline(
     """Read what happened with a deal, newest first."""
     owners = await owners_seen(unit, caller)
     await read_deal(unit, DealTarget(deal_id=deal_id, owner_ids=owners))
-    return await _timeline(unit, "deal", deal_id, owners, kind, page)
+    return await _timeline(unit, "deal", deal_id, caller, owners, kind, page)
 
 
 @router.get("/contacts/{contact_id}/timeline", responses=problems(NotFound, UnknownKind))
@@ -82,13 +83,30 @@ async def _of_record(
 ) -> PageOf[TimelineItem]:
     owners = await owners_seen(unit, caller)
     await read_record(unit, kind, record_id, owners=owners)
-    return await _timeline(unit, kind.noun, record_id, owners, only, page)
+    return await _timeline(unit, kind.noun, record_id, caller, owners, only, page)
 
 
 async def _timeline(
-    unit: UnitOfWork, noun: str, record_id: UUID, owners: Owners, only: list[str] | None, page: Pagination
+    unit: UnitOfWork,
+    noun: str,
+    record_id: UUID,
+    caller: Caller,
+    owners: Owners,
+    only: list[str] | None,
+    page: Pagination,
 ) -> PageOf[TimelineItem]:
-    if unknown := set(only or ()) - set(records.kinds()):
-        raise UnknownKind(f"There is no {min(unknown)!r}. There are: {', '.join(records.kinds())}.")
+    known = records.kinds()
+    if unknown := set(only or ()) - set(known):
+        raise UnknownKind(f"There is no {min(unknown)!r}. There are: {', '.join(known)}.")
+    if caller.scopes is not None:
+        only = _permitted(known, caller.scopes, only)
     rows, cursor = await records.read_timeline(unit, noun, record_id, owners=owners, only=only, page=page)
     return PageOf(items=[TimelineItem.model_validate(row) for row in rows], next_cursor=cursor)
+
+
+def _permitted(known: Mapping[str, str | None], scopes: Collection[str], only: list[str] | None) -> list[str]:
+    """The kinds that a key reads here: what it may not read elsewhere it does not read by its records either."""
+    lacking = {kind: scope for kind, scope in known.items() if scope is not None and scope not in scopes}
+    if refused := sorted(lacking[kind] for kind in only or () if kind in lacking):
+        raise ScopeMissing(f"The key lacks the scope {refused[0]}.")
+    return only or [kind for kind in known if kind not in lacking]

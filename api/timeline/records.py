@@ -25,9 +25,9 @@ _THROUGH: dict[str, dict[str, str]] = {
 }
 
 
-def kinds() -> list[str]:
-    """The kinds of items that there are."""
-    return [*(kind for source in SOURCES for kind in source.kinds), CHANGE]
+def kinds() -> dict[str, str | None]:
+    """The kinds of items that there are, and the scope that a key needs for each; a change is of the record itself."""
+    return {kind: source.scope for source in SOURCES for kind in source.kinds} | {CHANGE: None}
 
 
 async def read_timeline(

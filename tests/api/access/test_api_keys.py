@@ -104,6 +104,24 @@ async def test_a9_no_key_can_do_more_than_its_maker(
     assert answer.json()["code"] == code, answer.text
 
 
+async def test_a9_a_record_shows_a_key_only_what_it_may_read_elsewhere(api: Api, owner: Account) -> None:
+    contact = await owner.made("/v1/contacts", json={"name": "Ada"})
+    about = {"contact_id": contact["id"]}
+    await owner.made("/v1/notes", json={"body": "Between us", **about})
+    await owner.made("/v1/tasks", json={"title": "Call", **about})
+    path = f"/v1/contacts/{contact['id']}/timeline"
+    for scopes, kinds in (
+        ([], {"change"}),
+        (["tasks:read"], {"change", "task"}),
+        (["activities:read", "tasks:read"], {"change", "note", "task"}),
+    ):
+        made = await owner.made("/v1/api-keys", json={"name": "Reads", "scopes": ["contacts:read", *scopes]})
+        status, page = await _call(api, made["key"], path)
+        assert (status, {item["kind"] for item in page["items"]}) == (200, kinds)
+        status, page = await _call(api, made["key"], f"{path}?kind=note&kind=change")
+        assert (status, page.get("code")) == ((200, None) if "note" in kinds else (403, "scope_missing"))
+
+
 async def test_a9_a_key_loses_what_its_maker_loses(api: Api, owner: Account) -> None:
     maker = await owner.add_user(role=Role.REP)
     key = (await _make(maker, scopes=["companies:write"]))["key"]
