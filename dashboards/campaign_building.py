@@ -75,6 +75,11 @@ def _ground(who: SignIn, campaign: Json, *, is_open: bool) -> Json:
     """Why, to whom and from where."""
     views = {one["id"]: one["name"] for one in client.get_all(who, "/v1/views", {"record_kind": "contact"})}
     accounts = {one["id"]: f"{one['name']} ({one['channel']})" for one in client.get_all(who, "/v1/bd-accounts")}
+    if campaign["view_id"] is not None:
+        # whoever saves another field does not turn it into everybody
+        views.setdefault(campaign["view_id"], "A view that was deleted, or is not yours")
+    for one in campaign["account_ids"]:
+        accounts.setdefault(one, "An account that is not there any more, or not yours")
     bases, chosen = list(_BASES), [None, *views]
     name = st.text_input("Name", campaign["name"], max_chars=120, disabled=not is_open)
     basis = st.selectbox(
@@ -84,11 +89,11 @@ def _ground(who: SignIn, campaign: Json, *, is_open: bool) -> Json:
     note = st.text_area("Why that holds", campaign["basis_note"] or "", disabled=not is_open, height=70)
     view = st.selectbox(
         "Audience: a saved view of contacts", chosen, disabled=not is_open,
-        index=chosen.index(campaign["view_id"]) if campaign["view_id"] in views else 0,
+        index=chosen.index(campaign["view_id"]),
         format_func=lambda one: views.get(one, "All contacts that you see"),
     )  # fmt: skip
     senders = st.multiselect(
-        "Accounts to send from", list(accounts), [one for one in campaign["account_ids"] if one in accounts],
+        "Accounts to send from", list(accounts), campaign["account_ids"],
         format_func=accounts.__getitem__, disabled=not is_open,
     )  # fmt: skip
     stops = st.checkbox(

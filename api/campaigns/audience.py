@@ -22,6 +22,7 @@ from api.kernel.errors import NotFound, Unprocessable
 from api.kernel.filters import Wish, check
 from api.kernel.unit_of_work import Row, UnitOfWork
 from api.views.records import find_view
+from api.views.rules import View
 from contracts.channels import Channel
 from contracts.events.campaigns import LegalBasis
 
@@ -184,12 +185,22 @@ def objection(campaign: Campaign, row: Row) -> Exclusion | None:
 
 
 async def _conditions_of_view(unit: UnitOfWork, campaign: Campaign, viewer_id: UUID) -> list[tuple[str, str, Any]]:
-    if campaign.view_id is None:
-        return []
+    view = await view_of(unit, campaign.view_id, viewer_id=viewer_id)
+    return list(check(view.filter)) if view is not None else []
+
+
+async def view_of(unit: UnitOfWork, view_id: UUID | None, *, viewer_id: UUID) -> View | None:
+    """The view that a campaign is for; none, it is for everybody.
+
+    Raises:
+        UnknownReference, WrongView: it was deleted, is somebody else's, or is none of contacts.
+    """
+    if view_id is None:
+        return None
     try:
-        view = await find_view(unit, campaign.view_id, viewer_id=viewer_id)
+        view = await find_view(unit, view_id, viewer_id=viewer_id)
     except NotFound as error:
         raise UnknownReference("view_id", "view") from error
     if view.record_kind != CONTACTS.noun:
         raise WrongView
-    return list(check(view.filter))
+    return view

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import Response
 
 from api.campaigns import audience, consents, records, rules, service, suppressions, unsubscribing
-from api.campaigns.audience import AudienceTooLarge, WrongView
+from api.campaigns.audience import AudienceTooLarge, WrongView, view_of
 from api.campaigns.rules import CampaignNotAllowed, LegalBasisMissing, NothingToDo
 from api.campaigns.schemas import (
     AccountRoomRead,
@@ -64,6 +64,7 @@ async def create_campaign(body: CampaignCreate, caller: RecordWriter, unit: Unit
     await unit.begin()
     check(body.filter)
     await service.check_steps(unit, body.steps)
+    await view_of(unit, body.view_id, viewer_id=caller.user_id)
     change = rules.create(body.model_dump(), now=unit.now, owner_id=caller.user_id)
     records.write(unit, [change])
     response.headers["Location"] = f"/v1/campaigns/{change.after.id}"
@@ -88,6 +89,8 @@ async def update_campaign(
     given = body.model_dump(exclude_unset=True)
     check(given.get("filter", []))
     await service.check_steps(unit, body.steps)
+    if body.view_id != campaign.view_id:
+        await view_of(unit, body.view_id, viewer_id=caller.user_id)
     return _answer(unit, campaign, rules.update(campaign, given, unit.now))
 
 

@@ -32,15 +32,16 @@ def render(who: SignIn, me: Me) -> None:
         if may_write:
             _control(who, campaign.body)
         build, audience, preview, progress, results = st.tabs(["Build", "Audience", "Preview", "Progress", "Results"])
-        with build:
+        # what is wrong with one of them is no reason not to mend it in another
+        with build, states.explained():
             campaign_building.show(who, campaign, may_write=may_write)
-        with audience:
+        with audience, states.explained():
             _audience(who, chosen, may_write=may_write)
-        with preview:
+        with preview, states.explained():
             _preview(who, chosen)
-        with progress:
+        with progress, states.explained():
             campaign_progress.show(who, campaign.body, me.organization.zone, may_write=may_write)
-        with results:
+        with results, states.explained():
             campaign_results.show(who, chosen)
         if me.role in _ADMINISTRATORS:
             suppressions.show(who)

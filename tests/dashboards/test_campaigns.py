@@ -40,6 +40,20 @@ def test_a_campaign_is_built_started_and_paused(open_page: Callable[..., AppTest
     assert campaign["state"] == "paused"
 
 
+def test_whom_a_campaign_is_for_stays_when_its_view_is_gone(open_page: Callable[..., AppTest], double: Double) -> None:
+    [campaign] = double.campaigns
+    campaign.update(view_id="v-gone", account_ids=["a-gone"])
+    double.problems["/v1/campaigns/k1/audience"] = (422, "unknown_reference", "There is no such view.")
+    page = open_page("campaigns")
+    audience = next(one for one in page.selectbox if one.label == "Audience: a saved view of contacts")
+    assert audience.options[audience.index or 0] == "A view that was deleted, or is not yours"
+    assert [one.label for one in page.button if one.label in ("Save", "Add")] == ["Save"]
+    page.text_area[0].set_value("They asked at the fair")
+    click(page, "Save")
+    assert (campaign["basis_note"], campaign["view_id"]) == ("They asked at the fair", "v-gone")
+    assert campaign["account_ids"] == ["a-gone"]
+
+
 def test_what_is_typed_into_one_campaign_is_not_in_another(open_page: Callable[..., AppTest], double: Double) -> None:
     [first] = double.campaigns
     step = {**first["steps"][0], "variants": [{"text": "Hello from the other"}]}

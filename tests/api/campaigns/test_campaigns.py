@@ -115,6 +115,19 @@ class TestAudience:
             asked = {"contact_id": contact["id"]}
             assert (await rep.get(f"/v1/campaigns/{campaign['id']}/preview", params=asked)).status_code == status
         assert (await rep.post("/v1/consents", json={"contact_id": other["id"], "source": "x"})).status_code == 422
+        # one that is somebody else's, or of deals, is refused when it is named; the one that it has may stay
+        deals = await rep.made("/v1/views", json={"name": "D", "record_kind": "deal", "filter": []})
+        for who, named, code in (
+            (outreach.owner, view, "unknown_reference"),
+            (rep, deals, "wrong_view"),
+        ):
+            answer = await who.post("/v1/campaigns", json={"name": "X", "view_id": named["id"], "steps": [MAIL]})
+            assert (answer.status_code, answer.json()["code"]) == (422, code)
+        at = f"/v1/campaigns/{campaign['id']}"
+        changed = await outreach.owner.patch(
+            at, json={"name": "Ours", "view_id": view["id"]}, headers={"If-Match": '"1"'}
+        )
+        assert (changed.status_code, changed.json()["view_id"]) == (200, view["id"])
 
     async def test_consent_is_asked_for_where_it_is_the_ground(self, outreach: Outreach) -> None:
         agreed, silent = await outreach.contact("Ada"), await outreach.contact("Bob")
