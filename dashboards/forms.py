@@ -21,6 +21,10 @@ COMPUTED = "computed"
 _AMOUNT, _CURRENCY = "amount_minor", "currency"
 
 
+#: What a field holds that can be chosen no more: somebody who left, a record beyond those that are listed.
+PRESENT = "Stays as it is (not in this list)"
+
+
 @dataclass(frozen=True)
 class Shown:
     """A field of a form: its name in the API, what people call it, and what it holds: text, number, date, money, or one
@@ -109,6 +113,11 @@ def _say(problem: str | None) -> None:
         st.markdown(f":red[:material/error: {states.plain(problem)}]")
 
 
+def with_present(options: Mapping[Any, str], value: Any) -> dict[Any, str]:  # noqa: ANN401 # an id or a word
+    """What may be chosen, and what is chosen now: who saves another field does not change it unseen."""
+    return dict(options) if value is None or value in options else {**options, value: PRESENT}
+
+
 def _draw(one: Shown, values: Mapping[str, Any], key: str, given: Given) -> None:
     value, label = values.get(one.name), states.plain(one.label)
     match one.kind:
@@ -121,9 +130,10 @@ def _draw(one: Shown, values: Mapping[str, Any], key: str, given: Given) -> None
             amount = _draw_money(label, value, values.get(_CURRENCY) or "EUR", key, one.name, given)
             given.values |= amount
         case "choice":
-            options = list(one.options)
-            index = options.index(value) if value in options else 0
-            given.values[one.name] = st.selectbox(label, options, index, format_func=one.options.__getitem__, key=key)
+            shown = with_present(one.options, value)
+            options = list(shown)
+            index = options.index(value) if value in shown else 0
+            given.values[one.name] = st.selectbox(label, options, index, format_func=shown.__getitem__, key=key)
         case _:
             text = st.text_input(label, value=value or "", key=key).strip()
             given.values[one.name] = text or None
@@ -150,8 +160,9 @@ def _draw_custom(one: Mapping[str, Any], value: Any, key: str, given: Given, peo
     name, kind = states.plain(one["name"]), one["type"]
     if kind == "choices":
         labels = {choice["id"]: choice["label"] for choice in one["choices"]}
-        present = [choice for choice in value or [] if choice in labels]
-        chosen = st.multiselect(name, list(labels), present, format_func=labels.__getitem__, key=key)
+        for choice in value or []:
+            labels = with_present(labels, choice)
+        chosen = st.multiselect(name, list(labels), value or [], format_func=labels.__getitem__, key=key)
         given.values[one["id"]] = sorted(chosen) or None
     elif kind == "number":
         number = st.number_input(name, value=float(value) if value is not None else None, key=key)

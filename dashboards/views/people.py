@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from contracts.calls import users as users_calls
-from dashboards import client, states
+from dashboards import client, forms, money, states
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -74,8 +74,11 @@ def _sign_ins(sign_in: SignIn, user_id: str) -> None:
 
 
 def _invitations(sign_in: SignIn, me: Me, teams: list[dict[str, Any]]) -> None:
-    waiting = client.get_all(sign_in, "/v1/invitations")
-    rows = [{"E-mail": one["email"], "Role": one["role"], "Until": one["expires_at"][:10]} for one in waiting]
+    waiting, zone = client.get_all(sign_in, "/v1/invitations"), me.organization.zone
+    rows = [
+        {"E-mail": one["email"], "Role": one["role"], "Until": money.instant(one["expires_at"], zone)}
+        for one in waiting
+    ]
     if rows:
         st.dataframe(rows, hide_index=True)
     else:
@@ -140,7 +143,9 @@ def _one_team(
     by_id = {team["id"]: team for team in teams}
     chosen = st.selectbox("Team", list(by_id), format_func=lambda one: by_id[one]["name"], key="team")
     path = f"/v1/teams/{chosen}"
-    team, above = by_id[chosen], [one for one in parents if one != chosen]
+    team = by_id[chosen]
+    shown = forms.with_present({one: name for one, name in parents.items() if one != chosen}, team["parent_team_id"])
+    leaders = forms.with_present(managers, team["manager_id"])
     for member in client.get_all(sign_in, f"{path}/members"):
         text, button = st.columns([4, 1], vertical_alignment="center")
         text.text(managers.get(member["user_id"], member["user_id"]))
@@ -149,20 +154,15 @@ def _one_team(
             st.rerun()
     with st.form(f"team {chosen}"):
         name = st.text_input("Name", team["name"])
-        parent = st.selectbox("Below", above, _place(above, team["parent_team_id"]), format_func=parents.__getitem__)
-        leads = st.selectbox(
-            "Led by", list(managers), _place(list(managers), team["manager_id"]), format_func=managers.__getitem__
-        )
+        above, below = list(shown), list(leaders)
+        parent = st.selectbox("Below", above, above.index(team["parent_team_id"]), format_func=shown.__getitem__)
+        leads = st.selectbox("Led by", below, below.index(team["manager_id"]), format_func=leaders.__getitem__)
         is_active = st.checkbox("Active", value=True, help="A team that is not ends, and its people are in none.")
         is_sent = st.form_submit_button("Save the team")
     if is_sent and name.strip():
         body = {"name": name.strip(), "parent_team_id": parent, "manager_id": leads, "is_active": is_active}
         client.patch(sign_in, path, body, etag=f'"{team["version"]}"')
         st.rerun()
-
-
-def _place(options: list[Any], one: str | None) -> int:
-    return options.index(one) if one in options else 0
 
 
 def _roles(sign_in: SignIn) -> None:

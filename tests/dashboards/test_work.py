@@ -196,6 +196,26 @@ def test_a_deal_is_made_with_all_that_belongs_to_it(opened: Open, who: session.S
     assert page.query_params["id"] in (made["id"], [made["id"]])
 
 
+def test_who_left_stays_in_the_fields_that_name_them(opened: Open, who: session.SignIn) -> None:
+    body = {"email": new_email("gone"), "name": "Gone", "password": PASSWORD, "role": "rep"}
+    gone = client.post(who, "/v1/users", body)
+    named = {"record_kind": "deal", "type": "person", "name": "Sold by", "is_personal": False}
+    seller, note = (
+        client.post(who, "/v1/custom-fields", named),
+        client.post(who, "/v1/custom-fields", {**named, "type": "text", "name": "Note"}),
+    )
+    made = deal(who)
+    path = f"/v1/deals/{made['id']}"
+    client.patch(who, path, {"custom": {seller["id"]: gone["id"]}}, etag=client.get(who, path).etag)
+    at = f"/v1/users/{gone['id']}"
+    client.patch(who, at, {"is_active": False}, etag=client.get(who, at).etag)
+    page = opened("deals", id=made["id"])
+    assert field(page, "Sold by").value == gone["id"]
+    field(page, "Note").input("By phone")
+    assert not press(page, "Save fields").exception
+    assert client.get(who, path)["custom"] == {seller["id"]: gone["id"], note["id"]: "By phone"}
+
+
 def test_what_the_api_refuses_stands_beside_its_field(opened: Open, who: session.SignIn) -> None:
     page = opened("contacts", new="1")
     field(page, "Name").input("Ada")
