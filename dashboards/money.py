@@ -118,6 +118,11 @@ def moment(at: datetime | None, zone: ZoneInfo) -> str:
     return NOTHING if at is None else f"{at.astimezone(zone):%-d %b %Y, %H:%M}"
 
 
+def instant(text: str | None, zone: ZoneInfo) -> str:
+    """The same of an instant as the API writes it."""
+    return moment(datetime.fromisoformat(text) if text else None, zone)
+
+
 def clock(at: datetime | None, now: datetime, zone: ZoneInfo) -> str:
     """An instant to the second, with its day only if that is not today: `14:03:22`."""
     if at is None:

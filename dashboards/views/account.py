@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboards import client, session, states
+from dashboards import client, money, session, states
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -23,7 +23,7 @@ def render(sign_in: SignIn, me: Me) -> None:
     with states.explained():
         _second_factor(sign_in)
     with states.explained():
-        _sign_ins(sign_in)
+        _sign_ins(sign_in, me)
 
 
 def _organizations(sign_in: SignIn) -> None:
@@ -74,12 +74,12 @@ def _second_factor(sign_in: SignIn) -> None:
         st.code("\n".join(made["recovery_codes"]), language=None)
 
 
-def _sign_ins(sign_in: SignIn) -> None:
+def _sign_ins(sign_in: SignIn, me: Me) -> None:
     st.header("Where you are signed in", anchor=False)
     sessions = client.get_all(sign_in, "/v1/sessions")
     rows = [
         {
-            "Since": one["created_at"][:16].replace("T", " "),
+            "Since": money.instant(one["created_at"], me.organization.zone),
             "From": one["address"] or "–",
             "With": one["user_agent"] or "–",
             "This one": one["is_present"],

@@ -1,7 +1,8 @@
 """Exchange rates: what the organization's figures convert other currencies at, day by day."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 import streamlit as st
@@ -35,7 +36,7 @@ def render(who: SignIn, me: Me) -> None:
         with left:
             _import(who)
         with right:
-            _set(who, days[0]["base"] if days else me.organization.currency)
+            _set(who, days[0]["base"] if days else me.organization.currency, me.organization.zone)
 
 
 def _table(days: list[dict[str, Any]]) -> pd.DataFrame:
@@ -60,10 +61,10 @@ def _import(who: SignIn) -> None:
     st.success(f"{found['changed']:,} of {found['days']:,} days have other rates than before.")
 
 
-def _set(who: SignIn, base: str) -> None:
+def _set(who: SignIn, base: str, zone: ZoneInfo) -> None:
     with st.form("set a rate", clear_on_submit=True):
         st.header("One rate", anchor=False)
-        day = st.date_input("Day", value=datetime.now(UTC).date())
+        day = st.date_input("Day", value=datetime.now(zone).date())
         currency = st.text_input("Currency", placeholder="USD", max_chars=3)
         rate = st.text_input(f"Units for one {base}", placeholder="1.1346")
         is_sent = st.form_submit_button("Set", icon=":material/save:")

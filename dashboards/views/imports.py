@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 import streamlit as st
@@ -42,12 +43,11 @@ Files = list[tuple[str, tuple[str, bytes]]]
 
 def render(sign_in: SignIn, me: Me) -> None:
     """Draw the page."""
-    del me
     st.title("Import")
     with states.explained():
         _new_import(sign_in)
-        _learned(sign_in)
-        _imports(sign_in)
+        _learned(sign_in, me.organization.zone)
+        _imports(sign_in, me.organization.zone)
 
 
 def _new_import(sign_in: SignIn) -> None:
@@ -155,7 +155,7 @@ def _show_map(file: dict[str, Any]) -> dict[str, str]:
     return {key: "" if now == _LEFT_OUT else now for (key, _), before, now in pairs if before != now}
 
 
-def _learned(sign_in: SignIn) -> None:
+def _learned(sign_in: SignIn, zone: ZoneInfo) -> None:
     """What headings mean, as earlier imports said; to be forgotten."""
     learned = client.get_all(sign_in, "/v1/imports/headings", most=200)
     if not learned:
@@ -164,26 +164,27 @@ def _learned(sign_in: SignIn) -> None:
         for one in learned:
             text, button = st.columns([4, 1], vertical_alignment="center")
             column = one["column_name"] or _LEFT_OUT
-            text.text(f"{_ENTITIES[one['entity']]}: {one['heading']} = {column}, since {one['confirmed_at'][:10]}")
+            since = money.instant(one["confirmed_at"], zone)
+            text.text(f"{_ENTITIES[one['entity']]}: {one['heading']} = {column}, since {since}")
             if button.button("Forget", key=f"forget {one['id']}", icon=":material/delete:"):
                 client.delete(sign_in, f"/v1/imports/headings/{one['id']}", etag=None)
                 st.rerun()
 
 
 @st.fragment(run_every=3.0)
-def _imports(sign_in: SignIn) -> None:
+def _imports(sign_in: SignIn, zone: ZoneInfo) -> None:
     with states.explained():
         imports = client.get_all(sign_in, "/v1/imports", most=20)
         st.header("Imports so far")
         if not imports:
             st.text("There are none yet.")
         for one in imports:
-            _show_import(sign_in, one)
+            _show_import(sign_in, one, zone)
 
 
-def _show_import(sign_in: SignIn, one: dict[str, Any]) -> None:
+def _show_import(sign_in: SignIn, one: dict[str, Any], zone: ZoneInfo) -> None:
     names, counts = ", ".join(file["name"] for file in one["files"]), one["counts"]
-    with st.expander(f"{one['created_at'][:16].replace('T', ' ')} UTC · {_STATES[one['state']]}"):
+    with st.expander(f"{money.instant(one['created_at'], zone)} · {_STATES[one['state']]}"):
         st.text(names)
         if one["error"]:
             st.text(one["error"])

@@ -3,12 +3,13 @@
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import cast
+from zoneinfo import ZoneInfo
 
 import streamlit as st
 
 from contracts.calls import api_keys
 from contracts.calls.schemas import ApiKeyCreate, ApiKeyRead, Role
-from dashboards import client, states
+from dashboards import client, money, states
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -23,21 +24,22 @@ def render(sign_in: SignIn, me: Me) -> None:
     st.title("Keys", anchor=False)
     with states.explained():
         keys = client.ask_all(sign_in, partial(api_keys.list_api_keys, limit=100))
-        _list(sign_in, keys)
+        _list(sign_in, keys, me.organization.zone)
     with states.explained():
         _make(sign_in, me)
 
 
-def _list(sign_in: SignIn, keys: list[ApiKeyRead]) -> None:
+def _list(sign_in: SignIn, keys: list[ApiKeyRead], zone: ZoneInfo) -> None:
+    now = datetime.now(UTC)
     rows = [
         {
             "Name": key["name"],
             "Ends with": key["hint"],
             "May": ", ".join(key["scopes"]),
             "Acts as": key["role"] or "whoever made it",
-            "Until": (key["expires_at"] or "for ever")[:10],
-            "Last used": (key["last_used_at"] or "never")[:16].replace("T", " "),
-            "State": "revoked" if key["revoked_at"] else "in use",
+            "Until": money.instant(key["expires_at"], zone) if key["expires_at"] else "for ever",
+            "Last used": money.instant(key["last_used_at"], zone) if key["last_used_at"] else "never",
+            "State": _state(key, now),
         }
         for key in keys
     ]
@@ -51,6 +53,12 @@ def _list(sign_in: SignIn, keys: list[ApiKeyRead]) -> None:
         if st.button("Revoke it", help="It is refused from now on."):
             client.ask(sign_in, api_keys.revoke_api_key(chosen))
             st.rerun()
+
+
+def _state(key: ApiKeyRead, now: datetime) -> str:
+    if key["revoked_at"]:
+        return "revoked"
+    return "ended" if key["expires_at"] and datetime.fromisoformat(key["expires_at"]) <= now else "in use"
 
 
 def _make(sign_in: SignIn, me: Me) -> None:

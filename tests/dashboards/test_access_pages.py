@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 
+import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.dashboards.double import Double
+from tests.dashboards.double_access import KEY
 
 
 def _texts(page: AppTest) -> str:
@@ -42,6 +44,19 @@ def test_a_key_is_shown_once(open_page: Callable[..., AppTest], double: Double) 
     assert [code.value for code in page.code] == ["slk_secret"]
     assert double.changed[0][1]["scopes"] == ["deals:read"]
     assert not open_page("keys").code
+
+
+def test_moments_are_those_of_the_organizations_clock(
+    open_page: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(KEY, "last_used_at", "2026-05-01T23:30:00Z")
+    monkeypatch.setitem(KEY, "expires_at", "2026-05-31T22:30:00Z")
+    [keys] = open_page("keys").dataframe
+    row = keys.value.iloc[0]
+    assert (row["Last used"], row["Until"], row["State"]) == ("2 May 2026, 01:30", "1 Jun 2026, 00:30", "ended")
+    [sign_ins] = open_page("account").dataframe
+    assert sign_ins.value.iloc[0]["Since"] == "1 May 2026, 11:30"
+    assert any(one.label.startswith("1 May 2026, 11:30 · ") for one in open_page("imports").expander)
 
 
 def test_the_audit_log_names_people(open_page: Callable[..., AppTest]) -> None:

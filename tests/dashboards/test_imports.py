@@ -40,7 +40,7 @@ def test_an_import_that_is_done_shows_what_became_of_it_and_can_be_taken_back(
     # free text is text
     assert "![x](http://evil.example)" in texts(page)
     assert not [element for element in page.markdown if "evil.example" in element.value]
-    assert "Deals: wert = amount, since 2026-05-01" in texts(page)
+    assert "Deals: wert = amount, since 1 May 2026, 11:30" in texts(page)
     press(page, "Forget")
     press(page, "Take it back")
     assert double.imports == [{"forgotten": "h1"}, {"reverted": DONE["id"]}]
