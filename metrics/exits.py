@@ -5,7 +5,7 @@ An exit is a deal's last way out of a stage to another one within the period: mo
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, log, sqrt
 from typing import Any
@@ -14,7 +14,7 @@ from metrics.cells import Cells, ratio
 from metrics.compile import Statement
 from metrics.dialect import DAY
 from metrics.errors import ParameterError
-from metrics.moments import add_credited, add_entries, add_subjects
+from metrics.moments import add_credited, add_entries, add_subjects, band_rank
 from metrics.question import Question
 
 #: Quantile of the normal distribution for 95 % confidence on both sides.
@@ -54,7 +54,7 @@ def shape_exits(question: Question, cells: Cells) -> list[dict[str, Any]]:
     for stage in question.stages:
         found = [(group, cells.get("exits", group, stage.stage_id)) for group in cells.groups()]
         whole = sum(cell.facts for _, cell in found)
-        for group, cell in sorted(found, key=lambda each: (ranks.get(each[0] or "", 0), each[0] or "")):
+        for group, cell in sorted(found, key=lambda each: _place(question, ranks, each[0])):
             if cell.facts:
                 rows.append(
                     {
@@ -67,9 +67,16 @@ def shape_exits(question: Question, cells: Cells) -> list[dict[str, Any]]:
                         "exit_amount_minor": cell.amount_minor,
                         "currency": question.currency,
                         "median_days": cell.days.get(0.5),
+                        **({"p90_days": cell.days.get(0.9)} if 0.9 in question.definition.percentiles else {}),
                     }
                 )
     return rows
+
+
+def _place(question: Question, ranks: Mapping[str, int], group: str | None) -> tuple[int, str]:
+    if question.parameters.group_by == "days":
+        return band_rank(group), ""
+    return ranks.get(group or "", 0), group or ""
 
 
 def build_between(statement: Statement, question: Question) -> None:
@@ -146,16 +153,17 @@ def survey_between() -> str:
 
 def shape_between(question: Question, cells: Cells, survey: Sequence[tuple[Any, ...]] = ()) -> list[dict[str, Any]]:
     """Rows per group, each with its curve."""
-    del question
+    is_banded = question.parameters.group_by == "days"  # within a band there is nothing to estimate
     found: dict[str | None, dict[str, Counter[int]]] = defaultdict(
         lambda: {"arrived": Counter(), "on_the_way": Counter()}
     )
     for group, measure, day, facts in survey:
         found[group][measure][day] += facts
     rows = []
-    for group in cells.groups() or [None]:
+    groups = cells.groups() or [None]
+    for group in sorted(groups, key=band_rank) if is_banded else groups:
         arrived, waiting = cells.get("arrived", group), cells.get("on_the_way", group)
-        points = curve(found[group]["arrived"], found[group]["on_the_way"])
+        points = [] if is_banded else curve(found[group]["arrived"], found[group]["on_the_way"])
         rows.append(
             {
                 "group": group,

@@ -3,7 +3,7 @@
 What was known at an instant never changes, so an issue is frozen without being stored.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -14,6 +14,7 @@ from metrics.period import day_start
 from metrics.question import Question, instant_text
 
 _WEEK = timedelta(days=7)
+_NOTHING: Mapping[str, Any] = {"forecast_minor": 0, "best_case_minor": 0, "booked_amount_minor": 0, "booked_deals": 0}
 
 
 def issued(question: Question) -> list[Question]:
@@ -26,25 +27,27 @@ def issued(question: Question) -> list[Question]:
 
 
 def shape(question: Question, cells: Cells, answers: Sequence[tuple[Question, Cells]] = ()) -> list[dict[str, Any]]:
-    """Rows per issue."""
-    (actual,) = shape_forecast(question, cells)
+    """Rows per issue and group; who was credited then or now, and not at the other time, has nothing there."""
+    actual = {row["group"]: row for row in shape_forecast(question, cells)}
     rows = []
     for asked, found in answers:
-        (then,) = shape_forecast(asked, found)
-        error = then["forecast_minor"] - actual["booked_amount_minor"]
-        rows.append(
-            {
-                "group": None,
-                "issued_at": instant_text(asked.as_of),
-                "committed_minor": then["booked_amount_minor"],
-                "forecast_minor": then["forecast_minor"],
-                "best_case_minor": then["best_case_minor"],
-                "booked_deals": actual["booked_deals"],
-                "booked_amount_minor": actual["booked_amount_minor"],
-                "currency": question.currency,
-                "error_minor": error,
-                "error_share": ratio(error, actual["booked_amount_minor"]),
-                "is_settled": question.as_of >= question.ends_at,
-            }
-        )
+        issue = {row["group"]: row for row in shape_forecast(asked, found)}
+        for group in sorted(actual.keys() | issue.keys(), key=lambda each: (each is None, each or "")):
+            then, came = issue.get(group, _NOTHING), actual.get(group, _NOTHING)
+            error = then["forecast_minor"] - came["booked_amount_minor"]
+            rows.append(
+                {
+                    "group": group,
+                    "issued_at": instant_text(asked.as_of),
+                    "committed_minor": then["booked_amount_minor"],
+                    "forecast_minor": then["forecast_minor"],
+                    "best_case_minor": then["best_case_minor"],
+                    "booked_deals": came["booked_deals"],
+                    "booked_amount_minor": came["booked_amount_minor"],
+                    "currency": question.currency,
+                    "error_minor": error,
+                    "error_share": ratio(error, came["booked_amount_minor"]),
+                    "is_settled": question.as_of >= question.ends_at,
+                }
+            )
     return rows

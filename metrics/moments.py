@@ -6,6 +6,7 @@ stage_id)` is what the metric looks at; `credited` adds the owner, dimensions an
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from uuid import UUID
 
 from contracts.warehouse import Mart
@@ -20,10 +21,14 @@ from metrics.registry import AS_OF, AT, CALENDAR
 _VALID_THEN = "{0}.valid_from <= m.at and ({0}.valid_to is null or {0}.valid_to > m.at)"
 
 #: Dimensions that are known without who owned the fact.
-_TOLD_BY_THE_MOMENT = frozenset({"none", "next_stage", *CALENDAR})
+_TOLD_BY_THE_MOMENT = frozenset({"none", "next_stage", "days", *CALENDAR})
 
 #: What a fact is credited with at a moment; `counted_minor` is null in other currencies than the organization's.
 CREDIT = ("group_key", "amount_minor", "currency", "counted_minor")
+
+
+#: Where bands of days begin, by which answers are split (`group_by=days`).
+DAY_BOUNDS = (0, 1, 2, 3, 7, 14, 30, 60, 90, 180, 365)
 
 
 @dataclass(frozen=True)
@@ -209,6 +214,8 @@ def _group(statement: Statement, question: Question) -> tuple[str, str]:
             return "cast(null as text)", ""
         case "next_stage":
             return "cast(m.next_stage_id as text)", ""
+        case "days":
+            return _band("m.days"), ""
         case piece if piece in CALENDAR:
             return _piece(statement, question), ""
         case "team":
@@ -251,6 +258,17 @@ def _piece(statement: Statement, question: Question) -> str:
     bounds = [statement.bind(day_start(day, question.zone), "timestamptz") for day in days]
     labels = [statement.bind(label, "text") for label, _, _ in found]
     return f"case when m.at >= {bounds[0]} and m.at < {bounds[-1]} then {_halved(labels, bounds[1:-1])} end"
+
+
+def _band(days: str) -> str:
+    """Between which of the bounds a number of days lies."""
+    parts = " ".join(f"when {days} < {end} then '{start}-{end}'" for start, end in pairwise(DAY_BOUNDS))
+    return f"case {parts} when {days} is not null then '{DAY_BOUNDS[-1]}-' end"
+
+
+def band_rank(group: str | None) -> int:
+    """In which order bands of days stand."""
+    return int((group or "").partition("-")[0] or -1)
 
 
 def _halved(labels: Sequence[str], bounds: Sequence[str]) -> str:

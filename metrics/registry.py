@@ -35,7 +35,7 @@ CUSTOM = "custom"
 
 #: Dimensions of any entity: none, the teams of its owner at the time, the month of the moment,
 #: custom fields, and, where a moment is an exit, the stage that it leads to.
-COMMON_DIMENSIONS = frozenset({"none", "team", "top_team", "month", "next_stage", CUSTOM})
+COMMON_DIMENSIONS = frozenset({"none", "team", "top_team", "month", "next_stage", "days", CUSTOM})
 
 
 class _Part(BaseModel):

@@ -20,6 +20,7 @@ from metrics.viewer import Viewer
 NO_GROUP = "none"
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_BAND = re.compile(r"\d+-\d*")
 _PIECE = re.compile(r"(FY)?\d{4}(-(Q[1-4]|\d{2}(-\d{2})?))?")
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _VALUE = re.compile(r".{1,500}", re.DOTALL)
@@ -136,6 +137,8 @@ def _form(definition: Definition, parameters: Parameters) -> re.Pattern[str]:
     """How the keys of the asked groups are written."""
     if parameters.group_by in CALENDAR:
         return _PIECE
+    if parameters.group_by == "days":
+        return _BAND
     if parameters.custom_group is not None:
         return _VALUE
     dimension = definition.entity.dimensions.get(parameters.group_by)

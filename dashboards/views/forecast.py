@@ -5,7 +5,7 @@ from datetime import UTC, datetime, time
 import pandas as pd
 import streamlit as st
 
-from dashboards import client, controls, figures, links, money, states
+from dashboards import client, controls, figures, frames, links, money, states
 from dashboards.answers import FiguresAnswer, Me, Organization
 from dashboards.controls import Scope
 from dashboards.figures import Column, Panel
@@ -16,6 +16,7 @@ from dashboards.session import SignIn
 PAGE = Page("Forecast", icon="insights", group="Analyse", position=7)
 
 _BY = {"owner": "Owner", "team": "Team", "source": "Source"}
+_WHOSE = {"": "Everybody together", "owner": "Each owner", "team": "Each team"}
 _COLUMNS = [
     Column("forecast_minor", "Forecast", "money"),
     Column("booked_amount_minor", "Won already", "money"),
@@ -36,7 +37,8 @@ def render(who: SignIn, me: Me) -> None:
             links.choose("period", PeriodName.THIS_QUARTER.value)
         scope = controls.scope_bar(who, organization, client.pipelines(who), with_all=True)
         by = controls.choose("Forecast by", "forecast_by", _BY)
-        links.publish(scope.link() | {"forecast_by": by})
+        links.restore("accuracy_by", "", links.one_of(list(_WHOSE)))  # it is drawn far below
+        links.publish(scope.link() | {"forecast_by": by, "accuracy_by": links.chosen("accuracy_by") or None})
         _tiles(who, organization, scope, version)
         asked = {**scope.parameters(), "group_by": by}
         answer = client.figures(who, "forecast", asked, version=version)
@@ -92,7 +94,11 @@ def _by_scores(who: SignIn, organization: Organization, scope: Scope, version: s
 def _as_issued(who: SignIn, organization: Organization, scope: Scope, version: str | None) -> None:
     """Every week's forecast of the period as it was issued, against what the period has brought."""
     st.header("As issued, against what came", anchor=False)
-    asked = {name: value for name, value in scope.parameters().items() if name != "group_by"}
+    by = controls.choose(
+        "Accuracy of", "accuracy_by", {"": "Everybody together", "owner": "Each owner", "team": "Each team"}
+    )
+    links.publish({"accuracy_by": by or None})
+    asked = {**scope.parameters(), "group_by": by or None}
     answer = client.figures(who, "forecast_accuracy", asked, version=version)
     rows = [row for row in answer.rows if row.get("issued_at")]
     if not rows:
@@ -107,6 +113,7 @@ def _as_issued(who: SignIn, organization: Organization, scope: Scope, version: s
     ]
     shown = [
         {"Issued": str(row["issued_at"])[:10]}
+        | ({_BY[by]: frames.group_name(answer, row.get("group"))} if by else {})
         | {one.heading: figures.write(row.get(one.figure), one.kind, organization.currency) for one in columns}
         for row in rows
     ]

@@ -62,7 +62,7 @@ def _exits(who: SignIn, organization: Organization, scope: Scope, version: str |
         {
             "From": answer.label(row.get("stage_id")),
             "To": answer.label(row.get("group")),
-            "Deals": money.count(row["exits"]),
+            "Leavings": money.count(row["exits"]),
             "Share": money.share(row.get("share_of_exits")),
             "Amount": money.short_amount(row.get("exit_amount_minor"), organization.currency),
             "Median days before": money.days(row.get("median_days")),
@@ -70,4 +70,6 @@ def _exits(who: SignIn, organization: Organization, scope: Scope, version: str |
         for row in rows
     ]
     st.dataframe(pd.DataFrame(shown), hide_index=True, width="stretch", alt="Exits by stage")
-    states.provenance(answer, figures.describe(scope, organization, "Deals that left a stage in the period"))
+    states.provenance(
+        answer, figures.describe(scope, organization, "Leavings in the period, one per deal and stage that it went to")
+    )

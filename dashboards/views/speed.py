@@ -51,6 +51,33 @@ _CYCLE = Panel(
 )
 
 
+_STAYS = Panel(
+    "exit_paths:stays",
+    [
+        Column("exits", "Visits that ended"),
+        Column("share_of_exits", "Share", "share"),
+        Column("exit_amount_minor", "Amount", "money"),
+    ],
+    measure="exits",
+    heading="Days in the stage",
+    is_ranked=False,
+)
+_TOOK = Panel(
+    "time_between:took",
+    [Column("arrived", "Arrived"), Column("on_the_way", "Not yet, after so long")],
+    measure="arrived",
+    heading="Days",
+    is_ranked=False,
+)
+_BANDS = {"0-1": "Under 1 day", "1-2": "1 day", "2-3": "2 days", "365-": "365 days and more"} | {
+    f"{start}-{end}": f"{start} to {end - 1} days"
+    for start, end in ((3, 7), (7, 14), (14, 30), (30, 60), (60, 90), (90, 180), (180, 365))
+}
+
+#: Choices of a stage on this page, each with what it is where none is chosen.
+_STAGE_CHOICES = {"stay_stage": None, "from_stage": "", "to_stage": ""}
+
+
 def render(who: SignIn, me: Me) -> None:
     """Draw the page."""
     organization = me.organization
@@ -63,7 +90,7 @@ def render(who: SignIn, me: Me) -> None:
             return
         scope = controls.scope_bar(who, organization, known)
         by = controls.choose("Sales cycle by", "speed_by", _BY)
-        links.publish(scope.link() | {"speed_by": by or None})
+        links.publish(scope.link() | {"speed_by": by or None} | _chosen_stages(scope))
         asked = scope.parameters()
         st.header("Which stage got slower?", anchor=False)
         stages = client.figures(who, "days_in_stage", asked, version=version)
@@ -78,12 +105,42 @@ def render(who: SignIn, me: Me) -> None:
         compared = stages.model_copy(update={"rows": rows})
         figures.draw(who, organization, compared, asked, _STAGES, question=question, version=version)
         restated.note(who, organization, "funnel", "cohort", asked, "Deals created in the period")
+        _stays(who, organization, scope, version)
         _between(who, organization, scope, version)
         st.header("From creation to winning", anchor=False)
         cycle_asked = {**asked, "group_by": by or None}
         cycle = client.figures(who, "sales_cycle_days", cycle_asked, version=version)
         question = figures.describe(scope, organization, "Deals won in the period")
         figures.draw(who, organization, cycle, cycle_asked, _CYCLE, question=question, version=version)
+
+
+def _chosen_stages(scope: Scope) -> dict[str, str | None]:
+    """The stages that are chosen below, for the address; one of another pipeline is no choice any more."""
+    stages = [stage.id for stage in scope.pipeline.stages] if scope.pipeline else []
+    for key, default in _STAGE_CHOICES.items():
+        links.restore(key, default, links.one_of(stages))
+        if links.chosen(key) not in stages:
+            links.forget(key)
+    return {key: links.chosen(key) for key in _STAGE_CHOICES}
+
+
+def _stays(who: SignIn, organization: Organization, scope: Scope, version: str | None) -> None:
+    """How the visits to one stage that ended in the period are spread over their days."""
+    stages = {stage.id: stage.name for stage in scope.pipeline.stages if stage.kind == "open"} if scope.pipeline else {}
+    if not stages:
+        return
+    st.header("How long do they stay there?", anchor=False)
+    stage = controls.choose("Stage", "stay_stage", stages)
+    asked = {**scope.parameters(), "group_by": "days"}
+    answer = client.figures(who, "exit_paths", asked, version=version)
+    chosen = answer.model_copy(
+        update={
+            "rows": [row for row in answer.rows if row.get("stage_id") == stage and row.get("exits")],
+            "labels": answer.labels | _BANDS | {stage: ""},
+        }
+    )
+    question = figures.describe(scope, organization, f"Visits to {stages[stage]} that ended in the period")
+    figures.draw(who, organization, chosen, asked, _STAYS, question=question, version=version)
 
 
 def _between(who: SignIn, organization: Organization, scope: Scope, version: str | None) -> None:
@@ -104,3 +161,8 @@ def _between(who: SignIn, organization: Organization, scope: Scope, version: str
         st.caption("Share that has arrived by each day, and its 95 % interval (Kaplan–Meier): young cohorts count in.")
         table = pd.DataFrame(curve).set_index("day")[["share", "low", "high"]]
         st.line_chart(table, x_label="Days", y_label="Share arrived")
+    banded = {**asked, "group_by": "days"}
+    spread = client.figures(who, "time_between", banded, version=version)
+    if spread.rows:
+        spread = spread.model_copy(update={"labels": spread.labels | _BANDS})
+        figures.draw(who, organization, spread, banded, _TOOK, question=question, version=version)

@@ -49,10 +49,10 @@ def words(page: AppTest) -> str:
     ("view", "metrics"),
     [
         ("today", {"deals_created", "bookings", "lost_reasons", "forecast", "stalled_deals"}),
-        ("speed", {"days_in_stage", "sales_cycle_days"}),
+        ("speed", {"days_in_stage", "exit_paths", "time_between", "sales_cycle_days"}),
         ("sources", {"velocity"}),
         ("pipeline", {"weighted_pipeline", "pipeline_value", "pipeline_changes", "stalled_deals"}),
-        ("forecast", {"forecast", "score_forecast"}),
+        ("forecast", {"forecast", "forecast_accuracy", "score_forecast"}),
         ("lost_reasons", {"lost_reasons"}),
         ("compare", {"conversion_change"}),
     ],

@@ -1,5 +1,6 @@
 """Features of deals and leads: what was true at an instant, nothing of later; planted knowledge of later is caught."""
 
+from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -7,15 +8,16 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pytest
 
 from contracts.settings import WarehouseSettings
 from metrics.reader import open_reader
 from models_ml.columns import columns_of
 from models_ml.outcome import read_outcome
 from models_ml.training import Settings, train
-from orchestration.build.database import open_build
 from orchestration.scoring import DEALS, changed_ids, known_through, read_features
 from tests.dbt_project.conftest import HISTORY
+from tests.dbt_project.reading import query
 from tests.random_history import random_history
 from tests.warehouse_builder import build_warehouse, duckdb_warehouse, publish_warehouse
 
@@ -29,15 +31,15 @@ _MARTS = {
 
 def _features(warehouse: WarehouseSettings) -> dict[tuple[Any, ...], tuple[Any, ...]]:
     found: dict[tuple[Any, ...], tuple[Any, ...]] = {}
-    with open_build(warehouse.warehouse_url.get_secret_value()) as file:
-        for mart, columns in _MARTS.items():
-            rows = file.execute(f"select {columns} from {mart}").fetchall()
-            found |= {(mart, *row[:2]): row[2:] for row in rows}
+    for mart, columns in _MARTS.items():
+        rows = [tuple(row.values()) for row in query(warehouse, f"select {columns} from {mart}")]
+        found |= {(mart, *row[:2]): row[2:] for row in rows}
     return found
 
 
+@pytest.mark.parametrize("kind", ["duckdb", pytest.param("postgres", marks=pytest.mark.slow)])
 def test_golden_8_features_of_an_instant_are_those_that_were_built_without_its_future(
-    whole_warehouse: WarehouseSettings, tmp_path: Path, target_path: Path
+    kind: str, built_warehouse: Callable[[str], WarehouseSettings], target_path: Path
 ) -> None:
     """The history up to any instant gives the same features for instants before it: nothing later reaches them.
 
@@ -45,9 +47,12 @@ def test_golden_8_features_of_an_instant_are_those_that_were_built_without_its_f
     """
     history = sorted(HISTORY, key=lambda event: (event.occurred_at, event.recorded_at))
     instant = history[len(history) * 2 // 3].occurred_at
-    warehouse = duckdb_warehouse(tmp_path / "past")
-    build_warehouse(warehouse, [one for one in history if one.occurred_at <= instant], target_path=target_path)
-    whole, past = _features(whole_warehouse), _features(warehouse)
+    features = []
+    for events in (HISTORY, [one for one in history if one.occurred_at <= instant]):
+        warehouse = built_warehouse(kind)
+        build_warehouse(warehouse, events, target_path=target_path)
+        features.append(_features(warehouse))
+    whole, past = features
     back = {one.aggregate_id for one in history if one.type == "contact.unmerged" and one.occurred_at > instant}
     known = {key for key in whole if key[2] <= instant and key[1] not in back}
     assert {mart: sum(key[0] == mart for key in known) > 20 for mart in _MARTS} == dict.fromkeys(_MARTS, True)

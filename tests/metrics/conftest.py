@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import duckdb
+import psycopg
 import pytest
 
 from metrics import query
@@ -18,11 +20,12 @@ from metrics.registry import CUSTOM, Definition, definition_of
 from metrics.rows import CellAddress, Page
 from metrics.rows import rows as list_rows
 from metrics.viewer import Viewer
+from runtime.embedded.postgres import EmbeddedPostgres
 from tests.conftest import Database
 from tests.event_history import BEGINNING, AnyEvent, EventLog
 from tests.metrics.marts import fill_duckdb, publish_postgres, rows_of
 from tests.metrics.stories import all_events
-from tests.warehouse_builder import duckdb_warehouse, publish_warehouse
+from tests.warehouse_builder import duckdb_warehouse, postgres_warehouse, publish_warehouse
 
 NOW = BEGINNING + timedelta(days=200)
 
@@ -139,6 +142,24 @@ def ask_built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Ev
     warehouse = duckdb_warehouse(folder / "warehouse")
     publish_warehouse(warehouse, all_events(), target_path=folder / "dbt", tests=True, now=datetime.now(UTC))
     reader = DuckDBReader(folder / "warehouse")
+    yield lambda log: Asker(reader, log.organization_id)
+    reader.close()
+
+
+@pytest.fixture(params=["duckdb", pytest.param("postgresql", marks=pytest.mark.slow)])
+def ask_built_either(
+    request: pytest.FixtureRequest, postgres: EmbeddedPostgres, tmp_path: Path
+) -> Iterator[Callable[[EventLog], Asker]]:
+    """The same on each engine; a build on PostgreSQL takes long."""
+    if request.param == "duckdb":
+        yield request.getfixturevalue("ask_built")
+        return
+    with psycopg.connect(postgres.url(), autocommit=True) as admin:
+        admin.execute("drop database if exists warehouse with (force)")
+        admin.execute("create database warehouse")
+    url = postgres.url(database="warehouse")  # of this name dbt has parsed the project, perhaps
+    publish_warehouse(postgres_warehouse(url), all_events(), target_path=tmp_path / "dbt", now=datetime.now(UTC))
+    reader = PostgresReader(url)
     yield lambda log: Asker(reader, log.organization_id)
     reader.close()
 

@@ -119,6 +119,24 @@ class TestExitPaths:
         assert sorted(listed) == sorted([str(back.id), str(back.id), str(gone.id)])
         assert page.count == 3
 
+    def test_says_how_long_the_visits_had_lasted_band_by_band(
+        self, log: EventLog, pipeline: Pipeline, ask: Ask
+    ) -> None:
+        new, talk, *_ = pipeline.stages
+        for stay in (0.5, 1, 2.5, 6.9, 7, 400):
+            log.move(log.deal(pipeline, at=BEGINNING), talk, at=BEGINNING + days(stay))
+        log.deal(pipeline, at=BEGINNING)  # has not left
+        asker = ask(log)
+        asked: dict[str, Any] = {"pipeline_id": pipeline.id, "group_by": "days", **PERIOD}
+        rows = asker.answer("exit_paths", **asked | {"end": "2028-01-01"}).rows
+        assert [(row["group"], row["exits"]) for row in rows if row["stage_id"] == str(new.id)] == [
+            ("0-1", 1), ("1-2", 1), ("2-3", 1), ("3-7", 1), ("7-14", 1), ("365-", 1),
+        ]  # fmt: skip
+        page = asker.rows("exit_paths", "exits", stage_id=new.id, group="3-7", **asked)
+        assert [item["days"] for item in page.items] == [6.9]
+        (whole,) = asker.answer("exit_paths", **asked | {"group_by": "none"}).rows
+        assert (whole["exits"], whole["median_days"], whole["p90_days"]) == (5, 2.5, pytest.approx(6.96))
+
 
 def _name(stage_id: str, pipeline: Pipeline) -> str:
     return next(stage.name for stage in pipeline.stages if str(stage.id) == stage_id)
@@ -161,6 +179,24 @@ class TestTimeBetween:
         assert row["estimated_median_days"] == (reached[0] + 1 if reached else None)
         page = asker.rows("time_between", "on_the_way", **given, as_of=as_of.isoformat())
         assert page.count == row["on_the_way"]
+
+    def test_says_how_many_took_how_long_and_estimates_nothing_within_a_band(
+        self, log: EventLog, pipeline: Pipeline, ask: Ask
+    ) -> None:
+        _, talk, *_ = pipeline.stages
+        for took in (0.2, 5, 6, 40):
+            log.move(log.deal(pipeline, at=BEGINNING), talk, at=BEGINNING + days(took))
+        log.deal(pipeline, at=BEGINNING)
+        asker = ask(log)
+        asked: dict[str, Any] = {"pipeline_id": pipeline.id, "to_stage": talk.id, "group_by": "days", **PERIOD}
+        as_of = (BEGINNING + days(45)).isoformat()
+        rows = asker.answer("time_between", **asked, as_of=as_of).rows
+        assert [(row["group"], row["arrived"], row["on_the_way"]) for row in rows] == [
+            ("0-1", 1, 0), ("3-7", 2, 0), ("30-60", 1, 1),
+        ]  # fmt: skip
+        assert {(row["estimated_median_days"], len(row["curve"])) for row in rows} == {(None, 0)}
+        page = asker.rows("time_between", "arrived", group="3-7", as_of=as_of, **asked)
+        assert sorted(item["days"] for item in page.items) == [5.0, 6.0]
 
     def test_asks_by_default_from_the_beginning_to_any_won_stage(
         self, log: EventLog, pipeline: Pipeline, ask: Ask
@@ -232,3 +268,29 @@ class TestForecastAccuracy:
         for row in rows:
             (then,) = asker.answer("forecast", **asked, as_of=row["issued_at"]).rows
             assert then["forecast_minor"] == row["forecast_minor"]
+
+    def test_is_told_of_each_owner_who_had_the_deals_then_and_adds_up(
+        self, log: EventLog, pipeline: Pipeline, ask: Ask
+    ) -> None:
+        ada, bob, due = log.user(), log.user(), date(2026, 2, 20)
+        for number in range(4):  # half of what visits the first stage is won
+            past = log.deal(pipeline, at=BEGINNING, owner_id=ada)
+            (log.win if number % 2 else log.lose)(past, at=BEGINNING + days(3))
+        handed = log.deal(pipeline, at=BEGINNING, owner_id=ada, amount_minor=1_000, close_date=due)
+        own = log.deal(pipeline, at=BEGINNING, owner_id=bob, amount_minor=400, close_date=due)
+        log.set_owner(handed, bob, at=BEGINNING + days(15))
+        log.win(handed, at=BEGINNING + days(20))
+        log.lose(own, at=BEGINNING + days(21))
+        asked: dict[str, Any] = {"start": "2026-01-12", "end": "2026-02-28"}
+        asker = ask(log)
+        rows = asker.answer("forecast_accuracy", **asked, group_by="owner").rows
+        first = {row["group"]: row for row in rows if row["issued_at"] == rows[0]["issued_at"]}
+        assert {group: (row["forecast_minor"], row["booked_amount_minor"]) for group, row in first.items()} == {
+            str(ada): (500, 0),
+            str(bob): (200, 1_000),
+        }
+        assert first[str(ada)]["error_share"] is None
+        for whole in asker.answer("forecast_accuracy", **asked).rows:
+            parts = [row for row in rows if row["issued_at"] == whole["issued_at"]]
+            for figure in ("committed_minor", "forecast_minor", "best_case_minor", "booked_amount_minor"):
+                assert sum(row[figure] for row in parts) == whole[figure], figure

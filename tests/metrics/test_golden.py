@@ -1,5 +1,6 @@
 """Numbers that others get wrong, by the number they bear in the project's list of them."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from runtime.home import PROJECT
 from tests.event_history import BEGINNING, EventLog, Pipeline, days
 from tests.metrics.conftest import Asker
 
@@ -222,3 +224,12 @@ def test_golden_15_a_day_is_the_organizations_own(zone: str, day: str, starts_at
     assert asker.answer("team_performance", **period).rows[0]["deals_won"] == 2
     by_month = asker.answer("deals_created", start="2018-01-01", end="2027-01-01", group_by="month").rows
     assert sum(row["deals_created"] for row in by_month) == 4
+
+
+def test_each_of_the_fifteen_has_a_test_that_bears_its_number() -> None:
+    named = {
+        int(number)
+        for path in (PROJECT / "tests").rglob("test_*.py")
+        for number in re.findall(r"def test_golden_(\d+)_", path.read_text(encoding="utf-8"))
+    }
+    assert named == set(range(1, 16))

@@ -1,13 +1,15 @@
 """Scores against what came of them, and as weights of a forecast: figures counted by hand, on both warehouses."""
 
 from collections.abc import Callable
-from datetime import date
+from datetime import date, datetime, timedelta
+from random import Random
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from contracts.events.relations import ContactCreated, ContactDeleted
+from contracts.events.scores import LeadScored
 from metrics import query
 from metrics.change import Share, wilson
 from metrics.parameters import read
@@ -100,6 +102,40 @@ def test_a_forecast_by_scores_weighs_what_has_none_by_its_stage(log: EventLog, a
     assert asker.rows("score_forecast", "weighted_amount_minor", pipeline_id=pipeline.id, **PERIOD).amount_minor == 751
     assert asker.rows("score_forecast", "scored_deals", pipeline_id=pipeline.id, **PERIOD).count == 1
     assert UUID(asker.rows("score_forecast", "scored_deals", pipeline_id=pipeline.id, **PERIOD).items[0]["deal_id"])
+
+
+def test_golden_12_a_score_is_the_replay_of_its_log_at_any_instant(log: EventLog, ask_either: Ask) -> None:
+    """Scores come out of order and late; what weighs a deal is what whoever replays the log up to then finds."""
+    random, pipeline = Random(12), log.pipeline(stages=STAGES)
+    owners = [log.user() for _ in range(6)]
+    deals = [
+        log.deal(pipeline, at=BEGINNING, owner_id=owner, amount_minor=10_000, close_date=date(2026, 3, 2))
+        for owner in owners
+    ]
+    given = deals[1:] * 6
+    random.shuffle(given)
+    for deal in given:
+        at = BEGINNING + timedelta(minutes=random.randrange(1, 40_000))
+        score = random.randrange(100) / 100
+        log.score(deal, score, at=at, recorded=at + days(random.choice([0, 3, 9])))
+    asker = ask_either(log)
+    seen = set()
+    for day in (2, 9, 16, 23, 30, 60):
+        instant = BEGINNING + days(day)
+        newest: dict[UUID, tuple[datetime, float]] = {}
+        for event in log.events:
+            if isinstance(event.data, LeadScored) and event.recorded_at <= instant and event.data.deal_id:
+                newest[event.data.deal_id] = max(
+                    newest.get(event.data.deal_id, (event.occurred_at, event.data.score)),
+                    (event.occurred_at, event.data.score),
+                )
+        rows = asker.answer("score_forecast", group_by="owner", as_of=instant.isoformat(), **PERIOD).rows
+        assert {row["group"]: (row["scored_deals"], row["weighted_amount_minor"]) for row in rows} == {
+            str(owner): (1, round(newest[deal.id][1] * 10_000)) if deal.id in newest else (0, 0)
+            for deal, owner in zip(deals, owners, strict=True)
+        }
+        seen.add(tuple(sorted(newest.items())))
+    assert len(seen) > 3
 
 
 def _tell_of_leads(log: EventLog) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -12,20 +12,25 @@ from uuid import UUID
 
 import pyarrow as pa
 import pytest
+import pytest_asyncio
 
 from contracts.access import Role
+from contracts.settings import WarehouseSettings
 from dashboards.answers import FiguresAnswer
 from metrics.parameters import read
+from metrics.publication import is_duckdb
 from metrics.query import answer
-from metrics.reader import DuckDBReader
+from metrics.reader import open_reader
 from metrics.registry import Definition, definition_of, definitions
 from metrics.rows import CellAddress, rows
 from metrics.viewer import Viewer
+from tests.api.metrics.conftest import logged_events
 from tests.api.metrics.making import first_pipeline, make_deal
 from tests.conftest import Database
 from tests.factories import Account, Api, start_api
+from tests.metrics.marts import publish_duckdb, publish_postgres
 from tests.metrics.random_questions import Known, question, shown
-from tests.warehouse_builder import duckdb_warehouse
+from tests.warehouse_builder import duckdb_warehouse, postgres_warehouse
 
 
 async def _check_arrow(account: Account, metric: str, given: dict[str, str], as_json: dict[str, Any]) -> None:
@@ -96,58 +101,6 @@ class TestReadMetric:
         created = await owner.made("/v1/pipelines", json={"name": "Later", "stages": _STAGES})
         answer = await owner.get("/v1/metrics/funnel", params={"pipeline_id": created["id"]})
         assert (answer.status_code, answer.json()["code"]) == (503, "warehouse_not_ready")
-
-    async def test_golden_9_the_api_answers_what_the_query_path_answers(
-        self, owner: Account, refresh: Callable[[], None], tmp_path: Path
-    ) -> None:
-        pipeline = await first_pipeline(owner)
-        first, second = pipeline["stages"][:2]
-        moved = await make_deal(owner, pipeline, source="Website")
-        await owner.made(f"/v1/deals/{moved['id']}/move", json={"stage_id": second["id"]})
-        lost = await make_deal(owner, pipeline)
-        await owner.made(f"/v1/deals/{lost['id']}/lose", json={"reason": "Price"})
-        won = await make_deal(owner, pipeline)
-        await owner.made(f"/v1/deals/{won['id']}/win", json={})
-        refresh()
-        now, reader, viewer = datetime.now(UTC), DuckDBReader(tmp_path), Viewer(owner.organization_id)
-        stages = [UUID(stage["id"]) for stage in pipeline["stages"]]
-        known = Known({UUID(pipeline["id"]): stages}, [owner.user_id], [owner.organization_id], begins=now, days=40)
-        random, exported = Random(9), 0
-        for metric in definitions().values():
-            usual = {"pipeline_id": pipeline["id"]} if "pipeline_id" in metric.parameters else {}
-            for given in (usual, question(metric, random, known)):
-                direct = answer(reader, metric, read(metric, given), viewer=viewer, now=now)
-                assert direct.through is not None
-                over_http = await owner.read(f"/v1/metrics/{metric.name}", params=given)
-                assert over_http["rows"] == direct.rows == FiguresAnswer.model_validate(over_http).rows
-                assert over_http["parameters"] == direct.parameters
-                assert over_http["definition"] == metric.definition
-                is_of_today = {"through": direct.through.isoformat().replace("+00:00", "Z"), "events_behind": 0}
-                assert over_http.get("freshness") == (None if "as_of" in given else is_of_today)
-            await _check_arrow(owner, metric.name, given, over_http)
-            exported += await _check_export(owner, metric, usual)
-        assert exported > 15
-        funnel = definition_of("funnel")
-        given = {"pipeline_id": pipeline["id"]}
-        page = rows(
-            reader,
-            funnel,
-            read(funnel, given),
-            CellAddress("entered", first["id"]),
-            viewer=viewer,
-            now=now,
-            limit=10,
-        )
-        behind = await owner.read(
-            "/v1/metrics/funnel/rows", params={**given, "measure": "entered", "stage_id": first["id"]}
-        )
-        assert (
-            behind["total"]
-            == {"count": page.count, "amount_minor": page.amount_minor, "currency": "EUR"}
-            == {"count": 3, "amount_minor": 15_000, "currency": "EUR"}
-        )
-        assert {item["title"] for item in behind["items"]} == {"400 seats"}
-        reader.close()
 
     async def test_names_are_added_when_shown(self, owner: Account, refresh: Callable[[], None]) -> None:
         pipeline = await first_pipeline(owner)
@@ -379,3 +332,79 @@ _WRONG_PARAMETERS = [
     ({"pipeline_id": "1; drop table deals"}, "pipeline_id"),
     ({"pipeline_id": ""}, "pipeline_id"),
 ]
+
+
+class TestGolden9:
+    """One question, one answer: on both warehouses."""
+
+    @pytest.fixture(params=["duckdb", "postgresql"])
+    def warehouse(self, request: pytest.FixtureRequest, database: Database, tmp_path: Path) -> WarehouseSettings:
+        return duckdb_warehouse(tmp_path) if request.param == "duckdb" else postgres_warehouse(database.admin_url)
+
+    @pytest_asyncio.fixture
+    async def api(self, database: Database, warehouse: WarehouseSettings) -> AsyncIterator[Api]:
+        started = await start_api(database, warehouse=warehouse)
+        yield started
+        await started.close()
+        started.app.state.services.figures.close()
+
+    @pytest.fixture
+    def refresh(self, database: Database, warehouse: WarehouseSettings, tmp_path: Path) -> Callable[[], None]:
+        url, now = warehouse.warehouse_url.get_secret_value(), datetime.now(UTC)
+        if is_duckdb(url):
+            return lambda: publish_duckdb(tmp_path, logged_events(database), at=now)
+        return lambda: publish_postgres(url, logged_events(database), at=now)
+
+    async def test_golden_9_the_api_answers_what_the_query_path_answers(
+        self, owner: Account, refresh: Callable[[], None], warehouse: WarehouseSettings
+    ) -> None:
+        pipeline = await first_pipeline(owner)
+        first, second = pipeline["stages"][:2]
+        moved = await make_deal(owner, pipeline, source="Website")
+        await owner.made(f"/v1/deals/{moved['id']}/move", json={"stage_id": second["id"]})
+        lost = await make_deal(owner, pipeline)
+        await owner.made(f"/v1/deals/{lost['id']}/lose", json={"reason": "Price"})
+        won = await make_deal(owner, pipeline)
+        await owner.made(f"/v1/deals/{won['id']}/win", json={})
+        refresh()
+        reader = open_reader(warehouse.warehouse_url.get_secret_value())
+        now, viewer = datetime.now(UTC), Viewer(owner.organization_id)
+        stages = [UUID(stage["id"]) for stage in pipeline["stages"]]
+        known = Known({UUID(pipeline["id"]): stages}, [owner.user_id], [owner.organization_id], begins=now, days=40)
+        random, exported = Random(9), 0
+        for metric in definitions().values():
+            usual = {"pipeline_id": pipeline["id"]} if "pipeline_id" in metric.parameters else {}
+            for given in (usual, question(metric, random, known)):
+                direct = answer(reader, metric, read(metric, given), viewer=viewer, now=now)
+                assert direct.through is not None
+                over_http = await owner.read(f"/v1/metrics/{metric.name}", params=given)
+                assert over_http["rows"] == direct.rows == FiguresAnswer.model_validate(over_http).rows
+                assert over_http["parameters"] == direct.parameters
+                assert over_http["definition"] == metric.definition
+                is_of_today = {"through": direct.through.isoformat().replace("+00:00", "Z"), "events_behind": 0}
+                assert over_http.get("freshness") == (None if "as_of" in given else is_of_today)
+            await _check_arrow(owner, metric.name, given, over_http)
+            exported += await _check_export(owner, metric, usual)
+        assert exported > 15
+        funnel = definition_of("funnel")
+        given = {"pipeline_id": pipeline["id"]}
+        page = rows(
+            reader,
+            funnel,
+            read(funnel, given),
+            CellAddress("entered", first["id"]),
+            viewer=viewer,
+            now=now,
+            limit=10,
+        )
+        behind = await owner.read(
+            "/v1/metrics/funnel/rows", params={**given, "measure": "entered", "stage_id": first["id"]}
+        )
+        assert (
+            behind["total"]
+            == {"count": page.count, "amount_minor": page.amount_minor, "currency": "EUR"}
+            == {"count": 3, "amount_minor": 15_000, "currency": "EUR"}
+        )
+        assert {item["title"] for item in behind["items"]} == {"400 seats"}
+        reader.close()
+        reader.close()
