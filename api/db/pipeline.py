@@ -26,6 +26,9 @@ RowMaker = Callable[[Sequence[Any]], Row]
 
 _CANCEL_SECONDS = 2
 
+#: Between statements of one `send`: outside of a transaction those before it are one, which is committed here.
+APART = Statement("", (), {}, is_prepared=False).bind()
+
 
 class PlanOutdated(psycopg.OperationalError):
     """A migration changed the type of an answer; asked again, the statement is prepared anew."""
@@ -68,7 +71,8 @@ class Connection:
     async def send(self, statements: Sequence[Bound], *, implied: Mapping[str, object]) -> list[list[Row]]:
         """Send statements together, wait once, and answer the rows of each; the first that fails ends all of them.
 
-        Outside of a transaction they are one. Whoever is cancelled meanwhile loses the connection.
+        Outside of a transaction they are one, or two where `APART` stands between them. Whoever is cancelled meanwhile
+        loses the connection.
         """
         sent = [
             (bound.statement, [encoded(value) for value in bound.statement.arguments(bound.values, implied)])
@@ -78,7 +82,7 @@ class Connection:
         self.is_handed_over = False
         try:
             new = self._send(sent)
-            results = await self._results()
+            results = await self._results(parts=1 + statements.count(APART))
         except BaseException as error:
             self.is_cut_off = isinstance(error, psycopg.OperationalError)
             await self._abandon()
@@ -90,6 +94,9 @@ class Connection:
         """Hand all to libpq; answers the names of statements that are prepared along with it."""
         pgconn, new = self._pgconn, dict[Statement, bytes]()
         for statement, values in sent:
+            if statement is APART.statement:
+                pgconn.pipeline_sync()
+                continue
             if not statement.is_prepared:
                 pgconn.send_query_params(statement.sql, values)
                 continue
@@ -102,8 +109,8 @@ class Connection:
         pgconn.pipeline_sync()
         return new
 
-    async def _results(self) -> list[pq.abc.PGresult]:
-        """One result for each thing sent."""
+    async def _results(self, *, parts: int) -> list[pq.abc.PGresult]:
+        """One result for each thing sent, in so many parts."""
         pgconn, results = self._pgconn, list[pq.abc.PGresult]()
         while pgconn.flush():
             await self._wait(is_writing=True)
@@ -118,7 +125,9 @@ class Connection:
                 if self.is_lost:
                     raise psycopg.OperationalError("the connection is lost")
             elif result.status == pq.ExecStatus.PIPELINE_SYNC:
-                return results
+                parts -= 1
+                if parts == 0:
+                    return results
             else:
                 results.append(result)
 
@@ -149,6 +158,9 @@ class Connection:
     ) -> list[list[Row]]:
         answers, remaining = list[list[Row]](), iter(results)
         for statement, _ in sent:
+            if statement is APART.statement:
+                answers.append([])
+                continue
             if statement in new:
                 self._require_success(next(remaining))
                 self._prepared[statement] = new.pop(statement)

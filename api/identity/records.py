@@ -1,10 +1,12 @@
 """Statements of users and their sign-ins, in one organization. Those of people are in `people`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, bindparam, func, or_, select, text
+from sqlalchemy import Boolean, bindparam, func, literal_column, or_, select, text
+from sqlalchemy.dialects.postgresql import JSONB
 from uuid_utils.compat import uuid7
 
 from api.db.statements import compiled, is_one_of
@@ -16,10 +18,10 @@ from api.kernel.listing import Listing
 from api.kernel.states import as_state, as_states, only, rows_of
 from api.kernel.unit_of_work import Row, UnitOfWork
 from api.kernel.writing import write
+from api.models.organization import Organization
 from api.models.session import SignIn as SignInRow
 from api.models.team import TeamMember
 from api.models.user import User as UserRow
-from api.organizations.records import READ as READ_ORGANIZATION
 from contracts.access import Role
 from contracts.events.identity import UserLoggedIn
 
@@ -34,11 +36,21 @@ USERS = Listing(
     filters={"is_active": UserRow.is_active == bindparam("is_active"), "role": UserRow.role == bindparam("role")},
     order=(UserRow.id,),
 )
-_TEAM_OF = compiled(
-    select(TeamMember.team_id).where(
-        TeamMember.organization_id == bindparam("organization_id"),
-        TeamMember.user_id == bindparam("user_id"),
-        TeamMember.ended_at.is_(None),
+_ME = compiled(
+    _USERS.where(UserRow.id == bindparam("user_id")).add_columns(
+        select(func.to_jsonb(literal_column("organizations.*"), type_=JSONB))
+        .select_from(Organization)
+        .where(Organization.organization_id == UserRow.organization_id)
+        .scalar_subquery()
+        .label("organization"),
+        select(TeamMember.team_id)
+        .where(
+            TeamMember.organization_id == UserRow.organization_id,
+            TeamMember.user_id == UserRow.id,
+            TeamMember.ended_at.is_(None),
+        )
+        .scalar_subquery()
+        .label("team_id"),
     )
 )
 # in one order, so that two who lock all owners cannot step down past each other
@@ -99,12 +111,10 @@ async def look_for_user(unit: UnitOfWork, user_id: UUID) -> User | None:
     return found[0] if found else None
 
 
-async def read_me(unit: UnitOfWork, user_id: UUID) -> tuple[Row, Row, UUID | None]:
+async def read_me(unit: UnitOfWork, user_id: UUID) -> tuple[Row, Mapping[str, Any], UUID | None]:
     """A user, their organization, and the team that they are in now."""
-    [user], [organization], teams = await unit.fetch_all(
-        READ_USER.bind(user_id=user_id), READ_ORGANIZATION.bind(), _TEAM_OF.bind(user_id=user_id)
-    )
-    return user, organization, teams[0].team_id if teams else None
+    [me] = await unit.fetch(_ME, user_id=user_id)
+    return me, {**me.organization, "id": me.organization["organization_id"]}, me.team_id
 
 
 async def lock_users(unit: UnitOfWork, user_ids: Sequence[UUID], *, with_owners: bool = False) -> list[User]:

@@ -23,7 +23,7 @@ from pydantic_core import to_json
 from sqlalchemy import Table, text
 from uuid_utils.compat import uuid7
 
-from api.db.pipeline import Connection, Row
+from api.db.pipeline import APART, Connection, Row
 from api.db.pool import Pool
 from api.db.statements import Bound, Statement, compiled, insert_many, insert_one, update_many, update_one
 from api.kernel.constraints import Problems
@@ -260,14 +260,14 @@ class UnitOfWork:
         after = [_COMMIT] if then_commit else [] if self._is_reading else [_CLOCK]
         answers = await self._answers([*before, *queries, *after])
         if opening is not None:
-            toll = answers[1 : 1 + len(opening.before)] if opening.before else []
+            toll = answers[: len(opening.before)]
             self._context = opening.admit([*toll, *answers[first - len(opening.statements) : first]])
         if after == [_CLOCK]:
             self._now = answers[-1][0].now
         return answers[len(before) : len(before) + len(queries)]
 
     def _way_in(self, opening: Opening | None) -> list[Bound]:
-        toll = [_BEGIN, *opening.before, _COMMIT] if opening and opening.before else []
+        toll = [*opening.before, APART] if opening and opening.before else []
         if self._is_reading:
             # each wait is a transaction of its own: it shows what is committed, as statements of one would
             return [*toll, *opening.statements] if opening else [_READ_ON.bind()] if self._implied else []
