@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, Field, Strict, StringConstraints
 
+from contracts.countries import COUNTRIES
 from contracts.instants import FIRST_YEAR, LAST_YEAR
 from contracts.money import LARGEST_AMOUNT_MINOR, MINOR_DIGITS
 
@@ -39,6 +40,12 @@ def _bounded(instant: datetime) -> datetime:
 def _in_use(code: str) -> str:
     if code not in MINOR_DIGITS:
         raise ValueError("must be the ISO 4217 code of a currency in use")
+    return code
+
+
+def _assigned(code: str) -> str:
+    if code not in COUNTRIES:
+        raise ValueError("must be the ISO 3166-1 code of a country, such as DE or GB")
     return code
 
 
@@ -93,7 +100,10 @@ Whole = Annotated[int, NUMBER_ONLY]
 Real = Annotated[float, NUMBER_ONLY]
 Flag = Annotated[bool, Strict()]
 CountryCode = Annotated[
-    str, StringConstraints(pattern=r"^[A-Z]{2}$"), Field(description="ISO 3166-1 alpha-2 code.", examples=["DE"])
+    str,
+    StringConstraints(pattern=r"^[A-Z]{2}$"),
+    AfterValidator(_assigned),
+    Field(description="ISO 3166-1 alpha-2 code.", examples=["DE"]),
 ]
 MinorAmount = Annotated[
     int,

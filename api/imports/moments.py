@@ -22,7 +22,8 @@ _CLOCK = (
 )
 _YEAR_FIRST = r"^(?P<year>[0-9]{4})[-/.](?P<one>[0-9]{1,2})(?P<mark>[-/.])(?P<two>[0-9]{1,2})" + _CLOCK
 _YEAR_LAST = r"^(?P<one>[0-9]{1,2})(?P<mark>[-/.])(?P<two>[0-9]{1,2})[-/.](?P<year>[0-9]{4})" + _CLOCK
-_WEEKDAY = r"(?:(?:MON|TUE|TUES|WED|WEDNES|THU|THUR|THURS|FRI|SAT|SATUR|SUN)(?:DAY)?\.?,? +)?"
+_WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+_WEEKDAY = rf"(?:(?P<weekday>{'|'.join(_WEEKDAYS)})(?:S|NES|R|RS|UR)?(?:DAY)?\.?,? +)?"
 _NAMED_CLOCK = r"(?:,? AT)?" + _CLOCK
 _MONTH_NAMED = (
     rf"^{_WEEKDAY}(?P<month>\p{{L}}{{3,10}})\.?[-/ ]+(?P<day>[0-9]{{1,2}})(?:ST|ND|RD|TH)?,?[-/ ]+(?P<year>[0-9]{{4}})"
@@ -72,11 +73,14 @@ def judge_order(evidence: Evidence, asked: bool | None) -> Verdict:  # as the op
 
 @dataclass(frozen=True)
 class Moment:
-    """Dates of many forms put together in one: `zoned` or `naive`, the other null; `unclear` could be two days."""
+    """Dates of many forms put together in one: `zoned` or `naive`, the other null. `unclear` ones could be two days,
+    those that are `is_contradicted` name a weekday that the day is not.
+    """
 
     zoned: pl.Expr
     naive: pl.Expr
     unclear: pl.Expr
+    is_contradicted: pl.Expr
 
 
 def moment(cell: pl.Expr, verdict: Verdict) -> Moment:
@@ -107,7 +111,11 @@ def moment(cell: pl.Expr, verdict: Verdict) -> Moment:
     zoned = (canonical + offset).str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%z", strict=False, time_unit="us")
     unzoned = pl.when(zone.is_null()).then(canonical)
     naive = unzoned.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", strict=False, time_unit="us")
-    return Moment(zoned, naive, is_refused)
+    weekday = pl.coalesce(*_of_named(named, "weekday")).replace_strict(
+        {name: number for number, name in enumerate(_WEEKDAYS, start=1)}, default=None, return_dtype=pl.Int8
+    )
+    is_contradicted = canonical.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False).dt.weekday() != weekday
+    return Moment(zoned, naive, is_refused, is_contradicted)
 
 
 def _of_named(named: list[pl.Expr], name: str) -> list[pl.Expr]:

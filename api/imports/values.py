@@ -13,11 +13,12 @@ import polars as pl
 
 from api.imports.amounts import amount, is_huge, sign_of
 from api.imports.evidence import Verdict
-from api.imports.moments import moment
+from api.imports.moments import Moment, moment
 from api.imports.nothing import is_broken, says_nothing
 from api.imports.presets import Column, ValueKind
 from api.imports.zones import day_of, to_utc
 from contracts.access import Role
+from contracts.countries import COUNTRIES, MISTAKEN, advice_on
 from contracts.instants import FIRST_YEAR, LAST_YEAR
 from contracts.money import MINOR_DIGITS
 from contracts.stages import StageKind
@@ -145,21 +146,22 @@ def _instant_to_come(cell: pl.Expr, column: Column, rules: ReadingRules) -> Read
     verdict = rules.verdict(column)
     read_as = moment(cell, verdict)
     value = pl.coalesce(read_as.zoned, to_utc(read_as.naive, rules.time_zone))
-    return Reading(value, tuple(_no_date(cell, value, read_as.unclear, verdict)))
+    return Reading(value, _no_date(cell, value, read_as, verdict))
 
 
 def _day(cell: pl.Expr, column: Column, rules: ReadingRules) -> Reading:
     verdict = rules.verdict(column)
     read_as = moment(cell, verdict)
     value = pl.coalesce(day_of(read_as.zoned, rules.time_zone), read_as.naive.dt.date())
-    return Reading(value, _no_date(cell, value, read_as.unclear, verdict))
+    return Reading(value, _no_date(cell, value, read_as, verdict))
 
 
-def _no_date(cell: pl.Expr, value: pl.Expr, unclear: pl.Expr, verdict: Verdict) -> tuple[tuple[pl.Expr, str, str], ...]:
-    is_unclear = unclear.fill_null(value=False)
+def _no_date(cell: pl.Expr, value: pl.Expr, read_as: Moment, verdict: Verdict) -> tuple[tuple[pl.Expr, str, str], ...]:
+    is_unclear = read_as.unclear.fill_null(value=False)
     return (
         (is_unclear, verdict.problem or "This is no date in the order that the column has.", verdict.fix or _WRITE),
         (cell.is_not_null() & value.is_null() & ~is_unclear, "This is no date.", _WRITE),
+        (read_as.is_contradicted, "The date is another day of the week.", "Check the date, or leave the weekday out."),
         (value.dt.year().is_between(FIRST_YEAR, LAST_YEAR).not_(), "The year is out of range.", "Check the date."),
     )
 
@@ -209,8 +211,9 @@ def _whole(cell: pl.Expr, _column: Column, _rules: ReadingRules) -> Reading:
 
 def _country(cell: pl.Expr, _column: Column, _rules: ReadingRules) -> Reading:
     value = cell.str.to_uppercase()
-    bad = ~value.str.contains(r"^[A-Z]{2}$")
-    return Reading(value, ((bad, "This is no country code.", "Use two letters of ISO 3166-1, such as DE."),))
+    mistaken = ((value == code, f"{code} is no country code.", advice_on(code)) for code in MISTAKEN)
+    bad = ~value.is_in([*COUNTRIES, *MISTAKEN])
+    return Reading(value, ((bad, "This is no country code.", advice_on("")), *mistaken))
 
 
 def _one_of(cell: pl.Expr, allowed: list[str]) -> Reading:

@@ -57,6 +57,32 @@ async def test_amounts_are_exact_in_every_currency(importer: Importer) -> None:
     assert [row["amount_minor"] for row in found] == [2685, 1200, 1235]
 
 
+async def test_a_country_is_one_of_iso_3166_and_advice_on_another_code_works(importer: Importer) -> None:
+    body = "external_id,name,country\n1,Acme,de\n2,Bolt,UK\n3,Cone,XX\n4,Dash,GB\n"
+    done = await importer.run({"companies": body})
+    assert (done["counts"]["created"], done["counts"]["failed"]) == (2, 2), done
+    rows = list(csv.DictReader(io.StringIO(errors := await importer.errors(done["id"]))))
+    assert [row["sluice_value"] for row in rows] == ["UK", "XX"]
+    assert rows[0]["sluice_fix"] == "Use GB: so ISO 3166-1 writes UK."
+    done = await importer.run({"companies": errors.replace("Bolt,UK", "Bolt,GB").replace("Cone,XX", "Cone,FR")})
+    assert done["counts"]["created"] == 2, done
+    found = importer.rows("select country from companies order by external_id")
+    assert [row["country"] for row in found] == ["DE", "GB", "FR", "GB"]
+
+
+async def test_a_date_that_names_another_weekday_is_an_error_of_its_row(importer: Importer) -> None:
+    body = (
+        "external_id,title,stage,created_at\n"
+        '1,a,New,"Mon, 3 Feb 2025"\n2,b,New,"Tue, 3 Feb 2025"\n'
+        "3,c,New,Thurs 6 February 2025 10:00\n4,d,New,Friday February 6 2025\n"
+    )
+    done = await importer.run({"deals": body})
+    assert (done["counts"]["created"], done["counts"]["failed"]) == (2, 2), done
+    rows = list(csv.DictReader(io.StringIO(await importer.errors(done["id"]))))
+    assert [row["sluice_value"] for row in rows] == ["Tue, 3 Feb 2025", "Friday February 6 2025"]
+    assert {row["sluice_problem"] for row in rows} == {"The date is another day of the week."}
+
+
 async def test_an_error_file_can_be_mended_and_imported_again(importer: Importer) -> None:
     body = 'external_id,title,stage,amount\n1,"=cmd()",New,10\n2,"=cmd(), again",Nowhere,x\n3,fine,New,x\n'
     done = await importer.run({"deals": body})

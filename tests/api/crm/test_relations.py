@@ -191,6 +191,8 @@ class TestBadInput:
             ("/v1/companies", {"name": "a\x00b"}),
             ("/v1/companies", {"name": "x" * 201}),
             ("/v1/companies", {"name": "A", "country": "Germany"}),
+            ("/v1/companies", {"name": "A", "country": "UK"}),
+            ("/v1/companies", {"name": "A", "country": "XX"}),
             ("/v1/companies", {"name": "A", "employee_count": -1}),
             ("/v1/companies", {"name": "A", "employee_count": 10**12}),
             ("/v1/companies", {"name": "A", "organization_id": str(uuid7())}),
