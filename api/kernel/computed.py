@@ -18,6 +18,7 @@ import cel
 from sqlalchemy import Exists, bindparam, exists, literal, select
 
 from api.kernel import custom
+from api.kernel.conditions import lists_in
 from api.kernel.custom import Definition, FieldType
 from api.kernel.errors import Unprocessable
 from api.kernel.unit_of_work import UnitOfWork
@@ -28,7 +29,6 @@ from contracts.money import MINOR_DIGITS
 FLAG = "has_computed"
 LONGEST_EXPRESSION = 500
 
-_MACRO = re.compile(r"\.(?:map|filter|all|exists|exists_one)\s*\(")
 _SAMPLE_TIME = datetime(2026, 1, 31, tzinfo=UTC)
 _SAMPLES: Mapping[str, Mapping[str, Any]] = {
     "deal": {
@@ -73,7 +73,7 @@ def check(noun: str, expression: str, known: Iterable[Definition]) -> None:
     Raises:
         BadExpression: it says what is wrong, and what there is.
     """
-    if len(_MACRO.findall(expression)) > 1:
+    if lists_in(expression) > 1:
         raise BadExpression("It may go through one list only.")
     of_custom = {one.name: _SAMPLES_OF_CUSTOM.get(one.type, "t") for one in _filled(known)}
     sample = {**_SAMPLES[noun], "custom": of_custom}

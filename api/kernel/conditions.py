@@ -20,6 +20,10 @@ from api.kernel.errors import Unprocessable
 Roots = Mapping[str, Mapping[str, Any]]
 
 _TEXT = re.compile(r"""r?"(?:[^"\\]|\\.)*"|r?'(?:[^'\\]|\\.)*'""")
+#: What goes through a list, also in quotes: how texts are written may hide nothing.
+_THROUGH_A_LIST = re.compile(r"\b(?:map|filter|all|exists|exists_one|existsOne)(?:\s|//[^\n]*\n)*\(")
+#: One list inside another takes as long as both sizes multiplied; a third would keep everybody waiting.
+_MOST_LISTS = 2
 _PATH = re.compile(r"(?<![\w.])(deal|contact|company|event|recipient|metric)\s*\.\s*(\w+)")
 
 
@@ -72,6 +76,11 @@ def context_of(conditions: Iterable[Condition], roots: Mapping[str, Mapping[str,
     return cel.Context(variables={**given, "now": now} if looks_at_now else given)
 
 
+def lists_in(text: str) -> int:
+    """How many lists an expression goes through."""
+    return len(_THROUGH_A_LIST.findall(text))
+
+
 def check(text: str, roots: Roots, *, now: datetime, pointer: str | None = None) -> None:
     """Refuse a condition that cannot be read, names what `roots` do not declare, or is no yes or no.
 
@@ -83,6 +92,8 @@ def check(text: str, roots: Roots, *, now: datetime, pointer: str | None = None)
 
 
 def _problem(text: str, roots: Roots, now: datetime) -> str | None:
+    if lists_in(text) > _MOST_LISTS:
+        return "it may go through two lists only."
     try:
         condition = compiled_condition(text)
     except ValueError as error:

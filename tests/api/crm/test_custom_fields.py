@@ -164,6 +164,7 @@ class TestComputed:
             ("other.name", "may name"),
             ('{}.custom["Weight"] * 2', "same type"),
             ('{0}.custom["All"].map(x, {0}.custom["All"].map(y, y))', "one list"),
+            ('{0}.custom["All"] . existsOne(x, {0}.custom["All"].existsOne (y, y == x))', "one list"),
         ],
     )
     async def test_an_expression_that_cannot_be_is_refused(

@@ -49,6 +49,9 @@ class TestSave:
                 {"do": "deal.move", "with": {"stage_id": "019e7c10-0000-7000-8000-000000000006"}}]},
              "works on a deal"),
             ({"when": "true\u0000"}, "NUL"),
+            ({"when": "[1].all(a, [1].all(b, [1].all(c, true)))"}, "two lists"),
+            ({"when": "['a'].map(a, a + a) . map (b, b + b).existsOne//\n(c, true)"}, "two lists"),
+            ({"when": "'' + r'\\' + \"'\" != '' && [1].all(a, [1].all(b, [1].all(c, true)))"}, "two lists"),
             ({"actions": []}, "at least 1"),
         ],
     )  # fmt: skip
