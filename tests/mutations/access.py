@@ -6,6 +6,7 @@ _SIGN_IN = "tests/api/identity/test_sign_in.py"
 _ACCOUNT = "tests/api/access/test_account.py"
 _TENANCY = "tests/api/test_tenancy.py"
 _CONVENTIONS = "tests/api/test_conventions.py"
+_PROVIDERS = "tests/oidc/test_sign_in_by_provider.py"
 
 ACCESS = (
     Mutation(
@@ -48,6 +49,22 @@ ACCESS = (
             ),
         ),
         (f"{_TENANCY}::test_t6_an_address_or_key_of_another_tenant_is_as_good_as_new",),
+    ),
+    Mutation(
+        "an_id_of_another_tenants_system_is_taken",
+        (
+            Edit(
+                "api/db/migrations/versions/0002_crm.py",
+                "uq_companies_external_id on companies (organization_id, external_id)",
+                "uq_companies_external_id on companies (external_id)",
+            ),
+        ),
+        (f"{_TENANCY}::test_t6_what_another_tenant_has_takes_neither_other_statements_nor_another_time",),
+    ),
+    Mutation(
+        "row_level_security_is_not_forced",
+        (Edit("api/db/tenancy.py", "alter table {table} force row level security;\n", ""),),
+        ("tests/api/test_catalogue.py::test_t1_tenant_tables_force_row_level_security_and_belong_to_the_owner_role",),
     ),
     Mutation(
         "metrics_count_everybodys",
@@ -199,9 +216,54 @@ ACCESS = (
         (f"{_CONVENTIONS}::TestPages::test_p4_a_tampered_or_foreign_cursor_is_400",),
     ),
     Mutation(
+        "an_address_that_the_provider_did_not_verify_counts",
+        (
+            Edit(
+                "api/edge/oidc.py",
+                'claims.get("email") if claims.get("email_verified") is True else None',
+                'claims.get("email")',
+            ),
+        ),
+        (f"{_PROVIDERS}::test_a8_an_address_that_the_provider_has_not_verified_opens_and_links_nothing",),
+    ),
+    Mutation(
+        "a_sign_in_that_another_browser_began_is_finished",
+        (
+            Edit(
+                "api/edge/oidc.py",
+                "if not hmac.compare_digest(ticket.state.encode(), state.encode()):",
+                'if hmac.compare_digest(b"", state.encode()):',
+            ),
+        ),
+        (f"{_PROVIDERS}::TestAttacks::test_a8_a_code_works_once_and_in_its_own_browser_alone",),
+    ),
+    Mutation(
+        "a_key_is_good_for_any_request",
+        (Edit("api/edge/idempotency.py", "if found.fingerprint != self.fingerprint:", "if not found.fingerprint:"),),
+        (f"{_CONVENTIONS}::TestIdempotencyKey::test_p1_the_same_key_for_another_request_is_422",),
+    ),
+    Mutation(
+        "a_deal_is_moved_from_where_it_was_read",
+        (Edit("api/deals/records.py", "query.with_for_update(of=DealRow) if is_locked else query", "query"),),
+        (
+            "tests/api/crm/test_deals_move.py::TestAtOnce::test_p7_who_waits_for_a_deal_sees_what_the_one_before_made_of_it",
+        ),
+    ),
+    Mutation(
+        "days_begin_in_utc",
+        (
+            Edit(
+                "orchestration/build/time_zones.py",
+                "return instant.astimezone(zone).utcoffset() or timedelta()",
+                "return instant.utcoffset() or timedelta(0 if zone else 1)",
+            ),
+        ),
+        ("tests/dbt_project/test_time_zones.py::test_p6_days_are_cut_by_one_time_zone_database",),
+    ),
+    Mutation(
         "lines_are_cut_off_instead_of_rounded",
         (Edit("api/deals/lines.py", "rounding=ROUND_HALF_UP", 'rounding="ROUND_DOWN"'),),
-        ("tests/api/crm/test_products.py",),
+        ("tests/api/crm/test_products.py::TestLines::test_p5_their_sum_is_the_deals_amount_to_the_cent",),
     ),
     Mutation(
         "a_computed_field_is_filled",

@@ -50,7 +50,7 @@ async def put(member: Member, deal: dict[str, Any], *items: dict[str, Any], vers
 
 class TestLines:
     async def test_p5_their_sum_is_the_deals_amount_to_the_cent(self, crm: Crm, owner: Member) -> None:
-        seat = await owner.made("/v1/products", {"name": "Seat", "code": "S", "unit_price_minor": 333})
+        seat = await owner.made("/v1/products", {"name": "Seat", "code": "S", "unit_price_minor": 335})
         deal = await owner.deal(amount_minor=5)
         answer = await put(
             owner, deal,
@@ -59,13 +59,13 @@ class TestLines:
         )  # fmt: skip
         assert answer.status_code == 200, answer.text
         found = answer.json()
-        assert [(one["name"], one["total_minor"]) for one in found["items"]] == [("Seat", 749), ("Set-up", 1)]
+        assert [(one["name"], one["total_minor"]) for one in found["items"]] == [("Seat", 754), ("Set-up", 1)]
         now = (await owner.get(f"/v1/deals/{deal['id']}")).json()
-        assert (now["amount_minor"], now["has_lines"], now["version"]) == (750, True, found["version"])
+        assert (now["amount_minor"], now["has_lines"], now["version"]) == (755, True, found["version"])
         assert (await owner.get(f"/v1/deals/{deal['id']}/line-items")).json() == found
         changed, amount = crm.events(deal["id"])[1:]
         assert (changed["type"], amount["data"]) == (
-            "deal.line_items.changed", {"amount_minor": 750, "currency": "EUR"},
+            "deal.line_items.changed", {"amount_minor": 755, "currency": "EUR"},
         )  # fmt: skip
         assert "Seat" not in str(changed["data"])
         assert sum(one["total_minor"] for one in changed["data"]["lines"].values()) == changed["data"]["total_minor"]
