@@ -22,10 +22,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.edge.logs import log_as_json
 from api.kernel.errors import InvalidRequest
+from api.kernel.hints import told
 from api.main import create_app
 from contracts.settings import ApiSettings, DatabaseSettings, WarehouseSettings
 
-_POLL_SECONDS = 0.2
 #: A client sends the head of a request within so many seconds.
 _HEAD_SECONDS = 15
 #: Running requests get this long to finish before connections are closed.
@@ -253,8 +253,7 @@ async def _serve(listening: _Listening, stop: threading.Event) -> None:
 
 async def _stop_when_told(server: uvicorn.Server, stop: threading.Event, app: FastAPI, drain_seconds: float) -> None:
     """Say first that this process is not ready any more, and go on serving until whoever sends requests has heard."""
-    while not stop.is_set():  # noqa: ASYNC110 # set by a signal handler, which asyncio's own cannot be
-        await asyncio.sleep(_POLL_SECONDS)
+    await told(stop)
     app.state.is_draining = True
     await asyncio.sleep(drain_seconds)
     server.should_exit = True

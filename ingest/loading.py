@@ -26,9 +26,11 @@ from ingest.sinks.interface import RawSink
 logger = logging.getLogger(__name__)
 
 _UPKEEP_SECONDS = 1.0
+#: The same where nothing has come for some time.
+_QUIET_UPKEEP_SECONDS, _QUIET_AFTER_SECONDS = 3.0, 10.0
 _POLL_SECONDS = 0.05
 #: After so long without a record it waits for a hint, or until it looks around again; a stop is noticed soon.
-_AWAKE_SECONDS, _LOOK_SECONDS = 2.0, 0.25
+_AWAKE_SECONDS, _LOOK_SECONDS = 2.0, 0.5
 
 
 class SessionOverError(Exception):
@@ -97,7 +99,8 @@ class Session:
             while not stop.is_set():
                 if monotonic() >= upkeep_at:
                     self._look_around()
-                    upkeep_at = monotonic() + _UPKEEP_SECONDS
+                    is_quiet = monotonic() > self._awake_until + _QUIET_AFTER_SECONDS
+                    upkeep_at = monotonic() + (_QUIET_UPKEEP_SECONDS if is_quiet else _UPKEEP_SECONDS)
                 self._doze(stop, until=upkeep_at)
                 if self._buffer.is_full():
                     self._finish_write(timeout=_POLL_SECONDS)

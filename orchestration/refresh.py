@@ -34,7 +34,7 @@ from orchestration.warehouse import Warehouse
 logger = logging.getLogger(__name__)
 
 _BACK_OFF_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
-_LOOK_SECONDS = 2.0  # between two looks at the models
+_LOOK_SECONDS = 5.0  # between two looks at the models
 _REST, _LONGEST_REST_SECONDS = 0.1, 10.0  # between two updates, as a share of the one before
 
 

@@ -22,12 +22,13 @@ from api.db.statements import compiled
 from api.edge.consumer import acting_in, consume
 from api.kernel.context import Context
 from api.kernel.database import Database
+from api.kernel.hints import Bell
 from contracts.events.envelope import ActorKind
 from contracts.settings import OutreachSettings, SecretSettings
 
 _log = logging.getLogger(__name__)
 
-_POLL_SECONDS, _RETRY_SECONDS, _LOOK_SECONDS = 2.0, 2.0, 0.3
+_POLL_SECONDS, _RETRY_SECONDS = 2.0, 2.0
 #: How often a campaign with nobody waiting is looked at: it may be over.
 _OVER_SECONDS = 10.0
 
@@ -47,7 +48,7 @@ async def run(database: Database, stop: threading.Event) -> None:
     wanted = partial(concerns, database)
     async with asyncio.TaskGroup() as group:
         group.create_task(consume(database, CONSUMER, hear, stop, types=TYPES, concerns=wanted))
-        group.create_task(_keep_on(Sequencer(database, links), stop))
+        group.create_task(_keep_on(Sequencer(database, links), database.hints.bell("campaigns"), stop))
 
 
 class Sequencer:
@@ -76,19 +77,13 @@ class Sequencer:
             return await advance(unit, campaign_id, self._links)
 
 
-async def _keep_on(sequencer: Sequencer, stop: threading.Event) -> None:
+async def _keep_on(sequencer: Sequencer, bell: Bell, stop: threading.Event) -> None:
     while not stop.is_set():
         try:
             taken = await sequencer.take_turns()
         except (psycopg.Error, OSError) as error:
             _log.warning("turns begin anew: %s", error)
-            await _rest(_RETRY_SECONDS, stop)
+            await bell.wait(_RETRY_SECONDS, stop)
             continue
         if not taken:
-            await _rest(_POLL_SECONDS, stop)
-
-
-async def _rest(seconds: float, stop: threading.Event) -> None:
-    until = monotonic() + seconds
-    while not stop.is_set() and monotonic() < until:  # noqa: ASYNC110 # `stop` is set by a signal, in no loop
-        await asyncio.sleep(_LOOK_SECONDS)
+            await bell.wait(_POLL_SECONDS, stop)

@@ -1,6 +1,5 @@
 """Writes the drafts that rules request. A request is a row that one worker takes; who dies leaves it to the next."""
 
-import asyncio
 import logging
 import threading
 from contextlib import AbstractAsyncContextManager
@@ -57,6 +56,7 @@ class _AsApp:
 async def run(database: Database, stop: threading.Event) -> None:
     """Write what is requested until `stop` is set."""
     settings, breaker = AiSettings(), Breaker()
+    bell = database.hints.bell("drafts")  # nobody rings
     while not stop.is_set():
         began = monotonic()
         try:
@@ -64,8 +64,7 @@ async def run(database: Database, stop: threading.Event) -> None:
                 await write_requested(database, settings, breaker)
         except (psycopg.Error, OSError) as error:
             _log.warning("the database does not answer; trying again: %s", error)
-        while not stop.is_set() and monotonic() < began + _LOOK_SECONDS:  # noqa: ASYNC110 # `stop` is set by a signal
-            await asyncio.sleep(0.2)
+        await bell.wait(max(0.0, began + _LOOK_SECONDS - monotonic()), stop)
 
 
 async def write_requested(database: Database, settings: AiSettings, breaker: Breaker) -> int:

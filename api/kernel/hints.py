@@ -28,13 +28,30 @@ _CHANNEL, _EVENTS_CHANNEL = "sluice_work", "sluice_events"
 _REDIS_CHANNEL, _ANYTHING = "sluice:hints", "anything"
 _NOTIFY = compiled(text(f"select pg_notify('{_CHANNEL}', :work)"))
 _RETRY_SECONDS = 2.0
-#: How long a stop may go unnoticed. One look is for all loops of a process.
-_LOOK_SECONDS = 0.25
 
 
 def hint(unit: UnitOfWork, work: str) -> None:
     """Tell whoever waits for `work`, as the unit commits."""
     unit.execute(_NOTIFY, work=work)
+
+
+def told(stop: threading.Event) -> asyncio.Future[None]:
+    """Done as soon as `stop` is set: a thread waits for that, and nobody has to look."""
+    loop = asyncio.get_running_loop()
+    future = loop.create_future()
+
+    def wait() -> None:
+        stop.wait()
+        with suppress(RuntimeError):  # the loop is over
+            loop.call_soon_threadsafe(_finish, future)
+
+    threading.Thread(target=wait, name="waits to be stopped", daemon=True).start()
+    return future
+
+
+def _finish(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 class Hints:
@@ -44,8 +61,7 @@ class Hints:
         self._url, self._redis_url = url, redis_url
         self._bells: list[Bell] = []
         self._listening: asyncio.Task[None] | None = None
-        self._looking: asyncio.Task[None] | None = None
-        self._stops: set[threading.Event] = set()
+        self._stops: dict[threading.Event, asyncio.Future[None]] = {}
 
     def bell(self, work: str) -> "Bell":
         """Rings for hints of `work`."""
@@ -61,26 +77,17 @@ class Hints:
 
     async def close(self) -> None:
         """Listen no more."""
-        tasks = [task for task in (self._listening, self._looking) if task is not None]
-        self._listening = self._looking = None
-        for task in tasks:
-            task.cancel()
+        if self._listening is not None:
+            self._listening.cancel()
             with suppress(asyncio.CancelledError):
-                await task
+                await self._listening
+        self._listening = None
 
     def wake_at(self, stop: threading.Event) -> None:
         """Let all that wait go on as soon as `stop` is set, in whatever thread or signal that happens."""
-        self._stops.add(stop)
-        if self._looking is None:
-            self._looking = asyncio.create_task(self._look())
-
-    async def _look(self) -> None:
-        while self._stops:
-            if over := {stop for stop in self._stops if stop.is_set()}:
-                self._stops -= over
-                self._ring(None)
-            await asyncio.sleep(_LOOK_SECONDS)
-        self._looking = None
+        if stop not in self._stops:
+            self._stops[stop] = told(stop)
+            self._stops[stop].add_done_callback(lambda _told: self._ring(None))
 
     async def _listen(self) -> None:
         while True:
