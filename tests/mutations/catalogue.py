@@ -2,6 +2,7 @@
 
 from tests.mutations.access import ACCESS
 from tests.mutations.delivery import DELIVERY
+from tests.mutations.edges import EDGES
 from tests.mutations.inbox import INBOX
 from tests.mutations.money import MONEY
 from tests.mutations.mutation import Edit, Mutation
@@ -10,6 +11,7 @@ from tests.mutations.outreach import OUTREACH
 MUTATIONS = (
     *ACCESS,
     *DELIVERY,
+    *EDGES,
     *INBOX,
     *MONEY,
     *OUTREACH,
