@@ -10,6 +10,8 @@ SHORTEST, LONGEST = 8, 256
 
 #: What leads the lists of leaked passwords: some thirty thousand.
 _COMMON = frozenset(FREQUENCY_LISTS["passwords"])
+#: What anybody would try here.
+_OURS = frozenset({"sluice", "sluicecrm"})
 
 
 class WeakPassword(Unprocessable):
@@ -32,8 +34,19 @@ def require_strong(password: str, *, email: str) -> None:
     lowered = password.lower()
     if lowered in _COMMON or lowered in {email.lower(), email.partition("@")[0].lower()}:
         raise WeakPassword("This password is among the first that anybody would try.")
+    if _letters(lowered) in _words_of(email.lower()):
+        raise WeakPassword("This password is little more than your address, its domain, or our name.")
     if len(set(lowered)) <= 2 or _is_sequence(lowered):
         raise WeakPassword("This password is a plain repetition or sequence.")
+
+
+def _words_of(email: str) -> frozenset[str]:
+    name, _, domain = email.partition("@")
+    return _OURS | ({_letters(name), _letters(domain.partition(".")[0])} - {""})
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalpha, text))
 
 
 def _is_sequence(text: str) -> bool:

@@ -62,7 +62,18 @@ class TestSignUp:
             assert (refused.status_code, refused.json()["code"]) == (422, "idempotency_key_reused")
 
     @pytest.mark.parametrize(
-        "password", ["short", "password123", "PassWord123", "aaaaaaaaaaaa", "abcdefghijkl", "87654321", "x" * 257]
+        "password",
+        [
+            "short",
+            "password123",
+            "PassWord123",
+            "aaaaaaaaaaaa",
+            "abcdefghijkl",
+            "87654321",
+            "x" * 257,
+            "Example.2026",
+            "2026-sluice!",
+        ],
     )
     async def test_a1b_refuses_weak_passwords(self, api: Api, password: str) -> None:
         body = {"email": "a@example.com", "password": password, "name": "A", "organization_name": "A"}
