@@ -33,8 +33,10 @@ _OPERATORS: Mapping[str, Sequence[str]] = {
     "moment": (">=", "<", "empty"),
     "choice": ("=", "!=", "empty"),
     "list": ("contains", "empty"),
+    "flag": ("=", "!=", "empty"),
 }
-_KINDS = {"link": "text", "person": "choice", "choices": "list"}
+_KINDS = {"link": "text", "person": "choice", "choices": "list", "instant": "moment"}
+_YES_OR_NO = {"true": "yes", "false": "no"}
 _NEWEST, _NOBODY, _EVERYBODY = "Newest first", "nobody", "everybody"
 
 
@@ -85,7 +87,7 @@ def draw(who: SignIn, me: Me, kind: str, fields: Fields) -> Asked:
     custom = {one["id"]: one for one in record.custom_fields(who, _PLURALS[kind])}
     people = {one["id"]: one["name"] for one in client.get_all(who, "/v1/users")} if _names_people(custom) else {}
     known = {**fields, **{f"{CUSTOM}{key}": _of_custom(one, people) for key, one in custom.items()}}
-    known = {name: one for name, one in known.items() if one.kind != forms.COMPUTED}
+    known = {name: one for name, one in known.items() if one.kind in _OPERATORS}
     asked: Asked = st.session_state.setdefault(f"finding {kind}", Asked())
     asked.custom = custom
     listed = client.ask_all(who, lambda cursor: views.list_views(record_kind=kind, limit=100, cursor=cursor))  # type: ignore[arg-type] # one of its kinds
@@ -139,6 +141,7 @@ def _said(me: Me, one: Findable, operator: str, value: Any) -> str:  # noqa: ANN
         return f"{one.label} {'is empty' if value else 'is not empty'}"
     is_money = one.kind == "money" and isinstance(value, int)
     shown = money.amount(value, me.organization.currency) if is_money else one.options.get(str(value), value)
+    shown = _YES_OR_NO[json.dumps(value)] if isinstance(value, bool) else shown
     return f"{one.label} {_WORDS.get(operator, operator)} {shown}"
 
 
@@ -150,6 +153,8 @@ def _add(me: Me, asked: Asked, known: Fields, kind: str) -> None:
         operator = st.selectbox("Is", _OPERATORS[one.kind], format_func=_WORDS.__getitem__)
         value: Any
         match one.kind:
+            case "flag":
+                value = st.selectbox("Value", list(_YES_OR_NO), format_func=_YES_OR_NO.__getitem__)
             case "choice":
                 value = st.selectbox("Value", list(one.options), format_func=one.options.__getitem__)
             case "list" if one.options:
@@ -183,6 +188,8 @@ def _read(me: Me, one: Findable, operator: str, value: Any) -> Any:  # noqa: ANN
             return money.read(value, me.organization.currency)
         case "date":
             return value.isoformat()
+        case "flag":
+            return value == "true"
         case "moment":
             return f"{value.isoformat()}T00:00:00{_offset(me, value)}"
         case _:
@@ -253,7 +260,8 @@ def _names_people(custom: Mapping[str, Mapping[str, Any]]) -> bool:
 
 def _of_custom(one: Mapping[str, Any], people: Mapping[str, str]) -> Findable:
     options = people if one["type"] == "person" else {choice["id"]: choice["label"] for choice in one["choices"]}
-    return Findable(str(one["name"]), _KINDS.get(one["type"], one["type"]), options)
+    holds = (one["value_kind"] or "") if one["type"] == forms.COMPUTED else one["type"]
+    return Findable(str(one["name"]), _KINDS.get(holds, holds), options)
 
 
 def _cell(value: Any, of: Mapping[str, Any]) -> str:  # noqa: ANN401 # JSON

@@ -12,6 +12,8 @@ Answer = TypeVar("Answer", bound=MetricAnswer)
 USUAL = {"": "Nothing", "owner": "Owner", "team": "Team", "source": "Source"}
 #: Fields of these types have few values, each of them a group.
 _GROUPING = frozenset({"choice", "person"})
+#: The same of values that are computed.
+_COMPUTED_GROUPING = frozenset({"text", "flag"})
 
 
 def own_fields(who: SignIn) -> dict[str, str]:
@@ -19,7 +21,7 @@ def own_fields(who: SignIn) -> dict[str, str]:
     return {
         f"custom:{field['id']}": field["name"]
         for field in client.fields_of_deals(who)
-        if field["type"] in _GROUPING and not field["is_personal"]
+        if (field["type"] in _GROUPING or field["value_kind"] in _COMPUTED_GROUPING) and not field["is_personal"]
     }
 
 

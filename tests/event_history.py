@@ -15,10 +15,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from contracts.access import RecordScope, Role
-from contracts.events.custom_fields import DealCustomChanged
+from contracts.events.custom_fields import ComputedValuesChanged, DealCustomChanged
 from contracts.events.deals import (
     DealAmountChanged,
     DealClosed,
@@ -43,7 +43,7 @@ from contracts.events.identity import (
     UserCreated,
     UserLoggedIn,
 )
-from contracts.events.pipelines import PipelineCreated, StageCreated, StageDeleted, StageUpdated
+from contracts.events.pipelines import PipelineCreated, StageCreated, StageDeleted, StageRestored, StageUpdated
 from contracts.events.scores import LeadScored
 from contracts.stages import Outcome, StageKind
 from tests.event_records import Deal as Deal
@@ -185,6 +185,10 @@ class EventLog:
     def retire_stage(self, pipeline: Pipeline, stage: Stage, *, at: datetime) -> None:
         """A stage is retired."""
         self.add(StageDeleted(pipeline_id=pipeline.id), stage.id, at=at)
+
+    def restore_stage(self, pipeline: Pipeline, stage: Stage, *, at: datetime) -> None:
+        """A retired stage takes deals again."""
+        self.add(StageRestored(**_stage_state(pipeline, stage)), stage.id, at=at)
 
     def deal(
         self,
@@ -348,6 +352,12 @@ class EventLog:
         custom = {str(field): value for field, value in values.items()}
         data = DealCustomChanged(custom=custom, changed_fields=sorted(custom))
         self.add(data, deal.id, at=at, recorded=recorded)
+
+    def compute(self, deal: Deal, values: dict[UUID, str], *, at: datetime) -> None:
+        """What is computed of a deal and not personal is this."""
+        custom = {str(field): value for field, value in values.items()}
+        data = ComputedValuesChanged(record_kind="deal", record_id=deal.id, custom=custom)
+        self.add(data, uuid5(deal.id, "computed_values"), at=at)
 
     def set_rates(self, day: date, rates: dict[str, str], *, at: datetime, base: str = "EUR") -> None:
         """The exchange rates of a day are these, learned at an instant."""

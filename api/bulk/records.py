@@ -95,11 +95,11 @@ async def matching(unit: UnitOfWork, kind: str, wish: Wish, *, owners: Owners) -
     """
     seen = None if owners is None else list(owners)
     if kind == "deal":
-        ask = await asked(unit, wish, kind, FIELDS, Deal.__table__.c.custom)
+        ask = await asked(unit, wish, kind, FIELDS, Deal)
         found = DEALS.bind({"owner_ids": seen}, after=None, limit=MOST + 1, ask=ask)
     else:
         of = KINDS[kind].kind
-        ask = await asked(unit, wish, kind, of.fields, of.model.__table__.c.custom)
+        ask = await asked(unit, wish, kind, of.fields, of.model)
         found = of.listing.bind({"owners": seen}, after=None, limit=MOST + 1, ask=ask)
     [rows] = await unit.fetch_all(found)
     if len(rows) > MOST:

@@ -132,7 +132,7 @@ async def read_audience(
     """
     conditions = [*(await _conditions_of_view(unit, campaign, viewer_id)), *check(campaign.filter)]
     wish = Wish(tuple(conditions)) if conditions else None
-    ask = await asked(unit, wish, CONTACTS.noun, CONTACTS.fields, CONTACTS.model.__table__.c.get("custom"))
+    ask = await asked(unit, wish, CONTACTS.noun, CONTACTS.fields, CONTACTS.model)
     given = {"owners": None if owners is None else list(owners)}
     [rows] = await unit.fetch_all(CONTACTS.listing.bind(given, after=None, limit=LARGEST + 1, ask=ask))
     if len(rows) > LARGEST:

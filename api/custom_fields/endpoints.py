@@ -27,7 +27,9 @@ async def list_custom_fields(
     """List custom fields, oldest first."""
     given = {"record_kind": record_kind, "is_retired": is_retired}
     rows, cursor = await read_page(unit, records.FIELDS, given, page=page)
-    return PageOf(items=[CustomFieldRead.model_validate(row) for row in rows], next_cursor=cursor)
+    return PageOf(
+        items=[CustomFieldRead.model_validate(one) for one in await records.as_shown(unit, rows)], next_cursor=cursor
+    )
 
 
 @router.post(
@@ -48,15 +50,15 @@ async def create_custom_field(
     """Add a field to contacts, companies or deals: one that people fill, or one that is computed."""
     known = await records.hold_fields(unit, body.record_kind)
     change = rules.create(known, body.model_dump(), now=unit.now)
-    records.write(unit, change)
+    records.write(unit, change, known)
     response.headers["Location"] = f"/v1/custom-fields/{change.after.id}"
-    return CustomFieldRead.model_validate(change.after)
+    return CustomFieldRead.model_validate(await records.read_field(unit, change.after.id))
 
 
 @router.get("/{custom_field_id}", responses=problems(NotFound))
 async def read_custom_field(custom_field_id: UUID, caller: CurrentCaller, unit: Unit) -> CustomFieldRead:
     """Read a custom field."""
-    return CustomFieldRead.model_validate(await records.find_field(unit, custom_field_id))
+    return CustomFieldRead.model_validate(await records.read_field(unit, custom_field_id))
 
 
 @router.patch(
@@ -81,5 +83,5 @@ async def update_custom_field(
     field = expect(await records.find_field(unit, custom_field_id), "custom field", version=if_match)
     change = rules.update(field, known, body.model_dump(exclude_unset=True), now=unit.now)
     if change is not None:
-        records.write(unit, change)
-    return CustomFieldRead.model_validate(change.after if change else field)
+        records.write(unit, change, known)
+    return CustomFieldRead.model_validate(await records.read_field(unit, custom_field_id))

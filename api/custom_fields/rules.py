@@ -47,7 +47,7 @@ class CannotBeUnique(Unprocessable):
 
 
 class ComputedMismatch(Unprocessable):
-    """Computed fields have an expression and are filled by nobody; others have none."""
+    """Computed fields have an expression and are filled by nobody, and are personal where it is; others have none."""
 
     code, pointer = "computed_mismatch", "/expression"
 
@@ -99,6 +99,8 @@ def create(known: Sequence[CustomField], given: Mapping[str, Any], *, now: datet
         raise CannotBeUnique
     _check_expression(field_type, given, known)
     is_personal = given["is_personal"]
+    if is_personal is None:
+        is_personal = field_type in _PERSONAL or _reads_personal(given, known)
     field = CustomField(
         id=uuid7(),
         version=1,
@@ -110,7 +112,7 @@ def create(known: Sequence[CustomField], given: Mapping[str, Any], *, now: datet
         choices=_choices(field_type, [], given["choices"]),
         is_required=given["is_required"],
         is_unique=given["is_unique"],
-        is_personal=field_type in _PERSONAL if is_personal is None else is_personal,
+        is_personal=is_personal,
         expression=given["expression"],
         position=max((one.position for one in known), default=-1) + 1,
     )
@@ -128,9 +130,12 @@ def update(
         CustomFieldNameTaken, ChoicesMismatch, ComputedMismatch, BadExpression, FieldInUse: as they say.
     """
     wanted = dict(given)
-    if {"expression", "is_required"} & wanted.keys():
-        told = {"expression": field.expression, "is_required": field.is_required, "record_kind": field.record_kind}
-        _check_expression(field.type, {**told, **wanted}, [one for one in known if one.id != field.id])
+    others = [one for one in known if one.id != field.id]
+    if {"expression", "is_required", "is_personal"} & wanted.keys():
+        told = {name: getattr(field, name) for name in ("expression", "is_required", "record_kind", "is_personal")}
+        if "is_personal" not in wanted and _reads_personal({**told, **wanted}, others):
+            wanted["is_personal"] = True
+        _check_expression(field.type, {**told, **wanted}, others)
     if wanted.get("is_retired") or wanted.get("name", field.name) != field.name:
         _check_use(field, known)
     if "choices" in wanted:
@@ -140,7 +145,7 @@ def update(
         return None
     after = revised(field, now, **wanted)
     if "name" in wanted and not after.is_retired:
-        _check_name([one for one in known if one.id != field.id], after.name)
+        _check_name(others, after.name)
     return Change(field, after, CustomFieldUpdated(**_facts(after)))
 
 
@@ -155,6 +160,27 @@ def _check_expression(field_type: FieldType, given: Mapping[str, Any], known: Se
     if given["is_required"]:
         raise ComputedMismatch("Nobody fills what is computed, so it cannot be required.", pointer="/is_required")
     computed.check(given["record_kind"], expression, [one.definition for one in known])
+    if given["is_personal"] is False and _reads_personal(given, known):
+        raise ComputedMismatch("It is computed of what is personal, and is so too.", pointer="/is_personal")
+
+
+def _reads_personal(given: Mapping[str, Any], known: Sequence[CustomField]) -> bool:
+    expression = given["expression"]
+    definitions = [one.definition for one in known]
+    return expression is not None and computed.is_personal(given["record_kind"], expression, definitions)
+
+
+def computing_anew(change: Change, known: Sequence[CustomField]) -> CustomField | None:
+    """The computed field whose records are to be computed anew after a change: the changed one, or one it feeds."""
+    before, after = change.before, change.after
+    if after.expression is not None:
+        looked_at = ("expression", "is_personal", "is_retired")
+        is_other = before is None or any(getattr(before, name) != getattr(after, name) for name in looked_at)
+        return after if is_other else None
+    if before is None or (before.choices, before.is_personal) == (after.choices, after.is_personal):
+        return None
+    fed = (one for one in known if one.expression is not None and computed.mentions(one.expression, before.name))
+    return next(fed, None)
 
 
 def _check_use(field: CustomField, known: Sequence[CustomField]) -> None:

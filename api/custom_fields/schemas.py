@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from api.edge.fields import Flag, Label, ShortName, Whole, storable
-from api.kernel.computed import LONGEST_EXPRESSION
+from api.kernel.computed import LONGEST_EXPRESSION, ValueKind
 from api.kernel.custom import FieldType
 
 RecordKindName = Literal["contact", "company", "deal"]
@@ -29,7 +29,9 @@ Expression = Annotated[
     AfterValidator(storable),
     Field(
         description='How a computed field is told: CEL over the record (`deal.amount`, `deal.custom["Weight"]`) and'
-        " `now`. Numbers are decimals: `2.0`. It is computed when a record is read; nobody can write it.",
+        " `now`. Numbers are decimals: `2.0`. Nobody can write it. Lists are narrowed and sorted by its values, and"
+        " figures split by those that are not personal; texts among these where the expression itself writes them."
+        " Values of one that speaks of `now` change by themselves: they are told, and neither kept nor searched.",
         examples=["deal.amount * 0.2"],
     ),
 ]
@@ -62,7 +64,7 @@ class CustomFieldCreate(BaseModel):
     is_personal: Flag | None = Field(
         default=None,
         description="Whether a value may tell who somebody is: it then stays out of events and figures. Default for"
-        " texts and links yes, else no.",
+        " texts and links yes, for computed ones whether the expression reads what is personal, else no.",
     )
     expression: Expression | None = None
 
@@ -89,6 +91,13 @@ class ChoiceRead(BaseModel):
     label: str
 
 
+class Computing(BaseModel):
+    """How far records are computed anew after a definition changed; lists and figures have old values until then."""
+
+    done: int
+    total: int | None = Field(description="Records there are, once they were counted.")
+
+
 class CustomFieldRead(BaseModel):
     """A custom field."""
 
@@ -105,6 +114,10 @@ class CustomFieldRead(BaseModel):
     is_personal: bool
     is_retired: bool
     expression: str | None
+    value_kind: ValueKind | None = Field(
+        description="What values of a computed field are; null for other fields, and where they change by themselves."
+    )
+    computing: Computing | None
     position: int
     created_at: datetime
     updated_at: datetime

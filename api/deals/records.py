@@ -96,7 +96,7 @@ class Locked:
 
 _source, _reason = aliased(PicklistValue), aliased(PicklistValue)
 TAGS = tags_of("deal", DealRow.organization_id, DealRow.id)
-_HIDDEN = {"organization_id", "closed_at", "purged_at"}
+_HIDDEN = {"organization_id", "closed_at", "purged_at", "computed", "computed_told", "computed_version"}
 _organization: BindParameter[UUID] = bindparam("organization_id")
 _OF_THE_ROW = (
     "id", "external_id", "version", "title", "last_occurred_at", "lost_reason_id", "deleted_at", "has_lines", "custom",
@@ -229,7 +229,7 @@ async def list_deals(
 ) -> tuple[list[Row], str | None]:
     """A page of the visible deals that a filter lets through, newest first, and the next page's cursor."""
     given = {**only.given(), "owner_ids": None if owner_ids is None else list(owner_ids)}
-    ask = await asked(unit, wish, "deal", FIELDS, DealRow.__table__.c.custom)
+    ask = await asked(unit, wish, "deal", FIELDS, DealRow)
     return await read_page(unit, DEALS, given, page=page, ask=ask)
 
 

@@ -11,7 +11,6 @@ from uuid import UUID
 from fastapi import Depends, Query, Request
 from pydantic import BaseModel
 from pydantic_core import from_json, to_json
-from sqlalchemy import ColumnElement
 from sqlalchemy.orm import InstrumentedAttribute
 
 from api.edge.dependencies import Claims
@@ -22,6 +21,7 @@ from api.kernel.errors import InvalidCursor
 from api.kernel.filters import Ask, Fields, Wish, read, resolve
 from api.kernel.listing import Listing
 from api.kernel.unit_of_work import Row, UnitOfWork
+from api.models.base import Base
 
 DEFAULT_LIMIT, LARGEST_LIMIT = 50, 200
 _SIGNATURE_BYTES = 16
@@ -126,9 +126,9 @@ Wished = Annotated[Wish | None, Depends(_wish)]
 
 
 async def asked(
-    unit: UnitOfWork, wish: Wish | None, noun: str, fields: Fields, custom: ColumnElement[Any] | None
+    unit: UnitOfWork, wish: Wish | None, noun: str, fields: Fields, model: type[Base] | None = None
 ) -> Ask | None:
-    """What a caller wishes of a list, as SQL. Waits only where custom fields have to be looked at.
+    """What a caller wishes of a list, as SQL; `model`: what may have custom fields. Waits only where those are named.
 
     Raises:
         BadFilter: the list cannot follow it.
@@ -136,7 +136,9 @@ async def asked(
     if wish is None:
         return None
     found = definitions((await unit.fetch_all(defining(noun)))[0]) if wish.needs_custom else []
-    return resolve(wish, fields, custom, found)
+    columns = None if model is None else model.__table__.c
+    values = None if columns is None or "custom" not in columns else (columns["custom"], columns["computed"])
+    return resolve(wish, fields, noun, values, found)
 
 
 def _typed(column: InstrumentedAttribute[Any], value: Any) -> Any:  # noqa: ANN401 # a JSON value becomes the column's

@@ -82,7 +82,7 @@ def record_router(
         wish: Wished,
     ) -> BaseModel:
         given = {**only, "owners": await owners_seen(unit, caller)}
-        ask = await asked(unit, wish, kind.noun, kind.fields, kind.model.__table__.c.get("custom"))
+        ask = await asked(unit, wish, kind.noun, kind.fields, kind.model)
         found, next_cursor = await read_page(unit, kind.listing, given, page=page, ask=ask)
         rows = await completed(unit, kind.noun, found)
         return page_model.model_validate({"items": rows, "next_cursor": next_cursor}, from_attributes=True)

@@ -1,9 +1,10 @@
-"""Custom fields that are computed: expressions in CEL over the record's own fields, told with it and kept nowhere.
+"""Custom fields that are computed: expressions in CEL over the record's own fields. No I/O but for reading definitions.
 
     deal.amount * deal.custom["Probability"] / 100.0
 
-Whatever is missing makes the value missing. Numbers are decimals (`2.0`, not `2`). Values are computed when a record is
-read, so they are never stale, and may speak of `now`; lists cannot be narrowed or sorted by them.
+Whatever is missing makes the value missing. Numbers are decimals (`2.0`, not `2`). Who reads a record gets its values
+computed then, never stale. Those that only the record decides are kept beside it, too (`api.kernel.computing`), for
+lists and figures; what speaks of `now` changes by itself, and is kept nowhere.
 """
 
 import math
@@ -11,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
@@ -29,6 +31,7 @@ from contracts.money import MINOR_DIGITS
 FLAG = "has_computed"
 LONGEST_EXPRESSION = 500
 
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
 _SAMPLE_TIME = datetime(2026, 1, 31, tzinfo=UTC)
 _SAMPLES: Mapping[str, Mapping[str, Any]] = {
     "deal": {
@@ -41,6 +44,15 @@ _SAMPLES: Mapping[str, Mapping[str, Any]] = {
         "created_at": _SAMPLE_TIME,
     },
 }  # fmt: skip
+#: What may tell who somebody is, of the fields that every record has.
+_PERSONAL: Mapping[str, frozenset[str]] = {
+    "deal": frozenset({"title"}),
+    "contact": frozenset({"name", "email", "phone"}),
+    "company": frozenset({"name", "domain"}),
+}
+_LITERAL = re.compile(r"""'([^'\\]*)'|"([^"\\]*)\"""")
+#: `deal.amount`, `deal.custom["Weight"]`, `deal.custom.Weight`; or the word alone, of which nothing is known.
+_USE = r"""\b{}\b(?:\s*\.\s*custom\s*(?:\[\s*(['"])([^'"\\]*)\1\s*\]|\.\s*(\w+))|\s*\.\s*(?!custom\b)(\w+))?"""
 _SAMPLES_OF_CUSTOM: Mapping[FieldType, Any] = {
     FieldType.NUMBER: 1.5,
     FieldType.MONEY: 1.5,
@@ -53,6 +65,15 @@ class BadExpression(Unprocessable):
     """The expression of a computed field cannot be used."""
 
     code, pointer = "bad_expression", "/expression"
+
+
+class ValueKind(StrEnum):
+    """What the values of a computed field are."""
+
+    NUMBER = "number"
+    TEXT = "text"
+    FLAG = "flag"
+    INSTANT = "instant"
 
 
 def has_computed(noun: str) -> Exists:
@@ -75,14 +96,11 @@ def check(noun: str, expression: str, known: Iterable[Definition]) -> None:
     """
     if lists_in(expression) > 1:
         raise BadExpression("It may go through one list only.")
-    of_custom = {one.name: _SAMPLES_OF_CUSTOM.get(one.type, "t") for one in _filled(known)}
-    sample = {**_SAMPLES[noun], "custom": of_custom}
+    sample = _sample(noun, known)
     try:
-        program = _program(expression)
-        names = set(program.references()["variables"])
-        value = program.execute(cel.Context(variables={noun: sample, "now": _SAMPLE_TIME}))
+        names, value = set(_variables(expression)), _tried(noun, expression, sample)
     except KeyError as error:
-        there = ", ".join([*_SAMPLES[noun], *(f"custom[{name!r}]" for name in of_custom)])
+        there = ", ".join([*_SAMPLES[noun], *(f"custom[{name!r}]" for name in sample["custom"])])
         raise BadExpression(f"There is no {error.args[0]!r}. There are: {there}.") from error
     except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         there = f"It may name {noun} and now." if "Undefined variable" in str(error) else ""
@@ -91,6 +109,51 @@ def check(noun: str, expression: str, known: Iterable[Definition]) -> None:
         raise BadExpression(f"It says nothing of the {noun}, so that it would be the same for all.")
     if _told(value) is None:
         raise BadExpression("Its value must be a number, a text, a moment, a span of time, or true or false.")
+
+
+def kind_of(noun: str, field: Definition, known: Iterable[Definition]) -> ValueKind | None:
+    """What the values of a computed field are; None where they change by themselves, as they speak of `now`."""
+    expression = field.expression or ""
+    try:
+        if "now" in _variables(expression):
+            return None
+        return _kind(_told(_tried(noun, expression, _sample(noun, known))))
+    except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError):
+        return None  # what it spoke of has changed since it was checked
+
+
+def is_personal(noun: str, expression: str, known: Iterable[Definition]) -> bool:
+    """Whether an expression reads what may tell who somebody is, as far as it can be told from how it is written."""
+    harmless = {one.name for one in _filled(known) if not one.is_personal}
+    for _, quoted, dotted, field in re.findall(_USE.format(noun), expression):
+        if field and field in _SAMPLES[noun] and field not in _PERSONAL[noun]:
+            continue
+        if (quoted or dotted) not in harmless:
+            return True
+    return False
+
+
+def shared(noun: str, values: Mapping[str, Any], known: Sequence[Definition]) -> dict[str, str]:
+    """What events may say of computed values: those of nothing personal, and texts that the expression itself writes:
+    others are labels or what people typed, which may name somebody.
+    """
+    told = {}
+    for one in known:
+        value, expression = values.get(str(one.id)), one.expression
+        if value is None or expression is None or one.is_personal or is_personal(noun, expression, known):
+            continue
+        if isinstance(value, str) and _kind(value) is ValueKind.TEXT and value not in _literals(expression):
+            continue
+        told[str(one.id)] = custom.as_text(value)
+    return told
+
+
+def lasting(noun: str, row: Mapping[str, Any], known: Sequence[Definition]) -> dict[str, Any]:
+    """What is computed of a record and only the record decides, each value of its field's kind."""
+    kinds = {str(one.id): kind_of(noun, one, known) for one in known if one.expression is not None}
+    kept = [one for one in known if one.expression is None or kinds[str(one.id)] is not None]
+    values = values_of(noun, row, kept)
+    return {key: value for key, value in values.items() if _kind(value) is kinds[key]}
 
 
 def mentions(expression: str, name: str) -> bool:
@@ -128,6 +191,37 @@ def values_of(noun: str, row: Mapping[str, Any], known: Iterable[Definition]) ->
 def _of(row: Any) -> Mapping[str, Any]:  # noqa: ANN401 # a row of an answer
     found: Mapping[str, Any] = row if isinstance(row, Mapping) else row._asdict()
     return found
+
+
+def _sample(noun: str, known: Iterable[Definition]) -> dict[str, Any]:
+    of_custom = {one.name: _SAMPLES_OF_CUSTOM.get(one.type, "t") for one in _filled(known)}
+    return {**_SAMPLES[noun], "custom": of_custom}
+
+
+def _tried(noun: str, expression: str, sample: Mapping[str, Any]) -> Any:  # noqa: ANN401 # any value
+    return _program(expression).execute(cel.Context(variables={noun: sample, "now": _SAMPLE_TIME}))
+
+
+def _kind(value: Any) -> ValueKind | None:  # noqa: ANN401 # JSON
+    match value:
+        case bool():
+            return ValueKind.FLAG
+        case int() | float():
+            return ValueKind.NUMBER
+        case str():
+            return ValueKind.INSTANT if _INSTANT.fullmatch(value) else ValueKind.TEXT
+        case _:
+            return None
+
+
+@lru_cache(maxsize=4_096)
+def _literals(expression: str) -> frozenset[str]:
+    return frozenset(one or other for one, other in _LITERAL.findall(expression))
+
+
+@lru_cache(maxsize=4_096)
+def _variables(expression: str) -> frozenset[str]:
+    return frozenset(_program(expression).references()["variables"])
 
 
 def _filled(known: Iterable[Definition]) -> list[Definition]:

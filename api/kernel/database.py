@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from api.db.pool import Pool
+from api.kernel.computing import keep_up
 from api.kernel.context import Context
 from api.kernel.hints import Hints
 from api.kernel.unit_of_work import UnitOfWork, entering
@@ -45,9 +46,10 @@ class Database:
 
 @asynccontextmanager
 async def begun(unit: UnitOfWork) -> AsyncIterator[UnitOfWork]:
-    """Commit a unit at the end of the block, or roll it back."""
+    """Commit a unit at the end of the block, with what it makes of computed fields, or roll it back."""
     try:
         yield unit
+        await keep_up(unit)
         await unit.commit()
     finally:
         await unit.roll_back()  # finds nothing left after a commit

@@ -27,6 +27,7 @@ from sqlalchemy import (
     Select,
     Text,
     Uuid,
+    case,
     func,
     literal,
     or_,
@@ -38,6 +39,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from api.db.statements import as_pattern
 from api.db.values import JsonList
+from api.kernel.computed import ValueKind, kind_of
 from api.kernel.custom import Definition, FieldType
 from api.kernel.errors import Unprocessable
 from api.models.base import Base
@@ -45,7 +47,7 @@ from api.models.base import Base
 CUSTOM = "custom."
 _MOST_CONDITIONS, _MOST_VALUES, _LONGEST_TEXT = 20, 100, 2_000
 #: Not asked for: whose row it is, and what has fields of its own.
-_HIDDEN = {"organization_id", "custom", "deleted_at", "binned"}
+_HIDDEN = {"organization_id", "custom", "computed_version", "deleted_at", "binned"}
 
 
 class BadFilter(Unprocessable):
@@ -63,6 +65,7 @@ class Kind(StrEnum):
     INSTANT = "instant"
     ID = "id"
     LIST = "list"
+    FLAG = "flag"
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,8 @@ class Field:
 
 
 Column = ColumnElement[Any] | InstrumentedAttribute[Any]
+#: The columns of custom values, those that people fill and those that are computed.
+Values = tuple[ColumnElement[Any], ColumnElement[Any]]
 Fields = Mapping[str, Field]
 
 _TYPES: dict[Kind, Any] = {
@@ -83,6 +88,7 @@ _TYPES: dict[Kind, Any] = {
     Kind.INSTANT: DateTime(timezone=True),
     Kind.ID: Uuid(),
     Kind.LIST: JSONB(),
+    Kind.FLAG: Text(),
 }
 _OPERATORS: dict[Kind, frozenset[str]] = {
     Kind.TEXT: frozenset({"=", "!=", "in", "<", "<=", ">", ">=", "contains", "empty"}),
@@ -91,6 +97,7 @@ _OPERATORS: dict[Kind, frozenset[str]] = {
     Kind.INSTANT: frozenset({"<", "<=", ">", ">=", "empty"}),
     Kind.ID: frozenset({"=", "!=", "in", "empty"}),
     Kind.LIST: frozenset({"contains", "empty"}),
+    Kind.FLAG: frozenset({"=", "!=", "empty"}),
 }
 _KIND_OF_CUSTOM = {
     FieldType.TEXT: Kind.TEXT,
@@ -102,12 +109,22 @@ _KIND_OF_CUSTOM = {
     FieldType.DATE: Kind.DATE,
     FieldType.CHOICES: Kind.LIST,
 }
+_KIND_OF_COMPUTED = {
+    ValueKind.TEXT: Kind.TEXT,
+    ValueKind.NUMBER: Kind.NUMBER,
+    ValueKind.FLAG: Kind.FLAG,
+    ValueKind.INSTANT: Kind.INSTANT,
+}
+#: As values of these kinds are kept in JSON. A field that is computed otherwise now may have others for a while.
+_WRITTEN_AS = {Kind.NUMBER: "number", Kind.FLAG: "boolean"}
+_WRITTEN_LIKE = {Kind.INSTANT: r"^\d{4}-\d\d-\d\dT"}
 #: What stands for no value in a sort: less than any value.
 _LEAST: dict[Kind, Any] = {
     Kind.TEXT: "",
     Kind.NUMBER: "-1e30",
     Kind.DATE: "-infinity",
     Kind.INSTANT: "-infinity",
+    Kind.FLAG: "",
 }
 
 
@@ -192,18 +209,21 @@ def fields_of(model: type[Base], **more: Column) -> Fields:
 
 
 def resolve(
-    wish: Wish, fields: Fields, custom: ColumnElement[Any] | None, definitions: Iterable[Definition] = ()
+    wish: Wish, fields: Fields, noun: str, custom: Values | None, definitions: Iterable[Definition] = ()
 ) -> Ask:
-    """What was asked for as SQL, where `custom` is the column of custom values.
+    """What was asked for as SQL, where `custom` are the columns of custom values, and of those that are computed.
 
     Raises:
         BadFilter: a field, an operator or a value is none of this list's; says which there are.
     """
     every = dict(fields)
     if custom is not None:
+        filled, computed = custom
         known = list(definitions)
-        _refuse_computed(wish, known)
-        every |= {f"{CUSTOM}{one.id}": _custom_field(custom, one) for one in known if one.expression is None}
+        kinds = {one.id: kind_of(noun, one, known) for one in known if one.expression is not None}
+        _refuse_changing(wish, known, kinds)
+        every |= {f"{CUSTOM}{one.id}": _custom_field(filled, one) for one in known if one.expression is None}
+        every |= {f"{CUSTOM}{one}": _computed_field(computed, str(one), kind) for one, kind in kinds.items() if kind}
     conditions = tuple(_condition(name, operator, value, every) for name, operator, value in wish.conditions)
     if wish.sort is None:
         return Ask(conditions)
@@ -216,10 +236,10 @@ def resolve(
     return Ask(conditions, sort, is_descending=wish.sort.startswith("-"))
 
 
-def _refuse_computed(wish: Wish, known: Iterable[Definition]) -> None:
+def _refuse_changing(wish: Wish, known: Iterable[Definition], kinds: Mapping[UUID, ValueKind | None]) -> None:
     for one in known:
-        if one.expression is not None and f"{CUSTOM}{one.id}" in wish.names:
-            raise BadFilter(f"{one.name!r} is computed when a record is read: no list is narrowed or sorted by it.")
+        if one.id in kinds and kinds[one.id] is None and f"{CUSTOM}{one.id}" in wish.names:
+            raise BadFilter(f"{one.name!r} speaks of now and changes by itself: no list is narrowed or sorted by it.")
 
 
 def _kind(column: ColumnElement[Any]) -> Kind | None:
@@ -236,6 +256,15 @@ def _custom_field(custom: ColumnElement[Any], definition: Definition) -> Field:
         return Field(custom[key], kind)
     value = custom[key]["amount_minor"].astext if definition.type is FieldType.MONEY else custom[key].astext
     return Field(value if kind is Kind.TEXT else sql_cast(value, _TYPES[kind]), kind)
+
+
+def _computed_field(computed: ColumnElement[Any], key: str, value_kind: ValueKind) -> Field:
+    kind, value = _KIND_OF_COMPUTED[value_kind], computed[key].astext
+    if kind in _WRITTEN_AS:
+        value = case((func.jsonb_typeof(computed[key]) == _WRITTEN_AS[kind], value))
+    elif kind in _WRITTEN_LIKE:
+        value = case((value.regexp_match(_WRITTEN_LIKE[kind]), value))
+    return Field(value if kind in (Kind.TEXT, Kind.FLAG) else sql_cast(value, _TYPES[kind]), kind)
 
 
 def _named(name: str, fields: Fields) -> Field:
@@ -300,6 +329,12 @@ def _read_number(value: Any) -> int | float:  # noqa: ANN401 # JSON
     return number
 
 
+def _read_flag(value: Any) -> str:  # noqa: ANN401 # JSON
+    if not isinstance(value, bool):
+        raise TypeError
+    return "true" if value else "false"
+
+
 def _read_instant(value: Any) -> datetime:  # noqa: ANN401 # JSON
     instant = datetime.fromisoformat(value)
     if instant.tzinfo is None:
@@ -314,6 +349,7 @@ _READERS: dict[Kind, Callable[[Any], Any]] = {
     Kind.INSTANT: _read_instant,
     Kind.ID: UUID,
     Kind.LIST: _read_text,
+    Kind.FLAG: _read_flag,
 }
 _WORDS = {
     Kind.TEXT: "a text",
@@ -322,4 +358,5 @@ _WORDS = {
     Kind.INSTANT: "an instant such as 2026-05-01T09:30:00Z",
     Kind.ID: "an id",
     Kind.LIST: "the id of a choice",
+    Kind.FLAG: "true or false",
 }

@@ -36,6 +36,7 @@ Owners = Collection[UUID] | None
 
 _KEPT_BY_THE_KERNEL = frozenset(
     {"organization_id", "id", "version", "created_at", "updated_at", "deleted_at", "binned"}
+    | {"computed", "computed_told", "computed_version"}
 )
 
 

@@ -11,7 +11,7 @@ A unit that only reads holds a connection while it waits, and none in between.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -46,7 +46,9 @@ _ROLLBACK = compiled(text("rollback")).bind()
 _PART = compiled(text("savepoint part")).bind()
 _UNDO_PART = compiled(text("rollback to savepoint part")).bind()
 _END_PART = compiled(text("release savepoint part")).bind()
-_CLOCK = compiled(text("select clock_timestamp() as now")).bind()
+_CLOCK = compiled(
+    text("select clock_timestamp() as now, exists (select from custom_fields where type = 'computed') as computes")
+).bind()
 _ENTER = compiled(text("select set_config('sluice.organization_id', :organization_id, true)"))
 _READ_ON = compiled(
     text(
@@ -88,6 +90,8 @@ class UnitOfWork:
         self._opening: Opening | None = None
         self._context: Context | None = None
         self._now: datetime | None = None
+        self._computes = False
+        self._touched: dict[str, set[UUID]] = {}
         self._queue: list[Bound] = []
         self._events: list[dict[str, object]] = []
         self._problems: dict[str, Callable[[], CrmError]] = dict(_LOST_UPDATE)
@@ -112,6 +116,16 @@ class UnitOfWork:
         if self._now is None:
             raise RuntimeError("a unit of work knows the time once it has fetched something to write")
         return self._now
+
+    @property
+    def computes(self) -> bool:
+        """Whether the organization has computed fields, as far as the newest fetch to write knew."""
+        return self._computes
+
+    @property
+    def touched(self) -> Mapping[str, Set[UUID]]:
+        """The aggregates that its events are of, by their type."""
+        return self._touched
 
     def open_with(self, opening: Opening) -> None:
         """Enter an organization with the first wait, or now by `begin`."""
@@ -166,6 +180,7 @@ class UnitOfWork:
         It occurred now unless said otherwise, and is the context's unless `actor_id` names the user who did it.
         """
         event_id = uuid7()
+        self._touched.setdefault(event.aggregate_type, set()).add(aggregate_id)
         self._events.append(
             {
                 "event_id": event_id,
@@ -263,7 +278,7 @@ class UnitOfWork:
             toll = answers[: len(opening.before)]
             self._context = opening.admit([*toll, *answers[first - len(opening.statements) : first]])
         if after == [_CLOCK]:
-            self._now = answers[-1][0].now
+            self._now, self._computes = answers[-1][0].now, answers[-1][0].computes
         return answers[len(before) : len(before) + len(queries)]
 
     def _way_in(self, opening: Opening | None) -> list[Bound]:

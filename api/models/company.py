@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import BigInteger
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -23,5 +24,8 @@ class Company(Aggregate):
     owner_id: Mapped[UUID | None]
     external_id: Mapped[str | None]
     custom: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    computed: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    computed_told: Mapped[dict[str, str] | None] = mapped_column(JSONB)
+    computed_version: Mapped[int | None] = mapped_column(BigInteger)
     deleted_at: Mapped[datetime | None]
     binned: Mapped[dict[str, Any] | None] = mapped_column(JSONB)

@@ -11,7 +11,10 @@ from api.models.base import Aggregate, TenantRow
 
 
 class CustomField(Aggregate):
-    """One field that an organization added to a kind of records. `choices` are ids and labels, in order."""
+    """One field that an organization added to a kind of records. `choices` are ids and labels, in order.
+
+    `computing_*`: how far the records of its kind are computed anew, since which transaction, and after which record.
+    """
 
     __tablename__ = "custom_fields"
 
@@ -25,6 +28,10 @@ class CustomField(Aggregate):
     is_retired: Mapped[bool]
     expression: Mapped[str | None]
     position: Mapped[int] = mapped_column(BigInteger)
+    computing_since: Mapped[int | None] = mapped_column(BigInteger)
+    computing_after: Mapped[UUID | None]
+    computing_done: Mapped[int] = mapped_column(BigInteger)
+    computing_total: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class CustomUniqueValue(TenantRow):

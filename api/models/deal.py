@@ -43,3 +43,6 @@ class Deal(Aggregate):
     closed_at: Mapped[datetime | None]
     has_lines: Mapped[bool] = mapped_column(default=False)
     custom: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    computed: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    computed_told: Mapped[dict[str, str] | None] = mapped_column(JSONB)
+    computed_version: Mapped[int | None] = mapped_column(BigInteger)

@@ -144,6 +144,8 @@ DECLARED: Mapping[str, Declared] = {
             "title": _GONE,
             "custom": "custom - array(select f.id::text from custom_fields as f"
             " where f.organization_id = :organization_id and f.is_personal)",
+            # what may tell of them; the rest is what events say
+            "computed": "coalesce(computed_told, '{}')",
         },
         rest="status currency external_id",
         mentions="title",
@@ -156,13 +158,14 @@ DECLARED: Mapping[str, Declared] = {
             "phone": "null",
             "external_id": "null",
             "custom": "'{}'",
+            "computed": "'{}'",
             "binned": "null",
         },
     ),
     "contact_channels": Declared(where="contact_id = :contact_id", goes=True),
     "import_problems": _staff("field fix", mentions="value problem"),
     "views": _staff("name record_kind sort columns filter"),
-    "companies": _staff("name domain country external_id custom binned"),
+    "companies": _staff("name domain country external_id custom computed computed_told binned"),
     # kept so that nobody writes to them again: Art. 21(3) and 17(3)(b) GDPR
     "suppressions": _staff("channel address reason"),
     # ids and facts alone: contracts/events forbid more

@@ -60,7 +60,7 @@ async def list_tasks(
 ) -> PageOf[TaskRead]:
     """List the tasks you see, newest first."""
     given = {**only, "owners": await owners_seen(unit, caller)}
-    ask = await asked(unit, wish, "task", records.FIELDS, None)
+    ask = await asked(unit, wish, "task", records.FIELDS)
     rows, cursor = await read_page(unit, records.TASKS, given, page=page, ask=ask)
     return PageOf(items=[TaskRead.model_validate(row) for row in rows], next_cursor=cursor)
 

@@ -571,6 +571,13 @@ class CompanyUpdate(TypedDict):
     custom: NotRequired[dict[str, Any] | None]
 
 
+class Computing(TypedDict):
+    """How far records are computed anew after a definition changed; lists and figures have old values until then."""
+
+    done: int
+    total: int | None
+
+
 class Connection(TypedDict):
     """What it takes to sign in, and how far the account was read."""
 
@@ -738,6 +745,8 @@ class CustomFieldRead(TypedDict):
     is_personal: bool
     is_retired: bool
     expression: str | None
+    value_kind: ValueKind | None
+    computing: Computing | None
     position: int
     created_at: str
     updated_at: str
@@ -3576,6 +3585,9 @@ class ValidationError(TypedDict):
     type: str
     input: Any
     ctx: dict[str, Any]
+
+
+ValueKind: TypeAlias = Literal["number", "text", "flag", "instant"]
 
 
 class Variant(TypedDict):

@@ -1,6 +1,7 @@
 """Events of custom fields: which fields an organization has, never what it calls them; and of values that changed."""
 
 from typing import ClassVar, Literal
+from uuid import UUID
 
 from pydantic import Field
 
@@ -65,3 +66,15 @@ class CompanyCustomChanged(CompanyEvent):
 
     custom: dict[str, str] = _CUSTOM
     changed_fields: list[str] = _CHANGED
+
+
+class ComputedValuesChanged(Event):
+    """What is computed of a record is other now: an aggregate of its own, whose id follows from the record's."""
+
+    type: ClassVar[str] = "computed_values.changed"
+    aggregate_type: ClassVar[str] = "computed_values"
+    topic: ClassVar[str] = "sluice.relations"
+
+    record_kind: Literal["contact", "company", "deal"]
+    record_id: UUID
+    custom: dict[str, str] = _CUSTOM

@@ -1,5 +1,6 @@
 """Custom fields: what an organization adds to its contacts, companies and deals."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -48,6 +49,7 @@ def _of_kind(who: SignIn, kind: str, fields: list[dict[str, Any]]) -> None:
                 "Required": field["is_required"],
                 "Unique": field["is_unique"],
                 "Personal": field["is_personal"],
+                "Kept": _kept(field),
             }
             for field in fields
         ]
@@ -56,6 +58,17 @@ def _of_kind(who: SignIn, kind: str, fields: list[dict[str, Any]]) -> None:
     else:
         states.nothing_here("No fields yet", "Add the first one below.")
     _create(who, kind)
+
+
+def _kept(field: Mapping[str, Any]) -> str:
+    """Whether lists and figures have a field, and how far a computed one is."""
+    if field["type"] != "computed":
+        return "as it is filled"
+    if field["value_kind"] is None:
+        return "no: it changes by itself"
+    if field["computing"] is None:
+        return "with every change"
+    return f"computed anew: {field['computing']['done']:,} of {field['computing']['total'] or '…'}"
 
 
 def _create(who: SignIn, kind: str) -> None:
@@ -67,7 +80,8 @@ def _create(who: SignIn, kind: str) -> None:
             "Computed as",
             placeholder=f'{kind}.custom["Weight"] * 2.0',
             help="Only for computed fields: CEL over the record and `now`, for example"
-            ' `deal.amount * deal.custom["Probability"] / 100.0`. Numbers are decimals.',
+            ' `deal.amount * deal.custom["Probability"] / 100.0`. Numbers are decimals. Lists and figures have it,'
+            " unless it speaks of `now`; it is personal where what it reads is.",
         )
         is_required, is_unique = st.checkbox("Required"), st.checkbox("Unique")
         personal = st.checkbox(
@@ -83,7 +97,7 @@ def _create(who: SignIn, kind: str) -> None:
         "choices": [{"label": line.strip()} for line in choices.splitlines() if line.strip()],
         "is_required": is_required,
         "is_unique": is_unique,
-        "is_personal": personal,
+        **({} if holds == "computed" else {"is_personal": personal}),
         **({"expression": expression.strip()} if expression.strip() else {}),
     }
     try:

@@ -301,6 +301,13 @@ def test_a_list_is_narrowed_by_a_custom_field_and_kept_as_a_view(opened: Open, w
     page = press(page, "Add the condition")
     assert list(page.dataframe[0].value["Name"]) == ["Many"]
     assert "Seats at least 10" in said(page)
+    twice = client.get(who, "/v1/custom-fields", {"record_kind": "company"})["items"][1]["id"]
+    page.selectbox(key="by company").select(f"custom.{twice}").run()
+    next(one for one in page.selectbox if one.label == "Is").select("<=")
+    page.number_input[0].set_value(10.0)
+    page = press(page, "Add the condition")
+    assert [button for button in page.button if button.label == "Remove"][1:], "both hold, so that nothing is left"
+    page = [button for button in page.button if button.label == "Remove"][-1].click().run()
     computed = client.get(who, "/v1/custom-fields", {"record_kind": "company"})["items"][1]["id"]
     next(one for one in page.multiselect if one.label == "Also show").select(computed).run()
     assert list(page.dataframe[0].value["Twice"]) == ["80"]

@@ -101,3 +101,23 @@ async def test_deals_and_contacts_have_them_too(importer: Importer) -> None:
     for name in ("deals", "contacts"):
         back = await importer.run({name: await exported(importer, name)})
         assert (back["counts"]["unchanged"], back["counts"]["failed"]) == (1, 0), await importer.errors(back["id"])
+
+
+async def test_imported_records_have_what_is_computed_of_them(importer: Importer) -> None:
+    seats, large = [
+        (await importer.account.made("/v1/custom-fields", json={"record_kind": "company", **more}))["id"]
+        for more in (
+            {"name": "Seats", "type": "number"},
+            {"name": "Large", "type": "computed", "expression": 'company.custom["Seats"] > 5.0 ? "large" : "small"'},
+        )
+    ]
+    await importer.run({"companies": "external_id,name,Seats,custom:Large\n1,Acme,10,small\n2,Bolt,2,\n3,None,,\n"})
+    asked = {"filter": f'[["custom.{large}", "=", "large"]]'}
+    [found] = (await importer.account.read("/v1/companies", params=asked))["items"]
+    assert (found["name"], found["custom"]) == ("Acme", {seats: 10, large: "large"}), "its own column fills nothing"
+    told = importer.rows(
+        "select data -> 'custom' as custom from event_log where organization_id = %s"
+        " and type = 'computed_values.changed' order by position",
+        importer.account.organization_id,
+    )
+    assert [row["custom"] for row in told] == [{large: "large"}, {large: "small"}]

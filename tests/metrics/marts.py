@@ -96,6 +96,8 @@ def _state(aggregate_id: UUID, facts: list[AnyEvent], kinds: dict[UUID, Any]) ->
             yield from _deal_state(aggregate_id, facts, kinds)
         case "exchange_rates":
             yield from _rates_state(aggregate_id, facts[-1])
+        case "computed_values":
+            yield from _values_state(_data(facts[-1]).record_id, _data(facts[-1]).record_kind, facts[-1])
         case "score":
             names = ("deal_id", "contact_id", "score", "horizon_days", "scored_at")
             yield Mart.FCT_SCORES, (aggregate_id, *(getattr(_data(facts[0]), name) for name in names))
@@ -104,11 +106,20 @@ def _state(aggregate_id: UUID, facts: list[AnyEvent], kinds: dict[UUID, Any]) ->
         case "team":
             yield from _team_state(aggregate_id, facts)
         case "user":
-            for fact in facts:
-                if fact.type == "user.logged_in":
-                    yield Mart.FCT_SIGN_INS, (fact.id, aggregate_id, fact.occurred_at)
+            yield from _sign_ins(aggregate_id, facts)
         case "organization" | "pipeline" | "stage":
             yield from _dimension_state(aggregate_id, facts)
+
+
+def _sign_ins(user_id: UUID, facts: list[AnyEvent]) -> Iterator[tuple[Mart, Row]]:
+    for fact in facts:
+        if fact.type == "user.logged_in":
+            yield Mart.FCT_SIGN_INS, (fact.id, user_id, fact.occurred_at)
+
+
+def _values_state(record_id: UUID, kind: str, last: AnyEvent) -> Iterator[tuple[Mart, Row]]:
+    for field_id, value in _data(last).custom.items():
+        yield Mart.FCT_CUSTOM_VALUES, (record_id, last.aggregate_version, UUID(field_id), kind, value)
 
 
 def _rates_state(rates_id: UUID, last: AnyEvent) -> Iterator[tuple[Mart, Row]]:
@@ -158,9 +169,7 @@ def _deal_state(deal_id: UUID, facts: list[AnyEvent], kinds: dict[UUID, Any]) ->
     created = next(fact for fact in facts if fact.type == "deal.created")
     pipeline_id = _data(created).pipeline_id
     told = [fact for fact in facts if fact.type == "deal.custom.changed"]
-    for field_id, value in _data(told[-1]).custom.items() if told else ():
-        identity = deal_id, told[-1].aggregate_version, UUID(field_id)
-        yield Mart.FCT_CUSTOM_VALUES, (*identity, "deal", value)
+    yield from _values_state(deal_id, "deal", told[-1]) if told else ()
     entries = _entries(facts)
     turns = _turns(entries, kinds)
     for number, fact in enumerate(entries, start=1):

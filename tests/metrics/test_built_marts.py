@@ -59,6 +59,8 @@ def _log() -> EventLog:
     log.leave(teams[0], users[0], at=BEGINNING + days(9))
     log.join(teams[1], users[0], at=BEGINNING + days(9))
     log.change_stage(pipeline, pipeline.stages[1], name="Meet", at=BEGINNING + days(10))
+    log.retire_stage(pipeline, pipeline.stages[2], at=BEGINNING + days(11))
+    log.restore_stage(pipeline, pipeline.stages[2], at=BEGINNING + days(13))
     return log
 
 
@@ -73,6 +75,9 @@ def _add_foreign(log: EventLog, deal: Deal, number: int) -> None:
     if number % 3 == 1:
         log.set_amount(deal, 10_000 + number, at=at, recorded=at + days(1), currency="USD" if number % 2 else "JPY")
         log.set_custom(deal, {FIELD: str(number % 2)}, at=at + days(3))
+    if number % 3 == 2:  # as well computed as filled: both are values of a field
+        log.compute(deal, {FIELD: str(number % 2)}, at=at + days(2))
+        log.compute(deal, {FIELD: "5.0"} if number % 2 else {}, at=at + days(5))
 
 
 def test_golden_5_and_the_same_answers_from_marts_that_dbt_built(tmp_path: Path) -> None:

@@ -172,11 +172,12 @@ def test_random_amounts_equal_exact_fractions(log: EventLog, pipeline: Pipeline,
     assert sum(row["won_amount_minor"] for row in month.rows) == expected["JPY"]
 
 
-def test_custom_fields_split_and_filter(log: EventLog, pipeline: Pipeline, ask: Ask) -> None:
+@pytest.mark.parametrize("is_computed", [False, True])
+def test_custom_fields_split_and_filter(log: EventLog, pipeline: Pipeline, ask: Ask, is_computed: bool) -> None:
     plain, *marked = (_won(log, pipeline, 100 * number, "EUR", at=BEGINNING + days(2)) for number in (1, 2, 3))
     assert plain
     for deal, value in zip(marked, ("north", "none"), strict=True):
-        log.set_custom(deal, {FIELD: value}, at=BEGINNING + days(3))
+        (log.compute if is_computed else log.set_custom)(deal, {FIELD: value}, at=BEGINNING + days(3))
     asker = ask(log)
     for metric, figure in (("bookings", "deals_won"), ("deals_created", "deals_created"), ("win_rate", "won")):
         rows = asker.answer(metric, **PERIOD, group_by=f"custom:{FIELD}").rows

@@ -2,7 +2,7 @@ with states as (
     select
         *,
         lead(recorded_at) over (
-            partition by organization_id, record_id
+            partition by organization_id, aggregate_id
             order by aggregate_version
         ) as changed_at
     from {{ ref('stg_custom_events') }}
