@@ -151,7 +151,12 @@ _TABLE: tuple[tuple[str, frozenset[Role], bool, str], ...] = (
     ("organization:read", EVERYBODY, False, "read_organization_deletion"),
     ("organization:write", ADMINISTRATORS, False, "update_organization"),
     ("pipelines:read", EVERYBODY, False, "list_pipelines read_pipeline"),
-    ("pipelines:write", ADMINISTRATORS, False, "create_pipeline update_pipeline add_stage update_stage retire_stage"),
+    (
+        "pipelines:write",
+        ADMINISTRATORS,
+        False,
+        "create_pipeline update_pipeline add_stage update_stage retire_stage restore_stage",
+    ),
     ("rentals:read", EVERYBODY, False, "list_rentals read_rental list_rental_offers"),
     ("rentals:write", ADMINISTRATORS, False, "order_rental renew_rental hand_back_rental"),
     ("rules:read", EVERYBODY, False, "list_rules read_rule list_rule_templates read_rule_vocabulary"),

@@ -106,6 +106,21 @@ async def retire_stage(pipeline_id: UUID, stage_id: UUID, caller: Administrator,
     records.write_changes(unit, [rules.retire_stage(stages, stage, unit.now, open_deals=open_deals)])
 
 
+@router.post(
+    "/{pipeline_id}/stages/{stage_id}/restore",
+    responses=problems(*_CHANGE_ERRORS, rules.StageNameTaken, rules.StageIsInUse),
+)
+async def restore_stage(
+    pipeline_id: UUID, stage_id: UUID, caller: Administrator, unit: Unit, if_match: IfMatch
+) -> StageRead:
+    """Bring a retired stage back to where it stood. Stages in its way step aside."""
+    stage, stages, _ = await records.lock_stage(unit, pipeline_id, stage_id)
+    expect(stage, "stage", version=if_match)
+    changes = rules.restore_stage(stages, stage, unit.now)
+    records.write_changes(unit, changes)
+    return StageRead.model_validate(changes[-1].after)
+
+
 def _draft(body: StageCreate) -> rules.StageDraft:
     return rules.StageDraft(**body.model_dump())
 

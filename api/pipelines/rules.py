@@ -19,7 +19,14 @@ from uuid_utils.compat import uuid7
 from api.db.values import JsonList
 from api.kernel.changes import Change, Versioned, revised
 from api.kernel.errors import Conflict, Unprocessable
-from contracts.events.pipelines import PipelineCreated, PipelineUpdated, StageCreated, StageDeleted, StageUpdated
+from contracts.events.pipelines import (
+    PipelineCreated,
+    PipelineUpdated,
+    StageCreated,
+    StageDeleted,
+    StageRestored,
+    StageUpdated,
+)
 from contracts.stages import StageKind
 
 #: Of positions and of target days.
@@ -60,6 +67,12 @@ class StageIsRetired(Conflict):
     """A retired stage takes no changes and no deals."""
 
     code, detail = "stage_retired", "This stage is retired."
+
+
+class StageIsInUse(Conflict):
+    """A stage that is in use cannot be brought back."""
+
+    code, detail = "stage_in_use", "This stage is in use."
 
 
 class StageHasOpenDeals(Conflict):
@@ -243,6 +256,21 @@ def retire_stage(stages: Stages, stage: Stage, now: datetime, *, open_deals: int
     if open_deals:
         raise StageHasOpenDeals(open_deals)
     return Change(stage, revised(stage, now, is_retired=True), StageDeleted(pipeline_id=stage.pipeline_id))
+
+
+def restore_stage(stages: Stages, stage: Stage, now: datetime) -> Changes:
+    """Let deals enter a retired stage again, where it stood; active `stages` in its way step aside. It comes last.
+
+    Raises:
+        StageIsInUse, StageNameTaken: as they say.
+    """
+    if not stage.is_retired:
+        raise StageIsInUse
+    _require_free_name(stages, stage.name)
+    aside = with_room_at({one.id: one.position for one in stages}, stage.position)
+    kept = {one: JsonList(getattr(stage, one)) for one in _FIELDS_NEEDED}
+    after = revised(stage, now, is_retired=False, **kept)
+    return [*_rearranged(stages, aside, now), Change(stage, after, StageRestored(**_facts(after)))]
 
 
 def with_room_at(positions: Positions, position: int) -> dict[UUID, int]:

@@ -147,7 +147,7 @@ DECLARED: Mapping[str, Declared] = {
             # what may tell of them; the rest is what events say
             "computed": "coalesce(computed_told, '{}')",
         },
-        rest="status currency external_id",
+        rest="status currency external_id computed_told",
         mentions="title",
     ),
     "contacts": Declared(
@@ -161,6 +161,7 @@ DECLARED: Mapping[str, Declared] = {
             "computed": "'{}'",
             "binned": "null",
         },
+        rest="computed_told",
     ),
     "contact_channels": Declared(where="contact_id = :contact_id", goes=True),
     "import_problems": _staff("field fix", mentions="value problem"),

@@ -49,3 +49,14 @@ def retire_stage(pipeline_id: str | UUID, stage_id: str | UUID, *, version: int 
     return Call(
         "DELETE", f"/v1/pipelines/{in_path(pipeline_id)}/stages/{in_path(stage_id)}", headers={**if_match(version)}
     )
+
+
+def restore_stage(
+    pipeline_id: str | UUID, stage_id: str | UUID, *, version: int | str | None = None, key: str | None = None
+) -> Call[schemas.StageRead]:
+    """Bring a retired stage back to where it stood. Stages in its way step aside."""
+    return Call(
+        "POST",
+        f"/v1/pipelines/{in_path(pipeline_id)}/stages/{in_path(stage_id)}/restore",
+        headers={**if_match(version), **once(key)},
+    )

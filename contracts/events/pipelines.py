@@ -60,6 +60,12 @@ class StageUpdated(_StageState):
     type: ClassVar[str] = "stage.updated"
 
 
+class StageRestored(_StageState):
+    """A retired stage takes deals again; the full state after it."""
+
+    type: ClassVar[str] = "stage.restored"
+
+
 class StageDeleted(StageEvent):
     """A stage was retired: no deal can enter it any more, its history stays."""
 

@@ -25,8 +25,8 @@ def _slices(events: list[AnyEvent], *, count: int, seed: int) -> list[list[AnyEv
     """Cut into deliveries in which some events come late, in another order or twice; a deal's own never overtake."""
     rng = random.Random(seed)
     delay = {event.aggregate_id: rng.choice([0, 0, 0, 150]) for event in events}
-    # an invoice is checked against the use that was told before it
-    delay |= {event.aggregate_id: 0 for event in events if event.aggregate_type == "usage_report"}
+    # an invoice is checked against the use that was told of its period, and comes after all of it
+    delay |= {event.aggregate_id: len(events) for event in events if event.aggregate_type == "invoice"}
     arrival = sorted(range(len(events)), key=lambda number: (number + delay[events[number].aggregate_id], rng.random()))
     size = len(events) // count + 1
     cut = [[events[number] for number in arrival[start : start + size]] for start in range(0, len(events), size)]

@@ -181,6 +181,25 @@ class TestRetireStage:
         )
         assert_problem(refused, 409, "stage_retired")
 
+    async def test_brought_back_to_where_it_stood(self, crm: Crm, owner: Member) -> None:
+        made = await make(owner)
+        await owner.delete(stage_path(made, 0), version=1)
+        await owner.made(f"/v1/pipelines/{made['id']}/stages", {"name": "Instead", "position": 0})
+        answer = await owner.http.post(f"{stage_path(made, 0)}/restore", headers={"If-Match": '"2"'})
+        assert (answer.status_code, answer.json()["is_retired"]) == (200, False), answer.text
+        assert await names(owner, made["id"]) == ["First", "Instead", "Second", "Done", "Gone"]
+        assert crm.events(made["stages"][0]["id"])[-1]["type"] == "stage.restored"
+        await owner.deal(pipeline_id=made["id"], stage_id=made["stages"][0]["id"])
+        again = await owner.http.post(f"{stage_path(made, 0)}/restore", headers={"If-Match": '"3"'})
+        assert_problem(again, 409, "stage_in_use")
+
+    async def test_not_brought_back_beside_one_of_its_name(self, owner: Member) -> None:
+        made = await make(owner)
+        await owner.delete(stage_path(made, 0), version=1)
+        await owner.made(f"/v1/pipelines/{made['id']}/stages", {"name": "First"})
+        answer = await owner.http.post(f"{stage_path(made, 0)}/restore", headers={"If-Match": '"2"'})
+        assert_problem(answer, 409, "stage_name_taken")
+
     async def test_its_name_is_free_again(self, owner: Member) -> None:
         made = await make(owner)
         await owner.delete(stage_path(made, 0), version=1)
