@@ -126,6 +126,11 @@ class SharedWork:
         """Whether the leases may have ended since somebody last looked."""
         return self._url is not None and monotonic() - self._looked_at > self._idle_seconds / 2
 
+    @property
+    def silence_seconds(self) -> float:
+        """How long a member may say nothing, with a good margin before its leases end."""
+        return self._idle_seconds / 8
+
     def balance(self, shares: Collection[Share]) -> frozenset[Share]:
         """Confirm, take and give back until this member has its part of `shares`; what it holds now."""
         try:

@@ -99,8 +99,7 @@ class Session:
             while not stop.is_set():
                 if monotonic() >= upkeep_at:
                     self._look_around()
-                    is_quiet = monotonic() > self._awake_until + _QUIET_AFTER_SECONDS
-                    upkeep_at = monotonic() + (_QUIET_UPKEEP_SECONDS if is_quiet else _UPKEEP_SECONDS)
+                    upkeep_at = monotonic() + self._upkeep_seconds()
                 self._doze(stop, until=upkeep_at)
                 if self._buffer.is_full():
                     self._finish_write(timeout=_POLL_SECONDS)
@@ -113,6 +112,12 @@ class Session:
             if self._buffer.records:
                 self._start_write(writer)
                 self._finish_write(timeout=None)
+
+    def _upkeep_seconds(self) -> float:
+        """How long until the next look around: longer where nothing comes, as long as the leases allow it."""
+        if monotonic() < self._awake_until + _QUIET_AFTER_SECONDS:
+            return _UPKEEP_SECONDS
+        return max(_UPKEEP_SECONDS, min(_QUIET_UPKEEP_SECONDS, self.leases.silence_seconds))
 
     def _doze(self, stop: StopEvent, *, until: float) -> None:
         """Where nothing is left to read or write: wait for a hint, or until it is time to look around."""
