@@ -8,12 +8,13 @@ from functools import cached_property
 
 from api.imports.custom_columns import PREFIX, CustomColumn
 from api.imports.presets import GENERIC, INSTEAD, Column, Entity
-from api.imports.problems import FileProblem
+from api.imports.problems import FileProblem, shown
 from api.imports.source import OWN_HEADING_PREFIX
 from api.imports.vendors import column_of
 
 _PLACE = re.compile(r"^(?P<heading>.*)#(?P<place>[1-9][0-9]{0,3})$", re.DOTALL)
 _DATE_ENTERED = re.compile(r"^date[ _]entered[ _:\-]*[\"'“”«»]?(?P<stage>.+?)[\"'“”«»]?$", re.IGNORECASE)
+_MOST_TOLD = 40
 _NO_STAGES = {"current stage", "currentstage", "stage"}
 
 
@@ -90,10 +91,17 @@ def match_headings(name: str, headings: Sequence[str], meaning: Meaning) -> Matc
         raise FileProblem(
             name,
             f"There is no column for {', '.join(missing)} of {meaning.entity.value};"
-            f" the headings are {', '.join(headings)}.",
+            f" the headings are {_listed(headings)}.",
             "Rename a heading, or map one to it.",
         )
     return Matched(positions, ignored, entered)
+
+
+def _listed(headings: Sequence[str]) -> str:
+    """Headings as far as a message has room for them."""
+    told = ", ".join(shown(heading) for heading in headings[:_MOST_TOLD])
+    more = len(headings) - _MOST_TOLD
+    return f"{told} and {more:,} more" if more > 0 else told
 
 
 def places(headings: Sequence[str]) -> dict[int, int]:

@@ -62,6 +62,8 @@ async def test_an_unusable_file_is_refused_at_once(importer: Importer) -> None:
         (b"PK\x03\x04 a workbook", "workbook"),
         (b"PAR1 and no more", "Parquet"),
         (b"external_id,title\n1,x\n", "no column for stage"),
+        (b",".join(b"c%d" % place for place in range(10_000)) + b"\n1\n", "c38, c39 and 9,960 more."),
+        (b"x" * 100_000 + b",title\n1,x\n", "(100000 characters), title."),
         (b"external_id,stage,Stage\n1,New,New\n", "Two headings mean stage"),
         (b"x" * 10_000_000, "million characters"),
         (b",,,\n,,,\n", "no headings"),
