@@ -27,7 +27,7 @@ from api.edge.routing import ByPath
 from api.edge.services import Services, build_services
 from api.edge.telemetry import RequestFigures, Telemetry
 from api.kernel.errors import NotFound, Unavailable
-from api.metrics.pipeline import read_reports, render_figures
+from api.metrics.pipeline import COMPLETENESS, REPORTS, render_figures, report_of
 from contracts.settings import ApiSettings, DatabaseSettings, MailSettings, WarehouseSettings
 
 _PING = compiled(text("select 1 from transport_epoch limit 1"))
@@ -128,7 +128,8 @@ def _operations(services: Services, registry: CollectorRegistry) -> APIRouter:
         pipeline = b""
         with suppress(psycopg.Error):  # the figures of this process are there all the same
             async with services.database.reading(None) as unit:
-                pipeline = render_figures(await read_reports(unit))
+                reports, channels = await unit.fetch_all(REPORTS.bind(), COMPLETENESS.bind())
+                pipeline = render_figures(map(report_of, reports), channels)
         return Response(generate_latest(figures) + pipeline, media_type=CONTENT_TYPE_LATEST)
 
     return router

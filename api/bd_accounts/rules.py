@@ -105,6 +105,13 @@ class Account(Versioned):
         """Whether it may send at all."""
         return self.state in (AccountState.ACTIVE, AccountState.LIMITED)
 
+    @property
+    def not_compared(self) -> Literal["bots_may_list_nothing", "linkedin_lists_nothing"] | None:
+        """Why nobody can tell whether its days are complete; None where they are compared."""
+        if self.channel is Channel.LINKEDIN:
+            return "linkedin_lists_nothing"
+        return "bots_may_list_nothing" if self.settings.get("business_bot") is True else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Assignment:

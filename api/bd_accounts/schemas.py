@@ -1,7 +1,7 @@
 """Bodies and answers of accounts. Secrets go in, and come out for connectors alone."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
@@ -77,6 +77,9 @@ class AccountRead(BaseModel):
     settings: dict[str, JsonValue]
     connected_at: datetime | None
     lease_until: datetime | None
+    not_compared: Literal["bots_may_list_nothing", "linkedin_lists_nothing"] | None = Field(
+        description="Why its days cannot be compared with its provider, so that nobody knows whether they are complete."
+    )
     created_at: datetime
     updated_at: datetime
 

@@ -26,6 +26,14 @@ from process_status order by process
 """)
 )
 
+COMPLETENESS = compiled(text("select channel, missing, failed, overdue from channel_completeness()"))
+
+#: Of each channel, what `channel_completeness` counts.
+_OF_CHANNELS = {
+    "missing": ("sluice_channel_missing_messages", "Messages of eight days that providers have and that are not here."),
+    "failed": ("sluice_channel_failed_messages", "Messages of eight days that could not be taken in."),
+    "overdue": ("sluice_channel_overdue_accounts", "Working accounts that nobody compared for ten minutes."),
+}
 #: (process, key of its report) -> figure's name and meaning.
 _FIGURES = {
     ("relay", "pending"): ("sluice_outbox_pending_events", "Events that wait to be published (counted up to 100,001)."),
@@ -114,8 +122,8 @@ def _scorer_alarms(report: Report) -> list[Alarm]:
     ]
 
 
-def render_figures(reports: Iterable[Report]) -> bytes:
-    """The figures in Prometheus's text format."""
+def render_figures(reports: Iterable[Report], channels: Iterable[Row]) -> bytes:
+    """The figures in Prometheus's text format; `channels` are rows of COMPLETENESS."""
     registry = CollectorRegistry()
     silent = Gauge(
         "sluice_process_silent_seconds", "Since the process last reported itself.", ("process",), registry=registry
@@ -129,4 +137,10 @@ def render_figures(reports: Iterable[Report]) -> bytes:
         for (process, key), gauge in gauges.items():
             if process == kind and report.detail.get(key) is not None:
                 gauge.labels(report.process).set(float(report.detail[key]))
+    by_channel = {
+        key: Gauge(name, meaning, ("channel",), registry=registry) for key, (name, meaning) in _OF_CHANNELS.items()
+    }
+    for row in channels:
+        for key, gauge in by_channel.items():
+            gauge.labels(row.channel).set(getattr(row, key))
     return generate_latest(registry)

@@ -61,6 +61,7 @@ class AccountRead(TypedDict):
     settings: dict[str, JsonValue]
     connected_at: str | None
     lease_until: str | None
+    not_compared: Literal["bots_may_list_nothing", "linkedin_lists_nothing"] | None
     created_at: str
     updated_at: str
 

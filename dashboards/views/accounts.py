@@ -40,6 +40,15 @@ _WAITS = {
     "by_user": "Somebody disconnected it.",
     "signing_key_unusable": "The key that mails are signed with cannot be read. Enter another one below.",
 }
+_NOT_COMPARED = {
+    "bots_may_list_nothing": (
+        "Its days cannot be compared, because Telegram lets a bot list no messages. What it missed is asked for by the"
+        " number of the last update, which Telegram keeps for a day; whether more is missing nobody can tell."
+    ),
+    "linkedin_lists_nothing": (
+        "Its days cannot be compared, because LinkedIn lets no program list messages. Here is what was written here."
+    ),
+}
 _CHANNELS = {"email": "E-mail", "telegram": "Telegram", "x": "X", "linkedin": "LinkedIn"}
 _ADDRESSES = {
     "email": "E-mail address",
@@ -136,6 +145,8 @@ def _account(sign_in: SignIn, me: Me, account: dict[str, Any], known: Known) -> 
         first.metric("Health", f"{health['health']:.0%}", border=True, help=answered)
         second.metric("Sent today", health["sent_today"], border=True)
         third.metric("May still begin today", health["budget"], border=True)
+        if account["not_compared"]:
+            st.info(_NOT_COMPARED[account["not_compared"]])
         days = client.get_all(sign_in, f"{path}/days", most=14)
         if days:
             st.dataframe([_day(day) for day in days], hide_index=True, alt="How complete each day is")

@@ -110,6 +110,7 @@ class Chats:
                 if isinstance(message, types.Message):
                     by_day.setdefault(message.date.date().isoformat(), {})[_name(message)] = message
         await self._follow_up(by_day, since.date().isoformat())
+        by_day.setdefault(today.isoformat(), {})  # a day without messages was looked at, too
         healed: list[str] = []
         for day, found in by_day.items():
             missing = await self._api.compare_day(self._held, day, list(found))

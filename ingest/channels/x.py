@@ -222,9 +222,8 @@ class Messages:
                 await self._api.keep_files(one["message_id"], files)
 
     async def _compare(self, events: list[Json]) -> list[str]:
-        by_day: dict[str, dict[str, Json]] = {}
-        if self._odd:  # nobody knows of which day they are
-            by_day[datetime.now(UTC).date().isoformat()] = {}
+        # a day without messages was looked at, too; of which day odd ones are, nobody knows
+        by_day: dict[str, dict[str, Json]] = {datetime.now(UTC).date().isoformat(): {}}
         for event in events:
             by_day.setdefault(event["created_at"][:10], {})[event["id"]] = event
         healed: list[str] = []

@@ -46,6 +46,7 @@ def inbox_of_one() -> Row:
         "reason": "code_needed",
         "until": None,
         "lease_until": None,
+        "not_compared": None,
         "user_id": None,
         "team_id": None,
         "daily_limit": 200,

@@ -73,8 +73,9 @@ def test_an_account_says_what_it_waits_for_and_what_is_missing(
 
 def test_a_business_bot_is_added_and_asks_for_its_token(open_page: Callable[..., AppTest], double: Double) -> None:
     double.inbox["account"]["settings"] = {"business_bot": True}
-    double.inbox["account"]["reason"] = "token_needed"
+    double.inbox["account"] |= {"reason": "token_needed", "not_compared": "bots_may_list_nothing"}
     page = open_page("accounts")
+    assert "cannot be compared, because Telegram lets a bot list no messages" in page.info[0].value
     token = next(one for one in page.text_input if one.label.startswith("Token of the bot"))
     token.set_value("7:token")
     press(page, "Keep")

@@ -121,5 +121,5 @@ class TestFreshness:
         assert 'sluice_scores_behind_seconds{process="scorer"} 31.0' in figures
         rules = (PROJECT / "deploy" / "prometheus" / "alerts.yml").read_text()
         named = set(re.findall(r"expr: .*?(sluice_\w+)", rules))
-        assert len(named) == 6
+        assert len(named) == 9
         assert named <= set(re.findall(r"^# TYPE (\w+) gauge", figures, re.MULTILINE))
