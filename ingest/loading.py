@@ -124,8 +124,8 @@ class Session:
         is_busy = self.progress.behind or self._buffer.records or self._writing is not None
         if is_busy or monotonic() < self._awake_until:
             return
-        while not stop.is_set() and monotonic() < until:
-            if self.leases.wait_for_events(_LOOK_SECONDS):
+        while not stop.is_set() and (left := until - monotonic()) > 0:
+            if self.leases.wait_for_events(min(_LOOK_SECONDS, left)):
                 self._awake_until = monotonic() + _AWAKE_SECONDS
                 return
 
