@@ -168,6 +168,40 @@ def test_fields_and_stages_are_set_up(opened: Open, who: session.SignIn) -> None
     assert len(page.dataframe) == 1
 
 
+def test_stages_are_reordered_emptied_retired_and_brought_back(opened: Open, who: session.SignIn) -> None:
+    [pipeline] = client.pipelines(who)
+    first, second = pipeline.stages[:2]
+    made = deal(who, stage_id=first.id)
+
+    def stages() -> list[str]:
+        return [one["name"] for one in client.get(who, f"/v1/pipelines/{pipeline.id}")["stages"]]
+
+    before, page = stages(), opened("pipelines")
+    field(page, "Place").select(2)
+    page = press(page, "Save")
+    assert stages()[:2] == [before[1], before[0]]
+    retiring = page.selectbox(key=f"retire {pipeline.id}").select(first.id).run()
+    assert "Open deals are in this stage: 1. Say where they go" in said(retiring)
+    retiring.selectbox(key=f"target {pipeline.id}").select(second.id).run()
+    page = press(retiring, "Move 1")
+    assert client.get(who, f"/v1/deals/{made['id']}")["stage_id"] == second.id
+    page = page.selectbox(key=f"retire {pipeline.id}").select(first.id).run()
+    page = press(page, "Retire")
+    assert first.name not in stages()
+    press(page, "Bring it back")
+    assert first.name in stages()
+
+
+def test_a_pipeline_is_renamed_retired_and_taken_back(opened: Open, who: session.SignIn) -> None:
+    page = opened("pipelines")
+    field(page, "Name of the pipeline").input("Europe")
+    page = press(page, "Rename")
+    page = press(page, "Retire the pipeline")
+    assert "Europe (retired)" in said(page)
+    page = press(page, "Take it back into use")
+    assert [one["name"] for one in client.get_all(who, "/v1/pipelines") if one["is_active"]] == ["Europe"]
+
+
 def test_a_deal_is_made_with_all_that_belongs_to_it(opened: Open, who: session.SignIn) -> None:
     size = client.post(
         who,
