@@ -20,6 +20,7 @@ def build_defs(*, warehouse: Warehouse, project: Project) -> dg.Definitions:
             scoring.lead_model,
             scoring.lead_scores,
             daily.events_by_day,
+            daily.days_of_daily_marts,
         ],
         asset_checks=checks,
         jobs=[

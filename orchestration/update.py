@@ -98,10 +98,10 @@ def _update(
     if EVENTS in built.failed or not built.nodes:
         return
     parts = set(done.tested.values())
-    held = _held(warehouse.status.read().checks, of=parts)
+    held = held_parts(warehouse.status.read().checks, of=parts)
     if full_refresh or (speed is Speed.SETTLED and (held or _is_look_due(warehouse, builder.project, done.unsound))):
         done.judged = judge_marts(warehouse, builder.project, without=done.unsound)
-        held = _held(warehouse.status.read().checks, of=parts)
+        held = held_parts(warehouse.status.read().checks, of=parts)
     done.failed |= {part: why for part, why in held.items() if part.speed is speed}
     done.unsound |= set(held)
     published, raw_version = last_publication(warehouse.url), done.raw.version if done.raw else None
@@ -167,7 +167,7 @@ def judge_marts(warehouse: Warehouse, project: Project, *, without: Collection[P
     return found
 
 
-def _held(checks: Sequence[Check], *, of: Collection[Part]) -> dict[Part, str]:
+def held_parts(checks: Sequence[Check], *, of: Collection[Part]) -> dict[Part, str]:
     """Parts whose suites did not hold when they were last looked at, and why."""
     named = {str(part): part for part in of}
     held: dict[Part, str] = {}

@@ -145,6 +145,16 @@ def run_tests(warehouse: WarehouseSettings, *, target_path: Path) -> list[NodeRe
     return _results(_invoke(arguments, warehouse=warehouse, target_path=target_path))
 
 
+def compile_models(warehouse: WarehouseSettings, names: Collection[str], *, target_path: Path) -> dict[str, str]:
+    """The queries of models, as they would run on this warehouse.
+
+    Raises:
+        DbtError: dbt could not run.
+    """
+    found = _results(_invoke(["compile", "--select", *names], warehouse=warehouse, target_path=target_path))
+    return {node.name: node.sql for node in found}
+
+
 @dataclass(frozen=True)
 class SourceFreshness:
     """How old the newest row of raw is, against what its description promises: pass, warn or error."""

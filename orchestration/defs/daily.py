@@ -1,4 +1,6 @@
-"""Days as partitions: each night the day before is compared, earlier ones when a backfill asks for them."""
+"""Days as partitions: each night the day before is compared, earlier ones when a backfill asks for them; and days of
+the daily marts, which a backfill makes anew.
+"""
 
 from datetime import date
 from typing import Any
@@ -6,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from orchestration.daily import compare_day
+from orchestration.daily_marts import DAILY, make_day_anew
 from orchestration.defs.assets import RAW_EVENTS
 from orchestration.warehouse import Warehouse
 
@@ -43,6 +46,31 @@ def events_by_day(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam
     return dg.MaterializeResult(
         metadata={"events": found.events, "differences": len(differences)},
         check_results=[dg.AssetCheckResult(check_name=COMPLETE, passed=not differences, description=message)],
+    )
+
+
+@dg.asset(
+    name="days_of_daily_marts",
+    group_name="sales",
+    owners=["team:sales operations"],
+    deps=[mart.value for mart in DAILY],
+    description="Days of the daily marts, made anew from the facts; the refresh keeps them up to date without it.",
+    partitions_def=DAYS,
+    retry_policy=dg.RetryPolicy(max_retries=2, delay=60),
+)
+def days_of_daily_marts(
+    context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads it
+    """Make the partition's day anew."""
+    made = make_day_anew(
+        warehouse, date.fromisoformat(context.partition_key), holder=f"Dagster run {context.run.run_id}"
+    )
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": sum(one.rows for one in made.values()),
+            "rows_put_right": sum(max(one.gone, one.came) for one in made.values()),
+            "marts": dg.MetadataValue.json({mart.value: vars(one) for mart, one in made.items()}),
+        }
     )
 
 
