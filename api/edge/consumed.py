@@ -31,16 +31,17 @@ returning c.since, c.settled_position
 """)
 )
 
-# each part is a predicate of its own, so that it is read in the order of its index and only as far as is asked for
+# Each part is a predicate of its own, so that it is read in the order of its index and only as far as is asked for.
+# What is consumed is looked up event by event: an anti-join, planned while there was little, compared all with all.
 _RECORDED = f"""
 from event_log e
 where e.position > (select settled_position from consumers where consumer = :consumer)
   and e.recorded_at >= (select since from consumers where consumer = :consumer) and {_TYPES.format("e")}
-  and not exists (
-    select from consumed_events d
+  and (
+    select d.event_id from consumed_events d
     where d.organization_id = e.organization_id and d.consumer = :consumer and d.event_id = e.event_id
       and (d.consumed_at is not null or d.parked_reason is not null)
-  )
+  ) is null
 """
 _RELEASED = """
 from consumed_events d where d.consumer = :consumer and d.consumed_at is null and d.parked_reason is null
