@@ -92,6 +92,7 @@ def stage_id(pipeline: str, position: int) -> str:
 def pipeline_answer(key: str) -> Row:
     return {
         "id": key,
+        "version": 1,
         "name": {"new": "New business", "renewal": "Renewals"}[key],
         "is_active": True,
         "stages": [
@@ -101,6 +102,10 @@ def pipeline_answer(key: str) -> Row:
                 "name": name,
                 "kind": kind_of(key, position),
                 "position": position,
+                "target_days": None,
+                "entry_fields": [],
+                "exit_fields": [],
+                "is_retired": False,
             }
             for position, name in enumerate(STAGES[key])
         ],

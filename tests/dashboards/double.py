@@ -190,6 +190,10 @@ def application(double: Double) -> FastAPI:
     def pipelines() -> Row:
         return {"items": [pipeline_answer(key) for key in STAGES], "next_cursor": None}
 
+    @app.get("/v1/pipelines/{pipeline_id}")
+    def pipeline(pipeline_id: str) -> Row:
+        return pipeline_answer(pipeline_id)
+
     serve_records(app, double.changed)
 
     @app.get("/v1/freshness")

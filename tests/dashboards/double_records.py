@@ -34,7 +34,15 @@ _FILE: Row = {
     "sha256": "0" * 64, "is_scanned": False, "uploaded_by": None, "deal_id": "d1", "contact_id": None,
     "company_id": None, "activity_id": None, "message_id": None, "created_at": _AT,
 }  # fmt: skip
-_FIELD: Row = {"version": 1, "is_required": False, "is_unique": False, "is_personal": True, "is_retired": False}
+_FIELD: Row = {
+    "version": 1,
+    "is_required": False,
+    "is_unique": False,
+    "is_personal": True,
+    "is_retired": False,
+    "value_kind": None,
+    "computing": None,
+}
 
 
 _DEED: Row = {
