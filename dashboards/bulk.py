@@ -14,11 +14,10 @@ _VERBS = {
     "untag": "Take tags off",
     "set": "Set a field",
     "assign": "Assign",
-    "move": "Move to a stage",
     "distribute": "Distribute by the rules",
     "delete": "Delete",
 }
-_OF_DEALS = frozenset({"move", "distribute"})
+_OF_DEALS = frozenset({"distribute"})
 _PLURALS = {"contact": "contacts", "company": "companies"}
 #: What can be set besides custom fields.
 _FIELDS = {
@@ -56,11 +55,6 @@ def _parameters(who: SignIn, kind: str, what: str) -> dict[str, Any]:
         case "assign":
             people = {one["id"]: one["name"] for one in client.get_all(who, "/v1/users") if one.get("is_active", True)}
             return {"user_id": st.selectbox("To", list(people), format_func=people.__getitem__)}
-        case "move":
-            stages = {stage.id: f"{one.name}: {stage.name}" for one in client.pipelines(who) for stage in one.stages}
-            target = st.selectbox("Stage", list(stages), format_func=stages.__getitem__)
-            reason = st.text_input("Why, if they are lost", key="bulk reason").strip()
-            return {"stage_id": target, **({"reason": reason} if reason else {})}
         case "set":
             return _fields(who, kind)
         case _:

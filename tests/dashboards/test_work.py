@@ -411,3 +411,17 @@ def test_a_field_of_all_is_set_as_a_bulk_change(opened: Open, who: session.SignI
     press(page, "Change them")
     [job] = client.get(who, "/v1/bulk")["items"]
     assert job["action"] == {"do": "company.set", "with": {"custom": {region: "North"}}}
+
+
+@pytest.mark.parametrize(("view", "kind"), [("deals", "deal"), ("contacts", "contact"), ("companies", "company")])
+def test_whatever_may_be_done_to_all_of_a_list_is_known_to_the_api(
+    opened: Open, who: session.SignIn, view: str, kind: str
+) -> None:
+    made = deal(who) if kind == "deal" else client.post(who, f"/v1/{view}", {"name": "Acme"}).body
+    assert made["id"]
+    page = opened(view, view="list") if kind == "deal" else opened(view)
+    for number in range(len(page.selectbox(key=f"bulk verb {kind}").options)):
+        page.selectbox(key=f"bulk verb {kind}").select_index(number).run()
+        press(page, "How many?")
+        assert not [one.value for one in page.error if "no such action" in one.value]
+        assert not page.exception
