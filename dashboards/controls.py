@@ -56,6 +56,10 @@ class Scope:
             "whose": self.whose.value or None,
         }
 
+    def of_any_period(self) -> dict[str, str | int | None]:
+        """As the API takes them, without the period: for questions that have one of their own."""
+        return {name: value for name, value in self.parameters().items() if name not in ("from", "to")}
+
     def link(self) -> dict[str, str | None]:
         """As the address carries them."""
         custom = self.period_name is PeriodName.CUSTOM
@@ -242,6 +246,22 @@ def scope_bar(who: SignIn, organization: Organization, known: list[Pipeline], *,
         with columns[3]:
             known_at = as_of(organization, now)
     return Scope(of, name, days, known_at, theirs)
+
+
+def standing_bar(who: SignIn, organization: Organization, known: list[Pipeline]) -> Scope:
+    """The same bar for a page whose questions have periods of their own; the period chosen elsewhere stays chosen."""
+    now = datetime.now(UTC)
+    today = now.astimezone(organization.zone).date()
+    with st.container(border=True, key="scope_bar"):
+        columns = st.columns(3)
+        with columns[0]:
+            of = pipeline(known, with_all=True)
+        with columns[1]:
+            theirs = whose(who)
+        with columns[2]:
+            known_at = as_of(organization, now)
+    usual = periods.named(DEFAULT_PERIOD, today, fiscal_start_month=organization.fiscal_year_start_month)
+    return Scope(of, DEFAULT_PERIOD, usual, known_at, theirs)
 
 
 def whose(who: SignIn, label: str = "Whose deals", key: str = "whose") -> Whose:

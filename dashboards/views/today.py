@@ -4,8 +4,9 @@ from datetime import UTC, date, datetime, timedelta
 
 import streamlit as st
 
-from dashboards import client, figures, goals, links, money, restated, states
+from dashboards import client, controls, figures, goals, links, money, restated, states
 from dashboards.answers import FiguresAnswer, Me, Organization
+from dashboards.controls import Scope
 from dashboards.figures import Column, Panel
 from dashboards.pages import Page, link
 from dashboards.periods import PeriodName, named
@@ -47,28 +48,23 @@ def render(who: SignIn, me: Me) -> None:
     organization = me.organization
     with states.explained():
         version = states.version_to_show(who)
-        states.page_head("Today", who, organization.zone)
-        if not client.pipelines(who):
+        states.page_head("Today", who, organization.zone, follows=links.chosen("as_of_mode") != "then")
+        known = client.pipelines(who)
+        if not known:
             states.nothing_here("There is no pipeline yet", "Create one, or import your deals, and come back.")
             return
-        today = datetime.now(UTC).astimezone(organization.zone).date()
-        links.publish({})
+        scope = controls.standing_bar(who, organization, known)
+        links.publish({name: value for name, value in scope.link().items() if name != "period"})
+        today = (scope.as_of or datetime.now(UTC)).astimezone(organization.zone).date()
         _alarms(who)
-        _week(who, organization, today, version)
-        _quarter(who, organization, today, version)
+        _week(who, organization, scope, today, version)
+        _quarter(who, organization, scope, today, version)
         st.header("Who needs help?", anchor=False)
-        asked: Asked = {"group_by": "owner"}
+        asked: Asked = {**scope.of_any_period(), "group_by": "owner"}
         stalled = by_owner(client.figures(who, "stalled_deals", asked, version=version))
-        figures.draw(
-            who,
-            organization,
-            stalled,
-            asked,
-            _HELP,
-            question="Open longer than the stage's target · as known now",
-            version=version,
-        )
-        _restated(who, organization, today, version)
+        question = _words(scope, organization, "Open longer than the stage's target")
+        figures.draw(who, organization, stalled, asked, _HELP, question=question, version=version)
+        _restated(who, organization, scope, today, version)
         st.header("Ask further", anchor=False)
         columns = st.columns(2)
         for number, (question, path) in enumerate(QUESTIONS.items()):
@@ -92,10 +88,10 @@ def _alarms(who: SignIn) -> None:
         link("alarms", "All figures that you watch")
 
 
-def _week(who: SignIn, organization: Organization, today: date, version: str | None) -> None:
+def _week(who: SignIn, organization: Organization, scope: Scope, today: date, version: str | None) -> None:
     """Seven whole days against the seven before: equal age, so that colours are right."""
     st.header("What changed since last week?", anchor=False)
-    this, last = (_period(today, days) for days in (7, 14))
+    this, last = ({**scope.of_any_period(), **_period(today, days)} for days in (7, 14))
     tiles = [
         ("Created", "deals_created", "deals_created", False),
         ("Closed-won", "bookings", "deals_won", False),
@@ -118,36 +114,42 @@ def _week(who: SignIn, organization: Organization, today: date, version: str | N
             height="stretch",
             help=f"In the seven days up to yesterday; {then} in the seven before.",
         )
-    st.caption(
-        f"{this['from']} up to {this['to']}, against the seven days before. "
-        "Closed-won counts by closing date, not by creation."
-    )
+    days = f"{this['from']} up to {this['to']}, against the seven days before"
+    st.caption(f"{_words(scope, organization, days)}. Closed-won counts by closing date, not by creation.")
     week = {"on": today.isoformat(), "against": (today - timedelta(days=7)).isoformat()}
     link("pipeline", "What this did to the pipeline, part by part", **week)
 
 
-def _quarter(who: SignIn, organization: Organization, today: date, version: str | None) -> None:
+def _quarter(who: SignIn, organization: Organization, scope: Scope, today: date, version: str | None) -> None:
     st.header("What will we close this quarter?", anchor=False)
     period = named(PeriodName.THIS_QUARTER, today, fiscal_start_month=organization.fiscal_year_start_month)
-    asked: Asked = {"from": period.start.isoformat(), "to": period.end.isoformat()}
+    days: Asked = {"from": period.start.isoformat(), "to": period.end.isoformat()}
+    asked = {**scope.of_any_period(), **days}
     answer = client.figures(who, "forecast", asked, version=version)
     columns = [("Forecast", "forecast_minor"), ("Won already", "booked_amount_minor"), ("Best case", "best_case_minor")]
     for place, (label, figure) in zip(st.columns(len(columns)), columns, strict=True):
         place.metric(
             label, money.short_amount(_figure(answer, figure), organization.currency), border=True, height="stretch"
         )
-    goals.tile(who, organization, asked, version=version)
-    states.provenance(answer, f"{period} · all pipelines · as known now")
+    if scope.pipeline is None and not scope.whose.value:  # goals are of all pipelines, this one of everybody
+        goals.tile(who, organization, {**days, "as_of": asked["as_of"]}, version=version)
+    states.provenance(answer, _words(scope, organization, str(period)))
 
 
-def _restated(who: SignIn, organization: Organization, today: date, version: str | None) -> None:
+def _restated(who: SignIn, organization: Organization, scope: Scope, today: date, version: str | None) -> None:
     """Whether last quarter's bookings are still what they were a week ago."""
     st.header("Has the past changed?", anchor=False)
     period = named(PeriodName.LAST_QUARTER, today, fiscal_start_month=organization.fiscal_year_start_month)
-    asked: Asked = {"from": period.start.isoformat(), "to": period.end.isoformat()}
+    asked = {**scope.of_any_period(), "from": period.start.isoformat(), "to": period.end.isoformat()}
     answer = client.figures(who, "bookings", asked, version=version)
     st.text(f"Booked in {period}: {money.amount(_figure(answer, 'won_amount_minor'), organization.currency)}.")
     restated.note(who, organization, "bookings", "won_amount_minor", asked, f"Booked in {period}")
+
+
+def _words(scope: Scope, organization: Organization, what: str) -> str:
+    """A question in words: what, of which pipeline, whose, as known when."""
+    pipeline = scope.pipeline.name if scope.pipeline else "all pipelines"
+    return " · ".join([what, pipeline, *scope.whose.words(), figures.known(scope, organization)])
 
 
 def _period(today: date, days: int) -> Asked:

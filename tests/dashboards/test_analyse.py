@@ -80,6 +80,18 @@ def test_today_leads_to_every_question_that_it_does_not_answer_itself(open_page:
     assert {"What changed since last week?", "What will we close this quarter?", "Who needs help?"} <= set(said)
 
 
+def test_today_is_of_the_scope_that_other_pages_have(open_page: Open, double: Double) -> None:
+    double.figures = [ROW]
+    chosen = f"team:{TEAMS[0]['id']}"
+    words(open_page("today", whose=chosen, as_of="2026-03-04T09:30"))
+    for metric in ("deals_created", "bookings", "lost_reasons", "forecast", "stalled_deals"):
+        asked = double.questions(f"/v1/metrics/{metric}")
+        assert {(one["whose"], one["as_of"][:10]) for one in asked} == {(chosen, "2026-03-04")}, metric
+    [this, before] = double.questions("/v1/metrics/deals_created")
+    assert (this["from"], this["to"]) == ("2026-02-25", "2026-03-04")  # seven whole days before the day of knowledge
+    assert (before["from"], before["to"]) == ("2026-02-18", "2026-02-25")
+
+
 def test_a_row_opens_the_deals_behind_it_in_a_dialog_with_an_address(open_page: Open, double: Double) -> None:
     double.figures = [ROW | {"group": "s1", "stage_id": None, "deals_won": 2}]
     page = open_page("sources", velocity_row="s1|")
