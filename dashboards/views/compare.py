@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import streamlit as st
 
-from dashboards import client, controls, figures, frames, links, money, restated, sentences, states
+from dashboards import client, controls, figures, frames, groups, links, money, restated, sentences, states
 from dashboards.answers import FiguresAnswer, Me, Organization
 from dashboards.controls import Scope
 from dashboards.pages import Page
@@ -48,20 +48,21 @@ def render(who: SignIn, me: Me) -> None:
         counts = controls.counting_bar(scope.pipeline or known[0])
         left, right = st.columns(2)
         with left:
-            by = controls.choose("Explained by", "why_by", _BY)
+            ways = _BY | groups.own_fields(who)
+            by = controls.choose("Explained by", "why_by", ways)
         with right:
             against = controls.choose("Against", "against_what", _AGAINST)
             other = _other(who, organization, scope, against)
         links.publish(scope.link() | counts.link() | {"by": None, "why_by": by} | other.link)
         asked = {**scope.parameters(), **counts.parameters(), "unit": None, "group_by": by, **other.asked}
         with st.spinner("Comparing"):
-            answer = client.figures(who, "conversion_change", asked, version=version)
+            answer = groups.named(who, client.figures(who, "conversion_change", asked, version=version))
         mine = scope.whose.name if against == "whose" else str(scope.period)
         st.header(states.plain(f"{mine} against {other.name}"), anchor=False)
-        _whole(answer, by, other.between, is_of_one_age=bool(counts.window_days or other.between))
+        _whole(answer, ways[by], other.between, is_of_one_age=bool(counts.window_days or other.between))
         _steps(answer, other.between)
         question = figures.describe(scope, organization, f"Deals {counts.cohort.partition(':')[0]}")
-        states.provenance(answer, f"{question} · against {other.name} · explained by {_BY[by].lower()}")
+        states.provenance(answer, f"{question} · against {other.name} · explained by {ways[by].lower()}")
         later = {**scope.parameters(), **counts.parameters(), "unit": None}
         restated.note(who, organization, "funnel", "cohort", later, "Deals of the later period")
 
@@ -111,32 +112,32 @@ def _then(organization: Organization) -> datetime:
     return chosen.replace(tzinfo=organization.zone)
 
 
-def _whole(answer: FiguresAnswer, by: str, between: tuple[str, str] | None, *, is_of_one_age: bool) -> None:
+def _whole(answer: FiguresAnswer, way: str, between: tuple[str, str] | None, *, is_of_one_age: bool) -> None:
     total = next((row for row in answer.totals if row["is_total"] and row["stage_id"] is None), None)
     if total is None:
         states.nothing_here("Nothing to compare", "Neither period has deals. Choose another one above.")
         return
-    groups = [row for row in answer.totals if not row["is_total"] and row["stage_id"] is None]
-    names = _names(answer, groups)
+    parts = [row for row in answer.totals if not row["is_total"] and row["stage_id"] is None]
+    names = _names(answer, parts)
     with st.container(border=True):
         st.text(sentences.difference(total, "Won of all", between=between))
-        if said := sentences.cause(groups, names, _BY[by].lower()):
+        if said := sentences.cause(parts, names, way.lower()):
             st.text(said)
         if not is_of_one_age:
             st.caption(
                 "The later deals have had less time. “Within days” under “How it is counted” compares equal ages."
             )
-    st.dataframe(_table(groups, names, "won", "cohort", between), hide_index=True, alt="Effect of every group")
+    st.dataframe(_table(parts, names, "won", "cohort", between), hide_index=True, alt="Effect of every group")
 
 
 def _steps(answer: FiguresAnswer, between: tuple[str, str] | None) -> None:
     st.header("Step by step", anchor=False)
     for total in (row for row in answer.totals if row["is_total"] and row["stage_id"] is not None):
         step = f"{answer.label(total['from_stage_id'])} → {answer.label(total['stage_id'])}"
-        groups = [row for row in answer.rows if row["stage_id"] == total["stage_id"]]
+        parts = [row for row in answer.rows if row["stage_id"] == total["stage_id"]]
         with st.expander(states.plain(f"{step}: {_short(total)}")):
             st.text(sentences.difference(total, step, between=between))
-            table = _table(groups, _names(answer, groups), "entered", "entered_before", between)
+            table = _table(parts, _names(answer, parts), "entered", "entered_before", between)
             st.dataframe(table, hide_index=True, alt=f"Effect of every group on {step}")
 
 
@@ -146,12 +147,12 @@ def _short(total: dict[str, Any]) -> str:
     return f"{money.share(total['conversion'])}, {money.points(total['difference']) or 'unchanged'}"
 
 
-def _names(answer: FiguresAnswer, groups: list[dict[str, Any]]) -> dict[str, str]:
-    return frames.distinct({str(row["group"]): frames.group_name(answer, row["group"]) for row in groups})
+def _names(answer: FiguresAnswer, parts: list[dict[str, Any]]) -> dict[str, str]:
+    return frames.distinct({str(row["group"]): frames.group_name(answer, row["group"]) for row in parts})
 
 
 def _table(
-    groups: list[dict[str, Any]], names: dict[str, str], part: str, whole: str, between: tuple[str, str] | None
+    parts: list[dict[str, Any]], names: dict[str, str], part: str, whole: str, between: tuple[str, str] | None
 ) -> pd.DataFrame:
     named = between if between and between[0] != between[1] else ("Now", "Before")
     now, earlier = (name[:1].upper() + name[1:] for name in named)
@@ -168,7 +169,7 @@ def _table(
                 "By its rate": _points(row["rate_effect"]),
                 "By its share": _points(row["mix_effect"]),
             }
-            for row in sorted(groups, key=effect, reverse=True)
+            for row in sorted(parts, key=effect, reverse=True)
         ]
     )
 

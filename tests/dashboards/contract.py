@@ -83,7 +83,7 @@ def _of_metric(path: str, query: Mapping[str, str]) -> Iterator[tuple[str, str]]
         return
     for name in query.keys() - _ANY_METRIC - set(definition.parameters) - COMMON:
         yield name, f"{definition.name} has no such parameter."
-    if "group_by" in query and query["group_by"] not in definition.offered:
+    if "group_by" in query and query["group_by"].partition(":")[0] not in definition.offered:
         yield "group_by", f"{definition.name} is not offered by {query['group_by']}."
     if "measure" in query and definition.measure(query["measure"]) is None:
         yield "measure", f"{definition.name} has no such figure."

@@ -176,6 +176,10 @@ def test_a_team_or_a_person_is_asked_about_and_own_fields_split(open_page: Open,
         assert asked
         assert {query.get("whose") for query in asked} == {chosen}, view
     assert "Size" in open_page("funnel").selectbox(key="by").options
+    page = open_page("compare")
+    page.selectbox(key="why_by").select("custom:f2").run()
+    assert double.questions("/v1/metrics/conversion_change")[-1]["group_by"] == "custom:f2"
+    assert "explained by size" in words(page)
 
 
 def test_r29_what_does_not_fit_is_counted(open_page: Open, double: Double, monkeypatch: pytest.MonkeyPatch) -> None:

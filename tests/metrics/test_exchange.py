@@ -187,6 +187,11 @@ def test_custom_fields_split_and_filter(log: EventLog, pipeline: Pipeline, ask: 
     funnel = asker.answer("funnel", **given, group_by=f"custom:{FIELD}")
     assert [total["won"] for total in funnel.totals] == [1, 1, 1]
     assert asker.answer("funnel", **given, custom=f"{FIELD}:north").totals[0]["cohort"] == 1
+    changed = asker.answer("conversion_change", **given, group_by=f"custom:{FIELD}")
+    cohorts = {row["group"]: row["cohort"] for row in changed.totals if not row["is_total"] and not row["stage_id"]}
+    assert cohorts == {row["group"]: row["cohort"] for row in funnel.totals}
+    of_north = asker.answer("conversion_change", **given, custom=f"{FIELD}:north").totals[0]
+    assert (of_north["is_total"], of_north["cohort"]) == (True, 1)
     north = asker.rows("bookings", "deals_won", **PERIOD, group_by=f"custom:{FIELD}", group="north")
     assert [item["deal_id"] for item in north.items] == [str(marked[0].id)]
     then = (BEGINNING + days(2.5)).isoformat()
