@@ -40,6 +40,8 @@ def table(items: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *, add
     rows = [{label: item.get(name) for name, label in columns.items()} for item in items]
     links = [f"/{address}?id={item['id']}" for item in items]
     frame = pd.DataFrame(rows, columns=list(columns.values()))
+    texts = frame.select_dtypes(exclude="number").columns
+    frame[texts] = frame[texts].fillna("")  # which would be drawn as "None"
     frame.insert(0, "Open", links)
     shown = {"Open": st.column_config.LinkColumn("Open", display_text="Open")}
     st.dataframe(frame, column_config=shown, hide_index=True, width="stretch")

@@ -329,6 +329,7 @@ def test_a_list_is_narrowed_by_a_custom_field_and_kept_as_a_view(opened: Open, w
         client.post(who, "/v1/companies", {"name": name, "custom": {seats["id"]: count}})
     page = opened("companies")
     assert list(page.dataframe[0].value["Name"]) == ["Many", "Few"]
+    assert list(page.dataframe[0].value["Industry"]) == ["", ""]
     page.selectbox(key="by company").select(f"custom.{seats['id']}").run()
     next(one for one in page.selectbox if one.label == "Is").select(">=")
     page.number_input[0].set_value(10.0)
