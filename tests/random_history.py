@@ -69,6 +69,8 @@ class _Organization:
         for examples in found.values():
             # nobody records a version of a thing before the one that it follows
             instants, aggregate_id = sorted(self._instant() for _ in examples), self.log.new_id()
+            if examples[0].aggregate_type == "usage_report":  # told before anybody is charged for it
+                instants = [BEGINNING for _ in examples]
             for example, instant in zip(examples, instants, strict=True):
                 self.log.add(example.data, aggregate_id, at=instant)
 
