@@ -2,7 +2,7 @@
 
 import re
 from datetime import timedelta
-from itertools import product
+from itertools import product, zip_longest
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from contracts.warehouse import Mart
 from metrics.compile import Compiled, Statement
 from metrics.dialect import DUCKDB, POSTGRES, Dialect
 from metrics.errors import ParameterError
+from metrics.moments import DAY_BOUNDS
 from metrics.parameters import read
 from metrics.publication import PublishedVersion
 from metrics.query import answer
@@ -138,6 +139,7 @@ _OUR_WORDS = {
     *("revalued", "increased", "decreased", "handed_over", "taken_over"),
     *("scored", "settled", "squares", "not won", "scored_deals", "converted", "not converted"),
     *(f"tenth_{place:02}" for place in range(1, 11)),
+    *(f"{start}-{end}" for start, end in zip_longest(DAY_BOUNDS, DAY_BOUNDS[1:], fillvalue="")),
 }
 
 
