@@ -35,5 +35,6 @@ def test_every_outside_system_is_named() -> None:
 
 def _kinds(of: type[Settings]) -> Iterator[type[Settings]]:
     for one in of.__subclasses__():
-        yield one
+        if one.__module__.startswith("contracts."):  # other tests have settings of their own
+            yield one
         yield from _kinds(one)
