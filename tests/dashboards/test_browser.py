@@ -186,8 +186,8 @@ class TestManager:
     def test_sees_new_figures_without_doing_anything(self, dashboards: str, page: Page, double: Double) -> None:
         sign_in(page, f"{dashboards}/funnel", email=EMAIL, password=PASSWORD)
         expect(page.get_by_text("3 events behind")).to_be_visible(timeout=PATIENCE)
+        shown = page.get_by_test_id("stMetricValue").first.inner_text()  # before there are others to be fetched
         double.deals = double.deals[:450]
-        shown = page.get_by_test_id("stMetricValue").first.inner_text()
         double.freshness |= {"warehouse_version": "20261122T101700000000Z", "events_behind": 0}
         expect(page.get_by_text("up to date")).to_be_visible(timeout=PATIENCE)
         expect(page.get_by_test_id("stMetricValue").first).not_to_have_text(shown, timeout=PATIENCE)
