@@ -92,10 +92,12 @@ class Traffic:
     provider: Provider
     theirs: list[str] = field(default_factory=list)
     ours: list[str] = field(default_factory=list)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set to end it: after whole turns alone, so that what was written is what is remembered as written."""
 
     async def flow(self, seconds: float) -> None:
         owner = self.provider.connection.owner
-        while True:
+        while not self.over.is_set():
             self.theirs.append(f"Theirs {len(self.theirs)}")
             await asyncio.to_thread(self.provider.arrive, self.theirs[-1])
             if found := (await owner.get("/v1/conversations")).json()["items"]:
@@ -129,8 +131,8 @@ async def _kill_often(crm: Crm, channel: str, provider: Provider, kills: int) ->
             process = connector_process.start(channel, environment)
             await asyncio.sleep(rng.uniform(0.2, 1.6))
             await _kill(crm, process)
-        flowing.cancel()
-        await asyncio.gather(flowing, return_exceptions=True)
+        traffic.over.set()
+        await flowing
         process = connector_process.start(channel, environment)
 
         async def is_over() -> bool:
