@@ -10,8 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 from dbt.adapters.duckdb.plugins import BasePlugin
-from deltalake import DeltaTable
 from duckdb import DuckDBPyConnection
+
+from orchestration.build.raw_table import read_snapshot
 
 RELATION = "raw_files"
 
@@ -31,10 +32,10 @@ class Plugin(BasePlugin):
 
 
 def _list_files(table: str) -> pa.Table:
-    if not table or not DeltaTable.is_deltatable(table):
+    found = read_snapshot(Path(table)) if table else None
+    if found is None:
         return _SCHEMA.empty_table()
-    actions = pa.table(DeltaTable(table).get_add_actions(flatten=True))
-    paths = [str(Path(table) / path) for path in actions["path"].to_pylist()]
-    known = "max.loaded_at" in actions.column_names
-    newest = actions["max.loaded_at"].to_pylist() if known else [None] * len(paths)
+    paths = [str(Path(table) / path) for path in found.files["path"].to_pylist()]
+    known = "max.loaded_at" in found.files.column_names
+    newest = found.files["max.loaded_at"].to_pylist() if known else [None] * len(paths)
     return pa.table([paths, newest], schema=_SCHEMA)

@@ -14,10 +14,10 @@ from typing import Any, Protocol
 
 import polars as pl
 import psycopg
-from deltalake import DeltaTable
 
 from contracts.warehouse import RAW_EVENTS, RAW_GENERATION, RAW_SCHEMA
 from metrics.publication import is_duckdb, warehouse_folder
+from orchestration.build.raw_table import read_snapshot
 
 
 @dataclass(frozen=True)
@@ -91,29 +91,22 @@ class DeltaWatch:
 
     def __init__(self, table: Path) -> None:
         self._table = table
-        self._version: int | None = None
-        self._generation = 0
 
     def version(self) -> str | None:
-        """The Delta version; a look costs one `stat` while nothing is new."""
-        if self._version is None:
-            self._read_version()
-        elif self._commit_exists(self._version + 1) or not self._commit_exists(self._version):
-            # the second case: the log was cleaned up, or the table was made anew
-            self._read_version()
-        return None if self._version is None else _named(self._generation, self._version)
+        """The Delta version."""
+        found = read_snapshot(self._table)
+        return _named(found.generation, found.version) if found else None
 
     def state(self) -> RawState | None:
         """Row count and newest `recorded_at` from the log's file statistics."""
-        if not self._log.is_dir():
+        found = read_snapshot(self._table)
+        if found is None:
             return None
-        table = DeltaTable(str(self._table))
-        files = pl.DataFrame(table.get_add_actions(flatten=True))
+        files = pl.DataFrame(found.files)
         newest = files["max.recorded_at"].max() if "max.recorded_at" in files.columns else None
-        generation = _generation_of(table)
         return RawState(
-            version=_named(generation, table.version()),
-            generation=generation,
+            version=_named(found.generation, found.version),
+            generation=found.generation,
             row_count=int(files["num_records"].sum()) if files.height else 0,
             recorded_through=_aware(newest),
         )
@@ -124,21 +117,7 @@ class DeltaWatch:
         return state.row_count if state else 0
 
     def close(self) -> None:
-        """Nothing is held open."""
-
-    @property
-    def _log(self) -> Path:
-        return self._table / "_delta_log"
-
-    def _commit_exists(self, version: int) -> bool:
-        return (self._log / f"{version:020d}.json").exists()
-
-    def _read_version(self) -> None:
-        if not self._log.is_dir():
-            self._version = None
-            return
-        table = DeltaTable(str(self._table))
-        self._version, self._generation = table.version(), _generation_of(table)
+        """Nothing to give up: the process keeps the table for whoever looks next."""
 
 
 class PostgresWatch:
@@ -192,10 +171,6 @@ class PostgresWatch:
         except psycopg.OperationalError:
             self.close()
             raise
-
-
-def _generation_of(table: DeltaTable) -> int:
-    return table.transaction_version(RAW_GENERATION) or 0
 
 
 def _aware(moment: object) -> datetime | None:

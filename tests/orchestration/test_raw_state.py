@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -10,7 +11,7 @@ from psycopg.conninfo import make_conninfo
 
 from contracts.settings import WarehouseSettings
 from ingest.sinks import open_sink
-from orchestration.build.raw_state import watch_raw
+from orchestration.build.raw_state import raw_path, watch_raw
 from tests.event_history import EventLog
 from tests.eventually import eventually
 from tests.warehouse_builder import duckdb_warehouse, load_raw, postgres_warehouse
@@ -89,6 +90,26 @@ class TestRawWatch:
             state = watch.state()
         assert state is not None
         assert (state.row_count, state.recorded_through) == (2, START + timedelta(hours=1))
+
+
+class TestDeltaWatch:
+    """What is kept open between two looks."""
+
+    def test_it_sees_another_table_of_the_same_version_in_the_same_place(self, tmp_path: Path) -> None:
+        warehouse, log = duckdb_warehouse(tmp_path), _hours(2)
+        url = warehouse.warehouse_url.get_secret_value()
+        load_raw(warehouse, log.events[:1])
+        assert _row_count(url) == 1
+        shutil.rmtree(raw_path(url))
+        with closing(watch_raw(url)) as watch:
+            assert watch.version() is None
+            load_raw(warehouse, log.events[:1])
+            before = watch.version()
+            shutil.rmtree(raw_path(url))
+            load_raw(warehouse, log.events)
+            state = watch.state()
+        assert state is not None
+        assert (state.version, state.row_count) == (before, 2)
 
 
 class TestPostgresWatch:
