@@ -4,6 +4,7 @@ of it in the status that people read.
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -99,8 +100,8 @@ def _update(
         return
     parts = set(done.tested.values())
     held = held_parts(warehouse.status.read().checks, of=parts)
-    if full_refresh or (speed is Speed.SETTLED and (held or _is_look_due(warehouse, builder.project, done.unsound))):
-        done.judged = judge_marts(warehouse, builder.project, without=done.unsound)
+    if full_refresh or speed is Speed.SETTLED:
+        done.judged = judge_marts(warehouse, builder.project, without=done.unsound, only_unusual=not held)
         held = held_parts(warehouse.status.read().checks, of=parts)
     done.failed |= {part: why for part, why in held.items() if part.speed is speed}
     done.unsound |= set(held)
@@ -135,18 +136,28 @@ def _count_checks(store: StatusStore, done: Update) -> dict[str, int]:
     return dict(Counter(check.status.value for check in checks))
 
 
-def _is_look_due(warehouse: Warehouse, project: Project, without: Collection[Part]) -> bool:
-    return warehouse.quality is not None and warehouse.quality.is_due(warehouse.url, project, without=without)
-
-
-def judge_marts(warehouse: Warehouse, project: Project, *, without: Collection[Part] = ()) -> list[MartFinding]:
+def judge_marts(
+    warehouse: Warehouse,
+    project: Project,
+    *,
+    without: Collection[Part] = (),
+    only_unusual: bool = False,
+    turn: AbstractContextManager[None] | None = None,
+) -> list[MartFinding] | None:
     """Judge the build by its suites, and note what holds: a part that is not as expected is held from now on, until it
-    is found to be so again. The caller holds the build lock.
+    is found to be so again. `turn` is the right to read the build, where the caller has it not; it is held while
+    numbers are read, not while they are judged. With `only_unusual` None where all numbers are usual.
 
     Raises:
         SuiteError: it could not be judged.
     """
-    found = [] if warehouse.quality is None else warehouse.quality.judge(warehouse.url, project, without=without)
+    if warehouse.quality is None:
+        return []
+    with turn or nullcontext():
+        values = warehouse.quality.measure(warehouse.url, project, without=without)
+    if only_unusual and warehouse.quality.is_usual(values):
+        return None
+    found = warehouse.quality.judge(values)
     now, checks = datetime.now(UTC), []
     for part in sorted({one.part for one in found}):
         failed = [one for one in found if one.part == part and not one.passed]

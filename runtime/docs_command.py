@@ -47,7 +47,8 @@ def data_docs_command(*, serve: _Serve = True, port: _Port = 8581) -> None:
     project = load_project(warehouse, target_path=settings.dbt_target_path.absolute())
     raw = judge_raw(url, since=datetime.now(UTC) - timedelta(days=_RAW_DAYS), docs=quality.raw_docs)
     with build_lock(url, holder="./sluice data-docs", wait_seconds=LOCK_SECONDS):
-        marts = quality.judge(url, project)
+        values = quality.measure(url, project)
+    marts = quality.judge(values)
     told = [(one.check.value, one.passed, one.message) for one in raw]
     told += [(f"{one.measure.mart.value} {one.measure.name}", one.passed, one.message) for one in marts]
     for name, passed, message in told:

@@ -7,6 +7,7 @@ is held: it stays as it was published, whatever is built, until its suites hold 
 """
 
 import json
+import math
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ import polars as pl
 from contracts.money import LARGEST_AMOUNT_MINOR
 from contracts.warehouse import Mart, Part
 from metrics.publication import replace_file
-from orchestration.build.database import Connection, open_build
+from orchestration.build.database import open_build
 from orchestration.build.project import Project
 from orchestration.build.suites import Suite, between, judge_suites
 
@@ -29,8 +30,8 @@ _LEAST_KNOWN, _MOST_KNOWN = 5, 200
 _LEAST_EVENTS = 200
 #: How far beyond what it ever was a figure may be.
 _SLACK = 1.5
-#: Great Expectations takes ten seconds of a processor to say that all is well: so often it is asked all the same.
-_LOOK_SECONDS = 900.0
+#: Between two versions that are remembered as usual.
+_NOTE_SECONDS = 900.0
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,10 @@ class History:
         """All that is known."""
         return json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else []
 
+    def age_seconds(self) -> float:
+        """Since the newest was added; without end where there is none."""
+        return time.time() - self.path.stat().st_mtime if self.path.exists() else math.inf
+
     def add(self, values: Mapping[str, float]) -> None:
         """Remember one more version."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -143,42 +148,52 @@ class MartQuality:
         """Data docs of raw."""
         return self.folder / "docs" / "raw"
 
-    def is_due(self, warehouse_url: str, project: Project, *, without: Collection[Part] = ()) -> bool:
-        """Whether to judge a build: where a number is out of its bounds, and where that was long ago."""
-        if not self.docs.exists() or time.time() - self.docs.stat().st_mtime > _LOOK_SECONDS:
-            return True
+    def measure(
+        self, warehouse_url: str, project: Project, *, without: Collection[Part] = ()
+    ) -> dict[Measure, float | None]:
+        """The numbers of the marts of all parts but `without`; None of a mart that is empty. Whoever calls holds the
+        build lock.
+        """
+        wanted = [one for one in measures(project) if Part(one.mart.group, one.mart.speed) not in without]
         with open_build(warehouse_url) as build:
-            values = _measure(build, _wanted(project, without))
-        limits = self._limits(values)
-        return any(
-            (least is not None and value < least) or (most is not None and value > most)
-            for one, value in values.items()
-            for least, most in [limits[one] or (None, None)]
-        )
+            found = {one: build.execute(one.sql).fetchone() for one in wanted}
+        return {one: float(row[0]) if row and row[0] is not None else None for one, row in found.items()}
 
-    def judge(self, warehouse_url: str, project: Project, *, without: Collection[Part] = ()) -> list[MartFinding]:
-        """Judge the marts of all parts but `without`; whoever calls holds the build lock.
+    def is_usual(self, values: Mapping[Measure, float | None]) -> bool:
+        """Whether all numbers are within their bounds, as far as arithmetic can tell: then no version waits for Great
+        Expectations, which takes ten seconds of a processor to say so. The hourly checks ask it all the same.
+        """
+        limits = self._limits(values)
+        usual = all(_is_within(value, limits[one]) for one, value in values.items())
+        if usual and self.history.age_seconds() > _NOTE_SECONDS:
+            self._remember(values)
+        return usual
+
+    def judge(self, values: Mapping[Measure, float | None]) -> list[MartFinding]:
+        """Have the numbers judged by Great Expectations, with data docs of it.
 
         Raises:
             SuiteError: they could not be judged.
         """
-        wanted = _wanted(project, without)
-        with open_build(warehouse_url) as build:
-            values = _measure(build, wanted)
-        found = self._judge(wanted, values)
+        found = self._judge(values)
         if found and all(one.passed for one in found):
-            self.history.add({_key(one): values[one] for one in values})
+            self._remember(values)
         return found
 
-    def _judge(self, wanted: Sequence[Measure], values: Mapping[Measure, float]) -> list[MartFinding]:
-        limits = self._limits(wanted)
-        marts = dict.fromkeys(one.mart for one in wanted)
+    def _remember(self, values: Mapping[Measure, float | None]) -> None:
+        self.history.add({_key(one): value for one, value in values.items() if value is not None})
+
+    def _judge(self, values: Mapping[Measure, float | None]) -> list[MartFinding]:
+        limits = self._limits(values)
         frames, suites = {}, []
-        for mart in marts:
-            own = [one for one in wanted if one.mart is mart]
-            known = {one.name: values.get(one) for one in own}
-            frames[mart.value] = pl.DataFrame({"rows": [1], **{name: [value] for name, value in known.items()}})
-            expected = [between(one.name, *limit) for one in own if one in values and (limit := limits[one])]
+        for mart in dict.fromkeys(one.mart for one in values):
+            own = {one: value for one, value in values.items() if one.mart is mart}
+            frames[mart.value] = pl.DataFrame({"rows": [1], **{one.name: [value] for one, value in own.items()}})
+            expected = [
+                between(one.name, *limit)
+                for one, value in own.items()
+                if value is not None and (limit := limits[one]) is not None
+            ]
             if expected:
                 suites.append(Suite(mart.value, mart.value, "marts", expected))
         judged = {one.suite: one for one in judge_suites(suites, frames, docs=self.docs)}
@@ -186,18 +201,14 @@ class MartQuality:
             MartFinding(
                 one,
                 passed=one.mart.value not in judged or one.name not in judged[one.mart.value].failed,
-                message=_said(values.get(one), limits[one]),
+                message=_said(value, limits[one]),
             )
-            for one in wanted
+            for one, value in values.items()
         ]
 
     def _limits(self, of: Iterable[Measure]) -> dict[Measure, tuple[float | None, float | None] | None]:
         bounds = _learned(self.history.read())
         return {one: bounds.get(_key(one)) if one.is_learned else (one.least, one.most) for one in of}
-
-
-def _wanted(project: Project, without: Collection[Part]) -> list[Measure]:
-    return [one for one in measures(project) if Part(one.mart.group, one.mart.speed) not in without]
 
 
 def measures(project: Project) -> list[Measure]:
@@ -217,10 +228,11 @@ def _size(mart: Mart, events: Sequence[str]) -> Measure:
     )
 
 
-def _measure(build: Connection, wanted: Sequence[Measure]) -> dict[Measure, float]:
-    """The numbers; one of a mart that is empty is none."""
-    found = {one: build.execute(one.sql).fetchone() for one in wanted}
-    return {one: float(row[0]) for one, row in found.items() if row and row[0] is not None}
+def _is_within(value: float | None, limit: tuple[float | None, float | None] | None) -> bool:
+    if value is None or limit is None:
+        return True
+    least, most = limit
+    return (least is None or value >= least) and (most is None or value <= most)
 
 
 def _learned(history: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float]]:

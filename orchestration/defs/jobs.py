@@ -147,9 +147,8 @@ def define_quality_checks(project: Project) -> list[dg.AssetChecksDefinition]:
         context: dg.AssetCheckExecutionContext, warehouse: dg.ResourceParam[Warehouse]
     ) -> Iterator[dg.AssetCheckResult]:
         """Judge the marts with Great Expectations; a part is held, or let go, by what comes of it."""
-        with _turn(warehouse, context.run.run_id):
-            found = judge_marts(warehouse, project)
-        for finding in found:
+        found = judge_marts(warehouse, project, turn=_turn(warehouse, context.run.run_id))
+        for finding in found or []:
             shown = expectation_of(finding)
             yield dg.AssetCheckResult(
                 asset_key=shown.asset_key,
