@@ -20,6 +20,7 @@ import httpx
 from pydantic_core import from_json
 
 from contracts.settings import DashboardSettings
+from contracts.texts import unturned
 from dashboards.session import SignIn
 
 Frozen = tuple[tuple[str, str | int], ...]
@@ -182,7 +183,7 @@ def _events(lines: Iterator[str]) -> Iterator[tuple[str, Json]]:
         if field == "event":
             name = value
         elif field == "data":
-            data: Json = from_json(value)
+            data: Json = _shown(from_json(value))
             if name == "problem":
                 raise RefusedError(str(data.get("detail") or data.get("title")), code=str(data.get("code", "")))
             yield name, data
@@ -191,7 +192,7 @@ def _events(lines: Iterator[str]) -> Iterator[tuple[str, Json]]:
 def body_of(response: httpx.Response) -> Json:
     """The answer's body, or the error that its problem document describes."""
     if response.is_success:
-        body: Json = response.json() if response.content else {}
+        body: Json = _shown(from_json(response.content)) if response.content else {}
         return body
     problem = _problem(response)
     message = str(problem.get("detail") or problem.get("title") or "Sluice could not answer this.")
@@ -265,10 +266,19 @@ def _send(
 
 def _problem(response: httpx.Response) -> Json:
     try:
-        body = response.json()
+        body = _shown(from_json(response.content))
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
+
+
+def _shown(value: Any) -> Any:  # noqa: ANN401 # JSON
+    """An answer whose texts may be put beside others."""
+    if isinstance(value, str):
+        return value if value.isascii() else unturned(value)
+    if isinstance(value, dict):
+        return {key: _shown(one) for key, one in value.items()}
+    return [_shown(one) for one in value] if isinstance(value, list) else value
 
 
 def _fields(problem: Json) -> dict[str, str]:

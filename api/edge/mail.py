@@ -14,6 +14,7 @@ from email.utils import formatdate, make_msgid
 import aiosmtplib
 
 from contracts.settings import MailSettings
+from contracts.texts import unturned
 
 _SECONDS, _CLOSING_SECONDS = 20, 5
 _PAUSES = (2, 10, 60, 180)
@@ -120,9 +121,9 @@ class Mailer:
         message = EmailMessage()
         message["From"] = self._settings.smtp_sender
         message["To"] = Address(addr_spec=mail.to)
-        message["Subject"] = " ".join(mail.subject.split())
+        message["Subject"] = unturned(" ".join(mail.subject.split()))
         message["Date"] = formatdate(localtime=False)
         message["Message-ID"] = mail.message_id or make_msgid(domain="sluice.invalid")
         message["Auto-Submitted"] = "auto-generated"
-        message.set_content(mail.text)
+        message.set_content(unturned(mail.text))
         return message

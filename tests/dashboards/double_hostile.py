@@ -5,8 +5,8 @@ from typing import Any
 
 from fastapi import Response
 
-#: An image, bold, markup, a formula and a coloured word, if it were read as anything but text.
-HOSTILE = r"![x](http://a.example/x) **b** <img src=x onerror=1> $\alpha$ :red[x]"
+#: An image, bold, markup, a formula and a coloured word, if it were read as anything but text; what turns the line.
+HOSTILE = r"![x](http://a.example/x) **b** <img src=x onerror=1> $\alpha$ :red[x]" + " \u202efdp"
 
 #: Fields that hold what people wrote, or what strangers sent.
 _FREE = frozenset(

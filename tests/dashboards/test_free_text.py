@@ -17,6 +17,9 @@ from tests.dashboards.test_analyse import GROUP, ROW, TOTAL
 #: Pieces of the hostile text that stand nowhere as they are, except where a widget shows them as they are.
 _MARKUP = re.compile(r"!\[x\]\(|\*\*b\*\*|(?<!\\)<img|\$\\alpha\$|:red\[x\]")
 
+#: Turns all of the line that stands after it, in plain text too.
+_TURNING = "\u202e"
+
 #: Fields of Streamlit's messages that browsers show as plain text, or that nobody sees.
 _PLAIN = {
     "Text": {"body"},
@@ -56,11 +59,11 @@ def strings(message: Message) -> Iterator[tuple[str, str, str]]:
 
 
 def marked_up(node: Any) -> Iterator[str]:
-    """Texts of a page that a browser would read as markup."""
+    """Texts of a page that a browser would read as markup, or from right to left."""
     if isinstance(getattr(node, "proto", None), Message):
         for kind, field, text in strings(node.proto):
             is_plain = field in _UNSEEN or field in _PLAIN.get(kind, ())
-            if not is_plain and _MARKUP.search(text):
+            if _TURNING in text or (not is_plain and _MARKUP.search(text)):
                 yield f"{kind}.{field}: {text}"
     for child in getattr(node, "children", {}).values():
         yield from marked_up(child)
@@ -81,7 +84,7 @@ def test_r11_free_text_is_text_on_every_page(
 def test_the_sweep_finds_markup_where_there_is_some() -> None:
     script = f"import streamlit as st\nst.tabs([{HOSTILE!r}])\nst.text_input({HOSTILE!r})\nst.text({HOSTILE!r})"
     found = list(marked_up(AppTest.from_string(script).run()._tree))
-    assert [text.partition(":")[0] for text in found] == ["Tab.label", "TextInput.label"]
+    assert [text.partition(":")[0] for text in found] == ["Tab.label", "TextInput.label", "Text.body"]
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,13 @@ async def test_a_mail_arrives_as_it_was_written() -> None:
     assert got["Message-ID"] == "<1@x>"
 
 
+async def test_no_name_turns_the_line_that_it_stands_in() -> None:
+    with smtp_server() as mailbox:
+        await Mailer(mailbox.settings).send(Mail("kim@example.com", "\u202eemcA invites you", "\u2067Acme: \u202dלוי"))
+    [got] = mailbox.mails
+    assert (got["Subject"], got.get_content().strip()) == ("emcA invites you", "Acme: לוי")
+
+
 @pytest.mark.parametrize(("answer", "is_final"), [("451 later", False), ("550 nobody here", True)])
 async def test_a_refusal_says_whether_to_try_again(answer: str, is_final: bool) -> None:
     with smtp_server() as mailbox:
