@@ -13,12 +13,21 @@ from dashboards.views import mailed_link, sign_in
 
 #: The theme has no setting for the margins beside the content, and tables need the room.
 #: Captions are too faint for many; what is drawn twice (`states.at_widths`) is seen once, by the width of the screen.
+#: On phones two figures, or two choices, stand beside each other.
+#: Streamlit writes white on the primary colour. The dark theme needs that bright, for texts: what stands on it is dark.
 _WIDER = """<style>
 [data-testid=stMainBlockContainer] {padding-left: 2.5rem; padding-right: 2.5rem}
 [data-testid=stCaptionContainer] {color: inherit; opacity: .8}
+[data-testid^=stBaseButton-primary]:enabled, [data-testid^=stBaseLinkButton-primary],
+[data-testid=stMultiSelect] [data-tag], [data-testid^=stNumberInputStep]:is(:hover, :focus):enabled {
+  color: light-dark(#ffffff, #10171e) !important
+}
 [class*=st-key-narrow_] {display: none}
 @media (max-width: 640px) {
   [data-testid=stMainBlockContainer] {padding-left: 1rem; padding-right: 1rem}
+  [data-testid=stColumn]:has([data-testid=stMetric]), .st-key-scope_bar [data-testid=stColumn] {
+    min-width: calc(50% - .5rem); flex: 1 1 calc(50% - .5rem)
+  }
   [class*=st-key-narrow_] {display: flex}
   [class*=st-key-wide_] {display: none}
 }

@@ -16,6 +16,7 @@ Chart = alt.LayerChart | alt.FacetChart
 class Palette:
     """Colours of one theme."""
 
+    page: str
     text: str
     quiet: str
     track: str
@@ -25,8 +26,8 @@ class Palette:
     low: str
 
 
-LIGHT = Palette("#18232f", "#5c6b7a", "#eef2f4", "#14707c", "#8cc2c8", "#d98a4b", "#e6f1f2")
-DARK = Palette("#e5ebf0", "#9aa8b5", "#1c2731", "#4fb5c0", "#2b6a72", "#e3a06a", "#16303a")
+LIGHT = Palette("#ffffff", "#18232f", "#5c6b7a", "#eef2f4", "#14707c", "#5a9ca6", "#c46f2f", "#e6f1f2")
+DARK = Palette("#10171e", "#e5ebf0", "#9aa8b5", "#1c2731", "#4fb5c0", "#33757e", "#e3a06a", "#16303a")
 
 #: Names of the selections: the stage that was clicked, the cell of a group and a stage.
 CLICKED_STAGE, CLICKED_CELL = "stage", "cell"
@@ -38,6 +39,8 @@ _ROW = 46
 #: Stages of which a heat map still writes the share in each cell, and the headings side by side.
 _MOST_CELLS, _MOST_NARROW_CELLS, _MOST_FLAT_HEADINGS = 16, 5, 8
 _FONT = 13
+#: The luminance on which black and white are read equally well.
+_EQUAL = 0.179
 
 
 def funnel(parts: pd.DataFrame, palette: Palette, *, chosen: str | None = None, is_narrow: bool = False) -> Chart:
@@ -64,7 +67,7 @@ def funnel(parts: pd.DataFrame, palette: Palette, *, chosen: str | None = None, 
     )
     bars = (
         alt.Chart(parts)
-        .mark_bar(height=26, cornerRadius=2, cursor="pointer")
+        .mark_bar(height=26, cornerRadius=2, cursor="pointer", stroke=palette.page, strokeWidth=1)
         .encode(
             y=y,
             x=x_axis,
@@ -137,7 +140,7 @@ def cohorts(cells: pd.DataFrame, palette: Palette, *, is_narrow: bool = False) -
     )
     base = alt.Chart(cells).encode(x=x, y=y)
     squares = base.mark_rect(cornerRadius=3, cursor="pointer").encode(
-        color=alt.Color("share:Q", scale=alt.Scale(domain=[0, 1], range=[palette.low, palette.went_on]), legend=None),
+        color=alt.Color("share:Q", scale=_shades(palette), legend=None),
         tooltip=[
             alt.Tooltip("group:N", title="Group"),
             alt.Tooltip("size:N", title="In the cohort"),
@@ -146,15 +149,41 @@ def cohorts(cells: pd.DataFrame, palette: Palette, *, is_narrow: bool = False) -
             alt.Tooltip("text:N", title="Share"),
         ],
     )
-    on_dark = "#ffffff" if palette is LIGHT else "#10171e"
+    is_bright = luminance(palette.low) > luminance(palette.went_on)
+    few, many = ("#000000", "#ffffff") if is_bright else ("#ffffff", "#000000")
     clicked = alt.selection_point(name=CLICKED_CELL, fields=["stage_id", "group_key"], on="click", clear=False)
     texts = base.mark_text(fontSize=12, cursor="pointer").encode(
-        text="text:N", color=alt.condition("datum.share > 0.7", alt.value(on_dark), alt.value(palette.text))
+        text="text:N",
+        color=alt.condition(f"datum.share > {turning(palette):.3f}", alt.value(many), alt.value(few)),
     )
     marks = [squares.add_params(clicked)]
     if not is_crowded(stages, is_narrow=is_narrow):
         marks.append(texts)
     return _plain(alt.layer(*marks).properties(height=alt.Step(34)))
+
+
+def shade(palette: Palette, share: float) -> str:
+    """The colour of a heat map's cell."""
+    ends = [[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in (palette.low, palette.went_on)]
+    return "#" + "".join(f"{round(low + share * (high - low)):02x}" for low, high in zip(*ends, strict=True))
+
+
+def luminance(colour: str) -> float:
+    """How bright a colour is, from 0 to 1, as WCAG reckons it."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def turning(palette: Palette) -> float:
+    """The share from which black is read better than white on a cell, or white better than black."""
+    is_bright = luminance(palette.low) > _EQUAL
+    shares = (hundredth / 100 for hundredth in range(101))
+    return next((one for one in shares if (luminance(shade(palette, one)) > _EQUAL) != is_bright), 1.0)
+
+
+def _shades(palette: Palette) -> alt.Scale:
+    return alt.Scale(domain=[0, 1], range=[palette.low, palette.went_on], interpolate="rgb")
 
 
 def ranking(rows: pd.DataFrame, palette: Palette, *, is_narrow: bool = False) -> Chart:
@@ -243,7 +272,7 @@ def _column(
     )
     head = (
         alt.Chart(pd.DataFrame({"heading": [heading]}))
-        .mark_text(**(mark | {"fontSize": 11}), color=colour, opacity=0.75, baseline="bottom")
+        .mark_text(**(mark | {"fontSize": 11}), color=colour, baseline="bottom")
         .encode(y=alt.value(-4), x=alt.value("width"), text="heading:N")
     )
     return texts, head

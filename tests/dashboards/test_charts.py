@@ -1,5 +1,7 @@
 import csv
 import io
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -135,3 +137,32 @@ class TestFiles:
                 "currency": "EUR",
             }
         ]
+
+
+def _contrast(one: str, other: str) -> float:
+    dim, bright = sorted(charts.luminance(colour) for colour in (one, other))
+    return (bright + 0.05) / (dim + 0.05)
+
+
+@pytest.mark.parametrize("palette", [charts.LIGHT, charts.DARK], ids=["light", "dark"])
+def test_r33_charts_are_told_apart_and_read_in_both_themes(palette: charts.Palette) -> None:
+    """4.5 for texts and 3 for what is drawn, which axe-core cannot see: charts are pictures."""
+    assert min(_contrast(one, palette.page) for one in (palette.text, palette.quiet)) >= 4.5
+    assert min(_contrast(one, palette.page) for one in (palette.went_on, palette.still_here, palette.lost)) >= 3
+    cells = pd.DataFrame([{"stage_id": "a", "stage": "A", "order": 1, "group": "G", "rank": 1, "share": 0.5}])
+    texts = charts.cohorts(cells, palette).to_dict()["layer"][1]["encoding"]["color"]
+    turn = float(texts["condition"]["test"].split(" > ")[1])
+    for hundredth in range(101):
+        share = hundredth / 100
+        written = texts["condition"]["value"] if share > turn else texts["value"]
+        assert _contrast(written, charts.shade(palette, share)) >= 4.5, share
+
+
+def test_r33_what_is_written_on_buttons_is_read_in_both_themes() -> None:
+    theme = tomllib.loads((Path(charts.__file__).parent / ".streamlit" / "config.toml").read_text())["theme"]
+    for name, on_primary in (("light", "#ffffff"), ("dark", theme["dark"]["backgroundColor"])):
+        colours = theme[name]
+        grounds = [colours["backgroundColor"], colours["secondaryBackgroundColor"]]
+        words = ["textColor", "linkColor", "primaryColor", "redColor", "orangeColor", "greenColor", "grayColor"]
+        assert min(_contrast(colours[word], ground) for word in words for ground in grounds) >= 4.5
+        assert _contrast(on_primary, colours["primaryColor"]) >= 4.5
