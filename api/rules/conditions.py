@@ -1,5 +1,6 @@
 """What the conditions of rules may name: the record that a rule looks at, and the event that set it off."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -17,6 +18,17 @@ DEAL_FIELDS: Mapping[str, Any] = {
     "stage_changes": 1, "custom": {}, "times": dict.fromkeys(EVENT_TYPES, 1),
 }  # fmt: skip
 
+#: A custom field of the deal, outside quotes: what stands in quotes is found first, and is none.
+_CUSTOM = re.compile(
+    r"""(?<![\w.])deal\s*\.\s*custom\s*(?:\[\s*(?:"([^"\\]*)"|'([^'\\]*)')\s*\]|\.\s*(\w+))"""
+    r"""|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'"""
+)
+
+
+def names_custom_fields(document: Document) -> bool:
+    """Whether the condition has to do with custom fields, so that `check` wants to know those that there are."""
+    return "custom" in document.when
+
 
 def declared(document: Document) -> dict[str, Mapping[str, Any]]:
     """What the condition of a rule may name: fields by root, with a value of each."""
@@ -30,8 +42,8 @@ def declared(document: Document) -> dict[str, Mapping[str, Any]]:
     return roots | {"event": event} | metric
 
 
-def check(document: Document, *, now: datetime) -> None:
-    """Refuse a condition that cannot be used.
+def check(document: Document, *, now: datetime, custom: Mapping[str, Any] | None = None) -> None:
+    """Refuse a condition that cannot be used; `custom` has a value of each custom field of deals, where they are known.
 
     Raises:
         BadCondition: it says what and where.
@@ -39,7 +51,17 @@ def check(document: Document, *, now: datetime) -> None:
     for name, figure in document.metrics.items():
         if (problem := figures.problem_with(figure, now=now)) is not None:
             raise conditions.BadCondition(problem, pointer=f"/document/metrics/{name}")
-    conditions.check(document.when, declared(document), now=now)
+    roots = declared(document)
+    if custom is not None and "deal" in roots:
+        for name in sorted(_custom_names(document.when) - custom.keys()):
+            known = ", ".join(sorted(custom)) or "none"
+            raise conditions.BadCondition(f"rules see no custom field {name!r} of deals; there are {known}.")
+        roots["deal"] = {**DEAL_FIELDS, "custom": custom}
+    conditions.check(document.when, roots, now=now)
+
+
+def _custom_names(condition: str) -> set[str]:
+    return {name for names in _CUSTOM.findall(condition) for name in names if name}
 
 
 def _event_fields(event_type: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """`/v1/rules`: rules, their log and their replay; `/v1/notifications`: what rules tell a person."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 from fastapi import Response
@@ -93,9 +93,9 @@ async def list_all_rule_runs(
 
 
 @router.post("/lint", responses=problems(BadCondition))
-async def lint_rule(document: Document, caller: Administrator) -> Document:
+async def lint_rule(document: Document, caller: Administrator, unit: Unit) -> Document:
     """Check a document without keeping it; the answer is how it would be kept."""
-    conditions.check(document, now=datetime.now(UTC))
+    await _check(unit, document, now=unit.now)
     return document
 
 
@@ -110,7 +110,7 @@ async def replay_rule(body: BacktestAsk, caller: Administrator, unit: Unit) -> B
 @router.post("", status_code=201, responses=problems(BadCondition, ExampleLeft))
 async def create_rule(body: RuleCreate, caller: Administrator, unit: Unit, response: Response) -> RuleRead:
     """Create a rule; you own it, and hear when it is turned off."""
-    conditions.check(body.document, now=unit.now)
+    await _check(unit, body.document, now=unit.now)
     if body.mode is not Mode.OFF and body.document.has_examples:
         raise ExampleLeft
     change = rules.create(body.name, body.mode, body.document, owner_id=caller.user_id, now=unit.now)
@@ -142,7 +142,7 @@ async def update_rule(
     rule = await records.lock_rule(unit, rule_id, version=if_match)
     given = {name: value for name, value in body if value is not None}
     if body.document is not None:
-        conditions.check(body.document, now=unit.now)
+        await _check(unit, body.document, now=unit.now)
         given["document"] = rules.written(body.document)
     change = rules.update(rule, given, now=unit.now)
     if change is None:
@@ -206,8 +206,13 @@ async def read_notification(notification_id: UUID, caller: CurrentCaller, unit: 
     return NotificationRead.model_validate(rows[0])
 
 
+async def _check(unit: Unit, document: Document, *, now: datetime) -> None:
+    custom = await records.custom_samples(unit) if conditions.names_custom_fields(document) else None
+    conditions.check(document, now=now, custom=custom)
+
+
 async def _backtest(unit: Unit, body: BacktestAsk, document: Document) -> BacktestRead:
     if body.begins >= body.ends:
         raise EmptyPeriod
-    conditions.check(document, now=body.ends)
+    await _check(unit, document, now=body.ends)
     return await service.backtest(unit, document, begins=body.begins, ends=body.ends, above=body.above)

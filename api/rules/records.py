@@ -320,14 +320,23 @@ async def load_book(unit: UnitOfWork, *, since: datetime | None = None) -> Ruleb
         figures=known,
         imports=frozenset(row.id for row in imports),
         quiet=frozenset(row.id for row in quiet),
-        custom=[
-            CustomName(
-                str(row.id), row.name, row.type == FieldType.NUMBER, {one["id"]: one["label"] for one in row.choices}
-            )
-            for row in fields
-            if row.type != FieldType.COMPUTED
-        ],
+        custom=_custom_names(fields),
     )
+
+
+async def custom_samples(unit: UnitOfWork) -> dict[str, Any]:
+    """A value of each custom field that conditions may look at, by its name."""
+    return {one.name: 1.5 if one.is_number else "" for one in _custom_names(await unit.fetch(_FIELDS))}
+
+
+def _custom_names(fields: Iterable[Row]) -> list[CustomName]:
+    return [
+        CustomName(
+            str(row.id), row.name, row.type == FieldType.NUMBER, {one["id"]: one["label"] for one in row.choices}
+        )
+        for row in fields
+        if row.type != FieldType.COMPUTED
+    ]
 
 
 def as_fact(row: Row) -> Fact:

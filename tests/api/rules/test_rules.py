@@ -112,6 +112,20 @@ async def test_a_condition_names_custom_fields_as_people_do(shop: Shop) -> None:
     await shop.owner.patch(f"/v1/deals/{wanted['id']}", json={"custom": {tier: None}})
     await shop.settle()
     assert len(await shop.runs(rule)) == 1
+    for refused, words in (
+        ('deal.custom["Seatz"] > 100.0', "no custom field 'Seatz' of deals; there are Seats, Tier"),
+        ("deal.amount > 1.0 || deal.custom.Teir == 'Gold'", "no custom field 'Teir'"),
+        ('deal.custom["Tier"] > 1.0', "different types"),
+    ):
+        answers = [
+            await shop.owner.post("/v1/rules/lint", json=_document(when=refused)),
+            await shop.owner.post("/v1/rules", json={"name": "x", "document": _document(when=refused)}),
+            await shop.owner.patch(f"/v1/rules/{rule['id']}", json={"document": _document(when=refused)}),
+        ]
+        assert [answer.status_code for answer in answers] == [422, 422, 422], refused
+        assert words in answers[0].text, answers[0].text
+    sound = """deal.stage != 'deal.custom["x"]' && (deal.custom.Seats > 1.0 || deal.custom['Tier'] == null)"""
+    assert (await shop.owner.post("/v1/rules/lint", json=_document(when=sound))).status_code == 200
 
 
 async def test_a_condition_looks_at_how_often_something_happened(shop: Shop) -> None:
