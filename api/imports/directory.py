@@ -25,6 +25,7 @@ _CLOSED = re.compile(
     r"|выигран|проигран|закрыт|успешно|реализован|отказ",
     re.IGNORECASE,
 )
+_SEVERAL = re.compile(r"[,;]")
 
 
 class UnknownNameError(LookupError):
@@ -128,14 +129,20 @@ class Directory:
     def find_user(self, reference: str) -> User | None:
         """A user by e-mail address, or by name where there is no @.
 
+        `Lovelace, Ada` is Ada Lovelace where there is one. Nobody is made of what has a comma or a semicolon: it may
+        be a name turned round, or several people.
+
         Raises:
-            UnknownNameError: several users have the name.
+            UnknownNameError: several users have the name, or it may be several.
         """
-        if "@" in reference:
-            return self.users_by_email.get(reference.lower())
-        named = self.users_by_name.get(reference.lower(), [])
+        named = [self.users_by_email[key]] if (key := reference.lower()) in self.users_by_email else []
+        if "@" not in reference:
+            named = self.users_by_name.get(key, []) or self.users_by_name.get(_turned(key), [])
         if len(named) > 1:
             raise UnknownNameError("Several users have this name.", fix="Give the e-mail address instead.")
+        if not named and _SEVERAL.search(reference):
+            fix = "Give the e-mail address of one person, or write the name as Ada Lovelace."
+            raise UnknownNameError("This may be a name turned round, or several people.", fix=fix)
         return named[0] if named else None
 
     def is_unknown(self, reference: str) -> bool:
@@ -245,3 +252,9 @@ async def load_directory(unit: UnitOfWork, *, default_pipeline: str | None) -> D
     )
     directory.enter(*(as_state(User, row) for row in users))
     return directory
+
+
+def _turned(name: str) -> str:
+    """`ada lovelace` of `lovelace, ada`."""
+    last, _, first = name.partition(",")
+    return f"{first.strip()} {last.strip()}" if first.strip() else name

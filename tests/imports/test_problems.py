@@ -107,6 +107,28 @@ async def test_names_that_the_organization_lacks_fail_without_create_missing(imp
     assert importer.one("select email from users where name = 'Who Else'").endswith(".invalid")
 
 
+async def test_a_name_turned_round_is_the_person_and_nobody_is_made_of_it(importer: Importer) -> None:
+    await importer.account.add_user(name="Ada Lovelace")
+    rows = [
+        '1,New,"Lovelace, Ada"',
+        '2,New,"Hopper, Grace"',
+        "3,New,Ada Lovelace; Alan Turing",
+        "4,New,a@b.example;c@d.example",
+    ]
+    done = await importer.run({"deals": "\n".join(["external_id,stage,owner_email", *rows])}, create_missing=True)
+    assert (done["counts"]["failed"], done["counts"]["created"]) == (3, 1)
+    owned = "select users.name from deals join users on users.id = deals.owner_id where external_id = '1'"
+    assert importer.one(owned) == "Ada Lovelace"
+    assert importer.one("select count(*) from users where name ~ '[,;]' or email ~ '[,;]'") == 0
+    [*failed] = csv.DictReader(io.StringIO(await importer.errors(done["id"])))
+    advice = "Give the e-mail address of one person, or write the name as Ada Lovelace."
+    one = "Leave one of them."
+    told = {row["owner_email"]: row["sluice_fix"] for row in failed}
+    assert told == {"Hopper, Grace": advice, "Ada Lovelace; Alan Turing": one, "a@b.example;c@d.example": one}
+    again = await importer.run({"deals": "external_id,stage,owner_email\n2,New,Grace Hopper"}, create_missing=True)
+    assert again["counts"]["created"] == 1
+
+
 async def test_a_deal_waits_while_one_of_its_rows_is_bad(importer: Importer) -> None:
     files = {
         "deals": "external_id,stage\n1,Qualified\n2,Qualified\n",
