@@ -9,7 +9,7 @@ import streamlit as st
 
 from contracts.calls import billing as calls
 from contracts.calls.schemas import PlanRead
-from dashboards import client, money, states
+from dashboards import client, money, states, tables
 from dashboards.answers import Organization
 from dashboards.session import SignIn
 
@@ -64,7 +64,7 @@ def _show_beyond(beyond: list[dict[str, Any]]) -> None:
         }
         for one in beyond
     ]
-    st.dataframe(rows, hide_index=True)
+    tables.show(rows)
     total = money.amount(sum(one["cost_minor"] for one in beyond), "USD", decimals=True)
     st.caption(
         f"{total} in all, charged with the invoice of the month in which it is counted. Drafts are counted when an hour"
@@ -86,7 +86,7 @@ def show_plans(sign_in: SignIn) -> None:
         }
         for plan in client.ask(sign_in, calls.list_plans())["items"]
     ]
-    st.dataframe(rows, hide_index=True)
+    tables.show(rows)
 
 
 def _price(prices: dict[str, int], interval: str) -> str:

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from dashboards import client, money, states
+from dashboards import client, money, states, tables
 from dashboards.session import SignIn
 
 Json = dict[str, Any]
@@ -76,7 +76,7 @@ def _pace(found: Json, zone: ZoneInfo) -> None:
 
 
 def _standing(found: Json, zone: ZoneInfo) -> None:
-    st.dataframe(
+    tables.show(
         [
             {
                 "Recipients": _STATES[one["state"]],
@@ -87,11 +87,10 @@ def _standing(found: Json, zone: ZoneInfo) -> None:
             }
             for one in found["recipients"]
         ],
-        hide_index=True,
         alt="Recipients by how they stand",
     )
     if found["touches"]:
-        st.dataframe(
+        tables.show(
             [
                 {
                     "Step": one["step"],
@@ -101,7 +100,6 @@ def _standing(found: Json, zone: ZoneInfo) -> None:
                 }
                 for one in found["touches"]
             ],
-            hide_index=True,
             alt="Steps by variant and state",
         )
 
@@ -123,7 +121,7 @@ def _recipients(who: SignIn, path: str, zone: ZoneInfo, *, may_write: bool) -> N
         return
     if len(people) == _MOST:
         st.caption(f"The first {_MOST} are shown.")
-    st.dataframe(
+    tables.show(
         [
             {
                 "Name": one["name"] or "somebody you do not see",
@@ -135,7 +133,6 @@ def _recipients(who: SignIn, path: str, zone: ZoneInfo, *, may_write: bool) -> N
             }
             for one in people
         ],
-        hide_index=True,
         alt="Recipients one by one",
     )
     active = {one["id"]: one for one in people if one["state"] in _ACTIVE}

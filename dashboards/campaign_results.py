@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboards import client, money, sentences, states
+from dashboards import client, money, sentences, states, tables
 from dashboards.session import SignIn
 
 #: What a recipient may come to, in order, as people say it.
@@ -50,9 +50,7 @@ def _people(who: SignIn, campaign_id: str) -> None:
         states.nothing_here("No results yet", "They follow within five minutes of the start.")
         return
     for names, title in ((_STEPS, "How far people came"), (_ENDS, "Why it ended early")):
-        st.dataframe(
-            [_line(name, found[stage]) for stage, name in names.items() if stage in found], hide_index=True, alt=title
-        )
+        tables.show([_line(name, found[stage]) for stage, name in names.items() if stage in found], alt=title)
     st.caption("That a deal moved after a message is no proof that the message moved it.")
 
 
@@ -73,7 +71,7 @@ def _steps(who: SignIn, campaign_id: str) -> None:
     if lines:
         st.header("Steps")
         ordered = [lines[arm] for arm in sorted(lines, key=lambda one: (lines[one]["Step"], one))]
-        st.dataframe(ordered, hide_index=True, alt="What came of each step and wording")
+        tables.show(ordered, alt="What came of each step and wording")
 
 
 def _trials(who: SignIn, campaign_id: str) -> None:
@@ -86,7 +84,7 @@ def _trials(who: SignIn, campaign_id: str) -> None:
     for one in trials:
         if (said := sentences.trial(one)) is not None:
             st.text(said)
-    st.dataframe(
+    tables.show(
         [
             {
                 "Step": one["step"],
@@ -98,6 +96,5 @@ def _trials(who: SignIn, campaign_id: str) -> None:
             }
             for one in trials
         ],
-        hide_index=True,
         alt="What came of each variant",
     )

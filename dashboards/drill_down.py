@@ -206,9 +206,7 @@ def _list(who: SignIn, cell: Cell, deals: DealsAnswer, currency: str) -> None:
         states.nothing_here("No deals", "This figure is zero: there is nothing behind it.")
         return
     table = frames.deals_table(deals.items, lambda key: deals.labels.get(str(key), money.NOTHING) if key else "None")
-    st.dataframe(
-        tables.deals(table, currency), hide_index=True, column_config=tables.DEAL_COLUMNS, alt=f"Deals: {cell.what}"
-    )
+    tables.show(tables.deals(table, currency), column_config=tables.DEAL_COLUMNS, alt=f"Deals: {cell.what}")
     if deals.next_cursor is not None:
         st.caption(f"{len(deals.items):,} of {deals.total.count:,} shown; the file has all.")
     st.download_button(

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
-from dashboards import charts, drill_down, frames, links, money, restated, states
+from dashboards import charts, drill_down, frames, links, money, restated, states, tables
 from dashboards.answers import FiguresAnswer, Organization
 from dashboards.client import Parameters
 from dashboards.controls import Scope
@@ -110,7 +110,7 @@ def draw(
     opens = (
         drill_down.selectable(f"{panel.key}_table", keys, chosen) if panel.measure else {"key": f"{panel.key}_table"}
     )
-    st.dataframe(table, hide_index=True, alt=f"{panel.heading}: every figure", **opens)
+    tables.show(table, alt=f"{panel.heading}: every figure", **opens)
     st.download_button(
         "Download CSV",
         frames.as_csv(_file(keys, rows, names, panel, answer)),

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboards import client, figures, money, states
+from dashboards import client, figures, money, states, tables
 from dashboards.answers import FiguresAnswer, Me, Organization
 from dashboards.controls import Scope
 from dashboards.session import SignIn
@@ -24,7 +24,7 @@ def section(who: SignIn, me: Me, scope: Scope, level: str, *, version: str | Non
     answer = client.figures(who, "attainment", {**asked, "group_by": by}, version=version)
     rows = [row for row in answer.rows if row.get("goal_minor") or row.get("deals_goal")]
     if rows:
-        st.dataframe(_table(answer, rows, me.organization), hide_index=True, width="stretch", alt="Goals and actuals")
+        tables.show(_table(answer, rows, me.organization), alt="Goals and actuals")
         st.caption(
             f"Goals whose month or quarter lies in {scope.period}. Pace: attainment against the part of it that is "
             f"over; 100 % is on course. {figures.known(scope, me.organization)}"

@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboards import client, money, record, states
+from dashboards import client, money, record, states, tables
 from dashboards.session import SignIn
 
 _KEPT = ("id", "product_id", "name", "quantity", "unit_price_minor", "discount_percent")
@@ -27,7 +27,7 @@ def show(who: SignIn, deal_id: str) -> None:
                 }
                 for line in lines
             ]
-            st.dataframe(rows, hide_index=True, height="content", alt="Line items")
+            tables.show(rows, height="content", alt="Line items")
             st.text(f"Together {money.amount(found['total_minor'], currency)}: the deal's amount")
             _take_out(who, deal_id, found, lines)
         _add(who, deal_id, found, lines)

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 import streamlit as st
 
-from dashboards import client, forms, money, states
+from dashboards import client, forms, money, states, tables
 from dashboards.answers import Me
 from dashboards.forms import Given, People
 from dashboards.forms import Shown as Shown
@@ -44,7 +44,7 @@ def table(items: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *, add
     frame[texts] = frame[texts].fillna("")  # which would be drawn as "None"
     frame.insert(0, "Open", links)
     shown = {"Open": st.column_config.LinkColumn("Open", display_text="Open")}
-    st.dataframe(frame, column_config=shown, hide_index=True, width="stretch")
+    tables.show(frame, column_config=shown)
 
 
 def shown(who: SignIn, path: str) -> client.Resource:
@@ -122,7 +122,7 @@ def _decide(who: SignIn, path: str, mine: dict[str, Any], fields: Sequence[Shown
     labels = {field.name: field.label for field in fields} | {"currency": "Currency"}
     st.warning("Somebody changed this while you did. Nothing of yours is saved yet.", icon=":material/call_split:")
     both = [{"Field": labels[name], "Yours": value, "Now": theirs.body.get(name)} for name, value in mine.items()]
-    st.dataframe(pd.DataFrame(both).astype(str), hide_index=True)
+    tables.show(pd.DataFrame(both).astype(str))
     left, right = st.columns(2)
     if left.button("Save mine", type="primary"):
         client.patch(who, path, mine, etag=theirs.etag)

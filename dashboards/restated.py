@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboards import client, money
+from dashboards import client, money, tables
 from dashboards.answers import Organization
 from dashboards.client import Parameters
 from dashboards.session import SignIn
@@ -47,7 +47,7 @@ def note(who: SignIn, organization: Organization, metric: str, measure: str, ask
     ):
         columns = {"Fact": st.column_config.LinkColumn(display_text="Open")}
         table = _table(found["items"][:_MOST], write)
-        st.dataframe(table, hide_index=True, column_config=columns, alt="What changed the figure")
+        tables.show(table, column_config=columns, alt="What changed the figure")
         if len(found["items"]) + found["others"] > _MOST:
             st.caption(f"{_MOST} of {money.count(len(found['items']) + found['others'])} shown, the largest.")
 

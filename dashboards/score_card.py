@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboards import client, money, states
+from dashboards import client, money, states, tables
 from dashboards.session import SignIn
 
 Row = dict[str, Any]
@@ -71,13 +71,13 @@ def _parts(who: SignIn, card: Row, noun: str) -> None:
             for part in card["slices"]
         ]
         if groups:
-            st.dataframe(pd.DataFrame(groups), hide_index=True, width="stretch", alt="By group")
+            tables.show(pd.DataFrame(groups), alt="By group")
         quarters = [
             {"Quarter": number, "Said": money.share(part["forecast"]), "Won": money.share(part["won"])}
             for number, part in enumerate(card["calibration"]["over_time"], 1)
         ]
         if quarters:
-            st.dataframe(pd.DataFrame(quarters), hide_index=True, width="stretch", alt="Over time, the oldest first")
+            tables.show(pd.DataFrame(quarters), alt="Over time, the oldest first")
         drift = card["drift"]
         moved = [_plain(name) for name, value in drift["columns"].items() if value >= _MOVED]
         told = f"; moved: {', '.join(moved)}" if moved else ""
@@ -108,18 +108,16 @@ def _calibration(card: Row, noun: str) -> None:
         for number, part in enumerate(card["calibration"]["curve"], 1)
     ]
     left, right = st.columns([3, 2])
-    left.dataframe(pd.DataFrame(tenths), hide_index=True, width="stretch")
-    right.markdown("**What moves it most**")
-    right.dataframe(
-        pd.DataFrame(
+    with left:
+        tables.show(pd.DataFrame(tenths))
+    with right:
+        st.markdown("**What moves it most**")
+        tables.show(
             [
                 {"What": _plain(feature["column"]), "Log-odds": f"{feature['moves']:.2f}"}
                 for feature in card["top_features"]
             ]
-        ),
-        hide_index=True,
-        width="stretch",
-    )
+        )
 
 
 def _plain(column: str) -> str:
@@ -130,4 +128,4 @@ def _left_out(card: Row) -> None:
     reasons = [*card["left_out"].values(), *card["warnings"]]
     if reasons:
         with st.expander("What it was not shown, and what to know"):
-            st.dataframe(pd.DataFrame({"Reason": reasons}), hide_index=True, width="stretch")
+            tables.show(pd.DataFrame({"Reason": reasons}))

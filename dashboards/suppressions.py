@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboards import client, states
+from dashboards import client, states, tables
 from dashboards.session import SignIn
 
 _REASONS = {
@@ -18,7 +18,7 @@ def show(who: SignIn) -> None:
     with st.expander("Addresses that nothing is sent to"):
         found = client.get_all(who, "/v1/suppressions", most=_MOST)
         if found:
-            st.dataframe(
+            tables.show(
                 [
                     {
                         "Address": one["address"],
@@ -27,7 +27,6 @@ def show(who: SignIn) -> None:
                     }
                     for one in found
                 ],
-                hide_index=True,
                 alt="Addresses that nothing is sent to",
             )
         else:

@@ -1,6 +1,6 @@
 """How tables write their cells: the figures of `money.py`, while sorting goes by the values underneath."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -8,6 +8,8 @@ import streamlit as st
 from pandas.io.formats.style import Styler
 
 from dashboards import money
+
+_Data = pd.DataFrame | Styler | Sequence[Mapping[str, Any]]
 
 Write = Callable[[Any], str]
 
@@ -35,6 +37,11 @@ DEAL_COLUMNS: dict[str, Any] = {
     "Age": st.column_config.NumberColumn("Age (days)", format="%.0f", help="From creation to closing, or until now."),
     "Link": st.column_config.LinkColumn(display_text="Open"),
 }
+
+
+def show(data: _Data, **options: Any) -> None:  # noqa: ANN401 # those of `st.dataframe`
+    """Show a table: without row numbers, and what is not there written as everywhere, in columns of numbers too."""
+    st.dataframe(data, hide_index=True, placeholder=money.NOTHING, **options)  # noqa: TID251 # here alone
 
 
 def funnel(frame: pd.DataFrame, unit: str, currency: str) -> Styler:

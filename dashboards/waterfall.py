@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import streamlit as st
 
-from dashboards import charts, client, drill_down, links, money, restated, states
+from dashboards import charts, client, drill_down, links, money, restated, states, tables
 from dashboards.answers import Organization
 from dashboards.session import SignIn
 
@@ -87,7 +87,7 @@ def draw(
     ids = [part.figure for part in shown]
     alt = "Every change of the pipeline between the two days"
     opens = drill_down.selectable("pipeline_changes_table", ids, _OPENS)
-    st.dataframe(table, hide_index=True, alt=alt, **opens)
+    tables.show(table, alt=alt, **opens)
     st.caption("The last lines change no sum: these deals were open on both days.")
     _open(who, row, shown, asked, version=version, currency=organization.currency)
 

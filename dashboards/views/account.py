@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboards import client, money, session, states
+from dashboards import client, money, session, states, tables
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -86,7 +86,7 @@ def _sign_ins(sign_in: SignIn, me: Me) -> None:
         }
         for one in sessions
     ]
-    st.dataframe(rows, hide_index=True)
+    tables.show(rows)
     others = [one for one in sessions if not one["is_present"]]
     if others and st.button("End all others"):
         for one in others:

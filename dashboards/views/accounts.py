@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from dashboards import client, money, states
+from dashboards import client, money, states, tables
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -149,7 +149,7 @@ def _account(sign_in: SignIn, me: Me, account: dict[str, Any], known: Known) -> 
             st.info(_NOT_COMPARED[account["not_compared"]])
         days = client.get_all(sign_in, f"{path}/days", most=14)
         if days:
-            st.dataframe([_day(day) for day in days], hide_index=True, alt="How complete each day is")
+            tables.show([_day(day) for day in days], alt="How complete each day is")
         if sum(day["missing"] for day in days):
             st.error("Messages are missing here. They are asked for again every minute.")
         if any(day["failed"] for day in days):
@@ -248,7 +248,7 @@ def _history(times: list[dict[str, Any]], known: Known) -> None:
         }
         for one in times
     ]
-    st.dataframe(rows, hide_index=True, alt="Who worked with this account when")
+    tables.show(rows, alt="Who worked with this account when")
 
 
 def _sending(sign_in: SignIn, path: str, account: dict[str, Any]) -> None:

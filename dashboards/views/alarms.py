@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
-from dashboards import client, money, states
+from dashboards import client, money, states, tables
 from dashboards.answers import Me, Organization
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -45,9 +45,7 @@ def render(who: SignIn, me: Me) -> None:
     with states.explained():
         watches = {one["id"]: one for one in client.get_all(who, "/v1/watches")}
         if watches:
-            st.dataframe(
-                [_row(one, me.organization) for one in watches.values()], hide_index=True, alt="Figures that you watch"
-            )
+            tables.show([_row(one, me.organization) for one in watches.values()], alt="Figures that you watch")
             st.caption("Counted over the records that you see, and recorded whenever new figures are published.")
             _stop(who, watches)
         else:

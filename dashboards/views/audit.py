@@ -9,7 +9,7 @@ import streamlit as st
 
 from contracts.calls import audit, users
 from contracts.calls.schemas import AuditEntryRead
-from dashboards import client, states
+from dashboards import client, states, tables
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -29,7 +29,7 @@ def render(sign_in: SignIn, me: Me) -> None:
         if not entries:
             st.text("Nothing of this kind was done.")
             return
-        st.dataframe(_table(entries, names, me.organization.zone), hide_index=True)
+        tables.show(_table(entries, names, me.organization.zone))
         if len(entries) == _MOST:
             st.text(f"The newest {_MOST} are shown; the API has all of them.")
         st.caption("Each entry holds a hash of itself and the one before. `./sluice audit verify` checks them.")

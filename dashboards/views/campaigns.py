@@ -4,7 +4,16 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from dashboards import campaign_building, campaign_progress, campaign_results, client, money, states, suppressions
+from dashboards import (
+    campaign_building,
+    campaign_progress,
+    campaign_results,
+    client,
+    money,
+    states,
+    suppressions,
+    tables,
+)
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -65,7 +74,7 @@ def _choose(campaigns: dict[str, Any]) -> str:
 
 
 def _control(who: SignIn, campaign: dict[str, Any]) -> None:
-    st.text(f"This campaign is {campaign['state']}.")
+    st.text(f"State of this campaign: {campaign['state']}.")
     for column, verb in zip(st.columns(4), _VERBS.get(campaign["state"], ()), strict=False):
         if verb == "cancel":
             with column.popover("Cancel"):
@@ -105,7 +114,7 @@ def _audience(who: SignIn, campaign_id: str, *, may_write: bool) -> None:
         for one in found["people"]
     ]
     if people:
-        st.dataframe(people, hide_index=True, alt="People of the audience, those left out first")
+        tables.show(people, alt="People of the audience, those left out first")
     silent = {one["contact_id"]: one["name"] for one in found["people"] if one["reason"] == "no_consent"}
     if may_write and silent:
         _note_consent(who, silent)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboards import client, controls, figures, frames, groups, links, money, restated, states
+from dashboards import client, controls, figures, frames, groups, links, money, restated, states, tables
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.periods import PIECES
@@ -45,4 +45,4 @@ def render(who: SignIn, me: Me) -> None:
             states.provenance(answer, figures.describe(scope, organization, "Deals created in the period"))
             restated.note(who, organization, "funnel", "cohort", asked, "Deals created in the period")
         table = frames.group_table(answer, money.count)
-        st.dataframe(table, hide_index=True, alt="Share of each cohort per stage")
+        tables.show(table, alt="Share of each cohort per stage")

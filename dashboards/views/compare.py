@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import streamlit as st
 
-from dashboards import client, controls, figures, frames, groups, links, money, restated, sentences, states
+from dashboards import client, controls, figures, frames, groups, links, money, restated, sentences, states, tables
 from dashboards.answers import FiguresAnswer, Me, Organization
 from dashboards.controls import Scope
 from dashboards.pages import Page
@@ -127,7 +127,7 @@ def _whole(answer: FiguresAnswer, way: str, between: tuple[str, str] | None, *, 
             st.caption(
                 "The later deals have had less time. “Within days” under “How it is counted” compares equal ages."
             )
-    st.dataframe(_table(parts, names, "won", "cohort", between), hide_index=True, alt="Effect of every group")
+    tables.show(_table(parts, names, "won", "cohort", between), alt="Effect of every group")
 
 
 def _steps(answer: FiguresAnswer, between: tuple[str, str] | None) -> None:
@@ -138,7 +138,7 @@ def _steps(answer: FiguresAnswer, between: tuple[str, str] | None) -> None:
         with st.expander(states.plain(f"{step}: {_short(total)}")):
             st.text(sentences.difference(total, step, between=between))
             table = _table(parts, _names(answer, parts), "entered", "entered_before", between)
-            st.dataframe(table, hide_index=True, alt=f"Effect of every group on {step}")
+            tables.show(table, alt=f"Effect of every group on {step}")
 
 
 def _short(total: dict[str, Any]) -> str:

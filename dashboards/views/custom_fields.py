@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboards import client, states
+from dashboards import client, states, tables
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -53,7 +53,7 @@ def _of_kind(who: SignIn, kind: str, fields: list[dict[str, Any]]) -> None:
             }
             for field in fields
         ]
-        st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
+        tables.show(pd.DataFrame(rows))
         _retire(who, kind, fields)
     else:
         states.nothing_here("No fields yet", "Add the first one below.")

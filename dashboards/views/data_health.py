@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from contracts.calls.schemas import WarehouseVersionRead
-from dashboards import client, comparison, money, states
+from dashboards import client, comparison, money, states, tables
 from dashboards.answers import Check, Freshness, Group, Me, Process, Refresh
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -158,7 +158,7 @@ def _groups(groups: list[Group], zone: ZoneInfo) -> None:
             if group.through or group.error  # the others publish nothing
         ]
     )
-    st.dataframe(frame, hide_index=True, key="groups", alt="Groups of figures and how far each is")
+    tables.show(frame, key="groups", alt="Groups of figures and how far each is")
 
 
 def _checks(checks: list[Check], zone: ZoneInfo) -> None:
@@ -178,7 +178,7 @@ def _checks(checks: list[Check], zone: ZoneInfo) -> None:
             for check in ranked
         ]
     )
-    st.dataframe(frame, hide_index=True, key="checks", alt="Checks of the data and how they ended")
+    tables.show(frame, key="checks", alt="Checks of the data and how they ended")
 
 
 def _versions(versions: Sequence[WarehouseVersionRead], zone: ZoneInfo) -> None:
@@ -198,7 +198,7 @@ def _versions(versions: Sequence[WarehouseVersionRead], zone: ZoneInfo) -> None:
             for one in earlier
         ]
     )
-    st.dataframe(frame, hide_index=True, key="versions", alt="Kept versions of the figures, newest first")
+    tables.show(frame, key="versions", alt="Kept versions of the figures, newest first")
     st.caption("`warehouse_version=` asks any metric of one of them, as it answered then. Older ones are gone.")
 
 
@@ -217,7 +217,7 @@ def _processes(processes: list[Process], zone: ZoneInfo) -> None:
             for process in processes
         ]
     )
-    st.dataframe(frame, hide_index=True, key="processes", alt="Processes and their state")
+    tables.show(frame, key="processes", alt="Processes and their state")
 
 
 def _words(name: str) -> str:

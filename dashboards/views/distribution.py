@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboards import client, money, states
+from dashboards import client, money, states, tables
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -45,7 +45,7 @@ def _rule(who: SignIn, rule: dict[str, Any], people: dict[str, str], pipelines: 
             }
             for member in rule["members"]
         ]
-        st.dataframe(rows, hide_index=True, height="content", alt=f"Members of {rule['name']}")
+        tables.show(rows, height="content", alt=f"Members of {rule['name']}")
         path, etag = f"/v1/distribution-rules/{rule['id']}", f'"{rule["version"]}"'
         left, right = st.columns(2)
         switch = "Turn off" if rule["is_active"] else "Turn on"
@@ -100,4 +100,4 @@ def _made(who: SignIn, me: Me, people: dict[str, str]) -> None:
         for one in made
     ]
     shown = {"Deal": st.column_config.LinkColumn("Deal", display_text="Open")}
-    st.dataframe(rows, column_config=shown, hide_index=True, height="content", alt="The last deals distributed")
+    tables.show(rows, column_config=shown, height="content", alt="The last deals distributed")

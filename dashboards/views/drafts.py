@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboards import client, drafting, money, states
+from dashboards import client, drafting, money, states, tables
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -105,4 +105,4 @@ def _results(sign_in: SignIn, by: str, title: str) -> None:
         named = drafting.prompt_name(row["group"]) if by == "prompt" else row["group"]
         line = found.setdefault(row["group"], {title.removeprefix("By ").capitalize(): named})
         line[_STEPS[row["stage_id"]]] = f"{money.count(row['entered'])} ({money.share(row['share_of_cohort'])})"
-    st.dataframe(list(found.values()), hide_index=True, alt=f"How far drafts came, {title.lower()}")
+    tables.show(list(found.values()), alt=f"How far drafts came, {title.lower()}")

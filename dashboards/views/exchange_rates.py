@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 import streamlit as st
 
-from dashboards import client, states
+from dashboards import client, states, tables
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -28,7 +28,7 @@ def render(who: SignIn, me: Me) -> None:
     with states.explained():
         days = client.get_all(who, _PATH, most=_SHOWN)
         if days:
-            st.dataframe(_table(days), hide_index=True, width="stretch")
+            tables.show(_table(days))
             st.caption(f"The newest {len(days)} days with rates. Units of each currency for one {days[0]['base']}.")
         else:
             states.nothing_here("No rates yet", "Take in the ECB's file, or set a day's rates below.")

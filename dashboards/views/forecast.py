@@ -5,7 +5,7 @@ from datetime import UTC, datetime, time
 import pandas as pd
 import streamlit as st
 
-from dashboards import client, controls, figures, frames, links, money, states
+from dashboards import client, controls, figures, frames, links, money, states, tables
 from dashboards.answers import FiguresAnswer, Me, Organization
 from dashboards.controls import Scope
 from dashboards.figures import Column, Panel
@@ -117,7 +117,7 @@ def _as_issued(who: SignIn, organization: Organization, scope: Scope, version: s
         | {one.heading: figures.write(row.get(one.figure), one.kind, organization.currency) for one in columns}
         for row in rows
     ]
-    st.dataframe(pd.DataFrame(shown), hide_index=True, width="stretch", alt="Forecasts as issued")
+    tables.show(pd.DataFrame(shown), alt="Forecasts as issued")
     if not rows[0].get("is_settled"):
         st.caption("The period is not over: what it brings is not settled yet.")
     states.provenance(answer, figures.describe(scope, organization, "Each forecast as it was known then"))

@@ -154,11 +154,9 @@ def _chart_and_table(answer: FunnelAnswer, scope: Scope, counts: Counting, organ
         states.at_widths("funnel", draw)
         states.provenance(answer, controls.describe(scope, counts, organization))
     table = frames.funnel_table(answer)
-    st.dataframe(
+    tables.show(
         tables.funnel(table, counts.unit, organization.currency),
-        hide_index=True,
         column_config=tables.FUNNEL_COLUMNS,
-        placeholder=money.NOTHING,
         alt="Every figure of every stage",
         **drill_down.selectable("funnel_table", list(table["stage_id"]), "stage"),
     )
@@ -186,7 +184,7 @@ def _groups(
         figures.heat_map("groups", cells, alt=alt, on_select=drill_down.choose_clicked_cell)
         grouped = f"{controls.describe(scope, counts, organization)} · by {splits[counts.group_by].lower()}"
         states.provenance(answer, grouped)
-    st.dataframe(frames.group_table(answer, _writer(counts, organization)), hide_index=True, alt=alt)
+    tables.show(frames.group_table(answer, _writer(counts, organization)), alt=alt)
     return answer
 
 

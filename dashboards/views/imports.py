@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 import streamlit as st
 
-from dashboards import client, money, states
+from dashboards import client, money, states, tables
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -126,13 +126,13 @@ def _show_preview(preview: dict[str, Any]) -> dict[str, dict[str, str]]:
         if file["headings"]:
             chosen.setdefault(file["entity"], {}).update(_show_map(file))
         if file["first_rows"]:
-            st.dataframe(pd.DataFrame(file["first_rows"]).astype(str), hide_index=True)
+            tables.show(pd.DataFrame(file["first_rows"]).astype(str))
     for warning in preview["warnings"]:
         st.text(f"Note: {warning}")
     if preview["problem_count"]:
         shown = len(preview["problems"])
         st.text(f"{money.count(preview['problem_count'])} problems; {shown} of them:")
-        st.dataframe(pd.DataFrame(preview["problems"]), hide_index=True)
+        tables.show(pd.DataFrame(preview["problems"]))
     return chosen
 
 
@@ -219,4 +219,4 @@ def _offer_revert(sign_in: SignIn, one: dict[str, Any]) -> None:
         kept = money.count(found["kept_count"])
         st.text(f"{money.count(reverted)} records were taken back, {kept} were changed or are used and stay.")
         if found["kept"]:
-            st.dataframe(pd.DataFrame(found["kept"]), hide_index=True)
+            tables.show(pd.DataFrame(found["kept"]))

@@ -9,7 +9,7 @@ import streamlit as st
 
 from contracts.calls import api_keys
 from contracts.calls.schemas import ApiKeyCreate, ApiKeyRead, Role
-from dashboards import client, money, states
+from dashboards import client, money, states, tables
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -44,7 +44,7 @@ def _list(sign_in: SignIn, keys: list[ApiKeyRead], zone: ZoneInfo) -> None:
         for key in keys
     ]
     if rows:
-        st.dataframe(rows, hide_index=True)
+        tables.show(rows)
     else:
         st.text("There are no keys yet.")
     live = {key["id"]: f"{key['name']} (…{key['hint']})" for key in keys if not key["revoked_at"]}

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from dashboards import client, controls, figures, links, money, states
+from dashboards import client, controls, figures, links, money, states, tables
 from dashboards.answers import Me, Organization
 from dashboards.controls import Scope
 from dashboards.figures import Column, Panel
@@ -69,7 +69,7 @@ def _exits(who: SignIn, organization: Organization, scope: Scope, version: str |
         }
         for row in rows
     ]
-    st.dataframe(pd.DataFrame(shown), hide_index=True, width="stretch", alt="Exits by stage")
+    tables.show(pd.DataFrame(shown), alt="Exits by stage")
     states.provenance(
         answer, figures.describe(scope, organization, "Leavings in the period, one per deal and stage that it went to")
     )

@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from contracts.calls import users as users_calls
-from dashboards import client, forms, money, states
+from dashboards import client, forms, money, states, tables
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -46,7 +46,7 @@ def _people(sign_in: SignIn, users: list[dict[str, Any]]) -> None:
         }
         for user in users
     ]
-    st.dataframe(rows, hide_index=True)
+    tables.show(rows)
     by_id = {user["id"]: user for user in users}
     chosen = st.selectbox("Change", list(by_id), format_func=lambda one: _called(by_id[one]), key="person")
     user = client.get(sign_in, f"/v1/users/{chosen}")
@@ -65,7 +65,7 @@ def _people(sign_in: SignIn, users: list[dict[str, Any]]) -> None:
 
 def _sign_ins(sign_in: SignIn, user_id: str) -> None:
     sessions = client.get_all(sign_in, "/v1/sessions", {"user_id": user_id})
-    st.text(f"{len(sessions)} sign-ins go on.")
+    st.text("1 sign-in goes on." if len(sessions) == 1 else f"{len(sessions)} sign-ins go on.")
     others = [session for session in sessions if not session["is_present"]]
     if others and st.button("End them", icon=":material/logout:"):
         for session in others:
@@ -80,7 +80,7 @@ def _invitations(sign_in: SignIn, me: Me, teams: list[dict[str, Any]]) -> None:
         for one in waiting
     ]
     if rows:
-        st.dataframe(rows, hide_index=True)
+        tables.show(rows)
     else:
         st.text("Nobody is invited.")
     names = {None: _NO_TEAM} | {team["id"]: team["name"] for team in teams}
@@ -174,7 +174,7 @@ def _roles(sign_in: SignIn) -> None:
         | {one["role"].capitalize(): _may(set(one["scopes"]), area) for one in found}
         for area in areas
     ]
-    st.dataframe(rows, hide_index=True, height="content")
+    tables.show(rows, height="content")
     st.caption("Whose records somebody sees is set per person: their own, the team's, all teams below, or everybody's.")
 
 

@@ -110,7 +110,7 @@ def _longest(who: SignIn, stalled: FiguresAnswer, asked: Asked, currency: str, v
     table = frames.deals_table(deals[:_SHOWN], lambda key: labels.get(str(key), money.NOTHING) if key else "None")
     table.insert(3, "Days there", [round(deal.days or 0) for deal in deals[:_SHOWN]])
     columns = tables.DEAL_COLUMNS | {"Closed": None, "Status": None, "Reason": None}
-    st.dataframe(tables.deals(table, currency), hide_index=True, column_config=columns, alt="Deals stuck longest")
+    tables.show(tables.deals(table, currency), column_config=columns, alt="Deals stuck longest")
 
 
 def _day(label: str, key: str, default: date, latest: date) -> date:

@@ -7,7 +7,7 @@ import streamlit as st
 
 from contracts.calls import deals, pipelines
 from contracts.calls.schemas import PipelineRead, StageCreate, StageRead
-from dashboards import client, states
+from dashboards import client, states, tables
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -45,7 +45,7 @@ def _pipeline(who: SignIn, pipeline: PipelineRead) -> None:
             {"Stage": stage["name"], "Kind": _KINDS[stage["kind"]], "Target days": stage["target_days"]}
             for stage in pipeline["stages"]
         ]
-        st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
+        tables.show(pd.DataFrame(rows))
         stages = {stage["id"]: stage for stage in pipeline["stages"]}
         with st.container(horizontal=True):
             _change_stage(who, pipeline, stages)

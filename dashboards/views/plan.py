@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from dashboards import billing as parts
-from dashboards import client, money, states
+from dashboards import client, money, states, tables
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -139,7 +139,7 @@ def _show_invoices(sign_in: SignIn, zone: ZoneInfo) -> None:
     if invoices:
         link = st.column_config.LinkColumn(display_text="open")
         rows = [_row(invoice, zone) for invoice in invoices]
-        st.dataframe(rows, hide_index=True, column_config={"Page": link, "PDF": link})
+        tables.show(rows, column_config={"Page": link, "PDF": link})
     else:
         st.text("There are none yet.")
     if st.button("Cards and addresses", icon=":material/open_in_new:"):
@@ -169,7 +169,7 @@ def _show_lines(lines: list[dict[str, Any]], currency: str) -> None:
         {"What": line["description"], "Amount": money.amount(line["amount_minor"], currency, decimals=True)}
         for line in lines
     ]
-    st.dataframe(rows, hide_index=True)
+    tables.show(rows)
 
 
 def _day(instant: str, zone: ZoneInfo) -> str:

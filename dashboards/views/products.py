@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboards import client, money, states
+from dashboards import client, money, states, tables
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -35,7 +35,7 @@ def _table(products: list[dict[str, Any]]) -> None:
         }
         for one in products
     ]
-    st.dataframe(rows, hide_index=True, height="content", alt="All products")
+    tables.show(rows, height="content", alt="All products")
 
 
 def _change(who: SignIn, products: list[dict[str, Any]]) -> None:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import streamlit as st
 
-from dashboards import client, money, states
+from dashboards import client, money, states, tables
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -41,7 +41,7 @@ def render(who: SignIn, me: Me) -> None:
             }
             for item in items
         ]
-        st.dataframe(rows, hide_index=True, height="content", alt="What was deleted")
+        tables.show(rows, height="content", alt="What was deleted")
         if me.role not in _READERS:
             _restore(who, kind, {item["id"]: item["title"] for item in items})
 

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from dashboards import client, money, states
+from dashboards import client, money, states, tables
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -90,7 +90,7 @@ def _ledger(sign_in: SignIn, rentals: list[dict[str, Any]], people: dict[str, st
         }
         for one in rentals
     ]
-    st.dataframe(rows, hide_index=True, alt="Orders of accounts")
+    tables.show(rows, alt="Orders of accounts")
     active = {one["id"]: one for one in rentals if one["state"] == "active"}
     if active:
         _act(sign_in, active, zone)

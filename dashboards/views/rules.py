@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from dashboards import client, money, record, rule_form, states
+from dashboards import client, money, record, rule_form, states, tables
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -69,7 +69,7 @@ def _choose(rules: dict[str, Any]) -> str:
         }
         for rule in rules.values()
     ]
-    st.dataframe(table, hide_index=True, height="content", alt="All rules")
+    tables.show(table, height="content", alt="All rules")
     asked = st.query_params.get("id")
     index = ids.index(asked) if asked in ids else 0
     return str(
@@ -170,7 +170,7 @@ def _backtest(who: SignIn, rule: dict[str, Any], zone: ZoneInfo) -> None:
         for one in answer["firings"]
     ]
     if shown:
-        st.dataframe(shown, hide_index=True, column_config=_LINK, alt="Firings of the replay")
+        tables.show(shown, column_config=_LINK, alt="Firings of the replay")
         if answer["fired"] > len(shown):
             st.caption(f"{len(shown):,} of {answer['fired']:,} shown.")
 
@@ -216,7 +216,7 @@ def _log(who: SignIn, rule_id: str, known: rule_form.Known, zone: ZoneInfo) -> N
         }
         for run in runs
     ]
-    st.dataframe(rows, hide_index=True, column_config=_LINK, alt="The newest firings")
+    tables.show(rows, column_config=_LINK, alt="The newest firings")
     undo: Any = client.get(who, f"/v1/rules/{rule_id}/undo").body
     if undo:
         _changed(undo, known, zone)
@@ -242,7 +242,7 @@ def _changed(undo: list[dict[str, Any]], known: rule_form.Known, zone: ZoneInfo)
         for item in undo
     ]
     with st.expander("What to take back, if it was wrong"):
-        st.dataframe(rows, hide_index=True, column_config=_LINK, alt="What the rule changed")
+        tables.show(rows, column_config=_LINK, alt="What the rule changed")
 
 
 def _record(one: dict[str, Any]) -> dict[str, Any]:

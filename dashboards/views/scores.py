@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboards import client, money, score_card, states
+from dashboards import client, money, score_card, states, tables
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -103,10 +103,8 @@ def _whom_to_call(who: SignIn, of: _Subject) -> None:
     ]
     days = scores[0]["horizon_days"]
     st.caption(f"Your likeliest open {of.noun}s, by the chance {of.comes} within {days} days of their last change.")
-    st.dataframe(
+    tables.show(
         pd.DataFrame(rows),
-        hide_index=True,
-        width="stretch",
         column_config={"Chance": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)},
     )
     st.caption(
@@ -149,9 +147,7 @@ def _came_true(who: SignIn, me: Me, of: _Subject) -> None:
         }
         for row in answer.rows
     ]
-    st.dataframe(
-        pd.DataFrame(rows), hide_index=True, width="stretch", alt="What was said and what came true, in tenths"
-    )
+    tables.show(pd.DataFrame(rows), alt="What was said and what came true, in tenths")
     if total["open"]:
         st.caption("While many are open, those that are settled are the ones that closed quickly.")
     about = f"First score of each {of.noun}, held against what came of it ({me.organization.time_zone})"
@@ -185,4 +181,4 @@ def _models(models: list[dict[str, Any]], me: Me) -> None:
         }
         for model in models
     ]
-    st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
+    tables.show(pd.DataFrame(rows))

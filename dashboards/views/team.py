@@ -92,11 +92,9 @@ def _rates(key: str, rates: pd.DataFrame, *, is_narrow: bool) -> None:
 
 
 def _table(table: pd.DataFrame, organization: Organization, scope: Scope, level: str) -> None:
-    st.dataframe(
+    tables.show(
         tables.team(table, organization.currency),
-        hide_index=True,
         column_config=tables.team_columns(LEVELS[level]),
-        placeholder=money.NOTHING,
         height="content",
         alt="Every figure per name",
         **drill_down.selectable("team_table", list(table["id"]), "who"),

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from dashboards import client, money, states
+from dashboards import client, money, states, tables
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -49,7 +49,7 @@ def _list(hooks: list[dict[str, Any]], zone: ZoneInfo) -> None:
         }
         for hook in hooks
     ]
-    st.dataframe(rows, hide_index=True, alt="Where events are sent")
+    tables.show(rows, alt="Where events are sent")
 
 
 def _act(sign_in: SignIn, hook: dict[str, Any]) -> None:
@@ -98,7 +98,7 @@ def _deliveries(sign_in: SignIn, hook: dict[str, Any], zone: ZoneInfo) -> None:
         }
         for one in found
     ]
-    st.dataframe(rows, hide_index=True, alt="What was sent, newest first")
+    tables.show(rows, alt="What was sent, newest first")
     if len(found) == _NEWEST:
         st.caption(f"The newest {_NEWEST} are shown; the API has all of thirty days.")
     names = {one["id"]: f"{one['event_type']}, {_at(one['created_at'], zone)}, {one['status']}" for one in found}

@@ -5,7 +5,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from dashboards import client, serve
+from dashboards import client, money, serve
 from dashboards.session import SignIn
 from tests.dashboards.double import Double, healthy
 
@@ -308,3 +308,10 @@ class TestApp:
         page.run()
         assert "Your sign-in has ended" in words(page)
         assert page.text_input(key="email")
+
+
+def test_what_is_not_there_is_a_dash_in_columns_of_numbers_too() -> None:
+    page = AppTest.from_string(
+        "from dashboards import tables\ntables.show([{'Name': 'a', 'Seats': None}, {'Name': 'b', 'Seats': 5}])"
+    ).run()
+    assert page.dataframe[0].proto.placeholder == money.NOTHING
