@@ -5,11 +5,13 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
-from contracts.calls.schemas import ImportRead
+from contracts.calls import deals, imports, pipelines, sign_in, users
+from contracts.calls.call import Answer, Call
+from contracts.calls.schemas import ImportRead, PipelineRead, SignUp, UserCreate
 from runtime import demo_campaigns, demo_conversations, demo_drafts, demo_money, demo_records, demo_rules, demo_sales
 from runtime.demo_data import ANALYST, MANAGER, REP, generate
 from runtime.demo_story import NEW_BUSINESS
@@ -21,13 +23,15 @@ OWNER, ADMIN = "owner@example.com", "admin@example.com"
 DEMO_USERS = (MANAGER, OWNER, ADMIN, REP, ANALYST)
 
 _SEED = 20_260_501
-_ORGANIZATION = {
+_ORGANIZATION: SignUp = {
+    "email": OWNER,
+    "password": DEMO_PASSWORD,
     "name": "Olga Ownermann",
     "organization_name": "Sluice Demo",
     "time_zone": "Europe/Berlin",
     "currency": "EUR",
 }
-_STAFF = (
+_STAFF: tuple[UserCreate, ...] = (
     {"email": ADMIN, "name": "Adam Stellwerk", "role": "admin"},
     {"email": MANAGER, "name": "Mara Weidenholt", "role": "manager"},
     {"email": REP, "name": "Kim Dahlsen", "role": "rep"},
@@ -74,20 +78,17 @@ class _Caller:
     def __init__(self, http: httpx.Client, token: str) -> None:
         self._http, self.token = http, token
 
-    def call(self, method: str, path: str, **request: Any) -> dict[str, Any]:  # noqa: ANN401 # httpx's own
-        headers = {"Authorization": f"Bearer {self.token}", **request.pop("headers", {})}
-        answer = _checked(self._http.request(method, path, headers=headers, **request))
-        found: dict[str, Any] = answer.json()
-        return found
-
-    def items(self, path: str, **parameters: str | int) -> list[dict[str, Any]]:
-        """The first page of a list."""
-        found: list[dict[str, Any]] = self.call("GET", path, params=parameters)["items"]
-        return found
+    def ask(self, call: Call[Answer], **form: Any) -> Answer:  # noqa: ANN401 # httpx's own
+        """The answer's body. A `form` is for what takes files."""
+        headers = {"Authorization": f"Bearer {self.token}", **call.headers}
+        request = form or {"json": call.body}
+        answer = self._http.request(call.method, call.path, params=call.pairs, headers=headers, **request)
+        return cast("Answer", _checked(answer).json())
 
 
 def _sign_in(http: httpx.Client) -> str | None:
-    answer = http.post("/v1/auth/login", json={"email": OWNER, "password": DEMO_PASSWORD})
+    call = sign_in.log_in({"email": OWNER, "password": DEMO_PASSWORD})
+    answer = http.request(call.method, call.path, json=call.body)
     if answer.status_code == httpx.codes.UNAUTHORIZED:
         return None
     return str(_checked(answer).json()["access_token"])
@@ -95,23 +96,23 @@ def _sign_in(http: httpx.Client) -> str | None:
 
 def _sign_up(http: httpx.Client, say: Callable[[str], object]) -> str:
     say("making the demo organization")
-    body = {"email": OWNER, "password": DEMO_PASSWORD, **_ORGANIZATION}
-    return str(_checked(http.post("/v1/auth/signup", json=body)).json()["access_token"])
+    call = sign_in.sign_up(_ORGANIZATION)
+    return str(_checked(http.request(call.method, call.path, json=call.body)).json()["access_token"])
 
 
 def _fill(
     owner: _Caller, api_url: str, *, say: Callable[[str], object], seed: int, until: date, database_url: str | None
 ) -> None:
-    pipelines = owner.items("/v1/pipelines")
-    if any(stage["name"] == _RENAMED[1] for one in pipelines for stage in one["stages"]):
+    there = owner.ask(pipelines.list_pipelines())["items"]
+    if any(stage["name"] == _RENAMED[1] for one in there for stage in one["stages"]):
         say("the demo organization is there")
         return
     _hire(owner)
-    if all(one["name"] != NEW_BUSINESS for one in pipelines):
-        _change(owner, f"/v1/pipelines/{pipelines[0]['id']}", pipelines[0]["version"], name=NEW_BUSINESS)
-    if all(job["state"] != "completed" for job in owner.items("/v1/imports")):
+    if all(one["name"] != NEW_BUSINESS for one in there):
+        owner.ask(pipelines.update_pipeline(there[0]["id"], {"name": NEW_BUSINESS}, version=there[0]["version"]))
+    if all(job["state"] != "completed" for job in owner.ask(imports.list_imports())["items"]):
         _import(owner, api_url, say=say, files=generate(seed=seed, until=until))
-    pipeline = next(one for one in owner.items("/v1/pipelines") if one["name"] == NEW_BUSINESS)
+    pipeline = next(one for one in owner.ask(pipelines.list_pipelines())["items"] if one["name"] == NEW_BUSINESS)
     _move_backdated(owner, pipeline)
     demo_records.add(owner, pipeline["id"])
     demo_campaigns.add(owner)
@@ -123,15 +124,15 @@ def _fill(
         demo_drafts.add(owner, pipeline["id"], database_url)
     # the last step, so that a fill that was broken off is told from one that is complete
     stage = next(one for one in pipeline["stages"] if one["name"] == _RENAMED[0])
-    _change(owner, f"/v1/pipelines/{pipeline['id']}/stages/{stage['id']}", stage["version"], name=_RENAMED[1])
+    owner.ask(pipelines.update_stage(pipeline["id"], stage["id"], {"name": _RENAMED[1]}, version=stage["version"]))
     say("the demo organization is filled")
 
 
 def _hire(owner: _Caller) -> None:
-    known = {user["email"] for user in owner.items("/v1/users", limit=100)}
+    known = {user["email"] for user in owner.ask(users.list_users(limit=100))["items"]}
     for person in _STAFF:
         if person["email"] not in known:
-            owner.call("POST", "/v1/users", json={**person, "password": DEMO_PASSWORD})
+            owner.ask(users.create_user({**person, "password": DEMO_PASSWORD}))
 
 
 def _import(owner: _Caller, api_url: str, *, say: Callable[[str], object], files: dict[str, bytes]) -> None:
@@ -162,27 +163,19 @@ class _Tenths:
             self._say(f"importing eighteen months of history: {done:,} of {total:,} rows")
 
 
-def _move_backdated(owner: _Caller, pipeline: dict[str, Any]) -> None:
+def _move_backdated(owner: _Caller, pipeline: PipelineRead) -> None:
     """Some reps write things down days later."""
     ways = [stage for stage in pipeline["stages"] if stage["kind"] == "open"]
     onward = {here["id"]: there["id"] for here, there in pairwise(ways)}
     moved_at = datetime.now(UTC) - timedelta(days=2)
-    deals = owner.items("/v1/deals", pipeline_id=pipeline["id"], status="open", limit=200)
     late = [
         deal
-        for deal in deals
+        for deal in owner.ask(deals.list_deals(pipeline_id=pipeline["id"], status="open", limit=200))["items"]
         if deal["stage_id"] in onward and datetime.fromisoformat(deal["stage_entered_at"]) < moved_at
     ]
     for number, deal in enumerate(late[:_BACKDATED_MOVES]):
-        body = {
-            "stage_id": onward[deal["stage_id"]],
-            "occurred_at": (moved_at + timedelta(hours=number)).isoformat(),
-        }
-        owner.call("POST", f"/v1/deals/{deal['id']}/move", json=body)
-
-
-def _change(owner: _Caller, path: str, version: int, **fields: str) -> None:
-    owner.call("PATCH", path, json=fields, headers={"If-Match": f'"{version}"'})
+        at = (moved_at + timedelta(hours=number)).isoformat()
+        owner.ask(deals.move_deal(deal["id"], {"stage_id": onward[deal["stage_id"]], "occurred_at": at}))
 
 
 def _checked(answer: httpx.Response) -> httpx.Response:

@@ -3,13 +3,13 @@
 Its mailbox is one that nobody connects. Safe to run again.
 """
 
-from typing import Any
-
+from contracts.calls import bd_accounts, campaigns, contacts
+from contracts.calls.schemas import AccountRead, CampaignCreate, Step
 from runtime.demo_records import Caller
 
 _NAME = "Seats in autumn"
 _PEOPLE = 40
-_CALLS = {
+_CALLS: Step = {
     "kind": "task",
     "hold_out_percent": 20,
     "variants": [
@@ -17,7 +17,7 @@ _CALLS = {
         {"subject": "Call {{contact.name}} about prices", "text": "Ask when their budget is decided."},
     ],
 }
-_MAIL = {
+_MAIL: Step = {
     "kind": "email",
     "wait_days": 30,
     "when": "!recipient.has_replied",
@@ -29,25 +29,28 @@ _MAIL = {
 
 def add(owner: Caller) -> None:
     """Start it for the newest contacts."""
-    contacts = owner.items("/v1/contacts", limit=_PEOPLE)
-    if not contacts or any(one["name"] == _NAME for one in owner.items("/v1/campaigns")):
+    people = owner.ask(contacts.list_contacts(limit=_PEOPLE))["items"]
+    if not people or any(one["name"] == _NAME for one in owner.ask(campaigns.list_campaigns())["items"]):
         return
     account = mailbox(owner)
-    body: dict[str, Any] = {
+    body: CampaignCreate = {
         "name": _NAME,
         "legal_basis": "contract",
         "basis_note": "They are customers, and it is about what they bought.",
-        "filter": [["id", "in", [one["id"] for one in contacts]]],
+        "filter": [["id", "in", [one["id"] for one in people]]],
         "account_ids": [account["id"]],
         "steps": [_CALLS, _MAIL],
     }
-    made = owner.call("POST", "/v1/campaigns", json=body)
-    owner.call("POST", f"/v1/campaigns/{made['id']}/start")
+    made = owner.ask(campaigns.create_campaign(body))
+    owner.ask(campaigns.start_campaign(made["id"]))
 
 
-def mailbox(owner: Caller) -> dict[str, Any]:
+def mailbox(owner: Caller) -> AccountRead:
     """The demo's mailbox, which nobody connects."""
     address = "demo@example.com"
-    known = [one for one in owner.items("/v1/bd-accounts", channel="email") if one["address"] == address]
-    body = {"channel": "email", "name": "Demo mailbox, not connected", "address": address}
-    return known[0] if known else owner.call("POST", "/v1/bd-accounts", json=body)
+    for one in owner.ask(bd_accounts.list_bd_accounts(channel="email"))["items"]:
+        if one["address"] == address:
+            return one
+    return owner.ask(
+        bd_accounts.create_bd_account({"channel": "email", "name": "Demo mailbox, not connected", "address": address})
+    )

@@ -5,8 +5,9 @@ run again.
 """
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
+from contracts.calls import bd_accounts, connectors, contacts, conversations, deals
+from contracts.calls.schemas import ContactRead, ConversationUpdate, InboundBatch, MessageSeen
 from runtime.demo_records import Caller
 
 _ADDRESS = "inbox@example.com"
@@ -29,39 +30,39 @@ _TALKS = (
 
 def add(owner: Caller) -> None:
     """Let them write."""
-    if any(one["address"] == _ADDRESS for one in owner.items("/v1/bd-accounts", channel="email")):
+    if any(one["address"] == _ADDRESS for one in owner.ask(bd_accounts.list_bd_accounts(channel="email"))["items"]):
         return
     writers = _writers(owner)
-    body = {"channel": "email", "name": "Demo inbox, not connected", "address": _ADDRESS}
-    account = owner.call("POST", "/v1/bd-accounts", json=body)
-    path = f"/v1/bd-accounts/{account['id']}"
-    owner.call("POST", f"{path}/state", json={"state": "active"})
-    held = {"account_id": account["id"]}
-    held["epoch"] = owner.call("POST", f"{path}/lease", json={"holder": "demo"})["epoch"]
+    account = owner.ask(
+        bd_accounts.create_bd_account({"channel": "email", "name": "Demo inbox, not connected", "address": _ADDRESS})
+    )["id"]
+    owner.ask(connectors.report_bd_account(account, {"state": "active"}))
+    epoch = owner.ask(connectors.lease_bd_account(account, {"holder": "demo"}))["epoch"]
     if writers:
         seen = [_message(number, one) for number, one in enumerate(writers)]
-        taken = owner.call("POST", "/v1/messages/inbound", json={**held, "messages": seen})["messages"]
-        _answer(owner, held, [one["conversation_id"] for one in taken])
-        _compare(owner, path, held["epoch"], seen)
+        batch: InboundBatch = {"account_id": account, "epoch": epoch, "messages": seen}
+        taken = owner.ask(connectors.take_in_messages(batch))["messages"]
+        _answer(owner, account, epoch, [one["conversation_id"] for one in taken])
+        _compare(owner, account, epoch, seen)
     for title, text in _CANNED:
-        owner.call("POST", "/v1/canned-replies", json={"title": title, "text": text})
+        owner.ask(conversations.create_canned_reply({"title": title, "text": text}))
 
 
-def _writers(owner: Caller) -> list[dict[str, Any]]:
+def _writers(owner: Caller) -> list[ContactRead]:
     """Contacts with an open deal and an address."""
-    deals = owner.items("/v1/deals", status="open", limit=50)
-    ids = list(dict.fromkeys(deal["contact_id"] for deal in deals if deal["contact_id"]))
-    contacts = (owner.call("GET", f"/v1/contacts/{one}") for one in ids[: 2 * _MOST])
-    return [one for one in contacts if one["email"]][:_MOST]
+    listed = owner.ask(deals.list_deals(status="open", limit=50))["items"]
+    ids = list(dict.fromkeys(deal["contact_id"] for deal in listed if deal["contact_id"]))
+    people = (owner.ask(contacts.read_contact(one)) for one in ids[: 2 * _MOST])
+    return [one for one in people if one["email"]][:_MOST]
 
 
-def _message(number: int, contact: dict[str, Any]) -> dict[str, Any]:
+def _message(number: int, contact: ContactRead) -> MessageSeen:
     subject, text, _ = _TALKS[number % len(_TALKS)]
     name = f"<demo-{number}@example.com>"
     return {
         "provider_id": name,
         "thread_key": name,
-        "address": contact["email"],
+        "address": contact["email"] or "",
         "sender": contact["name"],
         "direction": "in",
         "subject": subject,
@@ -70,30 +71,34 @@ def _message(number: int, contact: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _compare(owner: Caller, path: str, epoch: int, seen: list[dict[str, Any]]) -> None:
+def _compare(owner: Caller, account: str, epoch: int, seen: list[MessageSeen]) -> None:
     """Each day's ledger: of one day a copy was left out."""
     by_day: dict[str, list[str]] = {}
     for message in seen:
         by_day.setdefault(message["occurred_at"][:10], []).append(message["provider_id"])
     for day, names in by_day.items():
         filtered = {"copy": 1} if day == min(by_day) else {}
-        body = {"epoch": epoch, "provider_ids": names, "filtered": filtered}
-        owner.call("POST", f"{path}/days/{day}", json=body)
+        owner.ask(
+            bd_accounts.compare_bd_account_day(
+                account, day, {"epoch": epoch, "provider_ids": names, "filtered": filtered}
+            )
+        )
 
 
-def _answer(owner: Caller, held: dict[str, Any], conversations: list[str]) -> None:
+def _answer(owner: Caller, account: str, epoch: int, threads: list[str]) -> None:
     """Half of them get an answer; of the rest one is noted about, one labelled, and one sleeps."""
-    for number, conversation_id in enumerate(conversations):
+    for number, conversation_id in enumerate(threads):
         answer = _TALKS[number % len(_TALKS)][2]
         if answer is not None and number % 2:
-            owner.call("POST", f"/v1/conversations/{conversation_id}/messages", json={"text": answer})
-    for send in owner.call("POST", "/v1/sends/claim", json={**held, "limit": 100})["sends"]:
-        owner.call("POST", f"/v1/sends/{send['send_id']}/result", json={"epoch": held["epoch"], "state": "sent"})
-    first, *rest = conversations
-    owner.call("POST", f"/v1/conversations/{first}/notes", json={"text": "They decide in two weeks."})
-    for conversation_id, change in zip(
-        rest,
-        ({"labels": ["contract"]}, {"snoozed_until": (datetime.now(UTC) + timedelta(days=3)).isoformat()}),
-        strict=False,
-    ):
-        owner.call("PATCH", f"/v1/conversations/{conversation_id}", json=change)
+            owner.ask(conversations.reply_to_conversation(conversation_id, {"text": answer}))
+    claimed = owner.ask(connectors.claim_sends({"account_id": account, "epoch": epoch, "limit": 100}))
+    for send in claimed["sends"]:
+        owner.ask(connectors.tell_send_result(send["send_id"], {"epoch": epoch, "state": "sent"}))
+    first, *rest = threads
+    owner.ask(conversations.note_conversation(first, {"text": "They decide in two weeks."}))
+    changes: tuple[ConversationUpdate, ...] = (
+        {"labels": ["contract"]},
+        {"snoozed_until": (datetime.now(UTC) + timedelta(days=3)).isoformat()},
+    )
+    for conversation_id, change in zip(rest, changes, strict=False):
+        owner.ask(conversations.update_conversation(conversation_id, change))

@@ -17,6 +17,8 @@ from api.drafts.rules import Draft
 from api.drafts.service import Drafting, Wanted
 from api.kernel.context import Context
 from api.kernel.database import Database
+from contracts.calls import connectors, contacts, deals, drafts, users
+from contracts.calls.schemas import MessageSeen
 from contracts.events.drafts import DraftKind
 from contracts.events.envelope import ActorKind
 from contracts.settings import AiSettings, BillingSettings
@@ -51,47 +53,47 @@ class _Author:
 
 def add(owner: Caller, pipeline_id: str, database_url: str) -> None:
     """Have them written and decided on."""
-    if any(one["model"] == _MODEL for one in owner.items("/v1/drafts", limit=100)):
+    if any(one["model"] == _MODEL for one in owner.ask(drafts.list_drafts(limit=100))["items"]):
         return
-    deals = owner.items("/v1/deals", pipeline_id=pipeline_id, status="open", limit=1)
+    listed = owner.ask(deals.list_deals(pipeline_id=pipeline_id, status="open", limit=1))["items"]
     threads = _conversations(owner)
-    if not deals or len(threads) < len(_QUESTIONS):
+    if not listed or len(threads) < len(_QUESTIONS):
         return
-    me = owner.call("GET", "/v1/me")
+    me = owner.ask(users.read_me())
     context = Context(
         organization_id=UUID(me["organization"]["id"]),
         actor=ActorKind.USER,
         actor_id=UUID(me["id"]),
         correlation_id=uuid7(),
     )
-    replies = asyncio.run(_write(database_url, context, threads, UUID(deals[0]["id"])))
+    replies = asyncio.run(_write(database_url, context, threads, UUID(listed[0]["id"])))
     _decide(owner, replies)
 
 
 def _conversations(owner: Caller) -> list[UUID]:
     """Conversations of contacts who asked something, in a mailbox that nobody connects."""
-    path = f"/v1/bd-accounts/{mailbox(owner)['id']}"
-    contacts = [one for one in owner.items("/v1/contacts", limit=50) if one["email"]][: len(_QUESTIONS)]
-    if not contacts:
+    account = mailbox(owner)["id"]
+    listed = owner.ask(contacts.list_contacts(limit=50))["items"]
+    people = [(one["name"], one["email"]) for one in listed if one["email"]][: len(_QUESTIONS)]
+    if not people:
         return []
-    lease = owner.call("POST", f"{path}/lease", json={"holder": "demo"})
+    epoch = owner.ask(connectors.lease_bd_account(account, {"holder": "demo"}))["epoch"]
     now = datetime.now(UTC)
-    messages = [
+    messages: list[MessageSeen] = [
         {
             "provider_id": f"<demo-draft-{number}@example.com>",
             "thread_key": f"<demo-draft-{number}@example.com>",
-            "address": contact["email"],
+            "address": address,
             "direction": "in",
-            "sender": contact["name"],
+            "sender": name,
             "subject": subject,
             "text": text,
             "occurred_at": (now - timedelta(hours=number + 1)).isoformat(),
         }
-        for number, (contact, (subject, text)) in enumerate(zip(contacts, _QUESTIONS, strict=False))
+        for number, ((name, address), (subject, text)) in enumerate(zip(people, _QUESTIONS, strict=False))
     ]
-    body = {"account_id": path.rpartition("/")[2], "epoch": lease["epoch"], "messages": messages}
-    taken = owner.call("POST", "/v1/messages/inbound", json=body)["messages"]
-    return [UUID(one["conversation_id"]) for one in taken]
+    taken = owner.ask(connectors.take_in_messages({"account_id": account, "epoch": epoch, "messages": messages}))
+    return [UUID(one["conversation_id"]) for one in taken["messages"]]
 
 
 async def _write(url: str, context: Context, threads: list[UUID], deal_id: UUID) -> list[Draft]:
@@ -121,9 +123,8 @@ async def _write(url: str, context: Context, threads: list[UUID], deal_id: UUID)
 def _decide(owner: Caller, replies: list[Draft]) -> None:
     """The first waits; the others are edited, approved, rejected and sent."""
     _, edited, approved, rejected, sent = replies
-    headers = {"If-Match": f'"{edited.version}"'}
-    owner.call("PATCH", f"/v1/drafts/{edited.id}", json={"text": _EDITED}, headers=headers)
+    owner.ask(drafts.update_draft(edited.id, {"text": _EDITED}, version=edited.version))
     for one in (approved, sent):
-        owner.call("POST", f"/v1/drafts/{one.id}/approve", json={"text_hash": one.text_hash})
-    owner.call("POST", f"/v1/drafts/{rejected.id}/reject")
-    owner.call("POST", f"/v1/drafts/{sent.id}/send")
+        owner.ask(drafts.approve_draft(one.id, {"text_hash": one.text_hash}))
+    owner.ask(drafts.reject_draft(rejected.id))
+    owner.ask(drafts.send_draft(sent.id))

@@ -5,6 +5,8 @@ figures that are watched. Safe to run again.
 from datetime import UTC, date, datetime, timedelta
 from random import Random
 
+from contracts.calls import deals, exchange_rates, goals, users, watches
+from contracts.calls.schemas import GoalCreate, WatchCreate
 from runtime.demo_records import Caller
 
 _SEED = 20_260_501
@@ -17,27 +19,41 @@ _GOAL = 60_000_000
 
 def add(owner: Caller, pipeline_id: str) -> None:
     """Add them, the dollars to open deals of a pipeline."""
-    if owner.items("/v1/exchange-rates", limit=1):
+    if owner.ask(exchange_rates.list_exchange_rates(limit=1))["items"]:
         return
-    deals = owner.items("/v1/deals", pipeline_id=pipeline_id, status="open", limit=_IN_DOLLARS * 3)
-    for deal in deals[::3]:
-        match = {"If-Match": f'"{deal["version"]}"'}
-        owner.call("PATCH", f"/v1/deals/{deal['id']}", json={"currency": "USD"}, headers=match)
+    listed = owner.ask(deals.list_deals(pipeline_id=pipeline_id, status="open", limit=_IN_DOLLARS * 3))["items"]
+    for deal in listed[::3]:
+        owner.ask(deals.update_deal(deal["id"], {"currency": "USD"}, version=deal["version"]))
     file = {"file": ("eurofxref-hist.csv", _ecb(datetime.now(UTC).date()), "text/csv")}
-    owner.call("POST", "/v1/exchange-rates/import", files=file)
+    owner.ask(exchange_rates.import_exchange_rates(), files=file)
     _set_goals(owner, datetime.now(UTC).date())
-    won = {"name": "Won this quarter", "metric": "bookings", "measure": "won_amount_minor", "period": "this_quarter"}
-    owner.call("POST", "/v1/watches", json=won | {"direction": "above", "threshold": _GOAL, "digest": "weekly"})
+    won: WatchCreate = {
+        "name": "Won this quarter",
+        "metric": "bookings",
+        "measure": "won_amount_minor",
+        "period": "this_quarter",
+        "direction": "above",
+        "threshold": _GOAL,
+        "digest": "weekly",
+    }
+    owner.ask(watches.create_watch(won))
 
 
 def _set_goals(owner: Caller, today: date) -> None:
     """This quarter's: the organization's, and a share of it for everybody who sells."""
     first = today.replace(month=today.month - (today.month - 1) % 3, day=1).isoformat()
-    goal = {"measure": "won_amount", "starts_on": first, "months": 3, "currency": "EUR"}
-    owner.call("POST", "/v1/goals", json=goal | {"target": _GOAL})
-    sellers = [user for user in owner.items("/v1/users", limit=100) if user["role"] in {"rep", "manager"}]
+    goal: GoalCreate = {
+        "measure": "won_amount",
+        "starts_on": first,
+        "months": 3,
+        "currency": "EUR",
+        "target": _GOAL,
+    }
+    owner.ask(goals.create_goal(goal))
+    people = owner.ask(users.list_users(limit=100))["items"]
+    sellers = [user for user in people if user["role"] in {"rep", "manager"}]
     for user in sellers:
-        owner.call("POST", "/v1/goals", json=goal | {"target": _GOAL // len(sellers), "user_id": user["id"]})
+        owner.ask(goals.create_goal({**goal, "target": _GOAL // len(sellers), "user_id": user["id"]}))
 
 
 def _ecb(until: date) -> bytes:

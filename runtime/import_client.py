@@ -61,7 +61,8 @@ class ImportClient:
                 except OSError as error:
                     raise ImportRefusedError(f"{file.path}: {error.strerror}.") from error
                 parts.append((file.entity or "files", (file.path.name, stream, "text/csv")))
-            return self._call("POST", "/v1/imports", files=parts, data={"options": dumps(options)})
+            call = imports.start_import()
+            return self._call(call.method, call.path, files=parts, data={"options": dumps(options)})
 
     def follow(self, import_id: str, *, watch: Callable[[ImportRead], None]) -> ImportRead:
         """Wait for an import's end, showing each state to `watch`.
@@ -87,7 +88,8 @@ class ImportClient:
 
     def save_errors(self, import_id: str, target: Path) -> None:
         """Download the failed rows into a file."""
-        with self._http.stream("GET", f"/v1/imports/{import_id}/errors", headers=self._headers()) as answer:
+        call = imports.read_import_errors(import_id)
+        with self._http.stream(call.method, call.path, headers=self._headers()) as answer:
             if answer.status_code != httpx.codes.OK:
                 raise ImportRefusedError(f"The error file cannot be fetched (status {answer.status_code}).")
             with target.open("wb") as stream:

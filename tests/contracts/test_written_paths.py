@@ -53,16 +53,7 @@ _LEFT = {
     "dashboards/views/webhooks.py": 5,
     "dashboards/why.py": 3,
     "dashboards/writing.py": 1,
-    "runtime/demo.py": 11,
-    "runtime/demo_campaigns.py": 6,
-    "runtime/demo_conversations.py": 12,
-    "runtime/demo_drafts.py": 10,
-    "runtime/demo_money.py": 8,
-    "runtime/demo_records.py": 12,
-    "runtime/demo_rules.py": 4,
-    "runtime/demo_sales.py": 8,
     "runtime/exposures.py": 1,
-    "runtime/import_client.py": 2,
     "runtime/score_command.py": 2,
 }
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from starlette.testclient import TestClient
 
 from api.main import create_app
+from contracts.calls.call import Answer, Call
 from contracts.settings import DatabaseSettings
 from runtime import demo_campaigns, demo_conversations, demo_money, demo_records
 from tests.conftest import Database
@@ -27,6 +28,10 @@ class Caller:
         assert answer.is_success, answer.text
         found: dict[str, Any] = answer.json()
         return found
+
+    def ask(self, call: Call[Answer], **form: Any) -> Answer:
+        request = form or {"json": call.body}
+        return cast("Answer", self.call(call.method, call.path, params=call.pairs, headers=call.headers, **request))
 
     def items(self, path: str, **parameters: str | int) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.call("GET", path, params=parameters)["items"]

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from contracts.calls.call import Answer, Call
 from runtime import demo_drafts
 from tests.api.drafts.conftest import Desk
 from tests.factories import Account
@@ -14,16 +15,9 @@ class _Caller:
     def __init__(self, owner: Account) -> None:
         self._owner, self._loop = owner, asyncio.get_running_loop()
 
-    def call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
-        calling = self._owner.call(method, path, **request)
-        answer = asyncio.run_coroutine_threadsafe(calling, self._loop).result(60)
-        assert answer.is_success, (path, answer.text)
-        found: dict[str, Any] = answer.json()
-        return found
-
-    def items(self, path: str, **parameters: str | int) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.call("GET", path, params=parameters)["items"]
-        return found
+    def ask(self, call: Call[Answer], **form: Any) -> Answer:
+        assert not form
+        return asyncio.run_coroutine_threadsafe(self._owner.ask(call), self._loop).result(60)
 
 
 async def test_the_demo_has_a_draft_of_each_state_and_sends_nothing(desk: Desk) -> None:
