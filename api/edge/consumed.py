@@ -46,18 +46,19 @@ where e.position > (select settled_position from consumers where consumer = :con
 _RELEASED = """
 from consumed_events d where d.consumer = :consumer and d.consumed_at is null and d.parked_reason is null
 """
+_GLIMPSE = "e.position, e.event_id as id, e.type, e.organization_id, e.occurred_at"
 #: The oldest events that are left behind a position, in the order of the log: what says whether they are worth being
 #: read.
 LEFT = compiled(
     text(f"""
-with waiting as materialized (
-    (select e.position {_RECORDED} and e.position > :after order by e.position limit :most)
-    union
-    (select d.position {_RELEASED} and d.position > :after order by d.position limit :most)
-    order by position limit :most
+(select {_GLIMPSE} {_RECORDED} and e.position > :after order by e.position limit :most)
+union
+(
+    select {_GLIMPSE} from (
+        select d.position {_RELEASED} and d.position > :after order by d.position limit :most
+    ) as released join event_log e on e.position = released.position
 )
-select e.position, e.event_id as id, e.type, e.organization_id, e.occurred_at
-from waiting w join event_log e on e.position = w.position order by w.position
+order by position limit :most
 """)
 )
 #: Events whole, in the order of the log.
