@@ -5,6 +5,7 @@ and outlives a PostgreSQL that goes away for a while. All of them share this pro
 """
 
 import asyncio
+import gc
 import logging
 import pkgutil
 import threading
@@ -43,6 +44,7 @@ def run(stop: threading.Event, *only: str) -> None:
     if unknown := set(only) - set(works):
         message = f"no work is called {', '.join(sorted(unknown))}; there are {', '.join(sorted(works))}"
         raise ValueError(message)
+    gc.freeze()  # slices stay, too: the collector looked through all of them again while an import made its rows
     asyncio.run(_work([works[name] for name in only or works], stop))
 
 
