@@ -81,7 +81,8 @@ async def update_custom_field(
     before = await records.find_field(unit, custom_field_id)
     known = await records.hold_fields(unit, before.record_kind)
     field = expect(await records.find_field(unit, custom_field_id), "custom field", version=if_match)
-    change = rules.update(field, known, body.model_dump(exclude_unset=True), now=unit.now)
+    conditions = await records.conditions(unit)
+    change = rules.update(field, known, body.model_dump(exclude_unset=True), conditions=conditions, now=unit.now)
     if change is not None:
         records.write(unit, change, known)
     return CustomFieldRead.model_validate(await records.read_field(unit, custom_field_id))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, bindparam, text
+from sqlalchemy import Boolean, bindparam, select, text
 
 from api.custom_fields.rules import Change, CustomField, CustomFieldNameTaken, computing_anew
 from api.db.statements import compiled
@@ -16,6 +16,7 @@ from api.kernel.states import as_states, only, rows_of
 from api.kernel.unit_of_work import Row, UnitOfWork
 from api.kernel.writing import write as write_changes
 from api.models.custom_field import CustomField as CustomFieldRow
+from api.models.rule import Rule as RuleRow
 
 _HOLD = compiled(
     text("select pg_advisory_xact_lock(hashtextextended('custom_fields:' || cast(:organization_id as text), 0))")
@@ -23,6 +24,14 @@ _HOLD = compiled(
 _fields = rows_of(CustomField, CustomFieldRow)
 _FIELD = compiled(_fields.where(CustomFieldRow.id == bindparam("field_id")))
 _PRESENT = compiled(_fields.where(CustomFieldRow.record_kind == bindparam("record_kind"), ~CustomFieldRow.is_retired))
+_CONDITIONS = compiled(
+    select(RuleRow.name, RuleRow.document["when"].astext.label("condition")).where(
+        RuleRow.organization_id == bindparam("organization_id"),
+        RuleRow.deleted_at.is_(None),
+        RuleRow.mode != "off",
+        RuleRow.document["when"].astext.contains("custom"),
+    )
+)
 _shown = _fields.add_columns(
     *(getattr(CustomFieldRow, name) for name in ("computing_since", "computing_done", "computing_total"))
 )
@@ -80,6 +89,11 @@ async def as_shown(unit: UnitOfWork, rows: Sequence[Row]) -> list[dict[str, Any]
         }
         for row in rows
     ]
+
+
+async def conditions(unit: UnitOfWork) -> dict[str, str]:
+    """The conditions of the rules that run and speak of custom fields, by the rules' names."""
+    return {row.name: row.condition for row in await unit.fetch(_CONDITIONS)}
 
 
 async def hold_fields(unit: UnitOfWork, record_kind: str) -> list[CustomField]:

@@ -53,7 +53,7 @@ class ComputedMismatch(Unprocessable):
 
 
 class FieldInUse(Conflict):
-    """A computed field speaks of this one."""
+    """A computed field or the condition of a rule speaks of this one."""
 
     code = "custom_field_in_use"
 
@@ -120,11 +120,17 @@ def create(known: Sequence[CustomField], given: Mapping[str, Any], *, now: datet
 
 
 def update(
-    field: CustomField, known: Sequence[CustomField], given: Mapping[str, Any], *, now: datetime
+    field: CustomField,
+    known: Sequence[CustomField],
+    given: Mapping[str, Any],
+    *,
+    conditions: Mapping[str, str],
+    now: datetime,
 ) -> Change | None:
     """A field called otherwise, with other choices, required or not; None where nothing differs.
 
-    A choice is known by its id. One that is left out can be chosen no more; records keep it.
+    A choice is known by its id. One that is left out can be chosen no more; records keep it. `conditions` are those of
+    the rules that run, by the rules' names.
 
     Raises:
         CustomFieldNameTaken, ChoicesMismatch, ComputedMismatch, BadExpression, FieldInUse: as they say.
@@ -138,6 +144,8 @@ def update(
         _check_expression(field.type, {**told, **wanted}, others)
     if wanted.get("is_retired") or wanted.get("name", field.name) != field.name:
         _check_use(field, known)
+    if wanted.keys() & {"name", "is_retired", "is_personal"}:
+        _check_rules(field, wanted, conditions)
     if "choices" in wanted:
         wanted["choices"] = _choices(field.type, field.choices, wanted["choices"])
     wanted = {name: value for name, value in wanted.items() if getattr(field, name) != value}
@@ -187,6 +195,16 @@ def _check_use(field: CustomField, known: Sequence[CustomField]) -> None:
     for one in known:
         if one.id != field.id and one.expression is not None and computed.mentions(one.expression, field.name):
             raise FieldInUse(f"{one.name!r} is computed of it. Change or retire that one first.")
+
+
+def _check_rules(field: CustomField, wanted: Mapping[str, Any], conditions: Mapping[str, str]) -> None:
+    """A rule whose condition names a field that it does not see would never act, without a word."""
+    is_seen = wanted.get("name", field.name) == field.name and not wanted.get("is_retired")
+    if field.record_kind != "deal" or (is_seen and not wanted.get("is_personal")):
+        return
+    for rule, condition in conditions.items():
+        if computed.mentions(condition, field.name):
+            raise FieldInUse(f"The rule {rule!r} names it in its condition. Change or turn off that one first.")
 
 
 def _check_name(known: Sequence[CustomField], name: str) -> None:

@@ -158,7 +158,7 @@ def lasting(noun: str, row: Mapping[str, Any], known: Sequence[Definition]) -> d
 
 def mentions(expression: str, name: str) -> bool:
     """Whether an expression speaks of a custom field."""
-    return re.search(rf"""["']{re.escape(name)}["']""", expression) is not None
+    return re.search(rf"""["']{re.escape(name)}["']|\bcustom\s*\.\s*{re.escape(name)}\b""", expression) is not None
 
 
 async def completed(unit: UnitOfWork, noun: str, rows: Sequence[Any]) -> Sequence[Any]:

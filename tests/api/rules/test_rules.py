@@ -124,6 +124,13 @@ async def test_a_condition_names_custom_fields_as_people_do(shop: Shop) -> None:
         ]
         assert [answer.status_code for answer in answers] == [422, 422, 422], refused
         assert words in answers[0].text, answers[0].text
+    for change in ({"name": "Places"}, {"is_retired": True}, {"is_personal": True}):
+        answer = await shop.owner.patch(f"/v1/custom-fields/{seats}", json=change)
+        assert (answer.status_code, answer.json()["code"]) == (409, "custom_field_in_use"), change
+    assert (await shop.owner.patch(f"/v1/custom-fields/{seats}", json={"is_required": False})).status_code == 200
+    await shop.owner.patch(f"/v1/rules/{rule['id']}", json={"mode": "off"})
+    assert (await shop.owner.patch(f"/v1/custom-fields/{seats}", json={"name": "Places"})).status_code == 200
+    await shop.owner.patch(f"/v1/custom-fields/{seats}", json={"name": "Seats"})
     sound = """deal.stage != 'deal.custom["x"]' && (deal.custom.Seats > 1.0 || deal.custom['Tier'] == null)"""
     assert (await shop.owner.post("/v1/rules/lint", json=_document(when=sound))).status_code == 200
 
