@@ -239,7 +239,7 @@ class Messages:
 
     async def _since(self, is_wanted: Any) -> AsyncIterator[Json]:  # noqa: ANN401 # a predicate of JSON
         """Events, the newest first, as long as they are wanted."""
-        self._odd = 0
+        self._odd, self._users, self._media = 0, {}, {}  # those of a look: all of a year's would pile up
         params: Json = dict(_EVENTS)
         while True:
             page = await self._client.read("/2/dm_events", params)
