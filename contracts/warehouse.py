@@ -123,6 +123,7 @@ class Mart(StrEnum):
     TEAM_PERFORMANCE_DAILY = "team_performance_daily", Group.SALES
     FCT_ASSIGNMENTS = "fct_assignments", Group.SALES
     FCT_LINE_ITEMS = "fct_line_items", Group.SALES
+    FCT_DEAL_SCORES = "fct_deal_scores", Group.SALES
     FCT_SIGN_INS = "fct_sign_ins", Group.ACCESS
     FCT_ACTIVITIES = "fct_activities", Group.ACTIVITIES
     FCT_TASKS = "fct_tasks", Group.ACTIVITIES

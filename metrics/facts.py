@@ -16,7 +16,7 @@ from metrics.question import Question, Stage
 from metrics.registry import COHORT, Definition, Figure
 
 #: The facts of another figure once more: at a weight, or those of them that have a score.
-DERIVED = frozenset({"weighted", "scored_deals"})
+DERIVED = frozenset({"weighted", "score_weighted", "scored_deals"})
 
 
 def build(statement: Statement, question: Question) -> None:

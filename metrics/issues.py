@@ -3,18 +3,21 @@
 What was known at an instant never changes, so an issue is frozen without being stored.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from metrics.cells import Cells, ratio
-from metrics.outlook import shape_forecast
+from metrics.outlook import key, shape_forecast
 from metrics.period import day_start
 from metrics.question import Question, instant_text
 
 _WEEK = timedelta(days=7)
 _NOTHING: Mapping[str, Any] = {"forecast_minor": 0, "best_case_minor": 0, "booked_amount_minor": 0, "booked_deals": 0}
+
+#: Each issue with what was known then.
+Issues = Sequence[tuple[Question, Cells]]
 
 
 def issued(question: Question) -> list[Question]:
@@ -26,16 +29,41 @@ def issued(question: Question) -> list[Question]:
     return found
 
 
-def shape(question: Question, cells: Cells, answers: Sequence[tuple[Question, Cells]] = ()) -> list[dict[str, Any]]:
+def shape(question: Question, cells: Cells, answers: Issues = ()) -> list[dict[str, Any]]:
     """Rows per issue and group; who was credited then or now, and not at the other time, has nothing there."""
-    actual = {row["group"]: row for row in shape_forecast(question, cells)}
+    return [row for _, row in _rows(question, cells, answers)]
+
+
+def shape_scored(question: Question, cells: Cells, answers: Issues = ()) -> list[dict[str, Any]]:
+    """The same, and what scores said: nothing where no deal that was due then had one."""
     rows = []
+    for found, row in _rows(question, cells, answers):
+        due, scored = (found.get(measure, row["group"]) for measure in (_key(question, "due_deals"), "scored_deals"))
+        forecast = error = None
+        if scored.facts:
+            forecast = row["committed_minor"] + found.get("score_weighted", row["group"]).amount_minor
+            error = forecast - row["booked_amount_minor"]
+        row |= {
+            "issued_deals": due.facts,
+            "issued_scored_deals": scored.facts,
+            "issued_unscored_minor": due.amount_minor - scored.amount_minor,
+            "score_forecast_minor": forecast,
+            "score_error_minor": error,
+            "score_error_share": None if error is None else ratio(error, row["booked_amount_minor"]),
+        }
+        rows.append(row)
+    return rows
+
+
+def _rows(question: Question, cells: Cells, answers: Issues) -> Iterator[tuple[Cells, dict[str, Any]]]:
+    actual = {row["group"]: row for row in shape_forecast(question, cells)}
     for asked, found in answers:
         issue = {row["group"]: row for row in shape_forecast(asked, found)}
         for group in sorted(actual.keys() | issue.keys(), key=lambda each: (each is None, each or "")):
             then, came = issue.get(group, _NOTHING), actual.get(group, _NOTHING)
             error = then["forecast_minor"] - came["booked_amount_minor"]
-            rows.append(
+            yield (
+                found,
                 {
                     "group": group,
                     "issued_at": instant_text(asked.as_of),
@@ -48,6 +76,9 @@ def shape(question: Question, cells: Cells, answers: Sequence[tuple[Question, Ce
                     "error_minor": error,
                     "error_share": ratio(error, came["booked_amount_minor"]),
                     "is_settled": question.as_of >= question.ends_at,
-                }
+                },
             )
-    return rows
+
+
+def _key(question: Question, name: str) -> str:
+    return key(question, next(figure for figure in question.definition.figures if figure.name == name))

@@ -74,6 +74,9 @@ KINDS: Mapping[str, Kind] = {
     "forecast_accuracy": Kind(
         outlook.build_forecast, issues.shape, outlook.key, series=Series(issues.issued, issues.shape)
     ),
+    "scored_accuracy": Kind(
+        scores.build_accuracy, issues.shape_scored, outlook.key, series=Series(issues.issued, issues.shape_scored)
+    ),
     "score_forecast": Kind(scores.build_forecast, scores.shape_forecast, outlook.key, adds=outlook.FORECAST_ADDS),
     "seats": Kind(seats.build, seats.shape, facts.key),
     "stage_entered": Kind(stage_metrics.build_stage_entered, stage_metrics.shape_stage_entered),

@@ -52,7 +52,7 @@ def build_weighted(statement: Statement, question: Question) -> None:
     _add_odds(statement, question)
     plain = COLUMNS.format(measure="c.measure", counted="c.counted_minor")
     statement.step(
-        "facts", f"select {plain} from credited c\nunion all {_weighted(statement, 'credited')}\n{_history()}"
+        "facts", f"select {plain} from credited c\nunion all {weighted(statement, 'credited')}\n{_history()}"
     )
 
 
@@ -84,7 +84,7 @@ def build_forecast(statement: Statement, question: Question, *, weigh: Weigh | N
     statement.step(
         "placed",
         f"select {plain} from credited c where c.measure <> {name} and c.at <= {at}\n"
-        f"union all select {plain} from due c\nunion all {(weigh or _weighted)(statement, 'due')}",
+        f"union all select {plain} from due c\nunion all {(weigh or weighted)(statement, 'due')}",
     )
     statement.step(
         "facts",
@@ -97,10 +97,10 @@ def shape_weighted(question: Question, cells: Cells) -> list[dict[str, Any]]:
     """Rows per group and open stage, with the stage's odds."""
     rows = facts.shape(question, cells)
     for row in rows:
-        weighted = cells.get("weighted", row["group"], row["stage_id"])
+        part = cells.get("weighted", row["group"], row["stage_id"])
         won, closed = (cells.get(name, None, row["stage_id"]).facts for name in ("history won", "history closed"))
         row |= {
-            "weighted_amount_minor": weighted.amount_minor,
+            "weighted_amount_minor": part.amount_minor,
             "win_probability": ratio(won, closed),
             "closed_deals": closed,
         }
@@ -158,7 +158,8 @@ def _add_odds(statement: Statement, question: Question) -> None:
     )
 
 
-def _weighted(statement: Statement, source: str) -> str:
+def weighted(statement: Statement, source: str) -> str:
+    """The facts of a step's deals once more, each at its stage's share of wins."""
     amount = f"cast(c.counted_minor as {statement.dialect.wide_integer})"
     counted = quotient(statement, f"{amount} * o.won", "o.closed", halves_go_up=True)
     columns = COLUMNS.format(measure="'weighted'", counted=counted)

@@ -233,6 +233,7 @@ _READ_BY_KINDS: Mapping[str, Sequence[str]] = {
     "outcomes": (Mart.FCT_DEALS, Mart.FCT_STAGE_ENTRIES),
     "conversions": (Mart.FCT_LEADS,),
     "score_forecast": (Mart.FCT_SCORES,),
+    "scored_accuracy": (Mart.FCT_SCORES,),
     "seats": (Mart.DIM_USERS,),
 }
 

@@ -181,7 +181,17 @@ def build_forecast(statement: Statement, question: Question) -> None:
     outlook.build_forecast(statement, question, weigh=partial(_weigh, question))
 
 
-def _weigh(question: Question, statement: Statement, source: str) -> str:
+def build_accuracy(statement: Statement, question: Question) -> None:
+    """Add the facts of a forecast as it weighs stages, and beside them as it weighs scores."""
+
+    def weigh(statement: Statement, source: str) -> str:
+        by_stage, by_score = outlook.weighted(statement, source), _weigh(question, statement, source, "score_weighted")
+        return f"{by_stage}\nunion all {by_score}"
+
+    outlook.build_forecast(statement, question, weigh=weigh)
+
+
+def _weigh(question: Question, statement: Statement, source: str, measure: str = "weighted") -> str:
     at = statement.bind(question.at, "timestamptz")
     statement.mart(
         "known_scores",
@@ -201,7 +211,7 @@ def _weigh(question: Question, statement: Statement, source: str) -> str:
     amount = f"cast(c.counted_minor as {statement.dialect.wide_integer})"
     counted = quotient(statement, f"{amount} * w.part", "w.whole", halves_go_up=True)
     joined = f"from {source} c join weights w on w.subject_id = c.subject_id"
-    weighted = outlook.COLUMNS.format(measure="'weighted'", counted=counted)
+    weighted = outlook.COLUMNS.format(measure=f"'{measure}'", counted=counted)
     scored = outlook.COLUMNS.format(measure="'scored_deals'", counted="c.counted_minor")
     return f"select {weighted} {joined} where w.whole is not null\nunion all select {scored} {joined} where w.is_scored"
 

@@ -1,6 +1,7 @@
 """The forecast page: what a period will bring, as it is now and as it was issued when the period began."""
 
 from datetime import UTC, datetime, time
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -111,16 +112,31 @@ def _as_issued(who: SignIn, organization: Organization, scope: Scope, version: s
         Column("booked_amount_minor", "Won in the period", "money"),
         Column("error_share", "Off by", "share"),
     ]
+    has_scores = any(row.get("score_forecast_minor") is not None for row in rows)
+    if has_scores:
+        columns += [
+            Column("score_forecast_minor", "By scores", "money"),
+            Column("score_error_share", "By scores, off by", "share"),
+        ]
     shown = [
         {"Issued": str(row["issued_at"])[:10]}
         | ({_BY[by]: frames.group_name(answer, row.get("group"))} if by else {})
         | {one.heading: figures.write(row.get(one.figure), one.kind, organization.currency) for one in columns}
+        | ({"Open without a score": _unscored(row, organization)} if has_scores else {})
         for row in rows
     ]
     tables.show(pd.DataFrame(shown), alt="Forecasts as issued")
+    if has_scores:
+        st.caption("By scores: open deals due, each at the newest score that it had then, the others by their stage.")
     if not rows[0].get("is_settled"):
         st.caption("The period is not over: what it brings is not settled yet.")
     states.provenance(answer, figures.describe(scope, organization, "Each forecast as it was known then"))
+
+
+def _unscored(row: dict[str, Any], organization: Organization) -> str:
+    """How many of an issue's open deals had no score, and what they were worth."""
+    deals = f"{money.count(row['issued_deals'] - row['issued_scored_deals'])} of {money.count(row['issued_deals'])}"
+    return f"{deals}, {money.short_amount(row['issued_unscored_minor'], organization.currency)}"
 
 
 def _issued(who: SignIn, asked: dict[str, str | int | None], version: str | None) -> int | None:

@@ -213,8 +213,8 @@ class MartQuality:
 
 def measures(project: Project) -> list[Measure]:
     """All that is measured: fixed ones, and of each mart of facts how much there is of it."""
-    facts = [mart for mart in Mart if mart.value.startswith("fct_")]
-    return [*_FIXED, *(_size(mart, project.news_of(mart.group)[0]) for mart in facts)]
+    facts = {mart: project.sized_by(mart) for mart in Mart if mart.value.startswith("fct_")}
+    return [*_FIXED, *(_size(mart, events) for mart, events in facts.items() if events)]
 
 
 def _size(mart: Mart, events: Sequence[str]) -> Measure:

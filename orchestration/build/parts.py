@@ -134,8 +134,7 @@ class Builder:
             def is_due(part: Part) -> bool:
                 if part not in progress or self._digest(part) != progress[part].built_from.partition("@")[0]:
                     return True
-                groups = [part.group] if speed is Speed.LIVE else [part.group, Group.SHARED]
-                news = [self.project.news_of(group) for group in groups]
+                news = [self.project.news_of(one) for one in ([part] if speed is Speed.LIVE else [part, _SHARED])]
                 beginnings = tuple(one for prefixes, _worklists in news for one in prefixes)
                 batch = progress[part].batch
                 return any(newest > batch and kind.startswith(beginnings) for kind, newest in types.items()) or is_any(

@@ -9,7 +9,7 @@ from typing import Any
 
 from dbt.contracts.graph.manifest import Manifest
 
-from contracts.warehouse import Group, Part, Speed
+from contracts.warehouse import Group, Mart, Part, Speed
 from orchestration.build.time_zones import database_version
 
 
@@ -60,11 +60,25 @@ class Project:
         """What each test holds, in words."""
         return {name: _promise(node) for name, node in self.manifest.nodes.items() if name.startswith("test.")}
 
-    def news_of(self, group: Group) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """How the types of a group's events begin, and worklists that also mean that there is something to do."""
-        found = next(one for one in self.manifest.groups.values() if one.name == group.value)
-        meta = found.config.meta
-        return tuple(meta["events"]), tuple(meta.get("worklists", ()))
+    def news_of(self, part: Part) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """How the types of a part's events begin, and worklists that also mean that there is something to do.
+
+        They are its group's, and those that a model of the part has for itself.
+        """
+        meta = self._meta_of(part.group)
+        own = [self.manifest.nodes[name].config.meta for name, one in self.parts.items() if one == part]
+        more = {prefix: None for each in own for prefix in each.get("events", ())}
+        return (*meta["events"], *more), tuple(meta.get("worklists", ()))
+
+    def sized_by(self, mart: Mart) -> tuple[str, ...]:
+        """How the types of the events begin for which a mart has about as many rows each; none where it has not."""
+        model = next(node for name, node in self.manifest.nodes.items() if name == f"model.sluice.{mart.value}")
+        if not model.config.meta.get("has_usual_size", True):
+            return ()
+        return tuple(model.config.meta.get("events") or self._meta_of(mart.group)["events"])
+
+    def _meta_of(self, group: Group) -> Mapping[str, Any]:
+        return next(one for one in self.manifest.groups.values() if one.name == group.value).config.meta
 
     def nodes_of(self, part: Part, *, views: bool) -> set[str]:
         """Models and tests of a part; views only where they are asked for, as they stand until the models change."""

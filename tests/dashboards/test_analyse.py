@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.proto.Metric_pb2 import Metric as MetricProto
 from streamlit.testing.v1 import AppTest
 
-from dashboards import sentences
+from dashboards import money, sentences
 from dashboards.pages import find_views
 from dashboards.views import today
 from tests.dashboards import counting
@@ -68,6 +68,29 @@ def test_each_page_asks_its_metrics_and_draws_them(
     assert page.dataframe
     double.figures, double.totals = [], []
     assert not open_page(view).exception
+
+
+@pytest.mark.parametrize("has_scores", [False, True])
+def test_what_scores_foretold_stands_beside_the_forecast_where_any_deal_had_one(
+    open_page: Open, double: Double, has_scores: bool
+) -> None:
+    issue = ROW | {
+        "issued_at": "2026-04-01T00:00:00Z", "issued_deals": 3, "issued_scored_deals": 0, "committed_minor": 0,
+        "issued_unscored_minor": 90_000, "score_forecast_minor": None, "score_error_share": None,
+    }  # fmt: skip
+    scored = issue | {"issued_scored_deals": 2, "score_forecast_minor": 123_400, "score_error_share": -0.5}
+    double.figures = [issue, scored] if has_scores else [issue]
+    shown = _issued_table(open_page("forecast"))
+    if not has_scores:
+        assert not [name for name in shown if "score" in name]
+        return
+    assert [value.partition(",")[0] for value in shown["Open without a score"]] == ["3 of 3", "1 of 3"]
+    assert shown["By scores"][0] == money.NOTHING != shown["By scores"][1]
+
+
+def _issued_table(page: AppTest) -> dict[str, list[str]]:
+    [table] = [found.value for found in page.dataframe if "Issued" in found.value]
+    return {str(name): list(table[name]) for name in table}
 
 
 def test_today_leads_to_every_question_that_it_does_not_answer_itself(open_page: Open, double: Double) -> None:

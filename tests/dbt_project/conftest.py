@@ -12,16 +12,28 @@ from psycopg import sql
 from contracts.settings import WarehouseSettings
 from orchestration.build.parts import build
 from runtime.embedded.postgres import EmbeddedPostgres
-from tests.event_history import BEGINNING, AnyEvent, EventLog
+from tests.event_history import BEGINNING, AnyEvent, EventLog, days
 from tests.lead_history import lead_history
 from tests.random_history import random_history
 from tests.warehouse_builder import build_warehouse, copied_warehouse, duckdb_warehouse, postgres_warehouse
 
 
 def _goal_history() -> list[AnyEvent]:
+    """A goal, and deals with scores that are due: what is held against it."""
     log = EventLog(UUID(int=8))
     log.organization()
     log.set_goal(5_000, "EUR", starts_on=date(2026, 1, 1), months=3, at=BEGINNING)
+    pipeline = log.pipeline()
+    for number in range(6):
+        deal = log.deal(
+            pipeline, at=BEGINNING, amount_minor=(number - 1) * 333 + 1, close_date=date(2026, 1 + number % 2, 20)
+        )
+        for again in range(number):
+            at = BEGINNING + days(number + again)
+            log.score(deal, (again + 1) / 7, at=at, recorded=at + days([0, 9, 2][again % 3]))
+        if number % 3 == 0:
+            log.win(deal, at=BEGINNING + days(12))
+    log.deal(pipeline, at=BEGINNING + days(30))  # the days before are over
     return log.events
 
 

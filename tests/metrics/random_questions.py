@@ -13,7 +13,7 @@ from metrics.rows import NO_GROUP, CellAddress
 from tests.event_history import BEGINNING, AnyEvent
 
 #: Kinds whose rows stand beside each other by something else than group and stage: their own tests list what is behind.
-_OTHER_ROWS = {"calibration", "outcomes", "conversions", "experiment", "forecast_accuracy", "conversion_change"}
+_OTHER_ROWS = {"calibration", "outcomes", "conversions", "experiment", "scored_accuracy", "conversion_change"}
 
 
 @dataclass(frozen=True)

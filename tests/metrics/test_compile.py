@@ -137,7 +137,7 @@ _OUR_WORDS = {
     *("paid seats", "active people"),
     *("opening", "created", "reopened", "ending", "moved", "redated"),
     *("revalued", "increased", "decreased", "handed_over", "taken_over"),
-    *("scored", "settled", "squares", "not won", "scored_deals", "converted", "not converted"),
+    *("scored", "settled", "squares", "not won", "scored_deals", "score_weighted", "converted", "not converted"),
     *(f"tenth_{place:02}" for place in range(1, 11)),
     *(f"{start}-{end}" for start, end in zip_longest(DAY_BOUNDS, DAY_BOUNDS[1:], fillvalue="")),
 }

@@ -12,9 +12,10 @@ from contracts.events.relations import ContactCreated, ContactDeleted
 from contracts.events.scores import LeadScored
 from metrics import query
 from metrics.change import Share, wilson
+from metrics.compile import Compiled
 from metrics.parameters import read
 from metrics.registry import definition_of
-from tests.event_history import BEGINNING, EventLog, days
+from tests.event_history import BEGINNING, EventLog, Pipeline, days
 from tests.metrics.conftest import Asker
 from tests.metrics.stories import Told
 
@@ -102,6 +103,75 @@ def test_a_forecast_by_scores_weighs_what_has_none_by_its_stage(log: EventLog, a
     assert asker.rows("score_forecast", "weighted_amount_minor", pipeline_id=pipeline.id, **PERIOD).amount_minor == 751
     assert asker.rows("score_forecast", "scored_deals", pipeline_id=pipeline.id, **PERIOD).count == 1
     assert UUID(asker.rows("score_forecast", "scored_deals", pipeline_id=pipeline.id, **PERIOD).items[0]["deal_id"])
+
+
+def _tell_of_a_forecast(log: EventLog) -> Pipeline:
+    """A quarter of those in the first stage are won; of two deals due in March one is scored, and late again."""
+    pipeline = log.pipeline(stages=STAGES)
+    for number in range(4):
+        deal = log.deal(pipeline, at=BEGINNING, amount_minor=100)
+        (log.win if number == 0 else log.lose)(deal, at=BEGINNING + days(2))
+    scored = log.deal(pipeline, at=BEGINNING + days(3), amount_minor=1_001, close_date=date(2026, 3, 5))
+    log.deal(pipeline, at=BEGINNING + days(3), amount_minor=200, close_date=date(2026, 3, 2))
+    log.score(scored, 0.5, at=BEGINNING + days(6))
+    log.score(scored, 0.9, at=BEGINNING + days(5), recorded=BEGINNING + days(8))  # an older one, learned later
+    log.score(scored, 0.7, at=BEGINNING + days(9), recorded=BEGINNING + days(15))
+    log.move(scored, pipeline.stages[1], at=BEGINNING + days(40))
+    log.win(scored, at=BEGINNING + days(60))
+    log.deal(pipeline, at=BEGINNING + days(70))  # the days before are over
+    return pipeline
+
+
+_FORECAST = Told(_tell_of_a_forecast)
+
+
+def test_golden_6_what_scores_foretold_stays_and_is_held_against_what_came(log: EventLog, ask_either: Ask) -> None:
+    pipeline = _tell_of_a_forecast(log)
+    asker = ask_either(log)
+    asked: dict[str, Any] = {"pipeline_id": pipeline.id, "start": "2026-01-05", "end": "2026-04-01"}
+    names = (
+        "issued_deals",
+        "issued_scored_deals",
+        "issued_unscored_minor",
+        "score_forecast_minor",
+        "score_error_minor",
+    )
+    rows = [tuple(row[name] for name in names) for row in asker.answer("forecast_accuracy", **asked).rows]
+    assert rows[:4] == [
+        (0, 0, 0, None, None),  # nothing was there yet
+        (2, 1, 200, 100 + 501 + 50, 651 - 1_101),  # half of 1,001 is rounded up, the other at a quarter
+        (2, 1, 200, 651, 651 - 1_101),  # the score of that Friday is not known yet
+        (2, 1, 200, 100 + 701 + 50, 851 - 1_101),
+    ]
+    early = asker.answer("forecast_accuracy", **asked, as_of=(BEGINNING + days(8)).isoformat()).rows
+    assert [row["score_forecast_minor"] for row in early] == [None, 651]
+    assert asker.rows("forecast_accuracy", "scored_deals", **asked, as_of="2026-02-01").count == 1
+    page = asker.rows("forecast_accuracy", "score_weighted_amount_minor", **asked, as_of="2026-02-01")
+    assert (page.count, page.amount_minor) == (2, 751)
+
+
+def test_golden_6_each_day_keeps_what_scores_foretold_at_its_end(ask_built_either: Callable[[EventLog], Asker]) -> None:
+    asker, pipeline = ask_built_either(_FORECAST.log), _FORECAST.by
+    names = "scored_deals, scored_minor, unscored_deals, unscored_minor, expected_by_score_minor, score_forecast_minor"
+    with asker.reader.session() as session:
+        stored = session.fetch(
+            Compiled(
+                f"select day, forecast_minor, {names} from {session.dialect.schema}.forecast_daily\n"
+                f"where pipeline_id = '{pipeline.id}' and month = date '2026-03-01'",
+                {},
+            )
+        )
+    by_day = {day: tuple(figures) for day, *figures in stored}
+    first = BEGINNING.date()
+    assert [by_day[first + days(day)] for day in (3, 6, 9, 14, 15)] == [
+        (300, 0, 0, 2, 1_201, None, None),  # no score then, so no such forecast
+        (300, 1, 1_001, 1, 200, 501, 551),
+        (300, 1, 1_001, 1, 200, 501, 551),
+        (300, 1, 1_001, 1, 200, 501, 551),  # the score of five days before is learned tomorrow
+        (300, 1, 1_001, 1, 200, 701, 751),
+    ]
+    won = by_day[first + days(61)]
+    assert (won[0], won[2:]) == (1_001 + 80, (0, 1, 200, None, None))  # two of five were won by then
 
 
 def test_golden_12_a_score_is_the_replay_of_its_log_at_any_instant(log: EventLog, ask_either: Ask) -> None:

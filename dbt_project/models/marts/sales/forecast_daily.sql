@@ -72,6 +72,27 @@ standings as (
         and stays.known_from < spans.last_end
 ),
 
+-- the same with the score that was the newest one then, as far as they have any, and their amounts at it
+scored as (
+    select
+        standings.organization_id,
+        standings.pipeline_id,
+        standings.stage_id,
+        standings.currency,
+        standings.month,
+        standings.amount_minor,
+        sign(cast(standings.amount_minor as numeric(38, 0))) * {{ whole_quotient(
+            '2 * abs(standings.amount_minor) * cast(round(scores.score * 1000000) as numeric(38, 0)) + 1000000', '2000000'
+        ) }} as expected_minor,
+        greatest(standings.begins_at, scores.known_from) as begins_at,
+        least(standings.ends_at, scores.known_to) as ends_at
+    from standings
+    inner join {{ ref('fct_deal_scores') }} as scores
+        on
+            standings.organization_id = scores.organization_id
+            and standings.deal_id = scores.deal_id
+),
+
 -- how often deals that had visited a stage were won, of those closed in the 365 days before
 histories as (
     select distinct
@@ -106,8 +127,11 @@ changes as (
     from wins
     where {{ name }} is not null and (ends_at is null or ends_at > begins_at)
     union all
+    {% for what, pieces, amount in [
+        ('due', 'standings', 'amount_minor'), ('scored', 'scored', 'amount_minor'), ('expected', 'scored', 'expected_minor')
+    ] %}
     select
-        'due' as what,
+        '{{ what }}' as what,
         organization_id,
         pipeline_id,
         stage_id,
@@ -115,10 +139,11 @@ changes as (
         month,
         {{ name }} as instant,
         {{ begins }} as deals,
-        {{ begins }} * amount_minor as amount_minor
-    from standings
+        {{ begins }} * {{ amount }} as amount_minor
+    from {{ pieces }}
     where {{ name }} is not null and (ends_at is null or ends_at > begins_at)
     union all
+    {% endfor %}
     select
         'history' as what,
         organization_id,
@@ -195,30 +220,45 @@ months as (
     where what = 'history' or month > {{ add_days('day', -366) }}
 ),
 
+-- of each stage, what is due, and what of it has a score
+due as (
+    select
+        organization_id,
+        pipeline_id,
+        stage_id,
+        currency,
+        month,
+        day,
+        sum(case what when 'due' then deals else 0 end) as due_deals,
+        sum(case what when 'due' then amount_minor else 0 end) as due_minor,
+        sum(case what when 'scored' then deals else 0 end) as scored_deals,
+        sum(case what when 'scored' then amount_minor else 0 end) as scored_minor,
+        sum(case what when 'expected' then amount_minor else 0 end) as expected_minor
+    from months
+    where what in ('due', 'scored', 'expected')
+    group by organization_id, pipeline_id, stage_id, currency, month, day
+),
+
+{% set weights = {'weighted_minor': 'due.due_minor', 'unscored_weighted_minor': '(due.due_minor - due.scored_minor)'} %}
 weighted as (
     select
-        due.organization_id,
-        due.pipeline_id,
-        due.currency,
-        due.month,
-        due.day,
-        due.deals,
-        due.amount_minor,
+        due.*,
+        {% for name, amount in weights.items() %}
         case
             when history.deals is null then 0
             else
-                sign(due.amount_minor) * {{ whole_quotient(
-                    '2 * abs(due.amount_minor) * history.amount_minor + history.deals', '2 * history.deals'
+                sign({{ amount }}) * {{ whole_quotient(
+                    '2 * abs(' ~ amount ~ ') * history.amount_minor + history.deals', '2 * history.deals'
                 ) }}
-        end as weighted_minor
-    from months as due
+        end as {{ name }}{{ "," if not loop.last }}
+        {% endfor %}
+    from due
     left join months as history
         on
             due.organization_id = history.organization_id
             and due.stage_id = history.stage_id
             and due.day = history.day
             and history.what = 'history'
-    where due.what = 'due'
 ),
 
 issued as (
@@ -232,7 +272,11 @@ issued as (
         amount_minor as committed_minor,
         0 as due_deals,
         0 as due_minor,
-        0 as weighted_minor
+        0 as weighted_minor,
+        0 as scored_deals,
+        0 as scored_minor,
+        0 as expected_minor,
+        0 as unscored_weighted_minor
     from months
     where what = 'won'
     union all
@@ -244,10 +288,31 @@ issued as (
         day,
         0 as committed_deals,
         0 as committed_minor,
-        deals as due_deals,
-        amount_minor as due_minor,
-        weighted_minor
+        due_deals,
+        due_minor,
+        weighted_minor,
+        scored_deals,
+        scored_minor,
+        expected_minor,
+        unscored_weighted_minor
     from weighted
+),
+
+summed as (
+    select
+        organization_id,
+        pipeline_id,
+        day,
+        month,
+        currency,
+        {% for name in [
+            'committed_deals', 'committed_minor', 'due_deals', 'due_minor', 'weighted_minor', 'scored_deals',
+            'scored_minor', 'expected_minor', 'unscored_weighted_minor'
+        ] %}
+        sum({{ name }}) as {{ name }}{{ "," if not loop.last }}
+        {% endfor %}
+    from issued
+    group by organization_id, pipeline_id, day, month, currency
 )
 
 select
@@ -256,10 +321,19 @@ select
     day,
     month,
     currency,
-    cast(sum(committed_deals) as bigint) as committed_deals,
-    cast(sum(committed_minor) as numeric(38, 0)) as committed_minor,
-    cast(sum(due_deals) as bigint) as due_deals,
-    cast(sum(committed_minor) + sum(weighted_minor) as numeric(38, 0)) as forecast_minor,
-    cast(sum(committed_minor) + sum(due_minor) as numeric(38, 0)) as best_case_minor
-from issued
-group by organization_id, pipeline_id, day, month, currency
+    cast(committed_deals as bigint) as committed_deals,
+    cast(committed_minor as numeric(38, 0)) as committed_minor,
+    cast(due_deals as bigint) as due_deals,
+    cast(committed_minor + weighted_minor as numeric(38, 0)) as forecast_minor,
+    cast(committed_minor + due_minor as numeric(38, 0)) as best_case_minor,
+    cast(scored_deals as bigint) as scored_deals,
+    cast(scored_minor as numeric(38, 0)) as scored_minor,
+    cast(due_deals - scored_deals as bigint) as unscored_deals,
+    cast(due_minor - scored_minor as numeric(38, 0)) as unscored_minor,
+    -- where nothing had a score there is no such forecast
+    cast(case when scored_deals > 0 then expected_minor end as numeric(38, 0)) as expected_by_score_minor,
+    cast(
+        case when scored_deals > 0 then committed_minor + expected_minor + unscored_weighted_minor end
+        as numeric(38, 0)
+    ) as score_forecast_minor
+from summed
