@@ -23,6 +23,7 @@ BENCHMARKS = (
     "refresh",
     "freshness",
     "funnel",
+    "asked_again",
     "inbox",
     "latency",
     "live",
