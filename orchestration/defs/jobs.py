@@ -68,7 +68,7 @@ def update_warehouse(
             speed=speed,
             full_refresh=config.full_refresh,
             may_shrink=config.accept_fewer_rows,
-            holder=f"Dagster run {context.run_id}",
+            holder=f"Dagster run {context.run.run_id}",
         )
         record.note(done, project)
         failed |= {str(part): why for part, why in done.failed.items()}
