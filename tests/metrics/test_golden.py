@@ -121,6 +121,33 @@ def test_golden_5_a_past_day_is_answered_as_it_stood_then(log: EventLog, pipelin
     assert [(row["open_deals"], row["open_amount_minor"]) for row in now] == [(0, 0), (1, 9_999)]
 
 
+def test_golden_5_a_funnel_as_known_earlier_keeps_the_stages_of_its_day_in_their_order(
+    log: EventLog, pipeline: Pipeline, ask: Ask
+) -> None:
+    """Moved, renamed, backdated: `reached` goes by the order of the day that is asked about, as it was known then."""
+    first, second, *_ = pipeline.stages
+    for number in range(3):
+        deal = log.deal(pipeline, at=BEGINNING)
+        if number:
+            log.move(deal, second, at=BEGINNING + days(number))
+    names = {str(stage.id): stage.name for stage in pipeline.stages}
+    that_day = (BEGINNING + days(5)).isoformat()
+
+    def funnel(**given: Any) -> list[tuple[str, int]]:
+        answer = ask(log).answer("funnel", pipeline_id=pipeline.id, **PERIOD, **given)
+        return [(answer.labels[row["stage_id"]], row["entered"]) for row in answer.rows]
+
+    as_known_then = funnel(as_of=that_day)
+    assert as_known_then[:2] == [(names[str(first.id)], 3), (names[str(second.id)], 2)]
+    log.change_stage(pipeline, second, name="Was second", position=first.position - 5, at=BEGINNING + days(10))
+    assert funnel()[:2] == [("Was second", 3), (names[str(first.id)], 3)]  # the first stage is the further one now
+    assert funnel(as_of=that_day) == as_known_then
+    log.change_stage(
+        pipeline, second, name="Always first", position=first.position - 7, at=BEGINNING, recorded=BEGINNING + days(12)
+    )
+    assert funnel(as_of=that_day) == as_known_then
+
+
 def test_golden_7_editing_a_close_date_moves_no_number(log: EventLog, pipeline: Pipeline, ask: Ask) -> None:
     deal = log.deal(pipeline, at=BEGINNING, close_date=datetime(2026, 2, 1, tzinfo=UTC).date())
     questions: list[tuple[str, dict[str, Any]]] = [
