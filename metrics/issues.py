@@ -9,11 +9,14 @@ from datetime import timedelta
 from typing import Any
 
 from metrics.cells import Cells, ratio
+from metrics.errors import ParameterError
 from metrics.outlook import key, shape_forecast
 from metrics.period import day_start
 from metrics.question import Question, instant_text
 
 _WEEK = timedelta(days=7)
+#: Each is a question of its own: those of two years.
+_MOST = 105
 _NOTHING: Mapping[str, Any] = {"forecast_minor": 0, "best_case_minor": 0, "booked_amount_minor": 0, "booked_deals": 0}
 
 #: Each issue with what was known then.
@@ -21,11 +24,17 @@ Issues = Sequence[tuple[Question, Cells]]
 
 
 def issued(question: Question) -> list[Question]:
-    """The same question as it was asked at the beginning of each week of the period."""
+    """The same question as it was asked at the beginning of each week of the period.
+
+    Raises:
+        ParameterError: there are more weeks than one answer may ask about.
+    """
     found, day = [], question.first_day
     while day < question.end_day and (at := day_start(day, question.zone)) <= question.as_of:
         found.append(replace(question, as_of=at, at=at))
         day += _WEEK
+        if len(found) > _MOST:
+            raise ParameterError("from", f"the period has more than {_MOST} weekly forecasts: ask for fewer years")
     return found
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 from contracts.warehouse import Mart
 from metrics.compile import Statement
 from metrics.dialect import DAY
+from metrics.errors import ParameterError
 from metrics.money import add_converted
 from metrics.parameters import ENTERED
 from metrics.period import day_start, pieces
@@ -26,6 +27,9 @@ _TOLD_BY_THE_MOMENT = frozenset({"none", "next_stage", "days", *CALENDAR})
 #: What a fact is credited with at a moment; `counted_minor` is null in other currencies than the organization's.
 CREDIT = ("group_key", "amount_minor", "currency", "counted_minor")
 
+
+#: Into so many pieces of the calendar a period may be split: the weeks of 23 years.
+_MOST_PIECES = 1_200
 
 #: Where bands of days begin, by which answers are split (`group_by=days`).
 DAY_BOUNDS = (0, 1, 2, 3, 7, 14, 30, 60, 90, 180, 365)
@@ -254,6 +258,8 @@ def _membership(statement: Statement, question: Question) -> str:
 def _piece(statement: Statement, question: Question) -> str:
     """The piece of the calendar in which the moment lies; null outside of the period."""
     found = pieces(question.parameters.group_by, question.first_day, question.end_day, question.calendar)
+    if len(found) > _MOST_PIECES:
+        raise ParameterError("group_by", f"the period has more than {_MOST_PIECES:,} of these: ask for fewer years")
     days = [found[0][1], *(following for _, _, following in found)]
     bounds = [statement.bind(day_start(day, question.zone), "timestamptz") for day in days]
     labels = [statement.bind(label, "text") for label, _, _ in found]

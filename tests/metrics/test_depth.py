@@ -227,7 +227,24 @@ def _kaplan_meier(spans: list[tuple[float, bool]]) -> list[tuple[int, int, float
     return found
 
 
+def test_a_period_is_split_into_no_more_pieces_than_an_answer_may_have(
+    log: EventLog, pipeline: Pipeline, ask: Ask
+) -> None:
+    log.deal(pipeline, at=BEGINNING)
+    asked: dict[str, Any] = {"start": "1990-01-01", "end": "2100-01-01"}
+    with pytest.raises(ParameterError, match="group_by: the period has more than 1,200 of these"):
+        ask(log).answer("deals_created", **asked, group_by="week")
+    assert [row["group"] for row in ask(log).answer("deals_created", **asked, group_by="quarter").rows] == ["2026-Q1"]
+
+
 class TestForecastAccuracy:
+    def test_more_weeks_than_anybody_reads_are_refused(self, log: EventLog, pipeline: Pipeline, ask: Ask) -> None:
+        log.deal(pipeline, at=BEGINNING)
+        with pytest.raises(ParameterError, match="from: the period has more than 105 weekly forecasts"):
+            ask(log).answer("forecast_accuracy", start="2000-01-01", end="2026-06-01")
+        rows = ask(log).answer("forecast_accuracy", start="2026-01-01", end="2100-01-01", as_of="2026-02-01").rows
+        assert len(rows) == 5  # no further than as_of
+
     def test_golden_6_a_forecast_stays_as_it_was_issued_and_is_scored_later(
         self, log: EventLog, pipeline: Pipeline, ask: Ask
     ) -> None:
