@@ -19,9 +19,9 @@ import duckdb
 from benchmarks.result import BenchmarkResult
 from contracts.warehouse import Mart
 from metrics import query
+from metrics.duckdb_reader import DuckDBReader
 from metrics.parameters import Parameters, read
 from metrics.publication import PublishedFolder, version_at
-from metrics.reader import DuckDBReader
 from metrics.registry import definition_of
 from metrics.viewer import Viewer
 

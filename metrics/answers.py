@@ -23,10 +23,11 @@ from metrics.parameters import Parameters
 from metrics.publication import PublishedVersion, parse_version
 from metrics.query import Answer
 from metrics.question import through_of
-from metrics.reader import KeptVersion, Reader, VersionedReader, open_reader
+from metrics.reader import open_reader
 from metrics.registry import Definition
 from metrics.restatements import Restatement, restatements
 from metrics.rows import CellAddress, Page, rows
+from metrics.session import KeptVersion, Reader, VersionedReader
 from metrics.viewer import Viewer
 
 #: Local days begin at multiples of this; within one, the default period is the same.

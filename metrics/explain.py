@@ -14,8 +14,8 @@ from metrics.dialect import Dialect
 from metrics.parameters import Parameters
 from metrics.publication import PublishedPart, PublishedVersion
 from metrics.query import Answer
-from metrics.reader import Reader, Session
 from metrics.registry import Definition
+from metrics.session import Reader, Session
 from metrics.viewer import Viewer
 
 

@@ -13,8 +13,8 @@ from metrics.compile import Statement
 from metrics.kinds import kind_of
 from metrics.parameters import Parameters, Unit
 from metrics.question import Question, ask, ask_before, version_of
-from metrics.reader import Reader, Session
 from metrics.registry import Definition
+from metrics.session import Reader, Session
 from metrics.viewer import Viewer
 
 

@@ -12,8 +12,8 @@ from metrics.entities import Entity, Steps
 from metrics.errors import ParameterError, UnknownPipelineError, WarehouseNotReadyError
 from metrics.parameters import ENTERED, Parameters, Unit, Whose
 from metrics.period import Calendar, add_months, day_start, local_day
-from metrics.reader import Session
 from metrics.registry import AS_OF, AT, COHORT, Definition
+from metrics.session import Session
 from metrics.stages import Stage as Stage
 from metrics.stages import stages_of
 from metrics.teams import NO_TEAMS, Teams, read_teams

@@ -13,9 +13,9 @@ from metrics.errors import ParameterError
 from metrics.parameters import Parameters, Unit
 from metrics.query import compile_facts
 from metrics.question import Question, ask
-from metrics.reader import Reader, Session
 from metrics.registry import Definition, Figure
 from metrics.rows import CellAddress, add_behind, measure_of
+from metrics.session import Reader, Session
 from metrics.viewer import Viewer
 
 

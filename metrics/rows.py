@@ -12,8 +12,8 @@ from metrics.kinds import kind_of
 from metrics.parameters import Parameters, Unit
 from metrics.query import compile_facts
 from metrics.question import Question, ask, version_of
-from metrics.reader import Reader, Session
 from metrics.registry import CALENDAR, Definition, Figure
+from metrics.session import Reader, Session
 from metrics.viewer import Viewer
 
 #: How a caller names the group of facts that have no owner, team, source.

@@ -10,7 +10,7 @@ from contracts.stages import StageKind
 from contracts.warehouse import Mart
 from metrics.compile import Statement
 from metrics.entities import Entity
-from metrics.reader import Session
+from metrics.session import Session
 from metrics.viewer import Viewer
 
 _KIND_ORDER = {StageKind.OPEN: 0, StageKind.WON: 1, StageKind.LOST: 2}

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from contracts.warehouse import Mart
 from metrics.compile import Statement
-from metrics.reader import Session
+from metrics.session import Session
 from metrics.viewer import Viewer
 
 

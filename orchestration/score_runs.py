@@ -12,7 +12,7 @@ from uuid import UUID
 import polars as pl
 
 from contracts.warehouse import Part
-from metrics.reader import Session
+from metrics.session import Session
 from models_ml.errors import ScoringError
 from orchestration.publish import last_publication
 from orchestration.scores_client import ScoresClient

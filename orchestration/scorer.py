@@ -21,7 +21,8 @@ import psycopg
 from contracts.settings import OrchestrationSettings, RelayDatabaseSettings, ScoringSettings, WarehouseSettings
 from ingest.heartbeat import Heartbeat
 from metrics.errors import MetricError
-from metrics.reader import Reader, open_reader
+from metrics.reader import open_reader
+from metrics.session import Reader
 from models_ml.errors import ScoringError
 from orchestration.score_runs import features_version, score_changed
 from orchestration.scores_client import ScoresClient

@@ -16,7 +16,7 @@ import polars as pl
 
 from contracts.warehouse import Mart
 from metrics.compile import Statement
-from metrics.reader import Session
+from metrics.session import Session
 from models_ml.card import Card
 from models_ml.columns import Column, columns_of
 from models_ml.errors import ScoringError

@@ -39,10 +39,10 @@ from metrics.explain import Explanation
 from metrics.kinds import KINDS
 from metrics.parameters import Parameters, read
 from metrics.query import Answer
-from metrics.reader import KeptVersion
 from metrics.registry import Definition, definition_of
 from metrics.restatements import Restatement
 from metrics.rows import CellAddress, Page
+from metrics.session import KeptVersion
 from metrics.viewer import Viewer
 
 T = TypeVar("T")

@@ -48,8 +48,8 @@ from api.metrics.schemas import (
 from metrics.errors import ParameterError, TooExpensiveError, UnknownPipelineError, WarehouseNotReadyError
 from metrics.parameters import Parameters
 from metrics.publication import PublishedVersion
-from metrics.reader import KeptVersion
 from metrics.registry import Definition, definitions, registry
+from metrics.session import KeptVersion
 from metrics.status import GroupStatus, PipelineStatus, open_status_store
 from metrics.viewer import Viewer
 

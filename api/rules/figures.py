@@ -17,8 +17,9 @@ from contracts.settings import WarehouseSettings
 from metrics import query
 from metrics.errors import MetricError
 from metrics.parameters import Parameters, read
-from metrics.reader import Reader, open_reader
+from metrics.reader import open_reader
 from metrics.registry import Definition, definition_of
+from metrics.session import Reader
 from metrics.viewer import Viewer
 
 _log = logging.getLogger(__name__)

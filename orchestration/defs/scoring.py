@@ -13,7 +13,8 @@ import dagster as dg
 
 from contracts.settings import OrchestrationSettings, ScoringSettings
 from contracts.warehouse import Mart
-from metrics.reader import Session, open_reader
+from metrics.reader import open_reader
+from metrics.session import Session
 from orchestration.score_runs import score_changed, train_for
 from orchestration.scores_client import ScoresClient
 from orchestration.scoring import SUBJECTS

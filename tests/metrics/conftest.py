@@ -12,13 +12,15 @@ import psycopg
 import pytest
 
 from metrics import query
+from metrics.duckdb_reader import DuckDBReader, DuckDBSession
 from metrics.parameters import read
+from metrics.postgres_reader import PostgresReader
 from metrics.publication import PublishedVersion, version_at
 from metrics.query import Answer
-from metrics.reader import DuckDBReader, DuckDBSession, PostgresReader, Reader
 from metrics.registry import CUSTOM, Definition, definition_of
 from metrics.rows import CellAddress, Page
 from metrics.rows import rows as list_rows
+from metrics.session import Reader
 from metrics.viewer import Viewer
 from runtime.embedded.postgres import EmbeddedPostgres
 from tests.conftest import Database

@@ -10,9 +10,10 @@ from contracts.stages import Outcome
 from contracts.warehouse import Mart
 from metrics import query
 from metrics.compile import Compiled
+from metrics.duckdb_reader import DuckDBReader
 from metrics.parameters import read
 from metrics.period import add_months
-from metrics.reader import DuckDBReader, PostgresReader
+from metrics.postgres_reader import PostgresReader
 from metrics.registry import definition_of, definitions
 from tests.conftest import Database
 from tests.event_history import BEGINNING, Deal, EventLog, days

@@ -11,12 +11,12 @@ import pytest
 from contracts.warehouse import Mart
 from metrics.compile import Compiled, Statement
 from metrics.dialect import DUCKDB, POSTGRES, Dialect
+from metrics.duckdb_reader import DuckDBSession
 from metrics.errors import ParameterError
 from metrics.moments import DAY_BOUNDS
 from metrics.parameters import read
 from metrics.publication import PublishedVersion
 from metrics.query import answer
-from metrics.reader import DuckDBSession
 from metrics.registry import Definition, definition_of, definitions
 from metrics.rows import CellAddress, rows
 from metrics.viewer import Viewer

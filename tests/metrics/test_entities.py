@@ -14,8 +14,8 @@ import metrics
 from metrics.entities import Entity, entity_of
 from metrics.errors import ParameterError, UnknownEntityError
 from metrics.parameters import read
+from metrics.postgres_reader import PostgresReader
 from metrics.query import Answer, answer
-from metrics.reader import PostgresReader
 from metrics.registry import Definition
 from metrics.rows import CellAddress, rows
 from tests.conftest import Database

@@ -15,8 +15,8 @@ from metrics import funnel
 from metrics.cells import Cells, compile_cells
 from metrics.compile import Statement
 from metrics.parameters import read
+from metrics.postgres_reader import PostgresReader
 from metrics.question import ask
-from metrics.reader import PostgresReader
 from metrics.registry import definition_of
 from tests.conftest import Database
 from tests.event_history import Deal, EventLog, Pipeline, days

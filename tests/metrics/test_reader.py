@@ -13,11 +13,13 @@ import pytest
 
 from metrics.answers import AnswerCache, Figures, KeptAnswer
 from metrics.compile import Compiled
+from metrics.duckdb_reader import DuckDBReader, _spill_folder
 from metrics.errors import MetricError, TooExpensiveError, WarehouseNotReadyError
 from metrics.parameters import read
+from metrics.postgres_reader import PostgresReader
 from metrics.publication import PublishedFolder, lock_for_swap, parse_version, record_postgres_version, version_at
 from metrics.query import Answer
-from metrics.reader import DuckDBReader, PostgresReader, _spill_folder, open_reader
+from metrics.reader import open_reader
 from metrics.registry import definition_of
 from metrics.status import (
     Check,
@@ -147,7 +149,7 @@ class TestDuckDB:
         reader = DuckDBReader(tmp_path, memory_limit="20MB")
         with pytest.raises(TooExpensiveError), reader.session() as session:
             session.fetch(Compiled("select len(list(range)) from range(100000000)", {}))  # one list does not spill
-        monkeypatch.setattr("metrics.reader.STATEMENT_LIMIT", timedelta(milliseconds=100))
+        monkeypatch.setattr("metrics.duckdb_reader.STATEMENT_LIMIT", timedelta(milliseconds=100))
         with pytest.raises(TooExpensiveError), reader.session() as session:
             session.fetch(Compiled("select sum(a.range * b.range % 7) from range(1000000) a, range(1000000) b", {}))
         with reader.session() as session:
@@ -189,7 +191,7 @@ class TestPostgres:
         self, database: Database, log: EventLog, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         publish_postgres(database.admin_url, log.events, at=BEGINNING)
-        monkeypatch.setattr("metrics.reader.STATEMENT_LIMIT", timedelta(milliseconds=100))
+        monkeypatch.setattr("metrics.postgres_reader.STATEMENT_LIMIT", timedelta(milliseconds=100))
         reader = PostgresReader(database.admin_url)
         with pytest.raises(TooExpensiveError), reader.session() as session:
             session.fetch(Compiled("select pg_sleep(60)", {}))

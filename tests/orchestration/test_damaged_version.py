@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from metrics.compile import Compiled
+from metrics.duckdb_reader import DuckDBReader
 from metrics.errors import WarehouseNotReadyError
 from metrics.publication import PublishedFolder
-from metrics.reader import DuckDBReader
 from orchestration import refresh
 from orchestration.publish import last_publication
 from tests.orchestration.conftest import Installation

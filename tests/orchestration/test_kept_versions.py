@@ -9,7 +9,8 @@ from contracts.warehouse import Group, Mart, Part, Speed
 from metrics.compile import Compiled
 from metrics.errors import UnknownVersionError, VersionGoneError
 from metrics.publication import is_duckdb, parse_version
-from metrics.reader import Session, VersionedReader, open_reader
+from metrics.reader import open_reader
+from metrics.session import Session, VersionedReader
 from orchestration.publish import publish
 from orchestration.publish.keeping import Keeping
 from tests.orchestration.journaled_build import JournaledBuild

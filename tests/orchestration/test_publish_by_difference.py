@@ -12,8 +12,8 @@ import pytest
 
 from contracts.warehouse import Group, Mart, Part, Speed
 from metrics.compile import Compiled
+from metrics.duckdb_reader import DuckDBReader
 from metrics.publication import PublishedFolder, version_at
-from metrics.reader import DuckDBReader
 from orchestration.publish import last_publication
 from orchestration.publish.checks import check_build
 from runtime.process import die_with_parent

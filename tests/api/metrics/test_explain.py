@@ -8,7 +8,7 @@ import pytest
 from contracts.access import Role
 from metrics import kinds
 from metrics.compile import Compiled
-from metrics.reader import DuckDBReader
+from metrics.duckdb_reader import DuckDBReader
 from tests.api.metrics.making import first_pipeline, make_deal
 from tests.factories import Account
 
