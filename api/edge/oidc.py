@@ -8,6 +8,7 @@ verifier at the provider and by its `nonce` here. A code is good once; that is t
 
 import asyncio
 import hmac
+import json
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -36,7 +37,8 @@ _SCOPE = "openid email profile"
 _TICKET_SECONDS, _LEEWAY_SECONDS = 600, 60
 #: Metadata and keys are asked for again after so long; keys at once when a token names an unknown one.
 _METADATA_SECONDS = 3600.0
-_LARGEST_ANSWER = 512 * 1024
+#: However an answer trickles, and however much of it there would be.
+_ANSWER_SECONDS, _LARGEST_ANSWER = 10.0, 512 * 1024
 #: Where the dashboards take browsers back.
 OIDC_RETURN = "/sso/return"
 #: Who signs in belongs to no organization yet.
@@ -103,7 +105,7 @@ class Providers:
         self._providers = {one.key: one for one in providers}
         self._vault, self._redirects = vault, frozenset(redirects)
         self._known: dict[str, _Known] = {}
-        self._lock = asyncio.Lock()
+        self._locks = {key: asyncio.Lock() for key in self._providers}  # who waits for one waits for no other
 
     def __iter__(self) -> Iterator[OidcProvider]:
         return iter(self._providers.values())
@@ -187,7 +189,7 @@ class Providers:
 
     async def _ask(self, provider: OidcProvider, *, is_stale: bool = False) -> _Known:
         """A provider's metadata and keys."""
-        async with self._lock:
+        async with self._locks[provider.key]:
             known = self._known.get(provider.key)
             if known is None or is_stale or time.monotonic() - known.read_at > _METADATA_SECONDS:
                 known = self._known[provider.key] = await _discovered(provider)
@@ -272,15 +274,26 @@ async def _fetch(
         ProviderUnavailable: it says nothing of use.
     """
     try:
-        async with httpx.AsyncClient(timeout=httpx.Timeout(8.0, connect=4.0), trust_env=False) as client:
-            headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
-            given = auth or httpx.USE_CLIENT_DEFAULT
-            answer = await client.request(method, url, data=form, auth=given, headers=headers)
-        if 400 <= answer.status_code < 500 and (form is not None or bearer is not None):
-            raise ProviderRefused
-        answer.raise_for_status()
-        if len(answer.content) > _LARGEST_ANSWER:
-            raise ProviderUnavailable("The provider's answer is too large.")
-        return answer.json()
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, ValidationError) as error:
+        headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {bearer}"} if bearer else {})
+        given = auth or httpx.USE_CLIENT_DEFAULT
+        async with (
+            asyncio.timeout(_ANSWER_SECONDS),
+            httpx.AsyncClient(timeout=httpx.Timeout(8.0, connect=4.0), trust_env=False) as client,
+            client.stream(method, url, data=form, auth=given, headers=headers) as answer,
+        ):
+            if 400 <= answer.status_code < 500 and (form is not None or bearer is not None):
+                raise ProviderRefused
+            answer.raise_for_status()
+            return json.loads(await _bounded(answer))
+    except (TimeoutError, httpx.HTTPError, httpx.InvalidURL, ValueError, ValidationError) as error:
         raise ProviderUnavailable("The provider does not answer. Try again in a moment.") from error
+
+
+async def _bounded(answer: httpx.Response) -> bytes:
+    """The body of an answer, of which no more is read than is taken."""
+    body = bytearray()
+    async for part in answer.aiter_bytes():
+        body += part
+        if len(body) > _LARGEST_ANSWER:
+            raise ProviderUnavailable("The provider's answer is too large.")
+    return bytes(body)
