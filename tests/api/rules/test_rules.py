@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from api.kernel.conditions import compiled_condition, context_of
 from api.rules.document import Window
 from api.rules.matching import is_within
 from contracts.access import Role
@@ -171,3 +172,10 @@ def test_a_rule_acts_within_its_window_in_the_organizations_time(
     at = datetime.fromisoformat(local).replace(tzinfo=zone)
     assert is_within(window, at.astimezone(UTC), zone) is is_open
     assert is_within(None, at, zone)
+
+
+def test_a_rule_that_goes_through_three_lists_and_was_saved_before_that_was_refused_still_acts() -> None:
+    condition = compiled_condition("[1].all(a, [1].all(b, [1].all(c, deal.amount > 1.0)))")
+    assert condition is not None
+    amounts = [context_of([condition], {"deal": {"amount": amount}}, datetime.now(UTC)) for amount in (2.0, 0.5)]
+    assert [condition.holds(one) for one in amounts] == [True, False]
