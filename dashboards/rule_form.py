@@ -125,8 +125,11 @@ def _actions(given: list[Json], key: str, choices: Known) -> list[Json]:
 
 
 def _action(given: Json, key: str, choices: Known) -> Json:
-    titles = {name: one["title"] for name, one in choices.actions.items()}
+    titles = {given["do"]: given["do"]} | {name: one["title"] for name, one in choices.actions.items()}
     do = _one("Does", titles, given["do"], f"{key} do")
+    if do not in choices.actions:
+        st.caption("Sluice does not know this action any more. It stays as it is until you choose another.")
+        return given
     schema, before = choices.actions[do]["parameters"], given.get("with", {}) if do == given["do"] else {}
     if schema.get("description"):
         st.caption(states.plain(schema["description"]))

@@ -48,6 +48,17 @@ def test_what_sets_it_off_and_what_it_does_are_chosen_by_name(
     assert document["trigger"] == {"kind": "score", "subject": "deal", "above": 0.7, "hysteresis": 0.05}
 
 
+def test_an_action_that_sluice_does_not_know_any_more_stays_as_it_is(
+    open_page: Callable[..., AppTest], double: Double
+) -> None:
+    double.hostile = "another name"  # of every action
+    page = open_page("rules")
+    assert not page.exception
+    assert any("does not know this action" in one.value for one in page.caption)
+    next(button for button in page.button if button.label == "Save").click().run()
+    assert double.changed[-1][1]["document"]["actions"][0]["do"] == "task.create"
+
+
 def _chosen(page: AppTest, label: str, place: int = 0) -> Any:
     return [box for box in page.selectbox if box.label == label][place]
 
