@@ -15,15 +15,13 @@ from api.models.stage import Stage
 from contracts.stages import StageKind
 
 _organization: BindParameter[UUID] = bindparam("organization_id")
+#: The stage that a deal is in, for `IS_ROTTING`.
+IN_STAGE: ColumnElement[bool] = and_(Stage.organization_id == DealRow.organization_id, Stage.id == DealRow.stage_id)
 #: Whether a deal is open and longer in its stage than the stage's target. Without a target nothing rots.
 IS_ROTTING: ColumnElement[bool] = and_(
     DealRow.status == StageKind.OPEN,
     func.coalesce(
-        select(func.clock_timestamp() > DealRow.stage_entered_at + func.make_interval(0, 0, 0, Stage.target_days))
-        .where(Stage.organization_id == DealRow.organization_id, Stage.id == DealRow.stage_id)
-        .correlate(DealRow)
-        .scalar_subquery(),
-        False,
+        func.clock_timestamp() > DealRow.stage_entered_at + func.make_interval(0, 0, 0, Stage.target_days), False
     ),
 )
 _STAGE_COLUMNS = (Stage.id, Stage.pipeline_id, Stage.kind, Stage.is_retired, Stage.entry_fields, Stage.target_days)

@@ -44,6 +44,7 @@ from api.models.deal import Deal as DealRow
 from api.models.event_log import EventLogRow
 from api.models.picklist_value import PicklistValue
 from api.models.rule import Rule, RuleRun
+from api.models.stage import Stage
 from api.picklists.rules import Picklist
 from contracts.events.envelope import Envelope, Event
 from contracts.events.registry import parse
@@ -120,6 +121,8 @@ _deals = (
         TAGS.label("tags"),
         has_computed("deal").label(FLAG),
     )
+    # joined, not looked up for each deal: a list's deals are of few stages
+    .outerjoin(Stage, places.IN_STAGE)
     .outerjoin(_source, _is_label(_source, DealRow.source_id))
     .outerjoin(_reason, _is_label(_reason, DealRow.lost_reason_id))
     .where(DealRow.organization_id == _organization, DealRow.deleted_at.is_(None))
