@@ -103,26 +103,30 @@ def _add_steps(statement: Statement) -> None:
 def add_stays(statement: Statement, question: Question) -> None:
     """Add `stays(subject_id, group_key, rank, stayed)`: microseconds of each fact in each stage that it has left.
 
-    A journey's list of ranks lies beside the fact's list of instants; it has none for where the journey stands.
+    A journey says at which places of the fact's list of instants it entered stages; that where it stands is none.
     """
     statement.step(
         "stands",
         "select w.journey, w.stage_id from ways w where w.next_stage_id is null",
     )
     statement.step(
+        "returns",
+        "select journey, count(*) > count(distinct stage_id) as has_revisits from ways group by journey",
+    )
+    statement.step(
         "itineraries",
-        "select j.path, j.reach, count(*) > count(distinct w.stage_id) as has_revisits,\n"
-        "  array_agg(case when w.stage_id <> t.stage_id then s.rank end order by w.entry_number) as ranks\n"
+        "select j.path, j.reach, r.has_revisits, w.entry_number as place, s.rank\n"
         "from journeys j join ways w on w.journey = j.journey join stands t on t.journey = j.journey\n"
-        "left join stages s on s.stage_id = w.stage_id group by j.path, j.reach",
+        "join returns r on r.journey = j.journey join stages s on s.stage_id = w.stage_id\n"
+        "where w.stage_id <> t.stage_id",
     )
     same, stayed = _same("i", "g", question), statement.dialect.microseconds_between("since", "until")
     once, again = _spans(f"{same} where not i.has_revisits"), _spans(f"{same} where i.has_revisits")
     statement.step(
         "stays",
-        f"select subject_id, group_key, rank, {stayed} as stayed from (\n{once}\n) spans where rank is not null\n"
+        f"select subject_id, group_key, rank, {stayed} as stayed from (\n{once}\n) spans\n"
         f"union all select subject_id, max(group_key), rank, cast(sum({stayed}) as bigint) from (\n{again}\n) spans\n"
-        "where rank is not null group by subject_id, rank",
+        "group by subject_id, rank",
     )
 
 
@@ -134,8 +138,7 @@ def _same(one: str, other: str, question: Question) -> str:
 
 def _spans(condition: str) -> str:
     return (
-        "  select g.subject_id, g.group_key, unnest(i.ranks) as rank, unnest(g.entered) as since,\n"
-        "    unnest(g.entered[2:]) as until\n"
+        "  select g.subject_id, g.group_key, i.rank, g.entered[i.place] as since, g.entered[i.place + 1] as until\n"
         f"  from gone g join itineraries i on {condition}"
     )
 
