@@ -1,6 +1,6 @@
 """How long a figure takes over HTTP that was asked before, in the same version of the warehouse: p95, one at a time.
 
-A funnel of twenty thousand deals on a whole stack that has come to rest. Beside its wall time stands what it takes of
+A funnel of twenty thousand deals, when the figures have come to rest. Beside its wall time stands what it takes of
 the API's processor time, which other work on the machine does not change. The limit is `/v1/me` by turns with it: what
 any request costs.
 """
@@ -23,7 +23,7 @@ _TURN = 50  # requests of one kind, then of the other
 
 def run(*, deals: int = 20_000, requests: int = 1_000) -> BenchmarkResult:
     """Fill a stack of its own, let the figures come, and ask."""
-    with running_processes() as running:
+    with running_processes({"broker", "relay", "loader", "refresh", "api"}) as running:
         person = sign_up(running.stack.api_url, "again")
         fill(running.stack.postgres.url(database="sluice"), [person], deals=deals)
         wait_until_fresh(running.stack, person)
