@@ -239,7 +239,8 @@ def _learned(history: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, f
     known: dict[str, list[float]] = {}
     for values in history:
         for key, value in values.items():
-            known.setdefault(key, []).append(value)
+            if value:  # what nobody used yet has no usual size: its first row is none too many
+                known.setdefault(key, []).append(value)
     return {
         key: (min(values) / _SLACK, max(values) * _SLACK)
         for key, values in known.items()

@@ -112,6 +112,23 @@ def test_how_much_there_is_has_bounds_that_were_learned(
     assert (expected.of["min_value"] <= now <= expected.of["max_value"]) is passes
 
 
+def test_the_first_rows_of_a_mart_that_was_empty_are_none_too_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[Suite] = []
+
+    def judge(suites: list[Suite], *_: object, **__: object) -> list[object]:
+        judged.extend(suites)
+        return []
+
+    monkeypatch.setattr(mart_quality, "judge_suites", judge)
+    quality = MartQuality(tmp_path)
+    for _ in range(9):
+        quality.history.add({"fct_line_items.rows_per_event": 0.0})
+    quality._judge({mart_quality._size(Mart.FCT_LINE_ITEMS, ["deal."]): 0.001})
+    assert judged == []
+
+
 def test_history_is_bounded(tmp_path: Path) -> None:
     history = History(tmp_path / "history.json")
     for number in range(210):
