@@ -20,7 +20,7 @@ def build_defs(*, warehouse: Warehouse, project: Project) -> dg.Definitions:
             scoring.lead_model,
             scoring.lead_scores,
             daily.events_by_day,
-            daily.days_of_daily_marts,
+            *daily.DAYS_ANEW.values(),
         ],
         asset_checks=checks,
         jobs=[

@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from contracts.warehouse import Group
 from orchestration.daily import compare_day
 from orchestration.daily_marts import DAILY, make_day_anew
 from orchestration.defs.assets import RAW_EVENTS
@@ -49,29 +50,43 @@ def events_by_day(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam
     )
 
 
-@dg.asset(
-    name="days_of_daily_marts",
-    group_name="sales",
-    owners=["team:sales operations"],
-    deps=[mart.value for mart in DAILY],
-    description="Days of the daily marts, made anew from the facts; the refresh keeps them up to date without it.",
-    partitions_def=DAYS,
-    retry_policy=dg.RetryPolicy(max_retries=2, delay=60),
-)
-def days_of_daily_marts(
-    context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
-) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads it
-    """Make the partition's day anew."""
-    made = make_day_anew(
-        warehouse, date.fromisoformat(context.partition_key), holder=f"Dagster run {context.run.run_id}"
+def _days_of(group: Group, name: str, owner: str, description: str) -> dg.AssetsDefinition:
+    """Days of a group's daily marts, which a backfill makes anew."""
+
+    @dg.asset(
+        name=name,
+        group_name=group.value,
+        owners=[owner],
+        deps=[mart.value for mart in DAILY[group]],
+        description=f"{description}, made anew from the facts; the refresh keeps them up to date without it.",
+        partitions_def=DAYS,
+        retry_policy=dg.RetryPolicy(max_retries=2, delay=60),
     )
-    return dg.MaterializeResult(
-        metadata={
-            "dagster/row_count": sum(one.rows for one in made.values()),
-            "rows_put_right": sum(max(one.gone, one.came) for one in made.values()),
-            "marts": dg.MetadataValue.json({mart.value: vars(one) for mart, one in made.items()}),
-        }
-    )
+    def made_anew(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads it
+        """Make the partition's day anew."""
+        day, holder = date.fromisoformat(context.partition_key), f"Dagster run {context.run.run_id}"
+        made = make_day_anew(warehouse, day, holder=holder, group=group)
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": sum(one.rows for one in made.values()),
+                "rows_put_right": sum(max(one.gone, one.came) for one in made.values()),
+                "marts": dg.MetadataValue.json({mart.value: vars(one) for mart, one in made.items()}),
+            }
+        )
+
+    return made_anew
+
+
+#: By group, as each is published by itself.
+DAYS_ANEW = {
+    Group.SALES: _days_of(
+        Group.SALES, "days_of_daily_marts", "team:sales operations", "Days of the daily marts of sales"
+    ),
+    Group.ACCOUNTS: _days_of(
+        Group.ACCOUNTS, "days_of_accounts", "team:warehouse", "Days of what came through connected accounts"
+    ),
+    Group.BILLING: _days_of(Group.BILLING, "days_of_use", "team:warehouse", "Days of what was used beyond plans"),
+}
 
 
 automation = dg.AutomationConditionSensorDefinition(

@@ -6,13 +6,15 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from contracts.events.bd_accounts import AccountDayCompared
+from contracts.events.billing import UsageReported
 from contracts.settings import WarehouseSettings
-from contracts.warehouse import Mart
+from contracts.warehouse import Group, Mart
 from metrics.compile import Compiled
 from metrics.reader import open_reader
 from orchestration.build.database import open_build
 from orchestration.daily_marts import DAILY
-from orchestration.defs.daily import days_of_daily_marts
+from orchestration.defs.daily import DAYS_ANEW
 from orchestration.warehouse import Warehouse
 from tests.event_history import EventLog
 from tests.warehouse_builder import duckdb_warehouse, postgres_warehouse, publish_warehouse
@@ -33,33 +35,44 @@ def _log() -> EventLog:
         if number % 2:
             log.win(deal, at=start + timedelta(days=2 + number / 2))
     log.deal(pipeline, at=start + timedelta(days=9))  # the days before are over
+    for number in range(4):
+        began_at = datetime(2026, 3, 3 + number, tzinfo=UTC)
+        counts = {"provider": 9, "stored": 9, "missing": 0, "filtered": 0, "failed": 0, "healed": 0}
+        log.add(
+            AccountDayCompared(account_id=ada, channel="telegram", began_at=began_at, **counts), log.new_id(),
+            at=began_at + timedelta(days=1),
+        )  # fmt: skip
+        used = {"meter": "ai_drafts_beyond", "quantity": 1 + number, "subscription_id": None}
+        log.add(UsageReported(stamped_at=began_at + timedelta(hours=9), **used), log.new_id(), at=began_at)
     return log
 
 
-def _rows(settings: WarehouseSettings, where: str = "true") -> dict[str, list[str]]:
-    """What readers see of the daily marts."""
+def _rows(settings: WarehouseSettings, *, of_days: bool = False) -> dict[str, list[str]]:
+    """What readers see of the daily marts, of all days or of those that are made anew."""
     reader = open_reader(settings.warehouse_url.get_secret_value())
     with reader.session() as session:
 
-        def read(mart: Mart) -> list[str]:
-            statement = f"select * from {session.dialect.schema}.{mart.value} where {where}"
+        def read(mart: Mart, day: str) -> list[str]:
+            where = f"where {day} in (date '2026-03-04', date '2026-03-05')" if of_days else ""
+            statement = f"select * from {session.dialect.schema}.{mart.value} {where}"
             return sorted(map(str, session.fetch(Compiled(statement, {}))))
 
-        found = {mart.value: read(mart) for mart in DAILY}
+        found = {mart.value: read(mart, day) for marts in DAILY.values() for mart, day in marts.items()}
     reader.close()
     return found
 
 
 def _backfill(warehouse: Warehouse) -> tuple[int, int]:
     """A run for each of two days, as Dagster's daemon starts them: how many rows they have, and were put right."""
-    definitions = dg.Definitions(assets=[days_of_daily_marts], resources={"warehouse": warehouse})
+    definitions = dg.Definitions(assets=[*DAYS_ANEW.values()], resources={"warehouse": warehouse})
     job = definitions.resolve_implicit_global_asset_job_def()
     rows, put_right = 0, 0
     with dg.DagsterInstance.ephemeral() as instance:
         for day in _DAYS:
-            [told] = job.execute_in_process(instance=instance, partition_key=day).get_asset_materialization_events()
-            rows += int(str(told.materialization.metadata["dagster/row_count"].value))
-            put_right += int(str(told.materialization.metadata["rows_put_right"].value))
+            run = job.execute_in_process(instance=instance, partition_key=day)
+            for told in run.get_asset_materialization_events():
+                rows += int(str(told.materialization.metadata["dagster/row_count"].value))
+                put_right += int(str(told.materialization.metadata["rows_put_right"].value))
     return rows, put_right
 
 
@@ -75,13 +88,19 @@ def test_a_backfill_of_two_days_makes_the_rows_of_before_and_puts_right_what_is_
     assert all(before.values())
     rows, put_right = _backfill(warehouse)
     assert (put_right, _rows(settings)) == (0, before)
-    of_days = _rows(settings, "day in (date '2026-03-04', date '2026-03-05')")
+    of_days = _rows(settings, of_days=True)
     assert all(of_days.values())
     assert rows == sum(map(len, of_days.values()))
     with open_build(warehouse.url) as build:
-        for mart in DAILY:
-            build.execute(f"delete from {mart.value} where day = date '2026-03-04'")
+        for marts in DAILY.values():
+            for mart, day in marts.items():
+                build.execute(f"delete from {mart.value} where {day} = date '2026-03-04'")
         build.execute(f"update {Mart.PIPELINE_DAILY.value} set open_amount_minor = 7 where day = date '2026-03-05'")
-    assert _backfill(warehouse)[1] > 0
+        build.execute(
+            f"update {Mart.FCT_ACCOUNT_DAYS.value} set missing = 7 where {DAILY[Group.ACCOUNTS][Mart.FCT_ACCOUNT_DAYS]}"
+            " = date '2026-03-05'"
+        )
+    again, put_right = _backfill(warehouse)
+    assert again == rows
+    assert put_right > 0
     assert _rows(settings) == before
-    assert _backfill(warehouse) == (rows, 0)
