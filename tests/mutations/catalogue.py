@@ -7,6 +7,7 @@ from tests.mutations.inbox import INBOX
 from tests.mutations.money import MONEY
 from tests.mutations.mutation import Edit, Mutation
 from tests.mutations.outreach import OUTREACH
+from tests.mutations.shown import SHOWN
 
 MUTATIONS = (
     *ACCESS,
@@ -15,6 +16,7 @@ MUTATIONS = (
     *INBOX,
     *MONEY,
     *OUTREACH,
+    *SHOWN,
     Mutation(
         "staging_does_not_drop_repeated_event_ids",
         (
