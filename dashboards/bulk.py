@@ -5,6 +5,8 @@ from typing import Any
 
 import streamlit as st
 
+from contracts.calls import bulk
+from contracts.calls.schemas import BulkCreate, BulkRead
 from dashboards import client, forms, record, states
 from dashboards.forms import People, Shown
 from dashboards.session import SignIn
@@ -35,13 +37,17 @@ def show(who: SignIn, kind: str, conditions: Sequence[Any]) -> None:
         what = st.selectbox("What", verbs, format_func=_VERBS.__getitem__, key=f"bulk verb {kind}")
         given = _parameters(who, kind, what)
         verb = "tag" if what == "untag" else what
-        body = {"kind": kind, "filter": list(conditions), "action": {"do": f"{kind}.{verb}", "with": given}}
+        body: BulkCreate = {
+            "kind": kind,  # type: ignore[typeddict-item] # one of its kinds
+            "filter": list(conditions),
+            "action": {"do": f"{kind}.{verb}", "with": given},
+        }
         left, right = st.columns(2)
         if left.button("How many?"):
-            _tried(lambda: _say(client.post(who, "/v1/bulk", {**body, "dry_run": True}).body))
+            _tried(lambda: _say(client.ask(who, bulk.start_bulk({**body, "dry_run": True}))))
         if right.button("Change them", type="primary"):
-            _tried(lambda: client.post(who, "/v1/bulk", body), then=st.rerun)
-        jobs = client.get(who, "/v1/bulk", {"limit": 20})["items"]
+            _tried(lambda: client.ask(who, bulk.start_bulk(body)), then=st.rerun)
+        jobs = client.ask(who, bulk.list_bulk(limit=20))["items"]
         for job in [one for one in jobs if one["kind"] == kind][:5]:
             _job(who, job)
 
@@ -53,7 +59,7 @@ def _parameters(who: SignIn, kind: str, what: str) -> dict[str, Any]:
             words = st.text_input("Tags, separated by commas", key="bulk tags")
             return {"add" if what == "tag" else "remove": [one.strip() for one in words.split(",") if one.strip()]}
         case "assign":
-            people = {one["id"]: one["name"] for one in client.get_all(who, "/v1/users") if one.get("is_active", True)}
+            people = client.people(who)
             return {"user_id": st.selectbox("To", list(people), format_func=people.__getitem__)}
         case "set":
             return _fields(who, kind)
@@ -70,16 +76,15 @@ def _fields(who: SignIn, kind: str) -> dict[str, Any]:
     chosen = st.selectbox("Field", list(names), format_func=names.__getitem__, key=f"bulk field {kind}")
     if chosen in plain:
         return forms.draw([plain[chosen]], {}, f"bulk {chosen}").values
-    people = {one["id"]: one["name"] for one in client.get_all(who, "/v1/users")}
-    known = People({None: "Nobody", **people}, currency=client.me(who).organization.currency)
+    known = People({None: "Nobody"} | client.people(who), currency=client.me(who).organization.currency)
     return {"custom": forms.draw_custom([custom[chosen]], {}, f"bulk {chosen}", known).values}
 
 
-def _say(found: dict[str, Any]) -> None:
+def _say(found: BulkRead) -> None:
     st.info(f"It would be {found['total']}.")
 
 
-def _job(who: SignIn, job: dict[str, Any]) -> None:
+def _job(who: SignIn, job: BulkRead) -> None:
     with st.container(border=True):
         verb = job["action"]["do"].partition(".")[2]
         st.text(f"{_VERBS.get(verb, verb.capitalize())}: {_STATES[job['state']]}")
@@ -89,12 +94,12 @@ def _job(who: SignIn, job: dict[str, Any]) -> None:
             f"{ended} of {job['total']} looked at: {job['done']} changed, {job['unchanged']} were so already,"
             f" {job['failed']} failed, {job['undone']} undone, {job['left']} left as somebody changed them"
         )
-        path = f"/v1/bulk/{job['id']}"
+        job_id = job["id"] or ""
         if job["state"] in ("running", "undoing"):
             if st.button("Stop", key=f"stop {job['id']}"):
-                _tried(lambda: client.post(who, f"{path}/stop"), then=st.rerun)
+                _tried(lambda: client.ask(who, bulk.stop_bulk(job_id)), then=st.rerun)
         elif job["done"] and st.button("Undo", key=f"undo {job['id']}", icon=":material/undo:"):
-            _tried(lambda: client.post(who, f"{path}/undo"), then=st.rerun)
+            _tried(lambda: client.ask(who, bulk.undo_bulk(job_id)), then=st.rerun)
 
 
 def _tried(act: Callable[[], object], *, then: Callable[[], object] | None = None) -> None:

@@ -1,17 +1,20 @@
 """Builds a campaign: on what ground, to whom, from which accounts, when, and in which steps."""
 
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import streamlit as st
 
+from contracts.calls import bd_accounts, campaigns, views
+from contracts.calls.schemas import CampaignRead, CampaignUpdate, Step, Variant
 from dashboards import client, states
 from dashboards.session import SignIn
 
 Json = dict[str, Any]
 
 #: What a new campaign, and each step that is added, begins with.
-FIRST_STEP: Json = {
+FIRST_STEP: Step = {
     "kind": "email",
     "variants": [{"subject": "A question", "text": "Hello {{contact.first_name | there}},"}],
 }
@@ -31,9 +34,8 @@ _FIELDS = (
 )
 
 
-def show(who: SignIn, found: client.Resource, *, may_write: bool) -> None:
+def show(who: SignIn, campaign: CampaignRead, *, may_write: bool) -> None:
     """Draw the form; a campaign that has started only shows what it is."""
-    campaign = found.body
     is_open = may_write and campaign["state"] == "draft"
     with st.form(f"campaign_build_{campaign['id']}_{campaign['version']}"):
         body = _ground(who, campaign, is_open=is_open) | _times(campaign, is_open=is_open)
@@ -55,12 +57,13 @@ def show(who: SignIn, found: client.Resource, *, may_write: bool) -> None:
     elif is_worded and body["steps"]:
         body["steps"][-1]["variants"].append(dict(body["steps"][-1]["variants"][-1]))
     if is_saved or is_added or is_removed or is_worded:
-        _save(who, found, body)
+        _save(who, campaign, body)
 
 
-def _save(who: SignIn, found: client.Resource, body: Json) -> None:
+def _save(who: SignIn, campaign: CampaignRead, body: Json) -> None:
     try:
-        client.patch(who, f"/v1/campaigns/{found['id']}", body, etag=found.etag)
+        changes = cast("CampaignUpdate", body)
+        client.ask(who, campaigns.update_campaign(campaign["id"], changes, version=campaign["version"]))
     except client.StaleError:
         st.error("Somebody changed this campaign since you opened it. Reload the page to see their version.")
     except (client.RefusedError, client.ConflictError) as refused:
@@ -71,16 +74,18 @@ def _save(who: SignIn, found: client.Resource, body: Json) -> None:
         st.rerun()
 
 
-def _ground(who: SignIn, campaign: Json, *, is_open: bool) -> Json:
+def _ground(who: SignIn, campaign: CampaignRead, *, is_open: bool) -> Json:
     """Why, to whom and from where."""
-    views = {one["id"]: one["name"] for one in client.get_all(who, "/v1/views", {"record_kind": "contact"})}
-    accounts = {one["id"]: f"{one['name']} ({one['channel']})" for one in client.get_all(who, "/v1/bd-accounts")}
+    listing = partial(views.list_views, record_kind="contact", limit=100)
+    saved = {one["id"]: one["name"] for one in client.ask_all(who, listing)}
+    mailboxes = client.ask_all(who, partial(bd_accounts.list_bd_accounts, limit=100))
+    accounts = {one["id"]: f"{one['name']} ({one['channel']})" for one in mailboxes}
     if campaign["view_id"] is not None:
         # whoever saves another field does not turn it into everybody
-        views.setdefault(campaign["view_id"], "A view that was deleted, or is not yours")
+        saved.setdefault(campaign["view_id"], "A view that was deleted, or is not yours")
     for one in campaign["account_ids"]:
         accounts.setdefault(one, "An account that is not there any more, or not yours")
-    bases, chosen = list(_BASES), [None, *views]
+    bases, chosen = list(_BASES), [None, *saved]
     name = st.text_input("Name", campaign["name"], max_chars=120, disabled=not is_open)
     basis = st.selectbox(
         "On what ground", bases, index=bases.index(campaign["legal_basis"]), disabled=not is_open,
@@ -90,7 +95,7 @@ def _ground(who: SignIn, campaign: Json, *, is_open: bool) -> Json:
     view = st.selectbox(
         "Audience: a saved view of contacts", chosen, disabled=not is_open,
         index=chosen.index(campaign["view_id"]),
-        format_func=lambda one: views.get(one, "All contacts that you see"),
+        format_func=lambda one: saved.get(one, "All contacts that you see"),
     )  # fmt: skip
     senders = st.multiselect(
         "Accounts to send from", list(accounts), campaign["account_ids"],
@@ -106,7 +111,7 @@ def _ground(who: SignIn, campaign: Json, *, is_open: bool) -> Json:
     return ground | {"view_id": view, "account_ids": senders, "stops_company": stops, "away_days": int(away)}
 
 
-def _times(campaign: Json, *, is_open: bool) -> Json:
+def _times(campaign: CampaignRead, *, is_open: bool) -> Json:
     """When, by the clock where people are, and how many on a day."""
     hours, pace = campaign["hours"], campaign["pace"]
     left, right, week = st.columns([1, 1, 3])
@@ -127,7 +132,7 @@ def _times(campaign: Json, *, is_open: bool) -> Json:
     return {"hours": {"opens": opens.strip(), "closes": closes.strip(), "days": sorted(days)}, "pace": given}
 
 
-def _step(step: Json, place: int, drawn: str, *, is_open: bool) -> Json:
+def _step(step: Step, place: int, drawn: str, *, is_open: bool) -> Json:
     """One step with its wordings; `drawn` says of which campaign, and how often it was saved."""
     with st.container(border=True):
         st.header(f"Step {place}")
@@ -161,7 +166,7 @@ def _step(step: Json, place: int, drawn: str, *, is_open: bool) -> Json:
     return made | {"otherwise": otherwise, "variants": variants}
 
 
-def _wording(variant: Json, letter: str, kind: str, key: str, *, is_open: bool) -> Json:
+def _wording(variant: Variant, letter: str, kind: str, key: str, *, is_open: bool) -> Json:
     """One wording of a step."""
     st.text(f"Wording {letter}")
     subject = st.text_input(

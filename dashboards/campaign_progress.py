@@ -1,15 +1,16 @@
 """How far a campaign is: what holds it up, how its recipients stand, and ending it for some of them."""
 
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import get_args
 from zoneinfo import ZoneInfo
 
 import streamlit as st
 
+from contracts.calls import campaigns
+from contracts.calls.schemas import CampaignRead, ProgressRead, RecipientRead, RecipientState, StopWrite
 from dashboards import client, money, states, tables
 from dashboards.session import SignIn
-
-Json = dict[str, Any]
 
 REASONS = {
     "no_address": "No address on a channel of the campaign",
@@ -22,7 +23,12 @@ REASONS = {
     "erased": "Erased on their demand",
     "missing_field": "They lack a field that a text names",
 }
-_STATES = {"waiting": "Waiting", "under_way": "Being sent", "ended": "Ended", "excluded": "Left out"}
+_STATES = {
+    "waiting": "Waiting",
+    "under_way": "Being sent",
+    "ended": "Ended",
+    "excluded": "Left out",
+}
 _TOUCHES = {
     "queued": "Waits to be sent",
     "sent": "Sent",
@@ -43,10 +49,9 @@ _ACTIVE = ("waiting", "under_way")
 _MOST = 200
 
 
-def show(who: SignIn, campaign: Json, zone: ZoneInfo, *, may_write: bool) -> None:
+def show(who: SignIn, campaign: CampaignRead, zone: ZoneInfo, *, may_write: bool) -> None:
     """Draw it; before it has started there is nothing."""
-    path = f"/v1/campaigns/{campaign['id']}"
-    found = client.get(who, f"{path}/progress").body
+    found = client.ask(who, campaigns.read_campaign_progress(campaign["id"]))
     if not found["recipients"]:
         states.nothing_here("It has not started", "Whom it writes to is decided when it starts.")
         return
@@ -58,12 +63,12 @@ def show(who: SignIn, campaign: Json, zone: ZoneInfo, *, may_write: bool) -> Non
             f"Of {money.count(unknown)} messages nobody knows whether they arrived. Decide on them in the inbox."
         )
     _standing(found, zone)
-    _recipients(who, path, zone, may_write=may_write)
+    _recipients(who, campaign["id"], zone, may_write=may_write)
 
 
-def _pace(found: Json, zone: ZoneInfo) -> None:
+def _pace(found: ProgressRead, zone: ZoneInfo) -> None:
     """How many may be begun today, and by which account."""
-    begun, allowance = (money.count(found[name]) for name in ("begun", "allowance"))
+    begun, allowance = money.count(found["begun"]), money.count(found["allowance"])
     st.text(
         f"Begun within a day: {begun} of the {allowance} messages that it may begin by now; the number grows daily."
     )
@@ -75,7 +80,7 @@ def _pace(found: Json, zone: ZoneInfo) -> None:
         )
 
 
-def _standing(found: Json, zone: ZoneInfo) -> None:
+def _standing(found: ProgressRead, zone: ZoneInfo) -> None:
     tables.show(
         [
             {
@@ -109,13 +114,17 @@ def why(reason: str | None) -> str:
     return REASONS.get(reason or "", (reason or "").replace("_", " ").capitalize())
 
 
-def _recipients(who: SignIn, path: str, zone: ZoneInfo, *, may_write: bool) -> None:
+def _recipients(who: SignIn, campaign_id: str, zone: ZoneInfo, *, may_write: bool) -> None:
     """Who they are, one by one, and ending it for one or for all of a company."""
     st.header("People")
-    state = st.selectbox(
-        "Show", [None, *_STATES], format_func=lambda one: _STATES.get(one, "Everybody"), key=f"people {path}"
+    state: RecipientState | None = st.selectbox(
+        "Show",
+        [None, *get_args(RecipientState)],
+        format_func=lambda one: _STATES[one] if one else "Everybody",
+        key=f"people {campaign_id}",
     )
-    people = client.get_all(who, f"{path}/recipients", {"state": state} if state else {}, most=_MOST)
+    listing = partial(campaigns.list_campaign_recipients, campaign_id, state=state, limit=100)
+    people = client.ask_all(who, listing, most=_MOST)
     if not people:
         states.nothing_here("Nobody stands so", "Choose another state above.")
         return
@@ -137,29 +146,34 @@ def _recipients(who: SignIn, path: str, zone: ZoneInfo, *, may_write: bool) -> N
     )
     active = {one["id"]: one for one in people if one["state"] in _ACTIVE}
     if may_write and active:
-        _stop(who, path, active)
+        _stop(who, campaign_id, active)
 
 
 def _moment(at: str | None, zone: ZoneInfo) -> str:
     return money.moment(datetime.fromisoformat(at), zone) if at else ""
 
 
-def _stop(who: SignIn, path: str, active: dict[str, Json]) -> None:
+def _stop(who: SignIn, campaign_id: str, active: dict[str, RecipientRead]) -> None:
     chosen = active[
         st.selectbox(
-            "End it for", list(active), format_func=lambda one: active[one]["name"] or "somebody", key=f"stop {path}"
+            "End it for",
+            list(active),
+            format_func=lambda one: active[one]["name"] or "somebody",
+            key=f"stop {campaign_id}",
         )
     ]
     person, company = st.columns(2)
-    body: Json | None = None
-    if person.button("End it for them", key=f"stop person {path}"):
+    body: StopWrite | None = None
+    if person.button("End it for them", key=f"stop person {campaign_id}"):
         body = {"contact_id": chosen["contact_id"]}
-    if company.button("End it for their whole company", key=f"stop all {path}", disabled=not chosen["company_id"]):
+    if company.button(
+        "End it for their whole company", key=f"stop all {campaign_id}", disabled=not chosen["company_id"]
+    ):
         body = {"company_id": chosen["company_id"]}
     if body is None:
         return
     try:
-        client.post(who, f"{path}/stop", body)
+        client.ask(who, campaigns.stop_campaign_for(campaign_id, body))
     except (client.RefusedError, client.ConflictError) as refused:
         states.refused(refused)
     else:

@@ -12,9 +12,13 @@ from typing import Any, cast
 import httpx
 import streamlit as st
 
-from contracts.calls import metrics
+from contracts.calls import custom_fields, metrics
+from contracts.calls import pipelines as pipeline_calls
+from contracts.calls import sign_in as sign_in_calls
+from contracts.calls import teams as team_calls
+from contracts.calls import users as user_calls
 from contracts.calls.call import Answer, Call
-from contracts.calls.schemas import WarehouseVersionRead
+from contracts.calls.schemas import ProviderRead, WarehouseVersionRead
 from dashboards import transport
 from dashboards.answers import DealsAnswer, FiguresAnswer, Freshness, FunnelAnswer, Me, Pipeline, TeamAnswer
 from dashboards.session import SignIn
@@ -55,21 +59,20 @@ def log_in(email: str, password: str, code: str | None = None) -> SignIn:
     return transport.log_in(email, password, code)
 
 
-def post_signed_out(path: str, body: Json) -> Json:
-    """Do something that needs no sign-in, such as following a link from a mail."""
-    return transport.post_signed_out(path, body)
+def ask_signed_out(call: Call[Answer]) -> Answer:
+    """Send a call that needs no sign-in, such as following a link from a mail."""
+    return transport.ask_signed_out(call)
 
 
 @st.cache_data(ttl=60, show_spinner=False)
-def sign_in_providers() -> list[Json]:
+def sign_in_providers() -> list[ProviderRead]:
     """The providers that people may sign in by."""
-    found: list[Json] = transport.get_signed_out("/v1/auth/oidc")["items"]
-    return found
+    return transport.ask_signed_out(sign_in_calls.list_sign_in_providers())["items"]
 
 
-def signed_in(tokens: Json) -> SignIn:
+def signed_in(tokens: Mapping[str, object]) -> SignIn:
     """The sign-in that an answer of tokens begins."""
-    return SignIn(access_token=tokens["access_token"], refresh_token=tokens["refresh_token"])
+    return SignIn(access_token=str(tokens["access_token"]), refresh_token=str(tokens["refresh_token"]))
 
 
 def log_out(sign_in: SignIn) -> None:
@@ -134,13 +137,13 @@ def post(sign_in: SignIn, path: str, body: Json | None = None, *, key: str | Non
     return _written(transport.send(sign_in, "POST", path, json={} if body is None else body, headers=headers))
 
 
-def stream(sign_in: SignIn, path: str, body: Json, *, key: str) -> Iterator[tuple[str, Json]]:
+def stream(sign_in: SignIn, call: Call[bytes], *, key: str) -> Iterator[tuple[str, Json]]:
     """Have something made and see it come: events by their names. With the same `key` it is the same one.
 
     Raises:
         ConflictError, RefusedError: as `post`; also after some of it has come.
     """
-    return transport.stream(sign_in, path, json=body, headers={"Idempotency-Key": key})
+    return transport.stream(sign_in, call.path, json=call.body, headers={"Idempotency-Key": key})
 
 
 def upload(sign_in: SignIn, path: str, files: Sequence[tuple[str, tuple[str, bytes]]], **fields: str) -> Json:
@@ -191,29 +194,29 @@ def _written(response: httpx.Response) -> Resource:
 
 def me(sign_in: SignIn) -> Me:
     """Who is signed in, and their organization."""
-    return Me.model_validate(_kept_a_minute(sign_in, "/v1/me", ()))
+    return Me.model_validate(_kept_a_minute(sign_in, user_calls.read_me().path, ()))
 
 
 def pipelines(sign_in: SignIn) -> list[Pipeline]:
     """The active pipelines with their stages."""
-    answer = _kept_a_minute(sign_in, "/v1/pipelines", (("limit", 100),))
+    answer = _kept_a_minute(sign_in, pipeline_calls.list_pipelines().path, (("limit", 100),))
     return [pipeline for item in answer["items"] if (pipeline := Pipeline.model_validate(item)).is_active]
 
 
 def people(sign_in: SignIn) -> dict[str, str]:
     """Names of the active people, by id."""
-    return _names(sign_in, "/v1/users")
+    return _names(sign_in, user_calls.list_users().path)
 
 
 def teams(sign_in: SignIn) -> dict[str, str]:
     """Names of the active teams, by id."""
-    return _names(sign_in, "/v1/teams")
+    return _names(sign_in, team_calls.list_teams().path)
 
 
 def fields_of_deals(sign_in: SignIn) -> list[Json]:
     """The custom fields that deals have."""
     asked = _frozen({"record_kind": "deal", "is_retired": "false", "limit": 100})
-    found: list[Json] = _kept_a_minute(sign_in, "/v1/custom-fields", asked)["items"]
+    found: list[Json] = _kept_a_minute(sign_in, custom_fields.list_custom_fields().path, asked)["items"]
     return found
 
 
@@ -231,7 +234,7 @@ def _names(sign_in: SignIn, path: str) -> dict[str, str]:
 
 def freshness(sign_in: SignIn) -> Freshness:
     """How fresh and how sound the figures are, not older than two seconds."""
-    return Freshness.model_validate(_kept_briefly(sign_in, "/v1/freshness", ()))
+    return Freshness.model_validate(_kept_briefly(sign_in, metrics.read_freshness().path, ()))
 
 
 def kept_versions(sign_in: SignIn) -> list[WarehouseVersionRead]:
@@ -242,19 +245,21 @@ def kept_versions(sign_in: SignIn) -> list[WarehouseVersionRead]:
 
 def funnel(sign_in: SignIn, parameters: Parameters, *, version: str | None = None) -> FunnelAnswer:
     """The funnel. `version` is the warehouse version the page knows of: a newer one asks anew."""
-    answer = _kept(sign_in, "/v1/metrics/funnel", _named(parameters), version)
-    return FunnelAnswer.model_validate(answer)
+    return FunnelAnswer.model_validate(_figure(sign_in, "funnel", parameters, version))
 
 
 def team_performance(sign_in: SignIn, parameters: Parameters, *, version: str | None = None) -> TeamAnswer:
     """Figures per owner or team. `version` as for the funnel."""
-    answer = _kept(sign_in, "/v1/metrics/team_performance", _named(parameters), version)
-    return TeamAnswer.model_validate(answer)
+    return TeamAnswer.model_validate(_figure(sign_in, "team_performance", parameters, version))
 
 
 def figures(sign_in: SignIn, metric: str, parameters: Parameters, *, version: str | None = None) -> FiguresAnswer:
     """Any metric, its rows as they come. `version` as for the funnel."""
-    return FiguresAnswer.model_validate(_kept(sign_in, f"/v1/metrics/{metric}", _named(parameters), version))
+    return FiguresAnswer.model_validate(_figure(sign_in, metric, parameters, version))
+
+
+def _figure(sign_in: SignIn, metric: str, parameters: Parameters, version: str | None) -> Json:
+    return _kept(sign_in, metrics.read_metric(metric).path, _named(parameters), version)
 
 
 def deals_behind(sign_in: SignIn, metric: str, parameters: Parameters, *, version: str | None = None) -> DealsAnswer:
@@ -263,7 +268,8 @@ def deals_behind(sign_in: SignIn, metric: str, parameters: Parameters, *, versio
     cursor: str | None = None
     while len(pages) < _MOST_PAGES:
         asked = _named({**parameters, "limit": _PAGE, "cursor": cursor})
-        pages.append(DealsAnswer.model_validate(_kept(sign_in, f"/v1/metrics/{metric}/rows", asked, version)))
+        rows = metrics.list_metric_rows(metric).path
+        pages.append(DealsAnswer.model_validate(_kept(sign_in, rows, asked, version)))
         cursor = pages[-1].next_cursor
         if cursor is None:
             break
@@ -274,7 +280,7 @@ def deals_behind(sign_in: SignIn, metric: str, parameters: Parameters, *, versio
 
 def restatements(sign_in: SignIn, metric: str, parameters: Parameters) -> Json:
     """The facts that changed a figure since `from_as_of`, and the figure then and now."""
-    return _kept_a_minute(sign_in, f"/v1/metrics/{metric}/restatements", _frozen(parameters))
+    return _kept_a_minute(sign_in, metrics.list_restatements(metric, from_as_of="").path, _frozen(parameters))
 
 
 def _named(parameters: Parameters) -> Frozen:
@@ -284,9 +290,9 @@ def _named(parameters: Parameters) -> Frozen:
 
 def download(sign_in: SignIn, metric: str, parameters: Parameters) -> bytes:
     """All deals behind a figure as CSV."""
-    response = transport.send(
-        sign_in, "GET", f"/v1/metrics/{metric}/rows.csv", parameters=_frozen({**parameters, "names": "today"})
-    )
+    call = metrics.download_metric_rows(metric)
+    asked = _frozen({**parameters, "names": "today"})
+    response = transport.send(sign_in, call.method, call.path, parameters=asked)
     if not response.is_success:
         transport.body_of(response)
     return response.content

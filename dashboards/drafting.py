@@ -9,6 +9,8 @@ from uuid import uuid4
 
 import streamlit as st
 
+from contracts.calls import drafts as calls
+from contracts.calls.schemas import DraftCreate, DraftKind, DraftRead
 from dashboards import client, states
 from dashboards.answers import Me
 from dashboards.session import SignIn
@@ -19,30 +21,45 @@ _KINDS = {"reply": "Reply", "next_action": "Next action", "summary": "Summary"}
 _DECIDERS = frozenset({"owner", "admin", "manager", "rep"})
 
 
-def panel(sign_in: SignIn, me: Me, labels: Mapping[str, str], about: Mapping[str, str]) -> None:
+def panel(
+    sign_in: SignIn,
+    me: Me,
+    labels: Mapping[DraftKind, str],
+    *,
+    conversation_id: str | None = None,
+    deal_id: str | None = None,
+) -> None:
     """What was drafted about something, to be decided on, and a button for each kind that can be asked for."""
-    for draft in client.get_all(sign_in, "/v1/drafts", about, most=20):
+    for draft in client.ask(sign_in, calls.list_drafts(conversation_id=conversation_id, deal_id=deal_id, limit=20))[
+        "items"
+    ]:
         if draft["state"] in OPEN and draft["kind"] in labels:
             show(sign_in, me, draft)
     if me.role not in _DECIDERS:
         return
-    drafting = client.get(sign_in, "/v1/drafts/settings")
+    drafting = client.ask(sign_in, calls.read_drafting())
     if not drafting["is_on"]:
-        st.caption(states.plain(drafting["off_because"]))
+        st.caption(states.plain(drafting["off_because"] or ""))
         return
-    wish = st.text_input("What a draft shall say", key=f"wish {sorted(about.items())}", max_chars=500)
+    wish = st.text_input("What a draft shall say", key=f"wish {conversation_id or deal_id}", max_chars=500)
     for column, (kind, label) in zip(st.columns(len(labels)), labels.items(), strict=True):
         is_wanted = column.button(label, icon=":material/edit_note:", help="A language model writes, you decide.")
-        if is_wanted and _write(sign_in, {"kind": kind, **about, "wish": wish.strip() or None}):
+        body: DraftCreate = {
+            "kind": kind,
+            "conversation_id": conversation_id,
+            "deal_id": deal_id,
+            "wish": wish.strip() or None,
+        }
+        if is_wanted and _write(sign_in, body):
             st.rerun()
 
 
-def _write(sign_in: SignIn, body: dict[str, Any]) -> bool:
+def _write(sign_in: SignIn, body: DraftCreate) -> bool:
     """Have it written, and show it as it is; whether it is there."""
     shown = st.empty()
     try:
         with st.spinner("Writing"):
-            for name, data in client.stream(sign_in, "/v1/drafts/stream", body, key=str(uuid4())):
+            for name, data in client.stream(sign_in, calls.stream_draft(body), key=str(uuid4())):
                 if name == "text":
                     shown.text(data["text"])
     except (client.ConflictError, client.RefusedError) as error:
@@ -51,7 +68,7 @@ def _write(sign_in: SignIn, body: dict[str, Any]) -> bool:
     return True
 
 
-def show(sign_in: SignIn, me: Me, draft: dict[str, Any], *, is_away: bool = False) -> None:
+def show(sign_in: SignIn, me: Me, draft: DraftRead, *, is_away: bool = False) -> None:
     """One draft, and what may be done with it; `is_away` from what it is about, with a way there."""
     with st.container(border=True):
         st.header(f"{_KINDS[draft['kind']]}, {OPEN[draft['state']]}")
@@ -106,8 +123,8 @@ def _cited(names: Sequence[str]) -> str:
     return f"{', '.join(said[:-1])} and {said[-1]}" if len(said) > 1 else "".join(said) or "nothing that it names"
 
 
-def _decide(sign_in: SignIn, draft: dict[str, Any], text: str) -> None:
-    path, is_reply = f"/v1/drafts/{draft['id']}", draft["kind"] == "reply"
+def _decide(sign_in: SignIn, draft: DraftRead, text: str) -> None:
+    is_reply = draft["kind"] == "reply"
     approve, keep, reject = st.columns(3)
     is_approved = approve.button(
         "Approve and send" if is_reply else "Approve", type="primary", key=f"approve {draft['id']}"
@@ -116,14 +133,14 @@ def _decide(sign_in: SignIn, draft: dict[str, Any], text: str) -> None:
     is_rejected = reject.button("Reject", key=f"reject {draft['id']}")
     try:
         if (is_approved or is_kept) and text != draft["text"]:
-            draft = client.patch(sign_in, path, {"text": text}, etag=f'"{draft["version"]}"').body
+            draft = client.ask(sign_in, calls.update_draft(draft["id"], {"text": text}, version=draft["version"]))
         if is_approved:
             # exactly what is shown here is approved: another text has another hash
-            client.post(sign_in, f"{path}/approve", {"text_hash": draft["text_hash"]})
+            client.ask(sign_in, calls.approve_draft(draft["id"], {"text_hash": draft["text_hash"]}))
             if is_reply:
-                client.post(sign_in, f"{path}/send")
+                client.ask(sign_in, calls.send_draft(draft["id"]))
         if is_rejected:
-            client.post(sign_in, f"{path}/reject")
+            client.ask(sign_in, calls.reject_draft(draft["id"]))
     except (client.ConflictError, client.StaleError, client.RefusedError) as error:
         states.refused(error)
         return

@@ -1,19 +1,19 @@
 """The lines of a deal on its page: what it sells, and a form that adds to it or takes from it."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from functools import partial
 
 import streamlit as st
 
+from contracts.calls import deals, products
+from contracts.calls.schemas import LineItem, LineItemRead, LineItemsRead
 from dashboards import client, money, record, states, tables
 from dashboards.session import SignIn
-
-_KEPT = ("id", "product_id", "name", "quantity", "unit_price_minor", "discount_percent")
 
 
 def show(who: SignIn, deal_id: str) -> None:
     """Draw them."""
-    found = client.get(who, f"/v1/deals/{deal_id}/line-items")
+    found = client.ask(who, deals.read_line_items(deal_id))
     lines, currency = found["items"], found["currency"]
     with st.expander(f"Line items ({len(lines)})", expanded=bool(lines)):
         if lines:
@@ -33,11 +33,11 @@ def show(who: SignIn, deal_id: str) -> None:
         _add(who, deal_id, found, lines)
 
 
-def _add(who: SignIn, deal_id: str, found: client.Resource, lines: Sequence[dict[str, Any]]) -> None:
-    products = {one["id"]: one for one in client.get_all(who, "/v1/products", {"is_active": "true"})}
+def _add(who: SignIn, deal_id: str, found: LineItemsRead, lines: Sequence[LineItemRead]) -> None:
+    sold = {one["id"]: one for one in client.ask_all(who, partial(products.list_products, is_active=True, limit=100))}
     with st.form(f"line {deal_id}", clear_on_submit=True):
         chosen = st.selectbox(
-            "Product", [None, *products], format_func=lambda key: products[key]["name"] if key else "Something else"
+            "Product", [None, *sold], format_func=lambda key: sold[key]["name"] if key else "Something else"
         )
         name = st.text_input("Or what it is")
         quantity = st.text_input("Quantity", value="1")
@@ -45,7 +45,7 @@ def _add(who: SignIn, deal_id: str, found: client.Resource, lines: Sequence[dict
         discount = st.text_input("Discount in percent", value="0")
         is_sent = st.form_submit_button("Add line", icon=":material/add:")
     if is_sent:
-        new = {
+        new: LineItem = {
             "product_id": chosen,
             "name": name.strip() or None,
             "quantity": quantity.replace(",", "."),
@@ -55,7 +55,7 @@ def _add(who: SignIn, deal_id: str, found: client.Resource, lines: Sequence[dict
         _save(who, deal_id, found, [*_kept(lines), new])
 
 
-def _take_out(who: SignIn, deal_id: str, found: client.Resource, lines: Sequence[dict[str, Any]]) -> None:
+def _take_out(who: SignIn, deal_id: str, found: LineItemsRead, lines: Sequence[LineItemRead]) -> None:
     names = {line["id"]: line["name"] for line in lines}
     with st.popover("Take a line out"):
         chosen = st.selectbox("Line", list(names), format_func=names.__getitem__, key=f"out {deal_id}")
@@ -63,18 +63,28 @@ def _take_out(who: SignIn, deal_id: str, found: client.Resource, lines: Sequence
             _save(who, deal_id, found, _kept(one for one in lines if one["id"] != chosen))
 
 
-def _kept(lines: Any) -> list[dict[str, Any]]:  # noqa: ANN401 # an iterable of JSON
-    return [{name: line[name] for name in _KEPT} for line in lines]
+def _kept(lines: Iterable[LineItemRead]) -> list[LineItem]:
+    return [
+        {
+            "id": line["id"],
+            "product_id": line["product_id"],
+            "name": line["name"],
+            "quantity": line["quantity"],
+            "unit_price_minor": line["unit_price_minor"],
+            "discount_percent": line["discount_percent"],
+        }
+        for line in lines
+    ]
 
 
-def _save(who: SignIn, deal_id: str, found: client.Resource, items: list[dict[str, Any]]) -> None:
+def _save(who: SignIn, deal_id: str, found: LineItemsRead, items: list[LineItem]) -> None:
     try:
-        client.put(who, f"/v1/deals/{deal_id}/line-items", {"items": items}, etag=found.etag)
+        client.ask(who, deals.set_line_items(deal_id, {"items": items}, version=found["version"]))
     except client.StaleError:
         st.warning("Somebody changed this while you did. Here is what it is now; change it again.")
         return
     except (client.RefusedError, client.ConflictError) as error:
         states.refused(error)
         return
-    record.forget(f"/v1/deals/{deal_id}")
+    record.forget(deals.read_deal(deal_id).path)
     st.rerun()

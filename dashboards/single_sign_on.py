@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from contracts.calls import sign_in as calls
 from contracts.settings import DashboardSettings
 from dashboards import transport
 from dashboards.session import SIGN_INS, SignIn, is_secure, set_cookie
@@ -22,10 +23,10 @@ _ONWARD = (
 
 async def _begin(request: Request) -> Response:
     """Send the browser to a provider."""
-    path = f"/v1/auth/oidc/{request.path_params['provider']}/begin"
     back = DashboardSettings().public_url.rstrip("/") + f"{_PATH}/return"
     try:
-        begun = await asyncio.to_thread(transport.post_signed_out, path, {"redirect_uri": back})
+        call = calls.begin_provider_sign_in(request.path_params["provider"], {"redirect_uri": back})
+        begun = await asyncio.to_thread(transport.ask_signed_out, call)
     except transport.ApiError as error:
         return _onward("/", error.message, status=502)
     response = RedirectResponse(begun["authorization_url"], status_code=303)
@@ -44,17 +45,18 @@ async def _begin(request: Request) -> Response:
 
 async def _return(request: Request) -> Response:
     """Take the browser back: sign it in, or let a page ask for what is missing."""
-    given = {name: request.query_params.get(name) for name in ("state", "code", "iss")}
+    state, code, iss = (request.query_params.get(name) for name in ("state", "code", "iss"))
     ticket = request.cookies.get(_COOKIE)
-    if not ticket or not given["state"] or not given["code"]:
+    if not ticket or not state or not code:
         return _done(_onward("/", "The sign-in was not finished. Begin again.", status=400))
     try:
-        answer = await asyncio.to_thread(transport.post_signed_out, "/v1/auth/oidc/return", {"ticket": ticket, **given})
+        call = calls.finish_provider_sign_in({"ticket": ticket, "state": state, "code": code, "iss": iss})
+        answer = await asyncio.to_thread(transport.ask_signed_out, call)
     except transport.ApiError as error:
         return _done(_onward("/", error.message, status=403))
     if answer["tokens"] is None:
         page = {"link": "link-identity", "second_factor": "second-factor"}[answer["step"]]
-        return _done(_onward("/?" + urlencode({"link": page, "token": answer["token"]}), "Go on"))
+        return _done(_onward("/?" + urlencode({"link": page, "token": answer["token"] or ""}), "Go on"))
     sign_in = SignIn(answer["tokens"]["access_token"], answer["tokens"]["refresh_token"])
     SIGN_INS.keep(sign_in)
     response = _onward("/", "Go on to Sluice")

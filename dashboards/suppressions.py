@@ -1,7 +1,10 @@
 """Addresses that nothing is sent to: why, adding some, and letting one be tried again at which mail came back."""
 
+from functools import partial
+
 import streamlit as st
 
+from contracts.calls import campaigns
 from dashboards import client, states, tables
 from dashboards.session import SignIn
 
@@ -16,7 +19,7 @@ _MOST = 200
 def show(who: SignIn) -> None:
     """Draw them, newest first."""
     with st.expander("Addresses that nothing is sent to"):
-        found = client.get_all(who, "/v1/suppressions", most=_MOST)
+        found = client.ask_all(who, partial(campaigns.list_suppressions, limit=100), most=_MOST)
         if found:
             tables.show(
                 [
@@ -42,7 +45,7 @@ def _add(who: SignIn) -> None:
         if not (st.form_submit_button("Send nothing to these") and addresses):
             return
     try:
-        client.post(who, "/v1/suppressions", {"channel": "email", "addresses": addresses})
+        client.ask(who, campaigns.suppress_addresses({"channel": "email", "addresses": addresses}))
     except client.RefusedError as refused:
         states.refused(refused)
     else:
@@ -52,5 +55,5 @@ def _add(who: SignIn) -> None:
 def _lift(who: SignIn, back: dict[str, str]) -> None:
     chosen = st.selectbox("Mail came back from", list(back), format_func=back.__getitem__, key="suppression_lifted")
     if st.button("Let it be tried again"):
-        client.delete(who, f"/v1/suppressions/{chosen}")
+        client.ask(who, campaigns.lift_suppression(chosen))
         st.rerun()

@@ -14,11 +14,14 @@ An expired access token is replaced unseen. Errors that a person may meet:
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import httpx
 from pydantic_core import from_json
 
+from contracts.calls import schemas
+from contracts.calls import sign_in as calls
+from contracts.calls.call import Answer, Call
 from contracts.settings import DashboardSettings
 from contracts.texts import unturned
 from dashboards.session import SignIn
@@ -96,8 +99,11 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 
 def log_in(email: str, password: str, code: str | None = None) -> SignIn:
     """Sign in with a person's own account. Raises RefusedError for a wrong password, or a code that lacks."""
-    given = {"email": email.strip(), "password": password} | ({"code": code} if code else {})
-    response = _send("POST", "/v1/auth/login", json=given)
+    given: schemas.SignIn = {"email": email.strip(), "password": password}
+    if code:
+        given["code"] = code
+    call = calls.log_in(given)
+    response = _send(call.method, call.path, json=call.body)
     if response.status_code == httpx.codes.UNAUTHORIZED:
         if response.json().get("code") == "second_factor_needed":
             raise RefusedError("Enter the code that your authenticator shows.", code="second_factor_needed")
@@ -106,20 +112,16 @@ def log_in(email: str, password: str, code: str | None = None) -> SignIn:
     return SignIn(access_token=body["access_token"], refresh_token=body["refresh_token"])
 
 
-def post_signed_out(path: str, body: Json) -> Json:
-    """Do something that needs no sign-in."""
-    return body_of(_send("POST", path, json=body))
-
-
-def get_signed_out(path: str) -> Json:
-    """Read something that needs no sign-in."""
-    return body_of(_send("GET", path))
+def ask_signed_out(call: Call[Answer]) -> Answer:
+    """Send a call that needs no sign-in."""
+    return cast("Answer", body_of(_send(call.method, call.path, json=call.body)))
 
 
 def log_out(sign_in: SignIn) -> None:
     """Revoke the sign-in. An API that cannot be reached leaves the tokens to expire."""
     try:
-        send(sign_in, "POST", "/v1/auth/logout")
+        call = calls.log_out()
+        send(sign_in, call.method, call.path)
     except ApiError:
         return
 
@@ -144,7 +146,7 @@ def send(
     return response
 
 
-def stream(sign_in: SignIn, path: str, *, json: Json, headers: Mapping[str, str]) -> Iterator[tuple[str, Json]]:
+def stream(sign_in: SignIn, path: str, *, json: object, headers: Mapping[str, str]) -> Iterator[tuple[str, Json]]:
     """Events of an answer that comes bit by bit, each with its name; one named `problem` is raised."""
     token = sign_in.access_token
     answer = _streamed(path, token, json, headers)
@@ -158,7 +160,7 @@ def stream(sign_in: SignIn, path: str, *, json: Json, headers: Mapping[str, str]
     yield from answer
 
 
-def _streamed(path: str, token: str, json: Json, headers: Mapping[str, str]) -> Iterator[tuple[str, Json]]:
+def _streamed(path: str, token: str, json: object, headers: Mapping[str, str]) -> Iterator[tuple[str, Json]]:
     """The events; none where the token is not good any more."""
     signed = {"Authorization": f"Bearer {token}", **headers}
     http = _http(DashboardSettings().api_url)
@@ -220,7 +222,8 @@ def _refresh(sign_in: SignIn, stale_token: str) -> None:
     with sign_in.lock:
         if sign_in.access_token != stale_token:
             return
-        response = _send("POST", "/v1/auth/refresh", json={"refresh_token": sign_in.refresh_token})
+        call = calls.refresh_sign_in({"refresh_token": sign_in.refresh_token})
+        response = _send(call.method, call.path, json=call.body)
         if response.is_client_error and response.status_code != httpx.codes.TOO_MANY_REQUESTS:
             sign_in.ended = True
             raise SignedOutError("Your sign-in has ended. Please sign in again.")

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import streamlit as st
 
-from contracts.calls import bd_accounts, conversations, schemas
+from contracts.calls import bd_accounts, conversations, files, schemas
 from dashboards import client, pages, states
 from dashboards.session import SignIn
 
@@ -21,7 +21,7 @@ _TO = {
 _WORKING = ("active", "limited", "flood_wait")
 
 
-def answer(sign_in: SignIn, read: client.Resource, newest_id: str | None) -> None:
+def answer(sign_in: SignIn, read: schemas.ConversationRead, newest_id: str | None) -> None:
     """The form of an answer or a note; files are kept beside the newest message, and go with the answer."""
     canned = {one["title"]: one for one in client.ask_all(sign_in, conversations.list_canned_replies)}
     start = st.selectbox("Begin with", ["", *canned], format_func=lambda one: one or "Nothing") if canned else ""
@@ -54,7 +54,9 @@ def _send(sign_in: SignIn, conversation_id: str, words: str, given: Sequence[Any
     body: schemas.Reply = {"text": words}
     if given and newest_id is not None:
         body["file_ids"] = [
-            client.upload(sign_in, "/v1/files", [("file", (one.name, one.getvalue()))], message_id=newest_id)["id"]
+            client.upload(
+                sign_in, files.attach_file().path, [("file", (one.name, one.getvalue()))], message_id=newest_id
+            )["id"]
             for one in given
         ]
     client.ask(sign_in, conversations.reply_to_conversation(conversation_id, body, key=_key()))

@@ -1,7 +1,12 @@
 """One's own account: password, second factor, sign-ins, and the organizations that one is a member of."""
 
+from functools import partial
+
 import streamlit as st
 
+from contracts.calls import sign_in as sessions
+from contracts.calls import users
+from contracts.calls.schemas import SessionRead
 from dashboards import client, money, session, states, tables
 from dashboards.answers import Me
 from dashboards.pages import Page
@@ -27,15 +32,15 @@ def render(sign_in: SignIn, me: Me) -> None:
 
 
 def _organizations(sign_in: SignIn) -> None:
-    places = client.get(sign_in, "/v1/me/organizations")["items"]
+    places = client.ask(sign_in, users.list_my_organizations())["items"]
     others = {place["id"]: place["name"] for place in places if not place["is_present"]}
     if not others:
         return
     st.header("Organizations", anchor=False)
     chosen = st.selectbox("Go on in", list(others), format_func=others.__getitem__)
     if st.button("Switch", type="primary"):
-        tokens = client.post(sign_in, "/v1/auth/switch", {"organization_id": chosen})
-        session.begin(SignIn(access_token=tokens["access_token"], refresh_token=tokens["refresh_token"]))
+        tokens = client.ask(sign_in, sessions.switch_organization({"organization_id": chosen}))
+        session.begin(client.signed_in(tokens))
         st.rerun()
 
 
@@ -46,7 +51,7 @@ def _password(sign_in: SignIn) -> None:
         new = st.text_input("New password", type="password", autocomplete="new-password")
         done = st.form_submit_button("Change it", help="Ends all sign-ins, also this one.")
     if done and current and new:
-        client.post(sign_in, "/v1/me/password", {"current_password": current, "new_password": new})
+        client.ask(sign_in, users.change_password({"current_password": current, "new_password": new}))
         session.end("Your password was changed. Sign in with the new one.")
         st.rerun()
 
@@ -56,19 +61,19 @@ def _second_factor(sign_in: SignIn) -> None:
     seed = st.session_state.get(_SEED)
     if seed is None:
         if st.button("Set up an authenticator"):
-            st.session_state[_SEED] = client.post(sign_in, "/v1/me/second-factor")["seed"]
+            st.session_state[_SEED] = client.ask(sign_in, users.begin_second_factor())["seed"]
             st.rerun()
         with st.expander("Do without it again"):
             code = st.text_input("One last code", key="last_code")
             if st.button("Remove it") and code:
-                client.post(sign_in, "/v1/me/second-factor/remove", {"code": code})
+                client.ask(sign_in, users.remove_second_factor({"code": code}))
                 st.success("Your password alone signs you in again.")
         return
     st.text("Enter this key in your authenticator, then the code that it shows:")
     st.code(seed, language=None)
     code = st.text_input("Code", key="first_code")
     if st.button("Confirm", type="primary") and code:
-        made = client.post(sign_in, "/v1/me/second-factor/confirm", {"code": code})
+        made = client.ask(sign_in, users.confirm_second_factor({"code": code}))
         del st.session_state[_SEED]
         st.success("From now on signing in asks for a code. Keep these recovery codes: each is good once.")
         st.code("\n".join(made["recovery_codes"]), language=None)
@@ -76,7 +81,7 @@ def _second_factor(sign_in: SignIn) -> None:
 
 def _sign_ins(sign_in: SignIn, me: Me) -> None:
     st.header("Where you are signed in", anchor=False)
-    sessions = client.get_all(sign_in, "/v1/sessions")
+    going_on: list[SessionRead] = client.ask_all(sign_in, partial(sessions.list_sessions, limit=100))
     rows = [
         {
             "Since": money.instant(one["created_at"], me.organization.zone),
@@ -84,11 +89,11 @@ def _sign_ins(sign_in: SignIn, me: Me) -> None:
             "With": one["user_agent"] or "–",
             "This one": one["is_present"],
         }
-        for one in sessions
+        for one in going_on
     ]
     tables.show(rows)
-    others = [one for one in sessions if not one["is_present"]]
+    others = [one for one in going_on if not one["is_present"]]
     if others and st.button("End all others"):
         for one in others:
-            client.delete(sign_in, f"/v1/sessions/{one['id']}")
+            client.ask(sign_in, sessions.revoke_session(one["id"]))
         st.rerun()

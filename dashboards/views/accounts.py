@@ -3,11 +3,21 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import streamlit as st
 
+from contracts.calls import bd_accounts, connectors
+from contracts.calls.schemas import (
+    AccountAssign,
+    AccountCreate,
+    AccountRead,
+    AccountUpdate,
+    AssignmentRead,
+    Channel,
+    DayRead,
+)
 from dashboards import client, money, states, tables
 from dashboards.answers import Me
 from dashboards.pages import Page
@@ -49,7 +59,7 @@ _NOT_COMPARED = {
         "Its days cannot be compared, because LinkedIn lets no program list messages. Here is what was written here."
     ),
 }
-_CHANNELS = {"email": "E-mail", "telegram": "Telegram", "x": "X", "linkedin": "LinkedIn"}
+_CHANNELS: dict[Channel, str] = {"email": "E-mail", "telegram": "Telegram", "x": "X", "linkedin": "LinkedIn"}
 _ADDRESSES = {
     "email": "E-mail address",
     "telegram": "Phone number with country code",
@@ -90,18 +100,17 @@ def render(sign_in: SignIn, me: Me) -> None:
 
 
 def _accounts(sign_in: SignIn, me: Me) -> None:
-    found = client.get_all(sign_in, "/v1/bd-accounts")
-    people = {one["id"]: one["name"] for one in client.get_all(sign_in, "/v1/users") if one["is_active"]}
-    teams = {one["id"]: one["name"] for one in client.get_all(sign_in, "/v1/teams") if one["is_active"]}
+    found = client.ask_all(sign_in, partial(bd_accounts.list_bd_accounts, limit=100))
+    known = Known(client.people(sign_in), client.teams(sign_in), me.organization.zone)
     for account in found:
-        _account(sign_in, me, account, Known(people, teams, me.organization.zone))
+        _account(sign_in, me, account, known)
     if not found:
         st.info("No account yet. Add a mailbox or a Telegram number below.")
     _new(sign_in)
     _watch(sign_in, _standing(found))
 
 
-def _standing(found: list[dict[str, Any]]) -> dict[str, tuple[str, str | None]]:
+def _standing(found: list[AccountRead]) -> dict[str, tuple[str, str | None]]:
     return {account["id"]: (account["state"], account["reason"]) for account in found}
 
 
@@ -109,7 +118,7 @@ def _standing(found: list[dict[str, Any]]) -> dict[str, tuple[str, str | None]]:
 def _watch(sign_in: SignIn, drawn: dict[str, tuple[str, str | None]]) -> None:
     """Show what an account waits for as soon as it does: whoever connects one has its code in hand."""
     try:
-        found = client.get_all(sign_in, "/v1/bd-accounts")
+        found = client.ask_all(sign_in, partial(bd_accounts.list_bd_accounts, limit=100))
     except client.ApiError:
         return  # the next look tells, and whatever the person does says what is wrong
     if _standing(found) != drawn:
@@ -125,13 +134,12 @@ class Known:
     zone: ZoneInfo
 
     @property
-    def by_field(self) -> tuple[tuple[str, dict[str, str]], ...]:
+    def by_field(self) -> tuple[tuple[Literal["user_id", "team_id"], dict[str, str]], ...]:
         """The same by the field that names one of them."""
         return ("user_id", self.people), ("team_id", self.teams)
 
 
-def _account(sign_in: SignIn, me: Me, account: dict[str, Any], known: Known) -> None:
-    path = f"/v1/bd-accounts/{account['id']}"
+def _account(sign_in: SignIn, me: Me, account: AccountRead, known: Known) -> None:
     with st.container(border=True):
         st.text(f"{account['name']} · {account['address']} ({_CHANNELS[account['channel']]})")
         until = datetime.fromisoformat(account["until"]) if account["until"] else None
@@ -139,7 +147,7 @@ def _account(sign_in: SignIn, me: Me, account: dict[str, Any], known: Known) -> 
         st.text(f"It {_STATES[account['state']]}{ends}.")
         if not _is_held(account):
             st.caption("No connector holds it now: whoever runs Sluice starts `./sluice channels`.")
-        health = client.get(sign_in, f"{path}/health")
+        health = client.ask(sign_in, bd_accounts.read_bd_account_health(account["id"]))
         first, second, third = st.columns(3)
         answered = f"{health['answered']} of the last {health['written_to']} people who were written to have answered."
         first.metric("Health", f"{health['health']:.0%}", border=True, help=answered)
@@ -147,7 +155,7 @@ def _account(sign_in: SignIn, me: Me, account: dict[str, Any], known: Known) -> 
         third.metric("May still begin today", health["budget"], border=True)
         if account["not_compared"]:
             st.info(_NOT_COMPARED[account["not_compared"]])
-        days = client.get_all(sign_in, f"{path}/days", most=14)
+        days = client.ask(sign_in, bd_accounts.list_bd_account_days(account["id"], limit=14))["items"]
         if days:
             tables.show([_day(day) for day in days], alt="How complete each day is")
         if sum(day["missing"] for day in days):
@@ -157,28 +165,30 @@ def _account(sign_in: SignIn, me: Me, account: dict[str, Any], known: Known) -> 
         if account["state"] == "banned":
             st.warning(_WAITS["account_banned"])
         else:
-            _secret(sign_in, path, account)
-        _assign(sign_in, path, account, known)
+            _secret(sign_in, account)
+        _assign(sign_in, account, known)
         if account["channel"] == "x":
             st.caption("X tells of news at this path of the API, once its app's consumer secret is kept here:")
             st.code(f"/v1/x-webhooks/{me.organization.id}/{account['id']}", language=None)
         with st.expander("How much it sends, and how mails are signed"):
-            _sending(sign_in, path, account)
+            _sending(sign_in, account)
         if account["state"] == "revoked" and st.button("Connect it again", key=f"again-{account['id']}"):
-            states.tried(lambda: client.post(sign_in, f"{path}/state", {"state": "connecting"}))
+            again = connectors.report_bd_account(account["id"], {"state": "connecting"})
+            states.tried(lambda: client.ask(sign_in, again))
         end = "Put it away" if account["state"] == "banned" else "Disconnect"
         if account["state"] != "revoked" and st.button(end, key=f"end-{account['id']}"):
-            states.tried(lambda: client.post(sign_in, f"{path}/state", {"state": "revoked", "reason": "by_user"}))
+            ended = connectors.report_bd_account(account["id"], {"state": "revoked", "reason": "by_user"})
+            states.tried(lambda: client.ask(sign_in, ended))
 
 
-def _is_held(account: dict[str, Any]) -> bool:
+def _is_held(account: AccountRead) -> bool:
     """Whether somebody connects it, or nobody should."""
     until = account["lease_until"]
     lives = until is not None and datetime.fromisoformat(until) > datetime.now(UTC)
     return lives or account["state"] in ("banned", "revoked")
 
 
-def _day(day: dict[str, Any]) -> dict[str, Any]:
+def _day(day: DayRead) -> dict[str, Any]:
     """A day of the ledger: what the provider has is stored, missing, left out or failed."""
 
     def reasons(counts: dict[str, int]) -> str:
@@ -195,7 +205,7 @@ def _day(day: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _secret(sign_in: SignIn, path: str, account: dict[str, Any]) -> None:
+def _secret(sign_in: SignIn, account: AccountRead) -> None:
     reason = account["reason"] or ""
     if reason in _WAITS:
         st.warning(_WAITS[reason])
@@ -208,13 +218,13 @@ def _secret(sign_in: SignIn, path: str, account: dict[str, Any]) -> None:
         given = {name: st.text_input(fields[name], type="password") for name in named}
         kept = {name: value for name, value in given.items() if value}
         if st.form_submit_button("Keep") and kept:
-            client.post(sign_in, f"{path}/secret", {"values": kept})
+            client.ask(sign_in, connectors.keep_bd_account_secret(account["id"], {"values": kept}))
             st.rerun()
 
 
-def _assign(sign_in: SignIn, path: str, account: dict[str, Any], known: Known) -> None:
+def _assign(sign_in: SignIn, account: AccountRead, known: Known) -> None:
     """Who works with it from now on, a person and a team; who did before stays known."""
-    wanted, present = {}, {}
+    wanted, present = AccountAssign(), AccountAssign()
     for place, label, (field, names) in zip(st.columns(2), ("Who works with it", "Team"), known.by_field, strict=True):
         choices = [None, *names]
         present[field] = account[field] if account[field] in names else None
@@ -226,23 +236,23 @@ def _assign(sign_in: SignIn, path: str, account: dict[str, Any], known: Known) -
             key=f"{field}-{account['id']}-{account['version']}",
         )
     if wanted != present:
-        states.tried(lambda: client.post(sign_in, f"{path}/assign", wanted))
+        states.tried(lambda: client.ask(sign_in, bd_accounts.assign_bd_account(account["id"], wanted)))
     with st.expander("Who worked with it before"):
-        _history(client.get_all(sign_in, f"{path}/assignments", most=50), known)
+        _history(client.ask(sign_in, bd_accounts.list_bd_account_assignments(account["id"], limit=50))["items"], known)
 
 
 def _name_in(names: dict[str, str], one: str | None) -> str:
     return names[one] if one else "Nobody"
 
 
-def _history(times: list[dict[str, Any]], known: Known) -> None:
+def _history(times: list[AssignmentRead], known: Known) -> None:
     if not times:
         st.text("Nobody so far.")
         return
     rows = [
         {
-            "Person": known.people.get(one["user_id"], money.NOTHING),
-            "Team": known.teams.get(one["team_id"], money.NOTHING),
+            "Person": known.people.get(one["user_id"] or "", money.NOTHING),
+            "Team": known.teams.get(one["team_id"] or "", money.NOTHING),
             "From": money.moment(datetime.fromisoformat(one["started_at"]), known.zone),
             "To": money.moment(datetime.fromisoformat(one["ended_at"]), known.zone) if one["ended_at"] else "now",
         }
@@ -251,7 +261,7 @@ def _history(times: list[dict[str, Any]], known: Known) -> None:
     tables.show(rows, alt="Who worked with this account when")
 
 
-def _sending(sign_in: SignIn, path: str, account: dict[str, Any]) -> None:
+def _sending(sign_in: SignIn, account: AccountRead) -> None:
     """How many messages it begins a day, and of a mailbox whose server does not sign, the key to do so (DKIM)."""
     with st.form(f"sending-{account['id']}-{account['version']}"):
         limit = st.number_input("Messages a day, at most", 0, 100_000, account["daily_limit"])
@@ -266,10 +276,10 @@ def _sending(sign_in: SignIn, path: str, account: dict[str, Any]) -> None:
         if not st.form_submit_button("Save"):
             return
     try:
-        body = {"daily_limit": int(limit), "settings": settings}
-        client.patch(sign_in, path, body, etag=f'"{account["version"]}"')
+        body: AccountUpdate = {"daily_limit": int(limit), "settings": settings}
+        client.ask(sign_in, bd_accounts.update_bd_account(account["id"], body, version=account["version"]))
         if key:
-            client.post(sign_in, f"{path}/secret", {"values": {"dkim_key": key}})
+            client.ask(sign_in, connectors.keep_bd_account_secret(account["id"], {"values": {"dkim_key": key}}))
     except client.StaleError:
         st.error("Somebody changed this account since you opened it. Reload the page to see their version.")
     except (client.RefusedError, client.ConflictError) as refused:
@@ -292,8 +302,8 @@ def _new(sign_in: SignIn) -> None:
         settings = _mail_servers() if channel == "email" else {"business_bot": True} if is_bot else {}
         if not st.form_submit_button("Add"):
             return
-    body = {"channel": channel, "name": name, "address": address, "settings": settings}
-    states.tried(lambda: client.post(sign_in, "/v1/bd-accounts", body))
+    body: AccountCreate = {"channel": channel, "name": name, "address": address, "settings": settings}
+    states.tried(lambda: client.ask(sign_in, bd_accounts.create_bd_account(body)))
 
 
 def _mail_servers() -> dict[str, Any]:

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import streamlit as st
 
+from contracts.calls import watches as calls
+from contracts.calls.schemas import Period, WatchCreate, WatchRead
 from dashboards import client, money, states, tables
 from dashboards.answers import Me, Organization
 from dashboards.pages import Page
@@ -28,22 +31,26 @@ _FIGURES = {
     "Attainment of the goal": _Figure("attainment", "attainment"),
     "Win rate": _Figure("win_rate", "win_rate"),
 }
-_PERIODS = {
+_PERIODS: dict[Period, str] = {
     "this_quarter": "this quarter",
     "this_month": "this month",
     "this_week": "this week",
     "this_year": "this fiscal year",
     "last_30_days": "the last 30 days",
 }
-_DIRECTIONS = {"above": "reaches", "below": "falls to"}
-_DIGESTS = {None: "no mail", "daily": "a mail each morning", "weekly": "a mail on Mondays"}
+_DIRECTIONS: dict[Literal["above", "below"], str] = {"above": "reaches", "below": "falls to"}
+_DIGESTS: dict[Literal["daily", "weekly"] | None, str] = {
+    None: "no mail",
+    "daily": "a mail each morning",
+    "weekly": "a mail on Mondays",
+}
 
 
 def render(who: SignIn, me: Me) -> None:
     """Draw the page."""
     st.title("Alarms", anchor=False)
     with states.explained():
-        watches = {one["id"]: one for one in client.get_all(who, "/v1/watches")}
+        watches = {one["id"]: one for one in client.ask_all(who, partial(calls.list_watches, limit=100))}
         if watches:
             tables.show([_row(one, me.organization) for one in watches.values()], alt="Figures that you watch")
             st.caption("Counted over the records that you see, and recorded whenever new figures are published.")
@@ -56,7 +63,7 @@ def render(who: SignIn, me: Me) -> None:
         _watch(who, me.organization)
 
 
-def written(watch: Mapping[str, Any], value: float | None) -> str:
+def written(watch: WatchRead, value: float | None) -> str:
     """A value of a watched figure."""
     if value is None:
         return money.NOTHING
@@ -67,9 +74,9 @@ def written(watch: Mapping[str, Any], value: float | None) -> str:
     return f"{value:,.1f}".removesuffix(".0")
 
 
-def _row(watch: Mapping[str, Any], organization: Organization) -> dict[str, Any]:
+def _row(watch: WatchRead, organization: Organization) -> dict[str, Any]:
     told = datetime.fromisoformat(watch["recorded_at"]) if watch["recorded_at"] else None
-    limit = {**watch, "currency": watch["currency"] or organization.currency}
+    limit: WatchRead = {**watch, "currency": watch["currency"] or organization.currency}
     return {
         "Figure": watch["name"],
         "Now": written(watch, watch["value"]),
@@ -82,11 +89,11 @@ def _row(watch: Mapping[str, Any], organization: Organization) -> dict[str, Any]
     }
 
 
-def _stop(who: SignIn, watches: Mapping[str, Mapping[str, Any]]) -> None:
+def _stop(who: SignIn, watches: Mapping[str, WatchRead]) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.selectbox("Figure", list(watches), format_func=lambda one: watches[one]["name"])
         if st.button("Stop watching", icon=":material/notifications_off:"):
-            client.delete(who, f"/v1/watches/{chosen}", etag=f'"{watches[chosen]["version"]}"')
+            client.ask(who, calls.delete_watch(chosen, version=watches[chosen]["version"]))
             st.rerun()
 
 
@@ -109,7 +116,7 @@ def _watch(who: SignIn, organization: Organization) -> None:
     except ValueError as error:
         st.error(str(error))
         return
-    body = {
+    body: WatchCreate = {
         "name": f"{label}, {_PERIODS[period]}",
         "metric": figure.metric,
         "measure": figure.measure,
@@ -119,7 +126,7 @@ def _watch(who: SignIn, organization: Organization) -> None:
         "digest": digest,
     }
     try:
-        client.post(who, "/v1/watches", body)
+        client.ask(who, calls.create_watch(body))
     except (client.RefusedError, client.ConflictError) as error:
         st.error(states.plain("; ".join(error.fields.values()) or error.message))
         return

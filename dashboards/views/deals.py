@@ -72,7 +72,7 @@ def _one(who: SignIn, me: Me, record_id: str, pipelines: list[Pipeline]) -> None
         lines.show(who, record_id)
         files.section(who, "deal", record_id)
     with right:
-        drafting.panel(who, me, {"summary": "Sum it up", "next_action": "What next?"}, {"deal_id": record_id})
+        drafting.panel(who, me, {"summary": "Sum it up", "next_action": "What next?"}, deal_id=record_id)
         why.show(who, me, record_id, pipelines)
         record.timeline(who, me, "deals", record_id)
 

@@ -1,10 +1,12 @@
 """Distribution: who gets new deals, and who got the last ones and why."""
 
 from datetime import datetime
-from typing import Any
+from functools import partial
 
 import streamlit as st
 
+from contracts.calls import distribution
+from contracts.calls.schemas import DistributionRuleCreate, DistributionRuleRead
 from dashboards import client, money, states, tables
 from dashboards.answers import Me
 from dashboards.pages import Page
@@ -20,9 +22,9 @@ def render(who: SignIn, me: Me) -> None:
     st.title("Distribution", anchor=False)
     st.caption("The first active rule that fits a new deal decides whose it is.")
     with states.explained():
-        people = {one["id"]: one["name"] for one in client.get_all(who, "/v1/users") if one.get("is_active", True)}
+        people = client.people(who)
         pipelines = {one.id: one.name for one in client.pipelines(who)}
-        rules = client.get_all(who, "/v1/distribution-rules")
+        rules = client.ask_all(who, partial(distribution.list_distribution_rules, limit=100))
         if not rules:
             states.nothing_here("No rule", "New deals are their creator's until you make one below.")
         for rule in rules:
@@ -31,10 +33,10 @@ def render(who: SignIn, me: Me) -> None:
         _made(who, me, people)
 
 
-def _rule(who: SignIn, rule: dict[str, Any], people: dict[str, str], pipelines: dict[str, str]) -> None:
+def _rule(who: SignIn, rule: DistributionRuleRead, people: dict[str, str], pipelines: dict[str, str]) -> None:
     with st.container(border=True):
         st.text(rule["name"] if rule["is_active"] else f"{rule['name']} (off)")
-        where = [pipelines.get(rule["pipeline_id"], "any pipeline"), rule["source"] or "any source"]
+        where = [pipelines.get(rule["pipeline_id"] or "", "any pipeline"), rule["source"] or "any source"]
         when = "every new deal without an owner" if rule["is_automatic"] else "deals that ask for it"
         st.text(f"{_METHODS[rule['method']]} · {', '.join(where)} · {when}")
         rows = [
@@ -46,13 +48,14 @@ def _rule(who: SignIn, rule: dict[str, Any], people: dict[str, str], pipelines: 
             for member in rule["members"]
         ]
         tables.show(rows, height="content", alt=f"Members of {rule['name']}")
-        path, etag = f"/v1/distribution-rules/{rule['id']}", f'"{rule["version"]}"'
+        rule_id, version = rule["id"], rule["version"]
+        switched = distribution.update_distribution_rule(rule_id, {"is_active": not rule["is_active"]}, version=version)
         left, right = st.columns(2)
         switch = "Turn off" if rule["is_active"] else "Turn on"
         if left.button(switch, key=f"switch {rule['id']}"):
-            states.tried(lambda: client.patch(who, path, {"is_active": not rule["is_active"]}, etag=etag))
+            states.tried(lambda: client.ask(who, switched))
         if right.button("Delete", key=f"delete {rule['id']}", icon=":material/delete:"):
-            states.tried(lambda: client.delete(who, path, etag=etag))
+            states.tried(lambda: client.ask(who, distribution.delete_distribution_rule(rule_id, version=version)))
 
 
 def _create(who: SignIn, people: dict[str, str], pipelines: dict[str, str]) -> None:
@@ -71,21 +74,21 @@ def _create(who: SignIn, people: dict[str, str], pipelines: dict[str, str]) -> N
         is_automatic = st.checkbox("Also deals that name no owner", value=True)
         is_sent = st.form_submit_button("Make it", icon=":material/add:")
     if is_sent:
-        body = {
+        body: DistributionRuleCreate = {
             "name": name,
             "pipeline_id": pipeline,
             "source": source.strip() or None,
-            "method": method,
+            "method": method,  # type: ignore[typeddict-item] # one of its methods
             "members": [{"user_id": one, "capacity": capacity} for one in members],
             "fallback_user_id": fallback,
             "is_automatic": is_automatic,
         }
-        states.tried(lambda: client.post(who, "/v1/distribution-rules", body))
+        states.tried(lambda: client.ask(who, distribution.create_distribution_rule(body)))
 
 
 def _made(who: SignIn, me: Me, people: dict[str, str]) -> None:
     st.header("The last ones", anchor=False)
-    made = client.get(who, "/v1/distributions", {"limit": 20})["items"]
+    made = client.ask(who, distribution.list_distributions(limit=20))["items"]
     if not made:
         states.nothing_here("Nothing yet", "What a rule gives to whom, and why, stands here.")
         return

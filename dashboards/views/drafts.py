@@ -1,9 +1,11 @@
 """Drafts: what a model wrote and nobody has decided on yet, and what came of those that were."""
 
-from typing import Any
+from functools import partial
 
 import streamlit as st
 
+from contracts.calls import drafts as calls
+from contracts.calls.schemas import DraftingRead, PolicyBody
 from dashboards import client, drafting, money, states, tables
 from dashboards.answers import Me
 from dashboards.pages import Page
@@ -38,17 +40,17 @@ def render(sign_in: SignIn, me: Me) -> None:
 
 
 def _cost(sign_in: SignIn, me: Me) -> None:
-    found = client.get(sign_in, "/v1/drafts/settings")
-    spent, budget = (found[name] / 1_000_000 for name in ("spent_micro", "budget_micro"))
+    found = client.ask(sign_in, calls.read_drafting())
+    spent, budget = found["spent_micro"] / 1_000_000, found["budget_micro"] / 1_000_000
     st.caption(f"This month's drafts cost \\${spent:.2f} of \\${budget:.2f}. Nothing is sent that nobody approved.")
     if not found["is_on"]:
-        st.info(states.plain(found["off_because"]), icon=":material/info:")
+        st.info(states.plain(found["off_because"] or ""), icon=":material/info:")
     if me.role in _ADMINISTRATORS:
         with st.expander("What drafts may cost and see"):
-            _policy(sign_in, found.body)
+            _policy(sign_in, found)
 
 
-def _policy(sign_in: SignIn, found: dict[str, Any]) -> None:
+def _policy(sign_in: SignIn, found: DraftingRead) -> None:
     """What the organization chooses, within what its operator allows."""
     policy, most = found["policy"], found["operator_budget_micro"] / 1_000_000
     with st.form("drafting_policy"):
@@ -56,13 +58,16 @@ def _policy(sign_in: SignIn, found: dict[str, Any]) -> None:
         hides = st.checkbox(
             "Hide people from the model: names, addresses and numbers stay here", value=found["hides_people"]
         )
-        hosts = st.text_area("Hosts that links in drafts may lead to, one a line", "\n".join(policy["link_hosts"]))
+        hosts = st.text_area(
+            "Hosts that links in drafts may lead to, one a line", "\n".join(policy.get("link_hosts", []))
+        )
         if not st.form_submit_button("Keep"):
             return
     spent = round(budget * 1_000_000)
-    body = {"monthly_budget": spent if spent < found["operator_budget_micro"] else None, "hides_people": hides}
+    budget_micro = spent if spent < found["operator_budget_micro"] else None
+    body: PolicyBody = {"monthly_budget": budget_micro, "hides_people": hides, "link_hosts": hosts.split()}
     try:
-        client.put(sign_in, "/v1/drafts/settings", body | {"link_hosts": hosts.split()})
+        client.ask(sign_in, calls.set_drafting_policy(body))
     except client.RefusedError as refused:
         states.refused(refused)
     else:
@@ -72,7 +77,7 @@ def _policy(sign_in: SignIn, found: dict[str, Any]) -> None:
 def _waiting(sign_in: SignIn, me: Me) -> None:
     drafts = [
         draft
-        for draft in client.get_all(sign_in, "/v1/drafts", most=200)
+        for draft in client.ask_all(sign_in, partial(calls.list_drafts, limit=100), most=200)
         # what is not sent needs nothing more once it is approved
         if draft["state"] in drafting.OPEN and (draft["kind"] == "reply" or draft["state"] != "approved")
     ]
@@ -85,7 +90,7 @@ def _waiting(sign_in: SignIn, me: Me) -> None:
 
 def _failed(sign_in: SignIn) -> None:
     """Drafts that were asked for and not written, also by a rule while nobody looked."""
-    failed = client.get_all(sign_in, "/v1/drafts", {"state": "failed"}, most=_FAILED)
+    failed = client.ask_all(sign_in, partial(calls.list_drafts, state="failed", limit=_FAILED), most=_FAILED)
     if failed:
         with st.expander(f"Not written ({money.count(len(failed))})"):
             for draft in failed:

@@ -1,9 +1,13 @@
 """Duplicates: pairs that may be one, which of two lives on, and merges to undo."""
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import streamlit as st
 
+from contracts.calls import companies, contacts, duplicates
+from contracts.calls.call import Call
+from contracts.calls.schemas import Duplicate
 from dashboards import client, states
 from dashboards.answers import Me
 from dashboards.pages import Page
@@ -20,7 +24,14 @@ _REASONS = {
     "same_name_and_company": "the same name at the same company",
     "looks_alike": "they look alike",
 }
-_KINDS = {"contacts": "contact", "companies": "company"}
+Kind = Literal["contacts", "companies"]
+_KINDS: Mapping[Kind, Literal["contact", "company"]] = {"contacts": "contact", "companies": "company"}
+_READ: Mapping[Kind, Callable[[str], Call[Any]]] = {
+    "contacts": contacts.read_contact,
+    "companies": companies.read_company,
+}
+_MERGE = {"contacts": duplicates.merge_contacts, "companies": duplicates.merge_companies}
+_UNMERGE = {"contacts": duplicates.unmerge_contact, "companies": duplicates.unmerge_company}
 #: Fields that a merge can take from either.
 _CHOSEN = {
     "contacts": ("name", "email", "phone", "source"),
@@ -53,17 +64,16 @@ def render(who: SignIn, me: Me) -> None:
         _told_apart(who, kind, may_write=may_write)
 
 
-def _pairs(who: SignIn, kind: str, method: str, limit: int) -> list[dict[str, Any]]:
-    asked: dict[str, str | int | None] = {"kind": kind, "method": method, "limit": min(limit, _MOST)}
-    pairs: list[dict[str, Any]] = client.get(who, "/v1/duplicates", asked)["items"]
-    return pairs
+def _pairs(who: SignIn, kind: Kind, method: Literal["same", "similar", "distinct"], limit: int) -> list[Duplicate]:
+    listing = duplicates.list_duplicates(kind=kind, method=method, limit=min(limit, _MOST))
+    return client.ask(who, listing)["items"]
 
 
-def _key(pair: dict[str, Any]) -> str:
+def _key(pair: Duplicate) -> str:
     return " ".join(sorted(one["id"] for one in pair["records"]))
 
 
-def _pair(who: SignIn, kind: str, pair: dict[str, Any], *, may_write: bool) -> None:
+def _pair(who: SignIn, kind: Kind, pair: Duplicate, *, may_write: bool) -> None:
     key = _key(pair)
     with st.container(border=True):
         st.caption(f"{_REASONS.get(pair['reason'], pair['reason']).capitalize()} · {pair['score']:.0%}")
@@ -82,14 +92,14 @@ def _pair(who: SignIn, kind: str, pair: dict[str, Any], *, may_write: bool) -> N
         wants = st.toggle("Choose field by field", key=f"choose {key}")
         fields = _choice(who, kind, kept, other) if wants else {}
         if right.button("Merge", key=f"merge {key}", icon=":material/merge:"):
-            _done(who, f"/v1/{kind}/{kept}/merge", {"other_ids": [other], "fields": fields})
+            _done(who, _MERGE[kind](kept, {"other_ids": [other], "fields": fields}))
         if last.button("Not the same", key=f"distinct {key}", icon=":material/call_split:"):
-            _done(who, "/v1/duplicates/verdict", {"kind": kind, "ids": list(labels)})
+            _done(who, duplicates.judge_duplicate({"kind": kind, "ids": list(labels)}))
 
 
-def _choice(who: SignIn, kind: str, kept: str, other: str) -> dict[str, str]:
+def _choice(who: SignIn, kind: Kind, kept: str, other: str) -> dict[str, str]:
     """Fields that are to come from the other record, of those in which both have something else."""
-    mine, theirs = (client.get(who, f"/v1/{kind}/{one}") for one in (kept, other))
+    mine, theirs = (client.ask(who, _READ[kind](one)) for one in (kept, other))
     fields: dict[str, str] = {}
     for name in _CHOSEN[kind]:
         values = [record[name] for record in (mine, theirs)]
@@ -103,8 +113,8 @@ def _choice(who: SignIn, kind: str, kept: str, other: str) -> dict[str, str]:
     return fields
 
 
-def _merges(who: SignIn, kind: str, *, may_write: bool) -> None:
-    merges = client.get(who, "/v1/merges", {"kind": _KINDS[kind], "limit": 20})["items"]
+def _merges(who: SignIn, kind: Kind, *, may_write: bool) -> None:
+    merges = client.ask(who, duplicates.list_merges(kind=_KINDS[kind], limit=20))["items"]
     if not merges:
         return
     st.header("Merged", anchor=False)
@@ -112,10 +122,10 @@ def _merges(who: SignIn, kind: str, *, may_write: bool) -> None:
         text, button = st.columns([4, 1], vertical_alignment="center")
         text.text(one["merged_name"])
         if may_write and button.button("Undo", key=f"undo {one['id']}", icon=":material/undo:"):
-            _done(who, f"/v1/{kind}/{one['merged_id']}/unmerge", {})
+            _done(who, _UNMERGE[kind](one["merged_id"]))
 
 
-def _told_apart(who: SignIn, kind: str, *, may_write: bool) -> None:
+def _told_apart(who: SignIn, kind: Kind, *, may_write: bool) -> None:
     pairs = _pairs(who, kind, "distinct", _AT_ONCE)
     if not pairs:
         return
@@ -125,12 +135,12 @@ def _told_apart(who: SignIn, kind: str, *, may_write: bool) -> None:
         text.text(" and ".join(one["name"] for one in pair["records"]))
         if may_write and button.button("Ask again", key=f"ask {_key(pair)}", icon=":material/undo:"):
             ids = [one["id"] for one in pair["records"]]
-            _done(who, "/v1/duplicates/verdict", {"kind": kind, "ids": ids, "are_distinct": False})
+            _done(who, duplicates.judge_duplicate({"kind": kind, "ids": ids, "are_distinct": False}))
 
 
-def _done(who: SignIn, path: str, body: dict[str, Any]) -> None:
+def _done(who: SignIn, call: Call[Any]) -> None:
     try:
-        client.post(who, path, body)
+        client.ask(who, call)
     except (client.RefusedError, client.ConflictError) as error:
         states.refused(error)
         return

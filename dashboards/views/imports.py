@@ -1,12 +1,15 @@
 """The page Import: files looked through before anything is written, imports under way and done, and taken back."""
 
 import json
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import pandas as pd
 import streamlit as st
 
+from contracts.calls import imports
+from contracts.calls.schemas import ImportRead
 from dashboards import client, money, states, tables
 from dashboards.answers import Me
 from dashboards.pages import Page
@@ -35,7 +38,12 @@ _BY_CELLS = "As the cells show"
 _ORDERS = {_BY_CELLS: None, "Day first (03/04 is 3 April)": True, "Month first (03/04 is 4 March)": False}
 _MARKS = {_BY_CELLS: None, "Comma (1.234,56)": True, "Point (1,234.56)": False}
 _LEFT_OUT = "(not imported)"
-_RESULTS = ("created", "updated", "unchanged", "failed")
+_RESULTS: tuple[Literal["created", "updated", "unchanged", "failed"], ...] = (
+    "created",
+    "updated",
+    "unchanged",
+    "failed",
+)
 _STATES = {"queued": "waiting", "running": "under way", "completed": "done", "failed": "failed as a whole"}
 
 Files = list[tuple[str, tuple[str, bytes]]]
@@ -64,7 +72,7 @@ def _new_import(sign_in: SignIn) -> None:
     if st.button("Look it through", type="primary"):
         with st.spinner("Reading every row"):
             st.session_state["import_preview"] = client.upload(
-                sign_in, "/v1/imports/preview", files, options=json.dumps(options)
+                sign_in, imports.show_import_preview().path, files, options=json.dumps(options)
             )
     preview = st.session_state.get("import_preview")
     looked_at = [file["name"] for file in preview["files"] if file["headings"]] if preview else None
@@ -72,7 +80,7 @@ def _new_import(sign_in: SignIn) -> None:
         return
     options["map"] = _show_preview(preview)
     if st.button("Import", help="Rows without a problem are written; the others come back as a file."):
-        started = client.upload(sign_in, "/v1/imports", files, options=json.dumps(options))
+        started = client.upload(sign_in, imports.start_import().path, files, options=json.dumps(options))
         st.session_state.pop("import_preview")
         st.toast(f"Import {started['id']} has begun.")
         st.rerun()
@@ -157,7 +165,7 @@ def _show_map(file: dict[str, Any]) -> dict[str, str]:
 
 def _learned(sign_in: SignIn, zone: ZoneInfo) -> None:
     """What headings mean, as earlier imports said; to be forgotten."""
-    learned = client.get_all(sign_in, "/v1/imports/headings", most=200)
+    learned = client.ask_all(sign_in, partial(imports.list_learned_headings, limit=100), most=200)
     if not learned:
         return
     with st.expander(f"Headings that are remembered ({len(learned)})"):
@@ -167,22 +175,22 @@ def _learned(sign_in: SignIn, zone: ZoneInfo) -> None:
             since = money.instant(one["confirmed_at"], zone)
             text.text(f"{_ENTITIES[one['entity']]}: {one['heading']} = {column}, since {since}")
             if button.button("Forget", key=f"forget {one['id']}", icon=":material/delete:"):
-                client.delete(sign_in, f"/v1/imports/headings/{one['id']}", etag=None)
+                client.ask(sign_in, imports.forget_learned_heading(one["id"]))
                 st.rerun()
 
 
 @st.fragment(run_every=3.0)
 def _imports(sign_in: SignIn, zone: ZoneInfo) -> None:
     with states.explained():
-        imports = client.get_all(sign_in, "/v1/imports", most=20)
+        so_far = client.ask(sign_in, imports.list_imports(limit=20))["items"]
         st.header("Imports so far")
-        if not imports:
+        if not so_far:
             st.text("There are none yet.")
-        for one in imports:
+        for one in so_far:
             _show_import(sign_in, one, zone)
 
 
-def _show_import(sign_in: SignIn, one: dict[str, Any], zone: ZoneInfo) -> None:
+def _show_import(sign_in: SignIn, one: ImportRead, zone: ZoneInfo) -> None:
     names, counts = ", ".join(file["name"] for file in one["files"]), one["counts"]
     with st.expander(f"{money.instant(one['created_at'], zone)} · {_STATES[one['state']]}"):
         st.text(names)
@@ -199,23 +207,24 @@ def _show_import(sign_in: SignIn, one: dict[str, Any], zone: ZoneInfo) -> None:
         _offer_revert(sign_in, one)
 
 
-def _offer_errors(sign_in: SignIn, one: dict[str, Any]) -> None:
+def _offer_errors(sign_in: SignIn, one: ImportRead) -> None:
     if one["counts"]["failed"] and st.button("Get the failed rows", key=f"errors {one['id']}"):
-        rows = client.get_file(sign_in, f"/v1/imports/{one['id']}/errors")
+        rows = client.get_file(sign_in, imports.read_import_errors(one["id"]).path)
         name = f"import-{one['id']}-errors.csv"
         st.download_button("Save them, to be mended and imported again", rows, name, "text/csv")
 
 
-def _offer_revert(sign_in: SignIn, one: dict[str, Any]) -> None:
+def _offer_revert(sign_in: SignIn, one: ImportRead) -> None:
     if one["counts"]["created"] and st.button(
         "Take it back",
         key=f"revert {one['id']}",
         help="What it created and nobody has touched or used since is deleted. What it changed stays.",
     ):
-        reverted, remaining, found = 0, True, {}
-        while remaining:
-            found = client.post(sign_in, f"/v1/imports/{one['id']}/revert").body
-            reverted, remaining = reverted + found["reverted"], found["remaining"] > 0
+        found = client.ask(sign_in, imports.revert_import(one["id"]))
+        reverted = found["reverted"]
+        while found["remaining"]:
+            found = client.ask(sign_in, imports.revert_import(one["id"]))
+            reverted += found["reverted"]
         kept = money.count(found["kept_count"])
         st.text(f"{money.count(reverted)} records were taken back, {kept} were changed or are used and stay.")
         if found["kept"]:

@@ -12,7 +12,9 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from contracts.calls import conversations, files
+from contracts.calls import conversations, files, live
+from contracts.calls import messages as message_calls
+from contracts.calls.schemas import ConversationRead, ConversationStatus, ConversationUpdate, MessageRead, Present
 from dashboards import client, drafting, money, pages, states, writing
 from dashboards.answers import Me
 from dashboards.pages import Page
@@ -20,7 +22,7 @@ from dashboards.session import SignIn
 
 PAGE = Page("Inbox", icon="inbox", group="Work", position=5)
 
-_STATES = {"open": "Open", "snoozed": "Snoozed", "closed": "Closed"}
+_STATES: dict[ConversationStatus, str] = {"open": "Open", "snoozed": "Snoozed", "closed": "Closed"}
 _ICONS = {
     "email": ":material/mail:",
     "telegram": ":material/send:",
@@ -64,14 +66,16 @@ def _inbox(sign_in: SignIn, me: Me) -> None:
         contact_id = st.query_params.get("contact_id")
         if writes:
             writing.begin(sign_in, contact_id)
-    parameters = {
-        "status": status,
-        "q": words or None,
-        "contact_id": contact_id,
-        "assignee_id": me.id if whose == "mine" else None,
-        "is_unassigned": "true" if whose == "nobody" else None,
-    }
-    found = client.get_all(sign_in, "/v1/conversations", parameters, most=_MOST + 1)
+    listing = partial(
+        conversations.list_conversations,
+        status=status,
+        q=words or None,
+        contact_id=contact_id,
+        assignee_id=me.id if whose == "mine" else None,
+        is_unassigned=True if whose == "nobody" else None,
+        limit=100,
+    )
+    found: list[ConversationRead] = client.ask_all(sign_in, listing, most=_MOST + 1)
     left, right = st.columns([2, 3], gap="large")
     with left:
         chosen = _list(sign_in, found, writes=writes)
@@ -94,28 +98,27 @@ def _watch(sign_in: SignIn, conversation_id: str | None) -> None:
     """Look what is new, say that one is here, and show who else is."""
     heard = st.session_state.get("inbox-heard", {})
     try:
-        told = client.get(sign_in, "/v1/live/events", heard)
+        told = client.ask(sign_in, live.list_live_events(**heard))
     except client.ApiError:
         return  # the next look tells, and whatever the person does says what is wrong
     st.session_state["inbox-heard"] = {"after": told["sequence"], "stream": told["stream"]}
     if heard and (told["is_reset"] or any(one["aggregate_type"] in _ABOUT_MESSAGES for one in told["events"])):
         st.rerun()
     for other in _others(sign_in, conversation_id) if conversation_id else ():
-        people = {one["id"]: one["name"] for one in client.get_all(sign_in, "/v1/users")}
+        people = client.people(sign_in)
         doing = "writes an answer here" if other["is_typing"] else "looks at this conversation"
         st.warning(states.plain(f"{people.get(other['user_id'], 'A colleague')} {doing} too."), icon=":material/group:")
 
 
-def _others(sign_in: SignIn, conversation_id: str) -> list[dict[str, Any]]:
+def _others(sign_in: SignIn, conversation_id: str) -> list[Present]:
     """Say that one is here; who else is. Of a conversation that is gone nobody is told, and the list shows that."""
     try:
-        found: list[dict[str, Any]] = client.put(sign_in, f"/v1/conversations/{conversation_id}/presence", {})["others"]
+        return client.ask(sign_in, conversations.be_present(conversation_id, {}))["others"]
     except client.ApiError:
         return []
-    return found
 
 
-def _list(sign_in: SignIn, found: list[dict[str, Any]], *, writes: bool) -> str | None:
+def _list(sign_in: SignIn, found: list[ConversationRead], *, writes: bool) -> str | None:
     """The conversations as buttons; answers which one is open. Whoever opens one has seen what is new in it."""
     wanted = st.query_params.get("id")
     shown = found[:_MOST]
@@ -135,8 +138,7 @@ def _list(sign_in: SignIn, found: list[dict[str, Any]], *, writes: bool) -> str 
 
 
 def _conversation(sign_in: SignIn, me: Me, conversation_id: str) -> None:
-    path = f"/v1/conversations/{conversation_id}"
-    read = client.get(sign_in, path)
+    read = client.ask(sign_in, conversations.read_conversation(conversation_id))
     st.header(states.plain(read["subject"] or read["address"]), anchor=False)
     st.text(f"With {read['address']} · {_STATES[read['status']].lower()}")
     writes = me.role in _WRITERS
@@ -146,24 +148,26 @@ def _conversation(sign_in: SignIn, me: Me, conversation_id: str) -> None:
         if read["deal_id"]:
             pages.link("deals", "Deal", icon="handshake", id=read["deal_id"])
         if writes and read["unread_count"] and st.button("Mark as read", icon=":material/done_all:"):
-            states.tried(lambda: client.post(sign_in, f"{path}/seen"))
-        end = "Reopen" if read["status"] == "closed" else "Close"
-        if writes and st.button(end, icon=":material/check:"):
-            states.tried(lambda: client.post(sign_in, f"{path}/{end.lower()}"))
+            states.tried(lambda: client.ask(sign_in, conversations.see_conversation(conversation_id)))
+        is_closed = read["status"] == "closed"
+        if writes and st.button("Reopen" if is_closed else "Close", icon=":material/check:"):
+            end = conversations.reopen_conversation if is_closed else conversations.close_conversation
+            states.tried(lambda: client.ask(sign_in, end(conversation_id)))
     if writes:
-        _assignment(sign_in, path, read)
-        _arrangement(sign_in, path, read, me.organization.zone)
-    messages = client.get_all(sign_in, f"{path}/messages", most=200)
+        _assignment(sign_in, read)
+        _arrangement(sign_in, read, me.organization.zone)
+    listing = partial(conversations.list_conversation_messages, conversation_id, limit=100)
+    messages: list[MessageRead] = client.ask_all(sign_in, listing, most=200)
     zone = me.organization.zone
     for message in reversed(messages):
         by_hand = read["channel"] == "linkedin" and message["state"] == "queued"
         _message(sign_in, message, zone, is_by_hand=by_hand and writes)
     if writes:
         writing.answer(sign_in, read, messages[0]["id"] if messages else None)
-        drafting.panel(sign_in, me, {"reply": "Draft a reply"}, {"conversation_id": conversation_id})
+        drafting.panel(sign_in, me, {"reply": "Draft a reply"}, conversation_id=conversation_id)
 
 
-def _message(sign_in: SignIn, message: dict[str, Any], zone: ZoneInfo, *, is_by_hand: bool) -> None:
+def _message(sign_in: SignIn, message: MessageRead, zone: ZoneInfo, *, is_by_hand: bool) -> None:
     is_ours = message["direction"] != "in"
     with st.chat_message("assistant" if is_ours else "user"):
         who = "Note" if message["direction"] == "note" else "We" if is_ours else message["sender"] or "They"
@@ -178,20 +182,20 @@ def _message(sign_in: SignIn, message: dict[str, Any], zone: ZoneInfo, *, is_by_
         if is_by_hand or message["state"] in ("failed", "unknown"):
             again, sent = st.columns(2)
             if not is_by_hand and again.button("Send again", key=f"retry-{message['id']}"):
-                client.post(sign_in, f"/v1/messages/{message['id']}/retry")
+                client.ask(sign_in, message_calls.retry_message(message["id"]))
                 st.rerun()
             if sent.button("It was sent", key=f"confirm-{message['id']}"):
-                client.post(sign_in, f"/v1/messages/{message['id']}/confirm")
+                client.ask(sign_in, message_calls.confirm_message(message["id"]))
                 st.rerun()
 
 
-def _marks(message: dict[str, Any]) -> list[str]:
+def _marks(message: MessageRead) -> list[str]:
     """What became of it since."""
     marks = [word for name, word in (("edited_at", "changed"), ("read_at", "read")) if message.get(name)]
     return [*marks, "no longer in the mailbox's folder"] if message["details"].get("gone_at") else marks
 
 
-def _files(sign_in: SignIn, message: dict[str, Any]) -> None:
+def _files(sign_in: SignIn, message: MessageRead) -> None:
     """The files of a message: in the mail as it came, kept beside it, or only named where they are too large."""
     listed = message["details"].get("attachments", [])
     kept: dict[tuple[str, int], str] = {}
@@ -201,20 +205,20 @@ def _files(sign_in: SignIn, message: dict[str, Any]) -> None:
     for one in listed:
         file_id = one.get("file_id") or kept.get((one["name"], one["size"]))
         if one.get("part"):
-            _file(sign_in, one, f"/v1/messages/{message['id']}/attachments/{one['part']}")
+            _file(sign_in, one, message_calls.download_attachment(message["id"], one["part"]).path)
         elif file_id:
-            _file(sign_in, one, f"/v1/files/{file_id}/content")
+            _file(sign_in, one, files.download_file(file_id).path)
         else:
             st.text(f"File: {_label(one)}, not kept here")
 
 
-def _original(sign_in: SignIn, message: dict[str, Any]) -> None:
+def _original(sign_in: SignIn, message: MessageRead) -> None:
     """A mail that is signed or encrypted is whole only as it came."""
     types = {one["type"].replace("/x-", "/") for one in message["details"].get("attachments", [])}
     if message["direction"] == "in" and types & _SEALED:
         st.download_button(
             "The mail as it came, signed or encrypted",
-            data=lambda: client.get_file(sign_in, f"/v1/messages/{message['id']}/original"),
+            data=lambda: client.get_file(sign_in, message_calls.download_original(message["id"]).path),
             file_name="mail.eml",
             mime="message/rfc822",
             key=f"original-{message['id']}",
@@ -239,28 +243,38 @@ def _file(sign_in: SignIn, file: dict[str, Any], path: str) -> None:
     )
 
 
-def _assignment(sign_in: SignIn, path: str, read: client.Resource) -> None:
+def _assignment(sign_in: SignIn, read: ConversationRead) -> None:
     """Who looks after it, a person and a team."""
     person, team = st.columns(2)
     with person:
-        _choice(sign_in, path, read, "assignee_id", "Assigned to", "/v1/users")
+        _choice(sign_in, read, "assignee_id", "Assigned to", client.people(sign_in))
     with team:
-        _choice(sign_in, path, read, "team_id", "Team", "/v1/teams")
+        _choice(sign_in, read, "team_id", "Team", client.teams(sign_in))
 
 
-def _choice(sign_in: SignIn, path: str, read: client.Resource, field: str, label: str, listed: str) -> None:
-    known = {one["id"]: one["name"] for one in client.get_all(sign_in, listed) if one.get("is_active", True)}
+def _choice(
+    sign_in: SignIn,
+    read: ConversationRead,
+    field: Literal["assignee_id", "team_id"],
+    label: str,
+    known: dict[str, str],
+) -> None:
     choices = [None, *known]
     present = read[field] if read[field] in known else None
     key = f"{field}-{read['id']}-{read['version']}"
     chosen = st.selectbox(
-        label, choices, choices.index(present), key=key, format_func=lambda one: known.get(one, "Nobody")
+        label, choices, choices.index(present), key=key, format_func=lambda one: known[one] if one else "Nobody"
     )
     if chosen != present:
-        states.tried(lambda: client.patch(sign_in, path, {field: chosen}, etag=read.etag))
+        _change(sign_in, read, {"assignee_id": chosen} if field == "assignee_id" else {"team_id": chosen})
 
 
-def _arrangement(sign_in: SignIn, path: str, read: client.Resource, zone: ZoneInfo) -> None:
+def _change(sign_in: SignIn, read: ConversationRead, changes: ConversationUpdate) -> None:
+    call = conversations.update_conversation(read["id"], changes, version=read["version"])
+    states.tried(lambda: client.ask(sign_in, call))
+
+
+def _arrangement(sign_in: SignIn, read: ConversationRead, zone: ZoneInfo) -> None:
     """Labels, and sleep until later."""
     if read["labels"]:
         st.text(f"Labels: {', '.join(read['labels'])}")
@@ -271,14 +285,13 @@ def _arrangement(sign_in: SignIn, path: str, read: client.Resource, zone: ZoneIn
             labels = st.text_input("Labels, with commas in between", value=", ".join(read["labels"]))
             if st.form_submit_button("Keep labels"):
                 wanted = list(dict.fromkeys(one.strip() for one in labels.split(",") if one.strip()))
-                states.tried(lambda: client.patch(sign_in, path, {"labels": wanted}, etag=read.etag))
+                _change(sign_in, read, {"labels": wanted})
         if read["status"] == "snoozed" and st.button("Wake it up"):
-            states.tried(lambda: client.patch(sign_in, path, {"snoozed_until": None}, etag=read.etag))
+            _change(sign_in, read, {"snoozed_until": None})
         if read["status"] == "open":
             for label, sleep in _SLEEPS.items():
                 if st.button(f"Sleep: {label.lower()}"):
-                    until = (datetime.now(UTC) + sleep).isoformat()
-                    states.tried(partial(client.patch, sign_in, path, {"snoozed_until": until}, etag=read.etag))
+                    _change(sign_in, read, {"snoozed_until": (datetime.now(UTC) + sleep).isoformat()})
 
 
 def _at(instant: str, zone: ZoneInfo) -> str:

@@ -3,6 +3,8 @@ a provider that one signs in by. Needs no sign-in."""
 
 import streamlit as st
 
+from contracts.calls import sign_in as calls
+from contracts.calls import users
 from dashboards import client, session, states
 
 _KIND, _TOKEN = "link", "token"  # names of parameters
@@ -30,14 +32,14 @@ def _set_password(token: str) -> None:
         password = st.text_input("New password", type="password", autocomplete="new-password")
         done = st.form_submit_button("Set it", type="primary", width="stretch")
     if done and password:
-        client.post_signed_out("/v1/auth/password", {"token": token, "password": password})
+        client.ask_signed_out(calls.set_password_by_link({"token": token, "password": password}))
         _leave("Your password is set. Sign in with it.")
 
 
 def _prove_address(token: str) -> None:
     st.title("Is this your address?", anchor=False)
     if st.button("Yes, it is mine", type="primary", width="stretch"):
-        client.post_signed_out("/v1/auth/address", {"token": token})
+        client.ask_signed_out(calls.prove_address({"token": token}))
         _leave("Thank you: your address is proven.")
 
 
@@ -50,8 +52,8 @@ def _join(token: str) -> None:
         )
         done = st.form_submit_button("Join", type="primary", width="stretch")
     if done and password:
-        body = {"token": token, "password": password, "name": name.strip() or None}
-        session.begin(client.signed_in(client.post_signed_out("/v1/auth/join", body)))
+        call = calls.accept_invitation({"token": token, "password": password, "name": name.strip() or None})
+        session.begin(client.signed_in(client.ask_signed_out(call)))
         _leave(None)
 
 
@@ -65,7 +67,7 @@ def _link_identity(token: str) -> None:
         done = st.form_submit_button("Sign in and link", type="primary", width="stretch")
     if done and email and password:
         sign_in = client.log_in(email, password, code.strip() or None)
-        client.post(sign_in, "/v1/me/identities", {"token": token})
+        client.ask(sign_in, users.link_identity({"token": token}))
         session.begin(sign_in)
         _leave(None)
 
@@ -76,8 +78,8 @@ def _second_factor(token: str) -> None:
         code = st.text_input("Code", help="Of your authenticator, or a recovery code.", autocomplete="one-time-code")
         done = st.form_submit_button("Sign in", type="primary", width="stretch")
     if done and code:
-        body = {"token": token, "code": code.strip()}
-        session.begin(client.signed_in(client.post_signed_out("/v1/auth/oidc/second-factor", body)))
+        call = calls.show_provider_second_factor({"token": token, "code": code.strip()})
+        session.begin(client.signed_in(client.ask_signed_out(call)))
         _leave(None)
 
 

@@ -2,11 +2,13 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import streamlit as st
 
+from contracts.calls import deals, notes, notifications, tasks
+from contracts.calls.schemas import TaskRead
 from dashboards import client, money, pages, record, states
 from dashboards.answers import Me
 from dashboards.pages import Page
@@ -36,7 +38,8 @@ def render(who: SignIn, me: Me) -> None:
 def _tasks(who: SignIn, me: Me, mine: str) -> None:
     zone = me.organization.zone
     tonight = (datetime.now(zone) + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    items = client.get_all(who, "/v1/tasks", {"assignee_id": mine, "is_completed": "false"}, most=200)
+    listing = partial(tasks.list_tasks, assignee_id=mine, is_completed=False, limit=100)
+    items: list[TaskRead] = client.ask_all(who, listing, most=200)
     dated = [(at, one["id"], one) for one in items if (at := _wanted_at(one)) is not None and at < tonight]
     today = [one for _, _, one in sorted(dated)]
     st.header(f"To do today ({len(today)})", anchor=False)
@@ -55,35 +58,36 @@ def _tasks(who: SignIn, me: Me, mine: str) -> None:
         is_sent = st.form_submit_button("Add", icon=":material/add:")
     if is_sent and title.strip():
         due_at = datetime(due.year, due.month, due.day, 9, tzinfo=zone).isoformat() if due else None
-        client.post(who, "/v1/tasks", {"title": title, "due_at": due_at})
+        client.ask(who, tasks.create_task({"title": title, "due_at": due_at}))
         st.rerun()
 
 
-def _wanted_at(task: dict[str, Any]) -> datetime | None:
+def _wanted_at(task: TaskRead) -> datetime | None:
     """When a task wants to be seen: when it reminds, or is due."""
     at = task["remind_at"] or task["due_at"]
     return datetime.fromisoformat(at) if at else None
 
 
-def _task(who: SignIn, task: dict[str, Any], zone: ZoneInfo) -> None:
+def _task(who: SignIn, task: TaskRead, zone: ZoneInfo) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         st.text(task["title"])
         due = datetime.fromisoformat(task["due_at"]) if task["due_at"] else None
         if due is not None:
             late = "overdue since " if due < datetime.now(UTC) else "due "
             st.caption(late + money.moment(due, zone))
-        for plural, name in (("deals", "deal_id"), ("contacts", "contact_id"), ("companies", "company_id")):
-            if task[name]:
-                pages.link(plural, "Open", id=task[name])
+        about = {"deals": task["deal_id"], "contacts": task["contact_id"], "companies": task["company_id"]}
+        for plural, one in about.items():
+            if one:
+                pages.link(plural, "Open", id=one)
                 break
         if st.button("Done", key=f"done {task['id']}", icon=":material/check:"):
-            client.post(who, f"/v1/tasks/{task['id']}/complete")
+            client.ask(who, tasks.complete_task(task["id"]))
             st.rerun()
 
 
 def _told(who: SignIn, me: Me) -> None:
     """What rules had to say, until it is read."""
-    items = client.get(who, "/v1/notifications", {"limit": _MOST})["items"]
+    items = client.ask(who, notifications.list_notifications(limit=_MOST))["items"]
     unread = [one for one in items if one["read_at"] is None]
     if not unread:
         return
@@ -92,10 +96,10 @@ def _told(who: SignIn, me: Me) -> None:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             st.text(one["text"])
             st.caption(money.moment(datetime.fromisoformat(one["created_at"]), me.organization.zone))
-            if one["subject_type"] in _RECORDS:
+            if one["subject_id"] and one["subject_type"] in _RECORDS:
                 pages.link(_RECORDS[one["subject_type"]], "Open", id=one["subject_id"])
             if st.button("Read", key=f"read {one['id']}", icon=":material/check:"):
-                client.post(who, f"/v1/notifications/{one['id']}/read")
+                client.ask(who, notifications.read_notification(one["id"]))
                 st.rerun()
 
 
@@ -103,7 +107,7 @@ def _calls(who: SignIn, mine: str) -> None:
     st.header("Who to call", anchor=False)
     st.caption("Your open deals that nobody touched for longest.")
     conditions = json.dumps([["owner_id", "=", mine], ["status", "=", "open"]])
-    items = client.get(who, "/v1/deals", {"filter": conditions, "sort": "updated_at", "limit": 5})["items"]
+    items = client.ask(who, deals.list_deals(filter_=conditions, sort="updated_at", limit=5))["items"]
     if items:
         record.table(items, {"title": "Deal", "close_date": "Closes"}, address="deals")
     else:
@@ -112,7 +116,7 @@ def _calls(who: SignIn, mine: str) -> None:
 
 def _mentions(who: SignIn, mine: str) -> None:
     st.header("You were mentioned", anchor=False)
-    items = client.get(who, "/v1/notes", {"mentioned_id": mine, "limit": 5})["items"]
+    items = client.ask(who, notes.list_notes(mentioned_id=mine, limit=5))["items"]
     if not items:
         st.caption("Nobody mentioned you yet.")
     for note in items:

@@ -1,11 +1,15 @@
 """People, their roles and teams, and who is invited: for administrators."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, get_args
 
 import streamlit as st
 
-from contracts.calls import users as users_calls
+from contracts.calls import sign_in as sessions
+from contracts.calls import teams as team_calls
+from contracts.calls import users as user_calls
+from contracts.calls.schemas import InvitationRead, RecordScope, Role, SessionRead, TeamRead, UserRead
 from dashboards import client, forms, money, states, tables
 from dashboards.answers import Me
 from dashboards.pages import Page
@@ -13,8 +17,13 @@ from dashboards.session import SignIn
 
 PAGE = Page("People", icon="group", group="Admin", position=1, roles=frozenset({"owner", "admin"}))
 
-_ROLES = ("owner", "admin", "manager", "rep", "analyst")
-_SCOPES = {"own": "own records", "team": "the team's", "subtree": "all teams below", "all": "everybody's"}
+_ROLES: tuple[Role, ...] = get_args(Role)
+_SCOPES: dict[RecordScope, str] = {
+    "own": "own records",
+    "team": "the team's",
+    "subtree": "all teams below",
+    "all": "everybody's",
+}
 _NO_TEAM = "no team"
 
 
@@ -22,8 +31,9 @@ def render(sign_in: SignIn, me: Me) -> None:
     """Draw the page."""
     st.title("People", anchor=False)
     with states.explained():
-        users = client.get_all(sign_in, "/v1/users")
-        teams = [team for team in client.get_all(sign_in, "/v1/teams") if team["is_active"]]
+        users = client.ask_all(sign_in, partial(user_calls.list_users, limit=100))
+        listed = client.ask_all(sign_in, partial(team_calls.list_teams, limit=100))
+        teams = [team for team in listed if team["is_active"]]
         people, invited, in_teams, roles = st.tabs(["People", "Invitations", "Teams", "Roles"])
         with people, states.explained():
             _people(sign_in, users)
@@ -35,7 +45,7 @@ def render(sign_in: SignIn, me: Me) -> None:
             _roles(sign_in)
 
 
-def _people(sign_in: SignIn, users: list[dict[str, Any]]) -> None:
+def _people(sign_in: SignIn, users: Sequence[UserRead]) -> None:
     rows = [
         {
             "Name": user["name"],
@@ -49,7 +59,7 @@ def _people(sign_in: SignIn, users: list[dict[str, Any]]) -> None:
     tables.show(rows)
     by_id = {user["id"]: user for user in users}
     chosen = st.selectbox("Change", list(by_id), format_func=lambda one: _called(by_id[one]), key="person")
-    user = client.get(sign_in, f"/v1/users/{chosen}")
+    user = client.ask(sign_in, user_calls.read_user(chosen))
     with st.form(f"user_{chosen}"):
         role = st.selectbox("Role", _ROLES, _ROLES.index(user["role"]))
         scopes = list(_SCOPES)
@@ -57,24 +67,31 @@ def _people(sign_in: SignIn, users: list[dict[str, Any]]) -> None:
         is_active = st.checkbox("Active", user["is_active"], help="Whoever is not loses access at once.")
         done = st.form_submit_button("Save", type="primary")
     if done:
-        body = {"role": role, "record_scope": scope, "is_active": is_active}
-        client.patch(sign_in, f"/v1/users/{chosen}", body, etag=user.etag)
+        client.ask(
+            sign_in,
+            user_calls.update_user(
+                chosen,
+                {"role": role, "record_scope": scope, "is_active": is_active},
+                version=user["version"],
+            ),
+        )
         st.rerun()
     _sign_ins(sign_in, chosen)
 
 
 def _sign_ins(sign_in: SignIn, user_id: str) -> None:
-    sessions = client.get_all(sign_in, "/v1/sessions", {"user_id": user_id})
-    st.text("1 sign-in goes on." if len(sessions) == 1 else f"{len(sessions)} sign-ins go on.")
-    others = [session for session in sessions if not session["is_present"]]
+    going_on: list[SessionRead] = client.ask_all(sign_in, partial(sessions.list_sessions, user_id=user_id, limit=100))
+    st.text("1 sign-in goes on." if len(going_on) == 1 else f"{len(going_on)} sign-ins go on.")
+    others = [session for session in going_on if not session["is_present"]]
     if others and st.button("End them", icon=":material/logout:"):
         for session in others:
-            client.delete(sign_in, f"/v1/sessions/{session['id']}")
+            client.ask(sign_in, sessions.revoke_session(session["id"]))
         st.rerun()
 
 
-def _invitations(sign_in: SignIn, me: Me, teams: list[dict[str, Any]]) -> None:
-    waiting, zone = client.get_all(sign_in, "/v1/invitations"), me.organization.zone
+def _invitations(sign_in: SignIn, me: Me, teams: Sequence[TeamRead]) -> None:
+    zone = me.organization.zone
+    waiting: list[InvitationRead] = client.ask_all(sign_in, partial(user_calls.list_invitations, limit=100))
     rows = [
         {"E-mail": one["email"], "Role": one["role"], "Until": money.instant(one["expires_at"], zone)}
         for one in waiting
@@ -91,24 +108,24 @@ def _invitations(sign_in: SignIn, me: Me, teams: list[dict[str, Any]]) -> None:
         team = st.selectbox("Team", list(names), format_func=names.__getitem__)
         done = st.form_submit_button("Invite", type="primary")
     if done and email.strip():
-        made = client.post(sign_in, "/v1/invitations", {"email": email.strip(), "role": role, "team_id": team})
+        made = client.ask(sign_in, user_calls.invite({"email": email.strip(), "role": role, "team_id": team}))
         if made["is_mailed"]:
             st.success(f"An invitation is on its way to {states.plain(made['email'])}.")
         else:
             st.info("No mail server is configured. Give this link to the person, and to nobody else:")
-            st.code(made["link"], language=None)
+            st.code(made["link"] or "", language=None)
     if waiting:
         by_id = {one["id"]: one["email"] for one in waiting}
         taken = st.selectbox("Take back", list(by_id), format_func=by_id.__getitem__)
         if st.button("Take it back"):
-            client.delete(sign_in, f"/v1/invitations/{taken}")
+            client.ask(sign_in, user_calls.revoke_invitation(taken))
             st.rerun()
 
 
-def _teams(sign_in: SignIn, users: list[dict[str, Any]], teams: list[dict[str, Any]]) -> None:
+def _teams(sign_in: SignIn, users: Sequence[UserRead], teams: Sequence[TeamRead]) -> None:
     names = {user["id"]: _called(user) for user in users}
     for depth, team in _as_tree(teams):
-        manager = names.get(team["manager_id"])
+        manager = names.get(team["manager_id"] or "")
         led = f", led by {manager}" if manager else ""
         st.text(f"{'↳ ' * depth}{team['name']}{led}")
     if not teams:
@@ -121,8 +138,10 @@ def _teams(sign_in: SignIn, users: list[dict[str, Any]], teams: list[dict[str, A
         manager_id = st.selectbox("Led by", list(managers), format_func=managers.__getitem__)
         made = st.form_submit_button("Make it", type="primary")
     if made and name.strip():
-        body = {"name": name.strip(), "parent_team_id": parent, "manager_id": manager_id}
-        client.post(sign_in, "/v1/teams", body)
+        client.ask(
+            sign_in,
+            team_calls.create_team({"name": name.strip(), "parent_team_id": parent, "manager_id": manager_id}),
+        )
         st.rerun()
     if teams:
         called = {team["id"]: team["name"] for team in teams}
@@ -131,26 +150,25 @@ def _teams(sign_in: SignIn, users: list[dict[str, Any]], teams: list[dict[str, A
             into = st.selectbox("Joins", list(called), format_func=called.__getitem__)
             joins = st.form_submit_button("Move them", help="A person is in one team at a time.")
         if joins:
-            client.post(sign_in, f"/v1/teams/{into}/members", {"user_id": who})
+            client.ask(sign_in, team_calls.add_team_member(into, {"user_id": who}))
             st.success("Done.")
         _one_team(sign_in, teams, parents, managers)
 
 
 def _one_team(
-    sign_in: SignIn, teams: list[dict[str, Any]], parents: Mapping[Any, str], managers: Mapping[Any, str]
+    sign_in: SignIn, teams: Sequence[TeamRead], parents: Mapping[Any, str], managers: Mapping[Any, str]
 ) -> None:
     """A team as it is: who is in it, what it is called, where it belongs."""
     by_id = {team["id"]: team for team in teams}
     chosen = st.selectbox("Team", list(by_id), format_func=lambda one: by_id[one]["name"], key="team")
-    path = f"/v1/teams/{chosen}"
     team = by_id[chosen]
     shown = forms.with_present({one: name for one, name in parents.items() if one != chosen}, team["parent_team_id"])
     leaders = forms.with_present(managers, team["manager_id"])
-    for member in client.get_all(sign_in, f"{path}/members"):
+    for member in client.ask_all(sign_in, partial(team_calls.list_team_members, chosen, limit=100)):
         text, button = st.columns([4, 1], vertical_alignment="center")
         text.text(managers.get(member["user_id"], member["user_id"]))
         if button.button("Take out", key=f"out {chosen} {member['user_id']}"):
-            client.delete(sign_in, f"{path}/members/{member['user_id']}", etag=f'"{team["version"]}"')
+            client.ask(sign_in, team_calls.remove_team_member(chosen, member["user_id"], version=team["version"]))
             st.rerun()
     with st.form(f"team {chosen}"):
         name = st.text_input("Name", team["name"])
@@ -160,14 +178,20 @@ def _one_team(
         is_active = st.checkbox("Active", value=True, help="A team that is not ends, and its people are in none.")
         is_sent = st.form_submit_button("Save the team")
     if is_sent and name.strip():
-        body = {"name": name.strip(), "parent_team_id": parent, "manager_id": leads, "is_active": is_active}
-        client.patch(sign_in, path, body, etag=f'"{team["version"]}"')
+        client.ask(
+            sign_in,
+            team_calls.update_team(
+                chosen,
+                {"name": name.strip(), "parent_team_id": parent, "manager_id": leads, "is_active": is_active},
+                version=team["version"],
+            ),
+        )
         st.rerun()
 
 
 def _roles(sign_in: SignIn) -> None:
     """The matrix: what each role reads and writes. Whose records, the record scope says."""
-    found = client.ask(sign_in, users_calls.list_roles())["items"]
+    found = client.ask(sign_in, user_calls.list_roles())["items"]
     areas = sorted({scope.partition(":")[0] for one in found for scope in one["scopes"]})
     rows = [
         {"Area": area.replace("_", " ").capitalize()}
@@ -183,9 +207,7 @@ def _may(scopes: set[str], area: str) -> str:
     return " and ".join(word for action, word in words.items() if f"{area}:{action}" in scopes) or "–"
 
 
-def _as_tree(
-    teams: list[dict[str, Any]], parent: str | None = None, depth: int = 0
-) -> list[tuple[int, dict[str, Any]]]:
+def _as_tree(teams: Sequence[TeamRead], parent: str | None = None, depth: int = 0) -> list[tuple[int, TeamRead]]:
     """Teams with their depth, each below the one that it belongs to."""
     known = {team["id"] for team in teams}
     here = [
@@ -196,5 +218,5 @@ def _as_tree(
     return [row for team in here for row in ((depth, team), *_as_tree(teams, team["id"], depth + 1))]
 
 
-def _called(user: dict[str, Any]) -> str:
+def _called(user: UserRead) -> str:
     return f"{user['name']} ({user['email']})"

@@ -1,9 +1,11 @@
 """Products: what is sold, and for how much."""
 
-from typing import Any
+from functools import partial
 
 import streamlit as st
 
+from contracts.calls import products as calls
+from contracts.calls.schemas import ProductCreate, ProductRead
 from dashboards import client, money, states, tables
 from dashboards.answers import Me
 from dashboards.pages import Page
@@ -16,7 +18,7 @@ def render(who: SignIn, me: Me) -> None:
     """Draw the page."""
     st.title("Products", anchor=False)
     with states.explained():
-        products = client.get_all(who, "/v1/products")
+        products = client.ask_all(who, partial(calls.list_products, limit=100))
         if products:
             _table(products)
             _change(who, products)
@@ -25,7 +27,7 @@ def render(who: SignIn, me: Me) -> None:
         _create(who, me)
 
 
-def _table(products: list[dict[str, Any]]) -> None:
+def _table(products: list[ProductRead]) -> None:
     rows = [
         {
             "Product": one["name"],
@@ -38,7 +40,7 @@ def _table(products: list[dict[str, Any]]) -> None:
     tables.show(rows, height="content", alt="All products")
 
 
-def _change(who: SignIn, products: list[dict[str, Any]]) -> None:
+def _change(who: SignIn, products: list[ProductRead]) -> None:
     by_id = {one["id"]: one for one in products}
     with st.popover("Change a product"):
         chosen = st.selectbox("Product", list(by_id), format_func=lambda key: by_id[key]["name"])
@@ -51,9 +53,12 @@ def _change(who: SignIn, products: list[dict[str, Any]]) -> None:
         )
         is_active = st.checkbox("Is sold", value=product["is_active"], key=f"active {as_read}")
         if st.button("Save", key=f"save {chosen}"):
-            body = {"name": name, "unit_price_minor": price, "is_active": is_active}
-            path = f"/v1/products/{chosen}"
-            states.tried(lambda: client.patch(who, path, body, etag=f'"{product["version"]}"'), is_late=is_late)
+            call = calls.update_product(
+                chosen,
+                {"name": name, "unit_price_minor": price, "is_active": is_active},
+                version=product["version"],
+            )
+            states.tried(lambda: client.ask(who, call), is_late=is_late)
 
 
 def _create(who: SignIn, me: Me) -> None:
@@ -64,5 +69,10 @@ def _create(who: SignIn, me: Me) -> None:
         currency = st.text_input("Currency", value=me.organization.currency, max_chars=3)
         is_sent = st.form_submit_button("Make it", icon=":material/add:")
     if is_sent:
-        body = {"name": name, "code": code.strip() or None, "unit_price_minor": price, "currency": currency.upper()}
-        states.tried(lambda: client.post(who, "/v1/products", body))
+        body: ProductCreate = {
+            "name": name,
+            "code": code.strip() or None,
+            "unit_price_minor": price,
+            "currency": currency.upper(),
+        }
+        states.tried(lambda: client.ask(who, calls.create_product(body)))

@@ -1,11 +1,13 @@
 """Accounts to buy or rent of whoever lets them here, and the ledger of those that one had."""
 
 from datetime import datetime
-from typing import Any
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import streamlit as st
 
+from contracts.calls import rentals as calls
+from contracts.calls.schemas import Offer, RentalOrder, RentalRead
 from dashboards import client, money, states, tables
 from dashboards.answers import Me
 from dashboards.pages import Page
@@ -36,17 +38,17 @@ def render(sign_in: SignIn, me: Me) -> None:
     """Draw what there is, and the ledger."""
     st.title("Accounts to rent", anchor=False)
     with states.explained():
-        people = {one["id"]: one["name"] for one in client.get_all(sign_in, "/v1/users")}
+        people = client.people(sign_in)
         try:
-            offers = client.get(sign_in, "/v1/rental-offers")["offers"]
+            offers = client.ask(sign_in, calls.list_rental_offers())["offers"]
         except client.ConflictError as off:
             states.nothing_here("Nobody lets accounts here", states.plain(off.message))
         else:
             _order(sign_in, offers, people)
-        _ledger(sign_in, client.get_all(sign_in, "/v1/rentals"), people, me.organization.zone)
+        _ledger(sign_in, client.ask_all(sign_in, partial(calls.list_rentals, limit=100)), people, me.organization.zone)
 
 
-def _order(sign_in: SignIn, offers: list[dict[str, Any]], people: dict[str, str]) -> None:
+def _order(sign_in: SignIn, offers: list[Offer], people: dict[str, str]) -> None:
     st.header("What there is", anchor=False)
     if not offers:
         states.nothing_here("Nothing is offered now", "Look again later.")
@@ -60,19 +62,27 @@ def _order(sign_in: SignIn, offers: list[dict[str, Any]], people: dict[str, str]
         "For whom", [None, *people], format_func=lambda one: people[one] if one else "Nobody yet", key="rental-user"
     )
     total = money.amount(offer["price_minor"] * (months or 1), offer["currency"])
-    names = ("channel", "title", "kind", "price_minor", "currency")
-    body = {"offer_id": offer["id"], **{name: offer[name] for name in names}, "months": months, "user_id": user_id}
+    order: RentalOrder = {
+        "offer_id": offer["id"],
+        "channel": offer["channel"],
+        "title": offer["title"],
+        "kind": offer["kind"],
+        "price_minor": offer["price_minor"],
+        "currency": offer["currency"],
+        "months": months,
+        "user_id": user_id,
+    }
     if st.button("Order it", type="primary", help=f"{total} are charged to the card on file."):
-        states.tried(lambda: client.post(sign_in, "/v1/rentals", body))
+        states.tried(lambda: client.ask(sign_in, calls.order_rental(order)))
     st.caption(states.plain(f"{total} in all. It is paid back if the account cannot be handed over."))
 
 
-def _title(offer: dict[str, Any]) -> str:
+def _title(offer: Offer | RentalRead) -> str:
     each = " a month" if offer["kind"] == "rent" else " once"
     return f"{offer['title']} ({offer['channel']}), {money.amount(offer['price_minor'], offer['currency'])}{each}"
 
 
-def _ledger(sign_in: SignIn, rentals: list[dict[str, Any]], people: dict[str, str], zone: ZoneInfo) -> None:
+def _ledger(sign_in: SignIn, rentals: list[RentalRead], people: dict[str, str], zone: ZoneInfo) -> None:
     st.header("What you had", anchor=False)
     if not rentals:
         states.nothing_here("No order yet", "What is ordered stands here, with what it cost and for how long.")
@@ -96,7 +106,7 @@ def _ledger(sign_in: SignIn, rentals: list[dict[str, Any]], people: dict[str, st
         _act(sign_in, active, zone)
 
 
-def _state(rental: dict[str, Any]) -> str:
+def _state(rental: RentalRead) -> str:
     state = _STATES[rental["state"]]
     if rental["renewing_months"]:
         return f"{state}, {rental['renewing_months']} more months are being paid"
@@ -106,22 +116,21 @@ def _state(rental: dict[str, Any]) -> str:
     return f"{state}, not renewed: {why}" if rental["state"] == "active" else f"{state}: {why}"
 
 
-def _act(sign_in: SignIn, active: dict[str, dict[str, Any]], zone: ZoneInfo) -> None:
+def _act(sign_in: SignIn, active: dict[str, RentalRead], zone: ZoneInfo) -> None:
     def label(one: str) -> str:
         return f"{active[one]['title']}, handed over {_at(active[one]['handed_over_at'], zone)}"
 
     chosen = active[st.selectbox("Account", [*active], format_func=label, key="rental")]
-    path = f"/v1/rentals/{chosen['id']}"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if chosen["kind"] == "rent":
             months = int(st.number_input("More months", min_value=1, max_value=36, value=1))
             cost = money.amount(chosen["price_minor"] * months, chosen["currency"])
             if st.button("Renew it", help=f"{cost} are charged to the card on file."):
-                states.tried(lambda: client.post(sign_in, f"{path}/renew", {"months": months}))
+                states.tried(lambda: client.ask(sign_in, calls.renew_rental(chosen["id"], {"months": months})))
         with st.popover("Hand it back"):
             st.text("Nobody can use it from then on, and nothing is paid back.")
             if st.button("Hand it back now", type="primary"):
-                states.tried(lambda: client.post(sign_in, f"{path}/hand-back"))
+                states.tried(lambda: client.ask(sign_in, calls.hand_back_rental(chosen["id"])))
 
 
 def _at(instant: str | None, zone: ZoneInfo) -> str:

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from contracts.calls import sign_in as calls
 from dashboards import client, session, sidebar, states
 
 _NEEDS_CODE = "sign_in_needs_code"
@@ -44,7 +45,7 @@ def _ask_for_link() -> None:
     email = st.text_input("Your e-mail address", autocomplete="email", key="forgotten")
     if st.button("Send me a link") and email.strip():
         try:
-            client.post_signed_out("/v1/auth/password/forgotten", {"email": email.strip()})
+            client.ask_signed_out(calls.ask_for_password_link({"email": email.strip()}))
         except client.ApiError as error:
             states.refused(error)
         else:

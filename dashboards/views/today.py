@@ -1,9 +1,11 @@
 """The first page: what changed since last week, what the quarter will bring, what is stuck, and where answers are."""
 
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
 import streamlit as st
 
+from contracts.calls import watches
 from dashboards import client, controls, figures, goals, links, money, restated, states
 from dashboards.answers import FiguresAnswer, Me, Organization
 from dashboards.controls import Scope
@@ -79,7 +81,7 @@ def by_owner(answer: FiguresAnswer) -> FiguresAnswer:
 
 def _alarms(who: SignIn) -> None:
     """Watched figures that are beyond their thresholds."""
-    raised = [one for one in client.get_all(who, "/v1/watches") if one["is_raised"]]
+    raised = [one for one in client.ask_all(who, partial(watches.list_watches, limit=100)) if one["is_raised"]]
     for one in raised:
         st.warning(
             states.plain(f"{one['name']}: {alarms.written(one, one['value'])}"), icon=":material/notifications_active:"

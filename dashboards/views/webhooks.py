@@ -1,11 +1,13 @@
 """Webhooks: where events are sent, and what became of each."""
 
 from datetime import datetime
-from typing import Any
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import streamlit as st
 
+from contracts.calls import webhooks
+from contracts.calls.schemas import WebhookRead, WebhookState
 from dashboards import client, money, states, tables
 from dashboards.answers import Me
 from dashboards.pages import Page
@@ -24,7 +26,9 @@ def render(sign_in: SignIn, me: Me) -> None:
     _show_secret()
     zone = me.organization.zone
     with states.explained():
-        hooks = {hook["id"]: hook for hook in client.get_all(sign_in, "/v1/webhooks")}
+        hooks: dict[str, WebhookRead] = {
+            hook["id"]: hook for hook in client.ask_all(sign_in, partial(webhooks.list_webhooks, limit=100))
+        }
         if hooks:
             _list(list(hooks.values()), zone)
             chosen = st.selectbox("Webhook", list(hooks), format_func=lambda one: hooks[one]["url"], key="webhook")
@@ -38,7 +42,7 @@ def render(sign_in: SignIn, me: Me) -> None:
         _make(sign_in)
 
 
-def _list(hooks: list[dict[str, Any]], zone: ZoneInfo) -> None:
+def _list(hooks: list[WebhookRead], zone: ZoneInfo) -> None:
     rows = [
         {
             "Address": hook["url"],
@@ -52,8 +56,7 @@ def _list(hooks: list[dict[str, Any]], zone: ZoneInfo) -> None:
     tables.show(rows, alt="Where events are sent")
 
 
-def _act(sign_in: SignIn, hook: dict[str, Any]) -> None:
-    path, etag = f"/v1/webhooks/{hook['id']}", f'"{hook["version"]}"'
+def _act(sign_in: SignIn, hook: WebhookRead) -> None:
     is_active = hook["state"] == "active"
     with st.container(horizontal=True):
         is_tested = st.button("Send a test", icon=":material/send:", disabled=not is_active)
@@ -67,22 +70,22 @@ def _act(sign_in: SignIn, hook: dict[str, Any]) -> None:
             st.text("What waits is not sent any more, and the list of what was sent goes too.")
             is_deleted = st.button("Delete it", type="primary")
     if is_tested:
-        client.post(sign_in, f"{path}/test")
+        client.ask(sign_in, webhooks.test_webhook(hook["id"]))
     elif is_switched:
-        client.patch(sign_in, path, {"state": "disabled" if is_active else "active"}, etag=etag)
+        state: WebhookState = "disabled" if is_active else "active"
+        client.ask(sign_in, webhooks.update_webhook(hook["id"], {"state": state}, version=hook["version"]))
     elif is_rotated:
-        st.session_state[_MADE] = client.post(sign_in, f"{path}/secret")["secret"]
+        st.session_state[_MADE] = client.ask(sign_in, webhooks.rotate_webhook_secret(hook["id"]))["secret"]
     elif is_deleted:
-        client.delete(sign_in, path, etag=etag)
+        client.ask(sign_in, webhooks.delete_webhook(hook["id"], version=hook["version"]))
     else:
         return
     st.rerun()
 
 
-def _deliveries(sign_in: SignIn, hook: dict[str, Any], zone: ZoneInfo) -> None:
+def _deliveries(sign_in: SignIn, hook: WebhookRead, zone: ZoneInfo) -> None:
     st.header("Deliveries", anchor=False)
-    path = f"/v1/webhooks/{hook['id']}/deliveries"
-    found = client.get_all(sign_in, path, most=_NEWEST)
+    found = client.ask_all(sign_in, partial(webhooks.list_webhook_deliveries, hook["id"], limit=_NEWEST), most=_NEWEST)
     if not found:
         st.text("Nothing was sent yet.")
         return
@@ -105,7 +108,7 @@ def _deliveries(sign_in: SignIn, hook: dict[str, Any], zone: ZoneInfo) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.selectbox("Delivery", list(names), format_func=names.__getitem__)
         if st.button("Send it again", icon=":material/replay:", disabled=hook["state"] != "active"):
-            client.post(sign_in, f"{path}/{chosen}/replay")
+            client.ask(sign_in, webhooks.replay_webhook_delivery(hook["id"], chosen))
             st.rerun()
         if st.button("Look again", icon=":material/refresh:", help="Sending takes seconds."):
             st.rerun()
@@ -113,7 +116,7 @@ def _deliveries(sign_in: SignIn, hook: dict[str, Any], zone: ZoneInfo) -> None:
 
 def _make(sign_in: SignIn) -> None:
     st.header("A new webhook", anchor=False)
-    types = client.get(sign_in, "/v1/webhooks/event-types").body["items"]
+    types = client.ask(sign_in, webhooks.list_webhook_event_types())["items"]
     with st.form("webhook_form", clear_on_submit=False):
         url = st.text_input("Address", placeholder="https://hooks.example.com/sluice").strip()
         chosen = st.multiselect("Events", types, placeholder="All")
@@ -123,7 +126,7 @@ def _make(sign_in: SignIn) -> None:
     if not url:
         st.error("Enter the address that events are sent to.")
         return
-    made = client.post(sign_in, "/v1/webhooks", {"url": url, "event_types": chosen})
+    made = client.ask(sign_in, webhooks.create_webhook({"url": url, "event_types": chosen}))
     st.session_state[_MADE] = made["secret"]
     st.rerun()
 

@@ -79,7 +79,7 @@ def serve_campaigns(app: FastAPI, campaigns: list[Row]) -> None:
         return campaign
 
     @app.post("/v1/campaigns/{campaign_id}/{verb}")
-    def move(campaign_id: str, verb: str, body: Row) -> Row:
+    def move(campaign_id: str, verb: str, body: Row | None = None) -> Row:
         campaign = find(campaign_id)
         if verb == "stop":
             campaign["stopped"] = body

@@ -193,8 +193,8 @@ def serve_inbox(app: FastAPI, inbox: Row) -> None:  # noqa: C901 # a list of ans
         return {**inbox["rentals"][0], "state": "ordered"}
 
     @app.post("/v1/rentals/r1/{what}")
-    def act_on_rental(what: str, body: Row) -> Row:
-        inbox["rental_calls"].append((what, body))
+    def act_on_rental(what: str, body: Row | None = None) -> Row:
+        inbox["rental_calls"].append((what, body or {}))
         return {**inbox["rentals"][0]}
 
     @app.post("/v1/bd-accounts/a1/assign")
