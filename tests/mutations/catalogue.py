@@ -1,6 +1,7 @@
 """The mutations: what each breaks, how, and which tests must notice. Texts are found exactly once, or the run fails."""
 
 from tests.mutations.access import ACCESS
+from tests.mutations.computed import COMPUTED
 from tests.mutations.delivery import DELIVERY
 from tests.mutations.edges import EDGES
 from tests.mutations.inbox import INBOX
@@ -11,6 +12,7 @@ from tests.mutations.shown import SHOWN
 
 MUTATIONS = (
     *ACCESS,
+    *COMPUTED,
     *DELIVERY,
     *EDGES,
     *INBOX,

@@ -247,3 +247,19 @@ async def test_nobody_elses_records_are_computed(crm: Crm, owner: Member, strang
     rep = crm.member(owner.organization_id, Role.REP)
     body = {"record_kind": "deal", "name": "Mine", "type": "computed", "expression": "deal.amount"}
     assert_problem(await rep.post("/v1/custom-fields", body), 403)
+
+
+async def test_an_expression_is_not_longer_than_it_may_be(owner: Member) -> None:
+    body = {"record_kind": "deal", "name": "Long", "type": "computed"}
+    longest = "deal.amount".ljust(495) + "+ 1.0"
+    assert (await owner.post("/v1/custom-fields", body | {"expression": longest})).status_code == 201
+    too_long = await owner.post("/v1/custom-fields", body | {"name": "Longer", "expression": longest + "0"})
+    assert assert_problem(too_long, 422)["errors"][0]["pointer"] == "/expression"
+
+
+async def test_events_tell_no_label_that_people_wrote(crm: Crm, owner: Member) -> None:
+    size = await field(owner, "deal", "choice", name="Size", choices=[{"label": "CANARY"}])
+    label = await field(owner, "deal", "computed", expression='deal.custom["Size"]')
+    assert label["is_personal"] is False
+    deal = await owner.deal(custom={size["id"]: size["choices"][0]["id"]})
+    assert (deal["custom"][label["id"]], told(crm, deal["id"])) == ("CANARY", [])
