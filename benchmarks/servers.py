@@ -28,7 +28,7 @@ def running_processes(
 
     `settings` are further variables of their environment.
     """
-    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="sluice-bench-", ignore_cleanup_errors=True) as folder:
         path = Path(folder)
         path.chmod(0o755)  # PostgreSQL may run as another system user
         home = Home(path / "home")
