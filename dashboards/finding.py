@@ -7,12 +7,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 import streamlit as st
 
-from contracts.calls import teams, views
+from contracts.calls import teams, users, views
 from contracts.calls.schemas import ViewCreate, ViewRead
 from dashboards import client, forms, money, record, states
 from dashboards.answers import Me
@@ -85,7 +86,7 @@ class Asked:
 def draw(who: SignIn, me: Me, kind: str, fields: Fields) -> Asked:
     """Draw it above a list of a kind; answers what is asked for."""
     custom = {one["id"]: one for one in record.custom_fields(who, _PLURALS[kind])}
-    people = {one["id"]: one["name"] for one in client.get_all(who, "/v1/users")} if _names_people(custom) else {}
+    people = _everybody(who) if _names_people(custom) else {}
     known = {**fields, **{f"{CUSTOM}{key}": _of_custom(one, people) for key, one in custom.items()}}
     known = {name: one for name, one in known.items() if one.kind in _OPERATORS}
     asked: Asked = st.session_state.setdefault(f"finding {kind}", Asked())
@@ -256,6 +257,11 @@ def _save(who: SignIn, me: Me, asked: Asked, kind: str) -> None:
 
 def _names_people(custom: Mapping[str, Mapping[str, Any]]) -> bool:
     return any(one["type"] == "person" for one in custom.values())
+
+
+def _everybody(who: SignIn) -> dict[str, str]:
+    """Also those who left: records still name them."""
+    return {one["id"]: one["name"] for one in client.ask_all(who, partial(users.list_users, limit=100))}
 
 
 def _of_custom(one: Mapping[str, Any], people: Mapping[str, str]) -> Findable:

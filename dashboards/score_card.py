@@ -1,10 +1,12 @@
 """The card of a model, drawn: how good it is, whether it holds everywhere, what moves it and what it was not shown."""
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from contracts.calls import picklists
 from dashboards import client, money, states, tables
 from dashboards.session import SignIn
 
@@ -89,7 +91,10 @@ def _parts(who: SignIn, card: Row, noun: str) -> None:
 def _names(who: SignIn) -> dict[str, str]:
     found = {stage.id: stage.name for pipeline in client.pipelines(who) for stage in pipeline.stages}
     found |= {pipeline.id: pipeline.name for pipeline in client.pipelines(who)}
-    return found | {one["id"]: one["label"] for one in client.get_all(who, "/v1/picklists/source")}
+    return found | {
+        one["id"]: one["label"]
+        for one in client.ask_all(who, partial(picklists.list_picklist_values, "source", limit=100))
+    }
 
 
 def _named(value: object, names: dict[str, str]) -> str:

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from contracts.calls import rentals as calls
+from contracts.calls import users
 from contracts.calls.schemas import Offer, RentalOrder, RentalRead
 from dashboards import client, money, states, tables
 from dashboards.answers import Me
@@ -38,7 +39,8 @@ def render(sign_in: SignIn, me: Me) -> None:
     """Draw what there is, and the ledger."""
     st.title("Accounts to rent", anchor=False)
     with states.explained():
-        people = client.people(sign_in)
+        listed = client.ask_all(sign_in, partial(users.list_users, limit=100))
+        people = {one["id"]: one["name"] for one in listed}  # also those who left: the ledger names them
         try:
             offers = client.ask(sign_in, calls.list_rental_offers())["offers"]
         except client.ConflictError as off:

@@ -9,11 +9,9 @@ _WRITTEN = re.compile(r"""[\"']/v1/""")
 _LEFT = {
     "dashboards/creating.py": 3,
     "dashboards/files.py": 3,
-    "dashboards/finding.py": 1,
     "dashboards/goals.py": 3,
     "dashboards/record.py": 5,
     "dashboards/rule_form.py": 3,
-    "dashboards/score_card.py": 1,
     "dashboards/views/accounts.py": 1,
     "dashboards/views/companies.py": 2,
     "dashboards/views/contacts.py": 2,
@@ -26,7 +24,6 @@ _LEFT = {
     "dashboards/views/recycle_bin.py": 2,
     "dashboards/views/rules.py": 7,
     "dashboards/views/scores.py": 2,
-    "dashboards/why.py": 3,
     "runtime/exposures.py": 1,
     "runtime/score_command.py": 2,
 }
