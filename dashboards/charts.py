@@ -39,6 +39,8 @@ _ROW = 46
 #: Stages of which a heat map still writes the share in each cell, and the headings side by side.
 _MOST_CELLS, _MOST_NARROW_CELLS, _MOST_FLAT_HEADINGS = 16, 5, 8
 _FONT = 13
+#: About as many pixels has a character of a name.
+_CHARACTER = 6
 #: The luminance on which black and white are read equally well.
 _EQUAL = 0.179
 
@@ -67,7 +69,7 @@ def funnel(parts: pd.DataFrame, palette: Palette, *, chosen: str | None = None, 
     )
     bars = (
         alt.Chart(parts)
-        .mark_bar(height=26, cornerRadius=2, cursor="pointer", stroke=palette.page, strokeWidth=1)
+        .mark_bar(height=26, cornerRadius=2, cursor="pointer")
         .encode(
             y=y,
             x=x_axis,
@@ -124,7 +126,7 @@ def cohorts(cells: pd.DataFrame, palette: Palette, *, is_narrow: bool = False) -
             labelAngle=-60 if is_upright else 0,
             labelAlign="left" if is_upright else "center",
             labelLimit=110,
-            labelOverlap=False,
+            labelOverlap="greedy" if is_crowded(stages, is_narrow=is_narrow) else False,
             labelFontSize=12,
             labelColor=palette.text,
             ticks=False,
@@ -279,10 +281,14 @@ def _column(
 
 
 def _names(palette: Palette, widest: int) -> alt.Axis:
+    """The axis of names. What is too long loses its middle: names that begin alike differ at their ends."""
+    most = widest // _CHARACTER
+    ends = f"slice(datum.label, 0, {most - most // 2 - 1}) + '…' + slice(datum.label, -{most // 2})"
     return alt.Axis(
+        labelExpr=f"length(datum.label) > {most} ? {ends} : datum.label",
         labelFontSize=_FONT,
         labelColor=palette.text,
-        labelLimit=widest,
+        labelLimit=widest * 1.25,
         labelPadding=10,
         ticks=False,
         domain=False,

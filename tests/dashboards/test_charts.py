@@ -77,6 +77,20 @@ class TestFunnel:
         names = frames.distinct({"id-0001": "Kim Lee", "id-0002": "Kim Lee", "id-0003": "Ada"})
         assert names == {"id-0001": "Kim Lee · 0001", "id-0002": "Kim Lee · 0002", "id-0003": "Ada"}
 
+    def test_a_long_name_loses_its_middle_and_crowded_headings_stand_on_none(self, answer: FunnelAnswer) -> None:
+        names = [f"A long stage name {number:02}" for number in range(26)]
+        cells = pd.DataFrame(
+            [
+                {"stage_id": name, "stage": name, "order": rank, "group": "G", "rank": 1, "share": 0.5}
+                for rank, name in enumerate(names)
+            ]
+        )
+        axis = charts.cohorts(cells, charts.LIGHT, is_narrow=True).to_dict()["layer"][0]["encoding"]["x"]["axis"]
+        assert axis["labelOverlap"] == "greedy"
+        parts = frames.funnel_parts(answer, money.count)
+        shown = charts.funnel(parts, charts.LIGHT, is_narrow=True).to_dict()["layer"][0]["encoding"]["y"]["axis"]
+        assert "slice(datum.label, 0, 6) + '…' + slice(datum.label, -7)" in shown["labelExpr"]
+
     def test_a_narrow_chart_drops_columns_and_keeps_its_bars(self, answer: FunnelAnswer) -> None:
         parts = frames.funnel_parts(answer, money.count)
         wide, narrow = (charts.funnel(parts, charts.LIGHT, is_narrow=narrow).to_dict() for narrow in (False, True))
