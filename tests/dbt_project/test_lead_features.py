@@ -43,7 +43,8 @@ def test_golden_8_features_of_an_instant_are_those_that_were_built_without_its_f
 ) -> None:
     """The history up to any instant gives the same features for instants before it: nothing later reaches them.
 
-    Only who was away at the instant, and came back later, is missed: a contact merged into another is no lead.
+    Only who was away at the instant, and came back later, is missed: a contact merged into another is no lead, and what
+    was deleted is nothing until it is restored.
     """
     history = sorted(HISTORY, key=lambda event: (event.occurred_at, event.recorded_at))
     instant = history[len(history) * 2 // 3].occurred_at
@@ -53,7 +54,8 @@ def test_golden_8_features_of_an_instant_are_those_that_were_built_without_its_f
         build_warehouse(warehouse, events, target_path=target_path)
         features.append(_features(warehouse))
     whole, past = features
-    back = {one.aggregate_id for one in history if one.type == "contact.unmerged" and one.occurred_at > instant}
+    returns = {"contact.unmerged", "contact.restored", "deal.restored"}
+    back = {one.aggregate_id for one in history if one.type in returns and one.occurred_at > instant}
     known = {key for key in whole if key[2] <= instant and key[1] not in back}
     assert {mart: sum(key[0] == mart for key in known) > 20 for mart in _MARTS} == dict.fromkeys(_MARTS, True)
     assert {key: whole[key] for key in known} == {key: past.get(key) for key in known}
