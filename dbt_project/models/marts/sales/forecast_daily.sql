@@ -239,19 +239,23 @@ due as (
     group by organization_id, pipeline_id, stage_id, currency, month, day
 ),
 
-{% set weights = {'weighted_minor': 'due.due_minor', 'unscored_weighted_minor': '(due.due_minor - due.scored_minor)'} %}
 weighted as (
     select
         due.*,
-        {% for name, amount in weights.items() %}
         case
             when history.deals is null then 0
             else
-                sign({{ amount }}) * {{ whole_quotient(
-                    '2 * abs(' ~ amount ~ ') * history.amount_minor + history.deals', '2 * history.deals'
+                sign(due.due_minor) * {{ whole_quotient(
+                    '2 * abs(due.due_minor) * history.amount_minor + history.deals', '2 * history.deals'
                 ) }}
-        end as {{ name }}{{ "," if not loop.last }}
-        {% endfor %}
+        end as weighted_minor,
+        case
+            when history.deals is null then 0
+            else
+                sign((due.due_minor - due.scored_minor)) * {{ whole_quotient(
+                    '2 * abs((due.due_minor - due.scored_minor)) * history.amount_minor + history.deals', '2 * history.deals'
+                ) }}
+        end as unscored_weighted_minor
     from due
     left join months as history
         on
@@ -305,12 +309,15 @@ summed as (
         day,
         month,
         currency,
-        {% for name in [
-            'committed_deals', 'committed_minor', 'due_deals', 'due_minor', 'weighted_minor', 'scored_deals',
-            'scored_minor', 'expected_minor', 'unscored_weighted_minor'
-        ] %}
-        sum({{ name }}) as {{ name }}{{ "," if not loop.last }}
-        {% endfor %}
+        sum(committed_deals) as committed_deals,
+        sum(committed_minor) as committed_minor,
+        sum(due_deals) as due_deals,
+        sum(due_minor) as due_minor,
+        sum(weighted_minor) as weighted_minor,
+        sum(scored_deals) as scored_deals,
+        sum(scored_minor) as scored_minor,
+        sum(expected_minor) as expected_minor,
+        sum(unscored_weighted_minor) as unscored_weighted_minor
     from issued
     group by organization_id, pipeline_id, day, month, currency
 )
