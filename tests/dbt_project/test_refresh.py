@@ -27,7 +27,7 @@ def log() -> EventLog:
     return log
 
 
-@pytest.mark.parametrize("kind", ["duckdb", "postgres"])
+@pytest.mark.parametrize("kind", ["duckdb", pytest.param("postgres", marks=pytest.mark.slow)])
 def test_new_installation_builds_empty_marts_until_events_come(
     built_warehouse: Callable[[str], WarehouseSettings], target_path: Path, log: EventLog, kind: str
 ) -> None:
