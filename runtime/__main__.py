@@ -11,4 +11,5 @@ from runtime.serve import serve
 
 if len(sys.argv) == 2 and sys.argv[1] in PROCESSES:
     sys.exit(serve(sys.argv[1]))
-importlib.import_module("runtime.up" if sys.argv[1:2] == ["up"] else "runtime.cli").main()
+_QUICK = {"up": "runtime.up", **dict.fromkeys(("down", "reload", "status"), "runtime.status_command")}
+importlib.import_module(_QUICK.get("".join(sys.argv[1:2]), "runtime.cli")).main()

@@ -1,5 +1,6 @@
 """The command line: each verb is a few lines over the module that does it."""
 
+import importlib
 import json
 import os
 import signal
@@ -37,7 +38,7 @@ from runtime.demo import DEMO_PASSWORD, DEMO_USERS, DemoError, fill
 from runtime.docs_command import data_docs_command, dbt_docs_command
 from runtime.embedded.postgres import PostgresSetupError
 from runtime.ending import run, say_what_failed
-from runtime.home import PROJECT, Home, HomeError
+from runtime.home import PROJECT, HomeError
 from runtime.import_client import ImportRefusedError
 from runtime.import_command import import_command
 from runtime.metrics_command import MetricsCommandError
@@ -48,16 +49,9 @@ from runtime.new import app as new
 from runtime.process import ProcessError
 from runtime.processes import PROCESSES, Process
 from runtime.rules_command import app as rules
-from runtime.score_command import app as score
 from runtime.stack import StackError
-from runtime.status import (
-    as_table,
-    read_status,
-    reload_processes,
-    running_stack,
-    stop_running,
-    use_running_stack,
-)
+from runtime.status import running_stack, use_running_stack
+from runtime.status_command import down, reload_code, status
 from runtime.up import up
 from runtime.warehouse_command import WarehouseCommandError, sql_command
 from runtime.warehouse_command import app as warehouse
@@ -67,25 +61,13 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 console = Console(highlight=False)
 
 _URL = "SLUICE_DATABASE_RELAY_URL"
-#: What has read definitions and models when it started.
-_RELOADED = ("api", "refresh", "dagster", "dashboards")
-
 
 app.command()(up)
 
 
-@app.command()
-def down() -> None:
-    """Stop the running stack."""
-    console.print("stopped" if stop_running() else "Sluice is not running.")
-
-
-@app.command("reload")
-def reload_code(
-    names: Annotated[list[str] | None, typer.Argument(help=f"By default: {', '.join(_RELOADED)}.")] = None,
-) -> None:
-    """Start processes anew that an edited metric, model or page concerns, so that they know of it."""
-    console.print(f"starting anew: {', '.join(reload_processes(names or _RELOADED))}")
+app.command()(down)
+app.command("reload")(reload_code)
+app.command()(status)
 
 
 @app.command()
@@ -94,20 +76,6 @@ def demo() -> None:
     stack = running_stack()
     fill(stack.api_url, say=console.print, database_url=stack.database_url)
     console.print(f"sign in as {', '.join(DEMO_USERS)}, password {DEMO_PASSWORD}")
-
-
-@app.command()
-def status(*, json_output: Annotated[bool, typer.Option("--json")] = False) -> None:
-    """Every process: pid, port, state, restarts, memory, lag."""
-    found = read_status(Home.locate())
-    if json_output:
-        print(json.dumps(found, indent=2, default=str))
-    elif found["running"]:
-        console.print(as_table(found))
-    else:
-        console.print("Sluice is not running. Start it with ./sluice up.")
-    if not found["running"]:
-        raise typer.Exit(3)
 
 
 @app.command("test", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -136,8 +104,18 @@ def accept_derived() -> None:
 
 app.add_typer(new, name="new")
 app.add_typer(billing, name="billing")
-app.add_typer(score, name="score")
 app.add_typer(rules, name="rules")
+
+
+@app.command(
+    "score", add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+)
+def score(context: typer.Context) -> None:
+    """Judge anybody's CSV; train, look at, and take back the model that scores deals."""
+    # scikit-learn takes as long to import as all the rest, and no other verb wants it
+    verbs = importlib.import_module("runtime.score_command").app
+    code = verbs(context.args, prog_name=context.command_path, standalone_mode=False)
+    raise typer.Exit(code if isinstance(code, int) else 0)
 
 
 @app.command()

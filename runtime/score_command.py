@@ -27,7 +27,7 @@ from orchestration.scoring import HORIZON_DAYS, SUBJECTS, is_better, learn, read
 from runtime.stack import known_stack
 from runtime.status import use_running_stack
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 _SHOWN, _GROUPS = 8, 12
 
