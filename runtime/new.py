@@ -47,7 +47,11 @@ def new_slice(plural: Annotated[str, typer.Argument(help="Its folder and path, f
     )
     layers = PROJECT / "pyproject.toml"
     _insert(layers, f'    "{plural}",\n', before=r'    "companies( \| [a-z_]+)*",\n')
-    _say([*made, layers])
+    matrix = PROJECT / "api" / "edge" / "permissions.py"
+    read, write = f"list_{plural} read_{one}", f"create_{one} update_{one} delete_{one}"
+    rows = f'    ("{plural}:read", EVERYBODY, True, "{read}"),\n    ("{plural}:write", WRITERS, True, "{write}"),\n'
+    _insert(matrix, rows, before=r'    \("companies:read",')
+    _say([*made, layers, matrix])
 
 
 @app.command("event")

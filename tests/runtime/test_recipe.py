@@ -15,13 +15,14 @@ import pytest
 from runtime.home import PROJECT
 from runtime.process import die_with_parent
 
-_MOST_FILES = 20
+#: That are written, by `./sluice new` or by hand; what `./sluice accept` derives of them comes on top.
+_MOST_FILES = 19
 
 _PAGE = '''"""The visits page: how many each owner had."""
 
-import streamlit as st
+import pandas as pd
 
-from dashboards import client, states
+from dashboards import client, states, tables
 from dashboards.answers import Me
 from dashboards.pages import Page
 from dashboards.session import SignIn
@@ -38,7 +39,8 @@ def render(who: SignIn, me: Me) -> None:
         if not answer.rows:
             states.nothing_here("No visits yet", "They appear here seconds after the first one.")
             return
-        st.dataframe([{"Owner": answer.label(row["group"]), "Visits": row["visits"]} for row in answer.rows])
+        shown = [{"Owner": answer.label(row["group"]), "Visits": row["visits"]} for row in answer.rows]
+        tables.show(pd.DataFrame(shown), alt="Visits by owner")
         states.provenance(answer, "Visits by owner")
 '''
 
@@ -128,10 +130,10 @@ def copy(tmp_path: Path) -> Copy:
 
 def test_a_new_thing_touches_few_files(copy: Copy) -> None:
     _follow(copy, *_NEW)
+    assert len(copy.touched()) <= _MOST_FILES, sorted(copy.touched())
     copy.run("-m", "contracts.generate")
     copy.run("-c", "from metrics.published import accept; assert accept() == []")
     touched = copy.touched()
-    assert len(touched) <= _MOST_FILES, sorted(touched)
     followed = (copy.folder / "dbt_project" / "models" / "marts" / "sales" / "_sales__models.yml").read_text()
     assert "deal., visit.]" in followed  # the mart is built anew when a visit comes
     with pytest.raises(AssertionError, match="is there already"):
@@ -143,7 +145,6 @@ def test_a_new_thing_touches_few_files(copy: Copy) -> None:
 def test_a_new_thing_passes_every_check_as_it_is_written(copy: Copy) -> None:
     _follow(copy, *_COMMAND)
     copy.run("-m", "runtime", "accept")
-    assert len(copy.touched()) <= _MOST_FILES, sorted(copy.touched())
     copy.run("-m", "ruff", "check", "--quiet", ".")
     copy.run("-m", "ruff", "format", "--check", "--quiet", ".")
     copy.run("-c", "from importlinter.cli import lint_imports; raise SystemExit(lint_imports())")
